@@ -1,0 +1,1 @@
+"""Reads run folders and says what mattered; knows runs, not models."""

@@ -1,0 +1,133 @@
+"""The contract between a language model and everything around it.
+
+A language model here is a causal network that takes embeddings instead of ids, together with the text rules
+(tokenizer and prompt format) that it was or will be trained with: one is of no use without the other.
+
+Legend: B samples, L spliced length, C width, V vocabulary, S columns that are scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import GenerationConfig, PreTrainedModel
+
+from components.language_models.text import ChatText
+from components.splice import IGNORED_LABEL, PaddingSide, SplicePlan
+
+
+@dataclass
+class LanguageModelOutput:
+    """What one forward pass gives.
+
+    Attributes:
+        loss: cross-entropy in float32, mean over all labels of the batch.
+        logits: at `plan.scored_columns` only.
+        hidden_states: the ones that were asked for, in that order.
+    """
+
+    loss: Float[Tensor, ""]
+    logits: Float[Tensor, "batch scored vocabulary"]
+    hidden_states: tuple[Float[Tensor, "batch length width"], ...]
+
+
+class LanguageModel(nn.Module):
+    """A causal language model: the family `language_models`.
+
+    Attributes:
+        network: the network, a causal model of transformers; adapters may change or wrap it.
+        text: turns conversations into ids and back.
+        width: size C of an embedding.
+        max_length: longest sequence, in tokens.
+    """
+
+    def __init__(self, network: PreTrainedModel, text: ChatText) -> None:
+        super().__init__()
+        self.network = network
+        self.text = text
+        config = network.config.get_text_config()
+        self.width: int = config.hidden_size
+        self.max_length: int = config.max_position_embeddings
+        # A checkpoint may come with sampling settings, which greedy search would warn about at every call.
+        network.generation_config = GenerationConfig(
+            do_sample=False,
+            use_cache=True,
+            bos_token_id=text.tokenizer.bos_token_id,
+            eos_token_id=text.end_id,
+            pad_token_id=text.pad_id,
+        )
+
+    def embed(self, ids: Int64[Tensor, "batch length"]) -> Float[Tensor, "batch length {self.width}"]:
+        """Look up the embeddings of token ids."""
+        embeddings: Tensor = self.network.get_input_embeddings()(ids)
+        return embeddings
+
+    def forward(
+        self,
+        embeddings: Float[Tensor, "batch length {self.width}"],
+        plan: SplicePlan,
+        hidden_layers: Sequence[int] = (),
+    ) -> LanguageModelOutput:
+        """Predict every label of `plan` from the embeddings before it.
+
+        Logits are computed only where a label is predicted: answers are a few of some two thousand positions, and
+        logits of a large vocabulary would be the largest tensor of the whole model.
+
+        Args:
+            embeddings: spliced embeddings of `plan`.
+            plan: masks, positions and labels.
+            hidden_layers: which hidden states to return; 0 is the input, n the output of layer n, -1 the last one
+                after the final norm.
+
+        Raises:
+            ValueError: the batch has no label.
+        """
+        if plan.scored_columns.numel() == 0:
+            raise ValueError("no sample of the batch has an answer to learn from, so there is no loss")
+        output = self.network(
+            inputs_embeds=embeddings,
+            attention_mask=plan.attention_mask,
+            position_ids=plan.position_ids,
+            logits_to_keep=plan.scored_columns,
+            output_hidden_states=len(hidden_layers) > 0,
+            use_cache=False,
+        )
+        next_labels = functional.pad(plan.labels[:, 1:], (0, 1), value=IGNORED_LABEL)[:, plan.scored_columns]
+        loss = functional.cross_entropy(
+            output.logits.flatten(0, 1).float(), next_labels.flatten(), ignore_index=IGNORED_LABEL
+        )
+        return LanguageModelOutput(loss, output.logits, tuple(output.hidden_states[layer] for layer in hidden_layers))
+
+    @torch.no_grad()
+    def generate(
+        self, embeddings: Float[Tensor, "batch length {self.width}"], plan: SplicePlan, max_new_tokens: int
+    ) -> Int64[Tensor, "batch new"]:
+        """Continue each sample greedily until its end token.
+
+        Args:
+            embeddings: spliced embeddings of `plan`, padded on the left.
+            plan: the mask.
+            max_new_tokens: longest answer, in tokens.
+
+        Returns:
+            New ids only, at most `max_new_tokens` of them; after the end token, padding.
+
+        Raises:
+            ValueError: text and answer could be longer than the model takes.
+        """
+        assert plan.padding_side is PaddingSide.LEFT, "new tokens must follow the text, not padding"
+        length = embeddings.shape[1]
+        if length + max_new_tokens > self.max_length:
+            raise ValueError(
+                f"{length} tokens and up to {max_new_tokens} new ones are more than the {self.max_length} that the "
+                "language model takes: use fewer frames, shorter text, or fewer new tokens"
+            )
+        new_ids: Tensor = self.network.generate(  # type: ignore[operator]  # from a mixin that the class does not declare
+            inputs_embeds=embeddings, attention_mask=plan.attention_mask, max_new_tokens=max_new_tokens
+        )
+        return new_ids

@@ -1,0 +1,54 @@
+"""A Llama small enough to train on a laptop, so that every experiment can run at toy scale without a download."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from components.language_models.base import LanguageModel
+from components.language_models.prompt import PromptFormat, ShortPrompt
+from components.language_models.text import ChatText
+from components.language_models.tiny_tokenizer import build_tiny_tokenizer
+
+
+class TinyLlama(LanguageModel):
+    """A Llama with random weights from torch's seed, and the built-in tokenizer.
+
+    Args:
+        width: size of an embedding; a multiple of twice `heads`.
+        layers: number of layers.
+        heads: attention heads.
+        prompt: format of conversations.
+        max_length: longest sequence, in tokens.
+
+    Raises:
+        ValueError: `width` does not divide into heads of even size.
+    """
+
+    def __init__(
+        self,
+        width: int = 128,
+        layers: int = 2,
+        heads: int = 4,
+        prompt: Callable[[], PromptFormat] = ShortPrompt,
+        max_length: int = 4096,
+    ) -> None:
+        if width % (2 * heads):
+            raise ValueError(
+                f"width {width} must be a multiple of twice the {heads} heads, because rotary positions turn pairs of "
+                "channels (model.language_model.init_args.width and .heads)"
+            )
+        text = ChatText(build_tiny_tokenizer(), prompt())
+        config = LlamaConfig(
+            vocab_size=len(text.tokenizer),
+            hidden_size=width,
+            intermediate_size=8 * width // 3,  # as in Llama
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            max_position_embeddings=max_length,
+            bos_token_id=text.tokenizer.bos_token_id,
+            eos_token_id=text.end_id,
+            pad_token_id=None,
+        )
+        super().__init__(LlamaForCausalLM(config), text)

@@ -1,0 +1,60 @@
+"""A read-only view of the component families, for messages, docs and tests; it never builds anything.
+
+The type hint of a constructor's argument is the registry: an argument typed with a class, or with a callable that
+returns one, is a slot, and the concrete classes below that class, as far as imported, are what it takes.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import typing
+from collections.abc import Iterator
+
+
+def _below(base: type) -> Iterator[type]:
+    for child in base.__subclasses__():
+        yield child
+        yield from _below(child)
+
+
+def members(base: type) -> dict[str, type]:
+    """Return name -> class of the concrete members of the family `base`, by name."""
+    candidates = [base, *_below(base)]
+    return {member.__name__: member for member in sorted(candidates, key=lambda c: c.__name__) if _is_concrete(member)}
+
+
+def _is_concrete(member: type) -> bool:
+    # A class that only its subclasses can fill in sensibly is a contract, abstract methods or not.
+    return not inspect.isabstract(member) and not (member.__subclasses__() and member.__module__.endswith(".base"))
+
+
+def _family(hint: object, packages: tuple[str, ...]) -> type | None:
+    if typing.get_origin(hint) is collections.abc.Callable:
+        hint = typing.get_args(hint)[1]
+    if isinstance(hint, type) and hint.__module__.startswith(packages) and hint.__subclasses__():
+        return hint
+    return None
+
+
+def slots(root: type, packages: tuple[str, ...] = ("components.", "datamodules.")) -> dict[str, type]:
+    """Return argument name -> family of every slot of `root` and of whatever can be put into its slots.
+
+    Args:
+        root: a class whose constructor has typed slots.
+        packages: where families are defined.
+    """
+    found: dict[str, type] = {}
+    waiting = [root, *_below(root)]
+    seen: set[type] = set()
+    while waiting:
+        owner = waiting.pop()
+        if owner in seen:
+            continue
+        seen.add(owner)
+        for name, hint in typing.get_type_hints(owner.__init__).items():  # type: ignore[misc]
+            family = _family(hint, packages)
+            if family is not None:
+                found[name] = family
+                waiting += [family, *_below(family)]
+    return dict(sorted(found.items()))

@@ -1,0 +1,148 @@
+"""Putting visual tokens into text: where each one goes, and the one copy that moves them there.
+
+Text arrives with one placeholder per clip and visual tokens arrive packed, without any text. All index arithmetic is
+done once per batch on the host (`plan_splice`), because the token counts are known there before a pixel is looked at;
+the device then does a single indexed copy (`splice`), without loops and without reading values back.
+
+Legend: B samples, L length of the longest spliced sample, N visual tokens of the batch, C width of the language model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from enum import Enum
+from typing import Self
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+PLACEHOLDER = -200  # official value; it can never be a token id
+IGNORED_LABEL = -100  # what cross-entropy leaves out
+
+
+class PaddingSide(Enum):
+    """Where short samples are filled up: `RIGHT` to train, `LEFT` to generate, so that all new tokens line up."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+
+@dataclass
+class SplicePlan:
+    """A batch of spliced samples, padded to one length.
+
+    Attributes:
+        input_ids: text token ids; visual and padding positions hold `pad_id`, so that they can be embedded.
+        labels: -100 wherever no loss is taken, which includes visual and padding positions.
+        attention_mask: 1 for tokens, 0 for padding.
+        position_ids: 0, 1, ... from each sample's first token on; 0 under padding.
+        visual_positions: place of every visual token in the flattened batch (B * L), in batch order.
+        scored_columns: columns whose prediction counts in at least one sample: the only ones that need logits.
+        padding_side: where the padding is.
+    """
+
+    input_ids: Int64[Tensor, "batch length"]
+    labels: Int64[Tensor, "batch length"]
+    attention_mask: Int64[Tensor, "batch length"]
+    position_ids: Int64[Tensor, "batch length"]
+    visual_positions: Int64[Tensor, " visual"]
+    scored_columns: Int64[Tensor, " scored"]
+    padding_side: PaddingSide
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same plan with its tensors on `device`, copied without waiting for them."""
+        tensors = {
+            field.name: getattr(self, field.name).to(device, non_blocking=True)
+            for field in fields(self)
+            if isinstance(getattr(self, field.name), Tensor)
+        }
+        return replace(self, **tensors)
+
+
+def plan_splice(
+    input_ids: Sequence[Int64[Tensor, " _"]],
+    token_counts: Sequence[int],
+    labels: Sequence[Int64[Tensor, " _"]] | None,
+    *,
+    padding_side: PaddingSide,
+    pad_id: int,
+    max_length: int,
+) -> SplicePlan:
+    """Work out the positions of a batch in which every placeholder gives way to its visual tokens.
+
+    Args:
+        input_ids: token ids per sample; a sample holds any number of placeholders, also none.
+        token_counts: visual tokens of each placeholder, over all samples in batch order.
+        labels: the same lengths as `input_ids`, or None where nothing is learnt (generation).
+        padding_side: where shorter samples are filled up.
+        pad_id: token id for padding and visual positions; any id that can be embedded.
+        max_length: longest spliced sample that the language model takes, in tokens.
+
+    Raises:
+        ValueError: the number of placeholders is not the number of token counts, or a spliced sample is too long.
+
+    Official behaviour matched: `prepare_inputs_labels_for_multimodal`, except that a sample that is too long is an
+    error there too instead of being cut, and that padding is one token's embedding instead of zeros (both masked).
+    """
+    ids = torch.cat(list(input_ids))
+    wanted = torch.cat(list(labels)) if labels is not None else torch.full_like(ids, IGNORED_LABEL)
+    text_lengths = torch.tensor([len(sample) for sample in input_ids])
+    samples = torch.arange(len(input_ids)).repeat_interleave(text_lengths)
+
+    is_placeholder = ids == PLACEHOLDER
+    placeholders = int(is_placeholder.sum())
+    if placeholders != len(token_counts):
+        raise ValueError(
+            f"the text of the batch has {placeholders} placeholders, but there are visual tokens for "
+            f"{len(token_counts)} clips; every clip needs exactly one placeholder"
+        )
+
+    copies = torch.ones_like(ids)
+    copies[is_placeholder] = torch.tensor(token_counts, dtype=torch.int64)
+    lengths = torch.zeros_like(text_lengths).index_add(0, samples, copies)
+    _check_lengths(lengths, text_lengths, max_length)
+
+    # From here on one entry per token of the spliced batch.
+    ids, wanted, samples, is_visual = (t.repeat_interleave(copies) for t in (ids, wanted, samples, is_placeholder))
+    offsets = torch.arange(len(ids)) - (lengths.cumsum(0) - lengths)[samples]
+    shape = (len(input_ids), int(lengths.max()))
+    padding_before = shape[1] - lengths if padding_side is PaddingSide.LEFT else torch.zeros_like(lengths)
+    places = samples * shape[1] + padding_before[samples] + offsets
+
+    def scattered(values: Tensor, elsewhere: int) -> Tensor:
+        return torch.full(shape, elsewhere).flatten().index_copy(0, places, values).view(shape)
+
+    spliced_labels = scattered(wanted.masked_fill(is_visual, IGNORED_LABEL), IGNORED_LABEL)
+    return SplicePlan(
+        input_ids=scattered(ids.masked_fill(is_visual, pad_id), pad_id),
+        labels=spliced_labels,
+        attention_mask=scattered(torch.ones_like(ids), 0),
+        position_ids=scattered(offsets, 0),
+        visual_positions=places[is_visual],
+        # A column predicts the next one.
+        scored_columns=(spliced_labels[:, 1:] != IGNORED_LABEL).any(dim=0).nonzero().flatten(),
+        padding_side=padding_side,
+    )
+
+
+def _check_lengths(lengths: Tensor, text_lengths: Tensor, max_length: int) -> None:
+    longest = int(lengths.argmax())
+    if lengths[longest] > max_length:
+        raise ValueError(
+            f"sample {longest} of the batch is {int(lengths[longest])} tokens long with its visual tokens "
+            f"({int(text_lengths[longest])} before they were put in), but the language model takes {max_length}: use "
+            "fewer frames, a smaller canvas, stronger downsampling, or shorter text"
+        )
+
+
+def splice(
+    embeddings: Float[Tensor, "batch length width"], visual_tokens: Float[Tensor, "visual width"], plan: SplicePlan
+) -> Float[Tensor, "batch length width"]:
+    """Put visual tokens into the embedded text `embeddings` of `plan.input_ids`, by one indexed copy.
+
+    Differentiable in both; visual tokens are cast to the dtype of the text.
+    """
+    flat = embeddings.flatten(0, 1)
+    return flat.index_copy(0, plan.visual_positions, visual_tokens.to(flat.dtype)).view_as(embeddings)

@@ -1,0 +1,53 @@
+"""What a data module hands to a model: packed uint8 frames and text with one placeholder per clip.
+
+Data know no encoder: a placeholder stands for a whole clip, however many tokens an encoder will make of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from components.encoders.base import VideoShapes
+from datamodules.video.media_policy import Skipped
+
+
+@dataclass(frozen=True)
+class SampleFacts:
+    """What is needed to score and show one sample: never seen by the model."""
+
+    id: str
+    family: str
+    question: str
+    answer: str
+
+
+@dataclass
+class Batch:
+    """A batch of samples with one clip each.
+
+    Attributes:
+        frames: canvases of all clips, packed, RGB.
+        shapes: frame counts and valid rectangles.
+        input_ids: token ids per sample; the clip is one placeholder.
+        labels: the same lengths; -100 where no loss is taken.
+        prompt_ids: what comes before the last answer of each sample: what generation starts from.
+        samples: facts per sample.
+        skipped: samples left out while this batch was made.
+    """
+
+    frames: UInt8[Tensor, "frames 3 height width"]
+    shapes: VideoShapes
+    input_ids: list[Int64[Tensor, "_"]]
+    labels: list[Int64[Tensor, "_"]]
+    prompt_ids: list[Int64[Tensor, "_"]]
+    samples: list[SampleFacts]
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def pin_memory(self) -> Self:
+        """Pin the frames, the only large part, for an asynchronous copy to the device."""
+        self.frames = self.frames.pin_memory()
+        return self

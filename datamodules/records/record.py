@@ -1,0 +1,31 @@
+"""One training or evaluation record: a clip and what is said about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One question and its answer."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """A clip with one or more turns about it.
+
+    Attributes:
+        id: unique within its source; the key of every stored answer.
+        video: file of the clip, already confined to its media root.
+        turns: at least one; the clip is shown before the first question.
+        family: group that scores are reported for.
+    """
+
+    id: str
+    video: Path
+    turns: tuple[Turn, ...]
+    family: str = "all"

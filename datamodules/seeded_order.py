@@ -1,0 +1,48 @@
+"""The order of training samples: fixed by (seed, epoch), and able to go on in the middle of an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import Sampler
+
+
+class SeededOrder(Sampler[int]):
+    """A permutation per epoch that depends on nothing but the seed and the epoch.
+
+    `set_epoch` is called by Lightning at the start of every epoch. After a resume, `skip` samples of that one epoch,
+    which the interrupted run has seen, are left out; the length stays that of the whole epoch, by which Lightning
+    counts.
+    """
+
+    def __init__(self, size: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
+        """Define the order.
+
+        Args:
+            size: number of samples of the data set.
+            seed: seed of all epochs.
+            rank: index of this process.
+            ranks: number of processes; each takes every `ranks`-th sample, the last ones are repeated to be even.
+        """
+        self.size, self.seed, self.rank, self.ranks = size, seed, rank, ranks
+        self.epoch = 0
+        self.skip_epoch, self.skip = 0, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self.epoch = epoch
+
+    def resume(self, epoch: int, samples: int) -> None:
+        """Leave out the first `samples` (of this rank) when `epoch` is iterated."""
+        self.skip_epoch, self.skip = epoch, samples
+
+    def __len__(self) -> int:
+        return -(-self.size // self.ranks)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(self.size, generator=generator).tolist()
+        order += order[: len(self) * self.ranks - self.size]
+        start = self.skip if self.epoch == self.skip_epoch else 0
+        return iter(order[self.rank :: self.ranks][start:])

@@ -1,0 +1,64 @@
+"""The embedded default: generated clips, so that every experiment runs on any machine, without a download."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from datamodules.records import Record
+from datamodules.shapes_in_motion.records import question_records, training_records
+from datamodules.shapes_in_motion.settings import SceneSettings
+from datamodules.video_text import VideoTextDataModule
+
+SPLIT_FOLDERS = {"val": "validation", "test": "test"}
+
+
+class ShapesInMotion(VideoTextDataModule):
+    """Questions about generated clips, in families that stress different parts of an encoder."""
+
+    def __init__(
+        self,
+        root: str = "data/shapes_in_motion",
+        train_clips: int = 4800,
+        turns_per_clip: int = 4,
+        val_questions_per_family: int = 32,
+        test_questions_per_family: int = 200,
+        scene: SceneSettings = SceneSettings(),  # noqa: B008  (frozen)
+        clips_seed: int = 0,
+        **settings: Any,
+    ) -> None:
+        """Keep the settings; clips are made in `prepare_data`, unless they are there already.
+
+        Args:
+            root: folder of the generated clips, one subfolder for each combination of settings.
+            train_clips: clips to learn from.
+            turns_per_clip: questions about each of them.
+            val_questions_per_family: questions of each family during training.
+            test_questions_per_family: questions of each family at the end.
+            scene: difficulty of the clips.
+            clips_seed: seed of the clips; other than `seed`, so that runs with different seeds share their data.
+            settings: see VideoTextDataModule.
+        """
+        super().__init__(**settings)
+        self.root = Path(root)
+        self.train_clips = train_clips
+        self.turns_per_clip = turns_per_clip
+        self.questions_per_family = {"val": val_questions_per_family, "test": test_questions_per_family}
+        self.scene = scene
+        self.clips_seed = clips_seed
+
+    def prepare_data(self) -> None:
+        """Make the clips of all splits that are not there yet."""
+        for split in ("train", "val", "test"):
+            self.records(split)
+
+    def load_records(self, split: str) -> list[Record]:
+        """Return the records of `split`; makes its clips where they are missing."""
+        workers = min(os.cpu_count() or 1, 8)
+        if split == "train":
+            return training_records(
+                self.root, self.train_clips, self.turns_per_clip, self.scene, self.clips_seed, workers
+            )
+        count = self.questions_per_family[split]
+        return question_records(self.root, SPLIT_FOLDERS[split], count, self.scene, self.clips_seed, workers)

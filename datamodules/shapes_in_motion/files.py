@@ -1,0 +1,208 @@
+"""Splits of the benchmark as video files: encoded once, kept, and completed when some are missing.
+
+A clip gets its final name only when it is whole (written under another name, then renamed), and its content depends on
+nothing but settings, seed, split and index. So building may be interrupted at any time or run twice at once: whoever
+comes finds complete files or none, and what is done twice is done alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import av
+import numpy as np
+from jaxtyping import UInt8
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from datamodules.shapes_in_motion.answers import deal_answers
+from datamodules.shapes_in_motion.render import render
+from datamodules.shapes_in_motion.scene import sample_scene
+from datamodules.shapes_in_motion.settings import SceneSettings
+
+GENERATOR_VERSION = 1
+"""Raised whenever the same settings and seed would give other clips or answers, so that old files are not reused."""
+
+MANIFEST = "manifest.json"
+
+CHUNK = 50
+"""Clips per unit of parallel work; fewer missing clips than this are not worth a second process."""
+
+ABANDONED_AFTER = 3600.0
+"""Seconds after which an unfinished file has no living writer: writing one takes milliseconds."""
+
+
+def encode(frames: UInt8[np.ndarray, "frames height width 3"], fps: int) -> bytes:
+    """Encode RGB frames as H.264 in MP4, nearly without loss of luminance."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "12", "preset": "ultrafast"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.thread_count = 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Split:
+    """A split's place on disk and what its clips are made from."""
+
+    folder: Path
+    name: str
+    settings: SceneSettings
+    seed: int
+
+    def path(self, index: int) -> Path:
+        return self.folder / f"{index:06d}.mp4"
+
+    def content(self, index: int) -> bytes:
+        scene = sample_scene(self.settings, self.seed, self.name, index)
+        return encode(render(scene), scene.fps)
+
+
+def build_split(root: Path, split: str, clips: int, settings: SceneSettings, seed: int, workers: int) -> list[Path]:
+    """Make the first `clips` clips of a split, or find them made, and return their files.
+
+    Args:
+        root: folder of all generated clips.
+        split: "train", "validation" or "test".
+        clips: number of clips.
+        settings: what scenes look like.
+        seed: decides all clips.
+        workers: processes that render and encode.
+
+    Raises:
+        ValueError: fewer than one clip or worker, an unknown split, or settings that no scene can satisfy.
+        OSError: the disk is full (named, with the space needed), or the folder cannot be written.
+    """
+    if clips < 1 or workers < 1:
+        raise ValueError(f"a split of ShapesInMotion needs at least 1 clip and 1 worker; got {clips} and {workers}")
+    sample_scene(settings, seed, split, 0)  # a wrong split, seed or setting fails here, before a folder is made
+    made = _Split(split_folder(root, settings, seed, split), split, settings, seed)
+    made.folder.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(made.folder)
+    present = {entry.name for entry in os.scandir(made.folder)}
+    missing = [index for index in range(clips) if made.path(index).name not in present]
+    try:
+        _write_clips(made, missing, workers)
+        if missing or MANIFEST not in present:
+            _write_manifest(made)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        left = sum(not made.path(index).exists() for index in missing)
+        needed = (left + 1) * len(made.content(0)) / 2**20
+        raise OSError(
+            error.errno,
+            f"no space left for {left} of {clips} clips: make room for about {needed:.1f} MiB (finished clips are "
+            "kept) or choose another `root`",
+            str(made.folder),
+        ) from None
+    return [made.path(index) for index in range(clips)]
+
+
+def split_folder(root: Path, settings: SceneSettings, seed: int, split: str) -> Path:
+    """Return the folder of a split; everything that changes its content changes its name."""
+    identity = json.dumps(_identity(settings, seed), sort_keys=True)
+    return root / hashlib.sha256(identity.encode()).hexdigest()[:16] / split
+
+
+def _identity(settings: SceneSettings, seed: int) -> dict[str, object]:
+    return {
+        "generator": GENERATOR_VERSION,
+        "numpy": np.__version__,  # a release of numpy may change the streams of its generators
+        "seed": seed,
+        "settings": dataclasses.asdict(settings),
+    }
+
+
+def _write_clips(split: _Split, indices: list[int], workers: int) -> None:
+    """Render, encode and write clips, in this process where a second is not worth its start."""
+    chunks = [indices[start : start + CHUNK] for start in range(0, len(indices), CHUNK)]
+    processes = min(workers, len(chunks))
+    with tqdm(total=len(indices), desc=f"{split.name} clips", unit="clip", file=sys.stderr, disable=not indices) as bar:
+        if processes <= 1:
+            for index in indices:
+                _write_chunk(split, [index])
+                bar.update()
+            return
+        # Spawned, because a fork of a process with running threads or a device may hang.
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
+        try:
+            for done in as_completed(_submit_uninterrupted(pool, split, chunks)):
+                bar.update(done.result())
+        finally:
+            # After an interrupt or an error nothing new is begun; chunks in work are finished.
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit_uninterrupted(pool: ProcessPoolExecutor, split: _Split, chunks: list[list[int]]) -> list[Future[int]]:
+    """Hand out the chunks; Ctrl-C then reaches this process only, since workers inherit the blocked signal."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return [pool.submit(_write_chunk, split, chunk) for chunk in chunks]
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent() -> None:
+    """Let a worker leave when its parent is killed; it would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "runs in a worker"
+
+    def leave() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
+
+
+def _write_chunk(split: _Split, indices: list[int]) -> int:
+    for index in indices:
+        path = split.path(index)
+        if not path.exists():  # another process may build the same split
+            _write_whole(path, split.content(index))
+    return len(indices)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it exists whole or not at all."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _remove_abandoned(folder: Path) -> None:
+    for path in folder.glob("*.unfinished"):
+        try:
+            if time.time() - path.stat().st_mtime > ABANDONED_AFTER:
+                path.unlink()
+        except FileNotFoundError:  # finished or removed by another process in the meantime
+            continue
+
+
+def _write_manifest(split: _Split) -> None:
+    """List the clips in the folder with their answers, for people and other programs."""
+    indices = sorted(int(path.stem) for path in split.folder.glob("*.mp4"))
+    clips = {split.path(index).name: vars(deal_answers(split.seed, split.name, index)) for index in indices}
+    manifest = {**_identity(split.settings, split.seed), "split": split.name, "clips": clips}
+    _write_whole(split.folder / MANIFEST, json.dumps(manifest, indent=1).encode())

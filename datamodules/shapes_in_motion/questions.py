@@ -1,0 +1,100 @@
+"""What is asked about a scene, in changing words.
+
+Several phrasings per family keep a model from matching one fixed string. All words come from here and from
+`answers.ANSWERS`, so a tokenizer can be checked against, or trained on, everything that the benchmark ever says.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from datamodules.shapes_in_motion.answers import ANSWERS, FAMILIES, Answers
+
+PHRASINGS: dict[str, tuple[str, ...]] = {
+    "colour": (
+        "What colour is the moving shape?",
+        "Which colour does the moving shape have?",
+        "Name the colour of the shape that moves.",
+        "What is the colour of the thing that moves?",
+    ),
+    "shape": (
+        "What shape is moving?",
+        "Which shape moves?",
+        "Name the shape that moves.",
+        "What is the shape of the moving thing?",
+    ),
+    "count": (
+        "How many dots are there?",
+        "Count the dots.",
+        "What is the number of dots?",
+        "How many white dots do you see?",
+    ),
+    "direction": (
+        "In which direction does the shape move?",
+        "Which way does the shape move?",
+        "Where is the moving shape going?",
+        "What is the direction of the moving thing?",
+    ),
+    "speed": (
+        "Does the shape move slow or fast?",
+        "How fast is the moving shape?",
+        "What is the speed of the thing that moves?",
+    ),
+    "order first": (
+        "Which colour flashes first?",
+        "What is the colour of the first flash?",
+        "There are two flashes: which colour comes first?",
+    ),
+    "order last": (
+        "Which colour flashes last?",
+        "What is the colour of the last flash?",
+        "There are two flashes: which colour comes last?",
+    ),
+    "texture": (
+        "What pattern is on the grey tile?",
+        "Which pattern does the tile have?",
+        "Name the texture of the grey tile.",
+        "What is the texture of the tile?",
+    ),
+    "position": (
+        "Where is the star?",
+        "In which part of the picture is the star?",
+        "Name the position of the star.",
+        "In which corner do you see the star?",
+    ),
+}
+"""Per family, ways of asking the same; `order` asks about either end."""
+
+
+def question(answers: Answers, family: str, rng: np.random.Generator) -> tuple[str, str]:
+    """Word a question of one family about a clip.
+
+    Args:
+        answers: what is right to say about the clip.
+        family: one of `FAMILIES`.
+        rng: chooses the phrasing.
+
+    Returns:
+        The question and its lower-case answer.
+
+    Raises:
+        ValueError: a family that does not exist.
+    """
+    if family not in ANSWERS:
+        raise ValueError(f"question family {family!r} does not exist; choose from {', '.join(FAMILIES)}")
+    phrasings = PHRASINGS[f"order {answers.asked_flash}" if family == "order" else family]
+    return phrasings[rng.integers(len(phrasings))], answers.by_family[family]
+
+
+def all_texts() -> tuple[str, ...]:
+    """Return every question and every answer that can occur."""
+    questions = [text for phrasings in PHRASINGS.values() for text in phrasings]
+    choices = dict.fromkeys(choice for choices in ANSWERS.values() for choice in choices)
+    return (*questions, *choices)
+
+
+def vocabulary() -> tuple[str, ...]:
+    """Return all words that occur, lower-case and sorted."""
+    return tuple(sorted({word for text in all_texts() for word in re.findall(r"[a-z]+", text.lower())}))

@@ -1,0 +1,76 @@
+"""Generated clips as the records that data modules read: conversations to learn from, questions to score.
+
+Training shows a clip once with several turns, so that few clips carry many answers; evaluation asks one question at a
+time, so that no earlier answer gives a hint.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datamodules.records.record import Record, Turn
+from datamodules.shapes_in_motion.answers import FAMILIES, deal_answers
+from datamodules.shapes_in_motion.files import build_split
+from datamodules.shapes_in_motion.questions import question
+from datamodules.shapes_in_motion.settings import SceneSettings
+from datamodules.shapes_in_motion.streams import random_stream
+
+
+def training_records(
+    root: Path, clips: int, turns_per_clip: int, settings: SceneSettings, seed: int, workers: int
+) -> list[Record]:
+    """Make the training split: one record per clip, with questions of different families in random order.
+
+    Args:
+        root: folder of all generated clips.
+        clips: number of clips.
+        turns_per_clip: questions about each clip, at most one per family.
+        settings: what scenes look like.
+        seed: decides all clips and questions.
+        workers: processes that render and encode.
+
+    Raises:
+        ValueError: a number out of range, or settings that no scene can satisfy.
+        OSError: the clips cannot be written.
+    """
+    if not 1 <= turns_per_clip <= len(FAMILIES):
+        raise ValueError(f"`turns_per_clip` must be within 1..{len(FAMILIES)}; got {turns_per_clip}")
+    records = []
+    for index, path in enumerate(build_split(root, "train", clips, settings, seed, workers)):
+        answers = deal_answers(seed, "train", index)
+        rng = random_stream(seed, "train", 2, index)
+        families = [FAMILIES[i] for i in rng.permutation(len(FAMILIES))[:turns_per_clip]]
+        turns = tuple(Turn(*question(answers, family, rng)) for family in families)
+        records.append(Record(f"train/{index:06d}", path, turns))
+    return records
+
+
+def question_records(
+    root: Path, split: str, questions_per_family: int, settings: SceneSettings, seed: int, workers: int
+) -> list[Record]:
+    """Make a split for scoring: one record per question, one question of every family about each clip.
+
+    The answers of each family are balanced, in the whole and in every prefix.
+
+    Args:
+        root: folder of all generated clips.
+        split: "validation" or "test" ("train" measures memory).
+        questions_per_family: also the number of clips.
+        settings: what scenes look like.
+        seed: decides all clips and questions.
+        workers: processes that render and encode.
+
+    Raises:
+        ValueError: a number out of range, an unknown split, or settings that no scene can satisfy.
+        OSError: the clips cannot be written.
+    """
+    if questions_per_family < 1:
+        raise ValueError(f"questions per family (of split {split!r}) must be at least 1; got {questions_per_family}")
+    records = []
+    for index, path in enumerate(build_split(root, split, questions_per_family, settings, seed, workers)):
+        answers = deal_answers(seed, split, index)
+        rng = random_stream(seed, split, 2, index)
+        for family in FAMILIES:
+            turn = Turn(*question(answers, family, rng))
+            records.append(Record(f"{split}/{index:06d}/{family}", path, (turn,), family))
+    return records

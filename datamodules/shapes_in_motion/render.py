@@ -1,0 +1,157 @@
+"""From a scene to pixels.
+
+Edges are anti-aliased, so that motion of a fraction of a pixel is visible. Everything is drawn for all frames at once:
+thousands of clips are rendered before a first training run can start.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from datamodules.shapes_in_motion.answers import Rgb
+from datamodules.shapes_in_motion.placement import Box
+from datamodules.shapes_in_motion.scene import Mover, Scene, Tile
+
+STRIP_OFF = (45.0, 45.0, 45.0)
+DOT = (245.0, 245.0, 245.0)
+DARK = (15.0, 15.0, 15.0)
+
+Plane = Float32[np.ndarray, "height width"]
+Planes = Float32[np.ndarray, "#frames height width"]
+Offset = Float32[np.ndarray, "frames height width"]
+Image = Float32[np.ndarray, "3 height width"]
+Video = Float32[np.ndarray, "3 frames height width"]
+
+
+def render(scene: Scene) -> UInt8[np.ndarray, "frames height width 3"]:
+    """Draw all frames of a scene; the same scene gives the same bytes."""
+    y, x = np.meshgrid(
+        np.arange(scene.height, dtype=np.float32) + 0.5, np.arange(scene.width, dtype=np.float32) + 0.5, indexing="ij"
+    )
+    still = _gradient(scene, x, y)
+    _draw_tile(still, scene.tile)
+    video = np.repeat(still[:, None], scene.frames, axis=1)
+    _blend(video, _mover_coverage(scene.mover, scene.frames, x, y), scene.mover.rgb)
+    for dot_x, dot_y, radius in scene.dots:
+        distance = np.hypot(x - dot_x, y - dot_y)
+        _blend(video, _coverage(radius + 1 - distance)[None], DARK)  # a rim, to be seen on any colour
+        _blend(video, _coverage(radius - distance)[None], DOT)
+    _blend(video, _star_coverage(*scene.star, x, y)[None], DARK)
+    _draw_strip(video, scene)
+    noise = np.random.Generator(np.random.PCG64(scene.noise_seed)).standard_normal(video.shape[1:], dtype=np.float32)
+    video += np.float32(scene.noise) * noise
+    pixels = np.rint(np.clip(video, 0, 255, out=video), out=video).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
+
+
+def _coverage(depth: Float32[np.ndarray, "*axes"]) -> Float32[np.ndarray, "*axes"]:
+    """Turn the depth of pixel centres inside an edge, in pixels, into the share of the pixel that is covered."""
+    covered: Float32[np.ndarray, "*axes"] = np.clip(depth + np.float32(0.5), 0, 1)
+    return covered
+
+
+def _blend(video: Video, coverage: Planes, rgb: Rgb) -> None:
+    rows = np.flatnonzero(coverage.any(axis=(0, 2)))
+    columns = np.flatnonzero(coverage.any(axis=(0, 1)))
+    touched = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    part = video[touched]
+    part += coverage[touched] * (_planes(rgb)[..., None] - part)
+
+
+def _planes(rgb: Rgb) -> Float32[np.ndarray, "3 1 1"]:
+    return np.array(rgb, dtype=np.float32)[:, None, None]
+
+
+def _area(box: Box) -> tuple[slice, slice]:
+    return slice(int(box.top), int(box.bottom)), slice(int(box.left), int(box.right))
+
+
+def _gradient(scene: Scene, x: Plane, y: Plane) -> Image:
+    along = np.cos(scene.gradient) * (x / scene.width - 0.5) + np.sin(scene.gradient) * (y / scene.height - 0.5)
+    share = (along / np.sqrt(2) + 0.5).astype(np.float32)
+    first, second = (_planes(rgb) for rgb in scene.background)
+    colours: Image = first + share * (second - first)
+    return colours
+
+
+def _square_wave(length: int, period: int, phase: float) -> Float32[np.ndarray, "length"]:  # noqa: F821, UP037
+    """Return +1 on light and -1 on dark stripes, averaged over each pixel so that every phase looks different."""
+
+    def light_up_to(position: np.ndarray) -> np.ndarray:
+        whole, rest = np.divmod(position, period)
+        return whole * period / 2 + np.minimum(rest, period / 2)
+
+    edges = np.arange(length + 1) + phase
+    light: np.ndarray = np.diff(light_up_to(edges))
+    return (2 * light - 1).astype(np.float32)
+
+
+def _draw_tile(still: Image, tile: Tile) -> None:
+    rows, columns = _area(tile.box)
+    size = rows.stop - rows.start
+    across = _square_wave(size, tile.period, tile.phase[0])[None, :]
+    down = _square_wave(size, tile.period, tile.phase[1])[:, None]
+    waves = {
+        "plain": np.zeros((1, 1), dtype=np.float32),
+        "horizontal": down,
+        "vertical": across,
+        "checkered": across * down,
+    }
+    middle, swing = (tile.light + tile.dark) / 2, (tile.light - tile.dark) / 2
+    still[:, rows, columns] = middle + swing * waves[tile.texture]
+
+
+def _mover_coverage(mover: Mover, frames: int, x: Plane, y: Plane) -> Float32[np.ndarray, "frames height width"]:
+    time = np.arange(frames, dtype=np.float32)[:, None, None]
+    right = x - np.float32(mover.start[0]) - np.float32(mover.velocity[0]) * time
+    down = y - np.float32(mover.start[1]) - np.float32(mover.velocity[1]) * time
+    return _coverage(_DEPTHS[mover.shape](right, down, np.float32(mover.radius)))
+
+
+def _circle(right: Offset, down: Offset, radius: np.float32) -> Offset:
+    depth: Offset = radius - np.hypot(right, down)
+    return depth
+
+
+def _square(right: Offset, down: Offset, radius: np.float32) -> Offset:
+    depth: Offset = np.float32(0.85) * radius - np.maximum(np.abs(right), np.abs(down))
+    return depth
+
+
+def _cross(right: Offset, down: Offset, radius: np.float32) -> Offset:
+    aside, beyond, arm = np.abs(right), np.abs(down), np.float32(0.3) * radius
+    depth: Offset = np.maximum(np.minimum(arm - aside, radius - beyond), np.minimum(radius - aside, arm - beyond))
+    return depth
+
+
+def _triangle(right: Offset, down: Offset, radius: np.float32) -> Offset:
+    flank = ((radius + down) / 2 - np.abs(right)) * np.float32(2 / np.sqrt(5))  # apex above, base below
+    depth: Offset = np.minimum(flank, radius - down)
+    return depth
+
+
+_DEPTHS = {"circle": _circle, "square": _square, "cross": _cross, "triangle": _triangle}
+"""How deep a pixel lies inside each shape, from its offset to the shape's centre."""
+
+
+def _star_coverage(centre_x: float, centre_y: float, radius: float, x: Plane, y: Plane) -> Plane:
+    """Cover a five-pointed star: fold the plane onto half of one point, which is bounded by a single line."""
+    right, up = x - np.float32(centre_x), np.float32(centre_y) - y
+    angle = np.arctan2(right, up)
+    fifth = 2 * np.pi / 5
+    folded = np.abs((angle + fifth / 2) % fifth - fifth / 2)
+    distance = np.hypot(right, up)
+    along, aside = distance * np.cos(folded), distance * np.sin(folded)
+    notch = 0.45 * radius
+    notch_x, notch_y = notch * np.cos(fifth / 2), notch * np.sin(fifth / 2)
+    edge_x, edge_y = notch_x - radius, notch_y
+    depth = (edge_y * (radius - along) + edge_x * aside) / np.hypot(edge_x, edge_y)
+    return _coverage(depth.astype(np.float32))
+
+
+def _draw_strip(video: Video, scene: Scene) -> None:
+    rows, columns = _area(scene.strip)
+    video[:, :, rows, columns] = _planes(STRIP_OFF)[..., None]
+    for flash in scene.flashes:
+        video[:, flash.start : flash.start + flash.frames, rows, columns] = _planes(flash.rgb)[..., None]

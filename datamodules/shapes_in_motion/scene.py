@@ -1,0 +1,166 @@
+"""What a generated clip shows: the ground truth that rendering draws and questions ask about.
+
+All question families are asked about the same kind of scene: a shape moves over a still textured tile, a few dots and a
+star lie still, and a strip along one edge of the frame flashes twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from datamodules.shapes_in_motion.answers import COLOURS, COUNTS, DIRECTIONS, Answers, Rgb, deal_answers
+from datamodules.shapes_in_motion.placement import Box, place
+from datamodules.shapes_in_motion.settings import SceneSettings
+from datamodules.shapes_in_motion.streams import random_stream
+
+
+@dataclass(frozen=True)
+class Mover:
+    """The moving shape; `start` is its centre in the first frame, `velocity` its pixels per frame, both (x, y)."""
+
+    shape: str
+    rgb: Rgb
+    radius: float
+    start: tuple[float, float]
+    velocity: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The textured tile; `phase` shifts the texture in pixels (x, y)."""
+
+    box: Box
+    texture: str
+    period: int
+    phase: tuple[float, float]
+    light: float
+    dark: float
+
+
+@dataclass(frozen=True)
+class Flash:
+    """One flash of the strip; `start` is its first frame."""
+
+    colour: str
+    rgb: Rgb
+    start: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that a clip shows, in pixels with x to the right and y downwards.
+
+    Attributes:
+        answers: what is right to say about it.
+        height: of the frames.
+        width: of the frames.
+        frames: number of frames.
+        fps: frames per second.
+        background: colours at the two ends of a linear gradient.
+        gradient: direction of the gradient in radians.
+        mover: the moving shape.
+        tile: the textured tile.
+        dots: (x, y, radius) of the counted dots.
+        star: (x, y, radius) of the star.
+        strip: the part of the frame that flashes.
+        flashes: the two flashes in order of time.
+        noise: standard deviation of the pixel noise, levels of 0..255.
+        noise_seed: decides the noise.
+    """
+
+    answers: Answers
+    height: int
+    width: int
+    frames: int
+    fps: int
+    background: tuple[Rgb, Rgb]
+    gradient: float
+    mover: Mover
+    tile: Tile
+    dots: tuple[tuple[float, float, float], ...]
+    star: tuple[float, float, float]
+    strip: Box
+    flashes: tuple[Flash, Flash]
+    noise: float
+    noise_seed: int
+
+
+def sample_scene(settings: SceneSettings, seed: int, split: str, index: int) -> Scene:
+    """Draw clip `index` of a split: the same arguments give the same scene, in any process.
+
+    Raises:
+        ValueError: an unknown split, a negative seed, or settings that leave no room for all elements.
+    """
+    answers = deal_answers(seed, split, index)
+    known = answers.by_family
+    rng = random_stream(seed, split, 1, index)
+
+    height, width = settings.frame_sizes[rng.integers(len(settings.frame_sizes))]
+    speed = rng.uniform(*getattr(settings, known["speed"]))
+    step_x, step_y = DIRECTIONS[known["direction"]]
+    velocity = (step_x * speed, step_y * speed)
+    dot_count = COUNTS.index(known["count"]) + 1
+    layout = place(settings, rng, height, width, velocity, known["position"], dot_count)
+
+    grey = rng.uniform(120.0, 136.0)
+    return Scene(
+        answers=answers,
+        height=height,
+        width=width,
+        frames=settings.frames,
+        fps=settings.fps,
+        background=(_muted(rng), _muted(rng)),
+        gradient=rng.uniform(0, 2 * np.pi),
+        mover=Mover(
+            known["shape"],
+            _jitter(rng, COLOURS[known["colour"]], settings.colour_jitter),
+            layout.mover_radius,
+            layout.mover_start,
+            velocity,
+        ),
+        tile=Tile(
+            layout.tile,
+            known["texture"],
+            settings.texture_period,
+            (settings.texture_period * rng.random(), settings.texture_period * rng.random()),
+            light=grey + settings.texture_contrast / 2,
+            dark=grey - settings.texture_contrast / 2,
+        ),
+        dots=layout.dots,
+        star=layout.star,
+        strip=layout.strip,
+        flashes=_flashes(settings, rng, known["order"], answers.asked_flash),
+        noise=settings.noise,
+        noise_seed=int(rng.integers(2**62)),
+    )
+
+
+def _flashes(settings: SceneSettings, rng: np.random.Generator, asked: str, end: str) -> tuple[Flash, Flash]:
+    """Put two flashes of different colours anywhere in time; the one at the asked end has the asked colour."""
+    others = [colour for colour in COLOURS if colour != asked]
+    other = others[rng.integers(len(others))]
+    colours = (asked, other) if end == "first" else (other, asked)
+    # Two starts at least one flash and one dark frame apart: draw without the gap, then push the second back.
+    gap = settings.flash_frames
+    first, second = sorted(rng.choice(settings.frames - settings.flash_frames + 1 - gap, size=2, replace=False))
+    starts = (int(first), int(second) + gap)
+    rgbs = [_jitter(rng, COLOURS[colour], settings.colour_jitter) for colour in colours]
+    return (
+        Flash(colours[0], rgbs[0], starts[0], settings.flash_frames),
+        Flash(colours[1], rgbs[1], starts[1], settings.flash_frames),
+    )
+
+
+def _muted(rng: np.random.Generator) -> Rgb:
+    """Draw a greyish colour that no named colour, white dot or black star can be mistaken for."""
+    grey = rng.uniform(85.0, 155.0)
+    red, green, blue = (grey + rng.uniform(-12.0, 12.0) for _ in range(3))
+    return red, green, blue
+
+
+def _jitter(rng: np.random.Generator, rgb: Rgb, amount: float) -> Rgb:
+    red, green, blue = (min(max(channel + rng.uniform(-amount, amount), 0.0), 255.0) for channel in rgb)
+    return red, green, blue

@@ -1,0 +1,38 @@
+"""Whether a file holds all the frames that its header promises."""
+
+from __future__ import annotations
+
+import logging
+
+from datamodules.video.container import Container
+
+log = logging.getLogger(__name__)
+
+
+def expected_frames(container: Container) -> int:
+    """Return how many frames the header promises to show; 0 where it has no count (Matroska, WebM).
+
+    A header counts the frames that an edit list hides too, but its duration does not.
+    """
+    shown = round(container.duration * container.fps)
+    return min(container.header_frames, shown) if shown else container.header_frames
+
+
+def incomplete(count: int, expected: int) -> bool:
+    """Tell whether frames are missing; headers may be off by one frame, or two in a hundred."""
+    return expected - count > max(1.0, 0.02 * expected)
+
+
+def warn_if_cut_off(container: Container, count: int, seconds: float) -> None:
+    """Log a warning where `count` frames end long before the duration in the header.
+
+    Not an error: the frames are right, and the duration may be that of a longer sound track.
+    """
+    if container.duration > seconds + max(1.0, 0.1 * seconds):
+        log.warning(
+            "%s: its %d frames end after %.2f s, but its header promises %.2f s; it may be cut off",
+            container.path,
+            count,
+            seconds,
+            container.duration,
+        )

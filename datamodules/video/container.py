@@ -1,0 +1,107 @@
+"""A video file opened with PyAV: the facts in its header, its packets and its frames in sequence.
+
+All that is known of a file before decoding comes from here, so that the choice of a reader rests on what a file is and
+not on how it is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from datamodules.video.reader import VideoError
+
+# Playlists (HLS, concat, DASH, SDP) are left out on purpose: they would open whatever other file or address they name.
+CONTAINERS = "mov,matroska,webm,avi,gif,apng,mpegts,mpeg,flv,asf,ogg,mxf,ivf"
+_OPEN_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+
+
+class Container:
+    """One open file and its best video stream, the one that players show.
+
+    Attributes:
+        path: the file.
+        format: FFmpeg's names of the container, such as `mov,mp4,m4a,3gp,3g2,mj2`.
+        codec: FFmpeg's name of the coding, such as `h264`.
+        pixel_format: such as `yuv420p`.
+        width: coded width in pixels, before rotation.
+        height: coded height in pixels.
+        interlaced: the stream declares fields.
+        header_frames: how many frames the header counts; 0 where it does not say.
+        time_base: seconds per unit of a packet's time.
+        duration: seconds of the video stream, or else of the file; 0 where the header does not say.
+        fps: average frames per second; 0 where the header does not say.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open `path`.
+
+        Raises:
+            VideoError: not a file, empty, not a known container, or without a video stream that can be decoded.
+        """
+        self.path = path
+        if not path.is_file():
+            raise VideoError(path, "is a folder, not a video file" if path.is_dir() else "no such file")
+        if path.stat().st_size == 0:
+            raise VideoError(path, "empty file (0 bytes)")
+        self._open()
+        stream, context = self._stream, self._stream.codec_context
+        self.format = self._file.format.name
+        self.codec = context.codec.canonical_name
+        self.pixel_format = context.pix_fmt or "unknown"
+        self.width, self.height = context.width, context.height
+        self.interlaced = context.field_order > 1  # 0 is unknown, 1 progressive
+        self.header_frames = stream.frames
+        self.time_base = float(stream.time_base or 0)
+        if stream.duration:
+            self.duration = stream.duration * self.time_base
+        else:
+            self.duration = (self._file.duration or 0) / av.time_base
+        self.fps = float(stream.average_rate or stream.guessed_rate or 0)
+
+    def _open(self) -> None:
+        try:
+            # The absolute path, since FFmpeg would take a name such as `a:b.mp4` for a protocol.
+            self._file: InputContainer = av.open(str(self.path.absolute()), container_options=_OPEN_OPTIONS)
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(self.path, f"cannot be opened as a video: {error.strerror}") from error
+        self._used = False
+        best = self._file.streams.best("video")
+        if not isinstance(best, VideoStream) or Disposition.attached_pic in Disposition(best.disposition):
+            self._file.close()
+            raise VideoError(self.path, "no video stream")
+        if best.codec_context is None:
+            self._file.close()
+            raise VideoError(self.path, "no decoder for its video stream")
+        self._stream = best
+        # Loaders run one process per core: threads of the decoder would only get in each other's way.
+        self._stream.thread_type = "NONE"
+        self._stream.thread_count = 1
+
+    def packets(self) -> Iterator[Packet[VideoStream]]:
+        """Yield the packets of the stream from its beginning; the last is empty and flushes the decoder."""
+        if self._used:
+            self.close()
+            self._open()
+        self._used = True
+        yield from self._file.demux(self._stream)
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """Yield the frames a player would show, from the first one.
+
+        Raises:
+            av.FFmpegError: the file is damaged here.
+        """
+        for packet in self.packets():
+            yield from packet.decode()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,73 @@
+"""Reads single frames of long videos with decord, which seeks: only for files on which it is known to be exact."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import decord
+import numpy as np
+from jaxtyping import UInt8
+
+from datamodules.video.reader import VideoError, VideoReader
+
+log = logging.getLogger(__name__)
+
+# Its errors reach us as exceptions; FFmpeg's lines on stderr would only tell them again, without the file's name.
+decord.logging.set_level(decord.logging.FATAL)
+
+
+class DecordReader(VideoReader):
+    """Seeks to each frame through the index of key frames.
+
+    decord (decord2 3.4 was measured) returns wrong frames without an error for AVI, edit lists, open groups of pictures
+    and MPEG-4 with B frames; `open_video` keeps such files away from it. It also patches damaged pictures silently,
+    which `PyAVReader` notices.
+    """
+
+    name = "decord"
+
+    def __init__(self, path: Path, reason: str, in_sequence: Callable[[], VideoReader]) -> None:
+        """Index `path`.
+
+        Args:
+            path: the file.
+            reason: why decord may read it.
+            in_sequence: makes the reader that takes over when decord fails.
+
+        Raises:
+            VideoError: decord cannot open the file.
+        """
+        self.path, self.reason = path, reason
+        self._in_sequence = in_sequence
+        try:
+            # fault_tol: raise when a frame cannot be decoded, where the default repeats the frame before.
+            self._decord = decord.VideoReader(str(path.absolute()), num_threads=1, fault_tol=1e-9)
+        except (decord.DECORDError, RuntimeError, AssertionError) as error:
+            raise VideoError(path, f"decord cannot open it: {_last_line(error)}") from error
+        self._count = len(self._decord)
+        self.fps = float(self._decord.get_avg_fps())
+
+    def __len__(self) -> int:
+        return self._count
+
+    def _read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames height width 3"]:
+        try:
+            frames: UInt8[np.ndarray, "frames height width 3"] = self._decord.get_batch(list(indices)).asnumpy()
+            return frames
+        except (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError) as error:
+            log.info("%s: decord fails (%s); reading in sequence", self.path, _last_line(error))
+        with self._in_sequence() as reader:
+            if len(reader) != len(self):
+                raise VideoError(self.path, f"decord counts {len(self)} frames, but {len(reader)} can be decoded")
+            return reader.frames(indices)
+
+    def close(self) -> None:
+        """Free the decoder."""
+        self._decord = None
+
+
+def _last_line(error: Exception) -> str:
+    """Return what decord wants to say; its messages are stack traces."""
+    return next((line for line in str(error).splitlines()[::-1] if line.strip()), type(error).__name__).strip()

@@ -1,0 +1,74 @@
+"""Fits frames of any size to the square canvas of an encoder, in whole patches."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+
+class CanvasGeometry:
+    """The official geometry: longer side to the canvas, shorter side up to whole units, the rest filled.
+
+    A unit is what becomes one token along a side (`patch_size * stride` pixels), so a valid area never ends within a
+    token. The shorter side is rounded up and the picture stretched to it: the aspect ratio is kept to a unit only.
+
+    Attributes:
+        canvas: side of the canvas in pixels.
+        patches: (rows, columns) of patches on the canvas.
+    """
+
+    def __init__(self, canvas: int, patch_size: int, stride: int, fill: tuple[int, int, int]) -> None:
+        """Keep the sizes.
+
+        Args:
+            canvas: side of the canvas in pixels.
+            patch_size: side of a patch in pixels.
+            stride: patches per token along each side.
+            fill: colour of the padding, RGB in 0..255.
+
+        Raises:
+            ValueError: the canvas is not a multiple of a unit.
+        """
+        unit = patch_size * stride
+        if canvas < unit or canvas % unit:
+            raise ValueError(
+                f"data.init_args.canvas is {canvas}; this encoder needs a multiple of {unit} pixels"
+                f" (patches of {patch_size} pixels, {stride} x {stride} per token)"
+            )
+        self.canvas = canvas
+        self.patches = (canvas // patch_size, canvas // patch_size)
+        self.fill = fill
+        self._stride = stride
+        self._unit = unit
+        self._units = canvas // unit
+
+    def __call__(
+        self, frames: UInt8[np.ndarray, "frames height width 3"]
+    ) -> tuple[UInt8[Tensor, "frames 3 canvas canvas"], Int64[Tensor, "4"]]:  # noqa: UP037
+        """Resize (bicubic, as Pillow does) and pad frames of one clip.
+
+        Returns:
+            The canvases, and the valid rectangle (top, left, height, width) in patches, which all frames share.
+        """
+        rows, columns = self._size_in_units(*frames.shape[1:3])
+        top, left = (self._units - rows) // 2, (self._units - columns) // 2
+        height, width = rows * self._unit, columns * self._unit
+        y, x = top * self._unit, left * self._unit
+
+        # Kept as height x width x 3 in memory: torch has a fast path for resizing uint8 in that order.
+        pictures = torch.from_numpy(frames).permute(0, 3, 1, 2)
+        if pictures.shape[2:] != (height, width):
+            pictures = interpolate(pictures, (height, width), mode="bicubic", antialias=True)
+        canvas = torch.empty(len(frames), 3, self.canvas, self.canvas, dtype=torch.uint8)
+        if (height, width) != (self.canvas, self.canvas):
+            canvas[:] = torch.tensor(self.fill, dtype=torch.uint8).view(3, 1, 1)
+        canvas[:, :, y : y + height, x : x + width] = pictures
+        return canvas, torch.tensor([top, left, rows, columns]) * self._stride
+
+    def _size_in_units(self, height: int, width: int) -> tuple[int, int]:
+        """Return (rows, columns): the longer side fills the canvas, the shorter is rounded up, so at least 1."""
+        longer = max(height, width)
+        return -(-self._units * height // longer), -(-self._units * width // longer)

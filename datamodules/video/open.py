@@ -1,0 +1,108 @@
+"""Opens a video with the reader that is right for it, judged by the facts in the file and never by its name."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import av
+
+from datamodules.video import pyav_reader
+from datamodules.video.completeness import expected_frames, incomplete, warn_if_cut_off
+from datamodules.video.container import Container
+from datamodules.video.damage import DamagedVideo
+from datamodules.video.decord_reader import DecordReader
+from datamodules.video.pyav_reader import PyAVReader
+from datamodules.video.reader import VideoError, VideoReader
+
+__all__ = ["DamagedVideo", "open_video"]
+
+log = logging.getLogger(__name__)
+
+# Where decord's frames were equal to sequential decoding, bit by bit.
+_DECORD_CONTAINERS = ("mov", "matroska")
+_DECORD_CODECS = ("h264", "vp8", "vp9", "av1")
+_DECORD_PIXEL_FORMATS = ("yuv420p", "yuvj420p")
+
+
+def open_video(path: Path, damaged: DamagedVideo = DamagedVideo.REFUSE) -> VideoReader:
+    """Open `path` for exact frames; the choice of the reader is logged and kept in `reader.reason`.
+
+    Clips whose frames fit into memory are decoded in sequence, which is also fastest for them; longer ones are read by
+    seeking where that is exact. Damage anywhere in the file is found on opening, except in files read by seeking:
+    there it is found in the parts that are asked for.
+
+    Args:
+        path: the file.
+        damaged: what to do with a file of which only a part can be decoded. Counting the frames that exist takes
+            decoding them all, so `KEEP_DECODABLE` never seeks.
+
+    Raises:
+        DamagedVideoError: only a part can be decoded, under `DamagedVideo.REFUSE`.
+        VideoError: no frame can be read.
+    """
+    container = Container(Path(path))
+    obstacle = _obstacle_in_header(container, damaged) or _obstacle_in_packets(container)
+    if not obstacle:
+        obstacle = "decord failed"
+        try:
+            reader: VideoReader = DecordReader(
+                container.path,
+                reason="long, and exact when seeking",
+                in_sequence=lambda: PyAVReader(Container(container.path), damaged, obstacle),
+            )
+            container.close()
+        except VideoError as error:
+            reader = PyAVReader(container, damaged, reason=error.reason)
+    else:
+        reader = PyAVReader(container, damaged, reason=obstacle)
+    log.debug("%s: read with %s: %s", reader.path, reader.name, reader.reason)
+    return reader
+
+
+def _obstacle_in_header(container: Container, damaged: DamagedVideo) -> str:
+    """Return why a file cannot or need not be read by seeking, as far as its header tells; empty if it can."""
+    frames = expected_frames(container) or round(container.duration * container.fps)
+    size = frames * container.width * container.height * 3 // 2
+    checks = {
+        "the container has other than exact seeking": not container.format.startswith(_DECORD_CONTAINERS),
+        "the header has no duration or frame rate": not frames,
+        "short": size <= pyav_reader.KEPT_BYTES,
+        f"codec {container.codec}": container.codec not in _DECORD_CODECS,
+        f"pixel format {container.pixel_format}": container.pixel_format not in _DECORD_PIXEL_FORMATS,
+        "odd width or height": bool(container.width % 2 or container.height % 2),
+        "interlaced": container.interlaced,
+        "all frames have to be counted": damaged is DamagedVideo.KEEP_DECODABLE,
+    }
+    return next((obstacle for obstacle, found in checks.items() if found), "")
+
+
+def _obstacle_in_packets(container: Container) -> str:
+    """Return why seeking in a file would not be exact, as its packets tell without decoding; empty if it is."""
+    count = 0
+    key_time = -1
+    seen: set[int] = set()
+    try:
+        for packet in container.packets():
+            if packet.size == 0:
+                continue
+            count += 1
+            if packet.pts is None:
+                return "packets without times"
+            if packet.is_corrupt:
+                return "damaged packets"
+            if packet.is_discard or packet.pts < 0:
+                return "hidden frames (edit list)"
+            if packet.pts in seen:
+                return "two packets with the same time"
+            seen.add(packet.pts)
+            if packet.is_keyframe:
+                key_time = packet.pts
+            elif packet.pts < key_time or count == 1:
+                return "open groups of pictures: frames shown before their key frame"
+    except av.FFmpegError as error:
+        return f"damaged: {error.strerror}"
+    if not count or incomplete(count, expected_frames(container)):
+        return f"damaged: {count} packets for {expected_frames(container)} frames"
+    warn_if_cut_off(container, count, (max(seen) - min(seen)) * container.time_base + 1 / container.fps)
+    return ""

@@ -1,0 +1,118 @@
+"""Reads a video from its beginning with PyAV: slow for single frames of a long clip, but right for every container."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from jaxtyping import UInt8
+
+from datamodules.video.completeness import expected_frames, incomplete, warn_if_cut_off
+from datamodules.video.container import Container
+from datamodules.video.damage import DamagedVideo
+from datamodules.video.reader import DamagedVideoError, VideoError, VideoReader
+
+# Decoded frames (YUV, before conversion) kept per open clip: ten seconds of 640x360 at 30 frames per second.
+KEPT_BYTES = 128 * 2**20
+
+
+class PyAVReader(VideoReader):
+    """Decodes the whole clip once when opened, so its length is exact and any damage is known before a frame is used.
+
+    The decoded frames are kept when they fit into `KEPT_BYTES`; a longer clip is decoded again for every request, and
+    only the wanted frames are converted and held.
+    """
+
+    name = "pyav"
+
+    def __init__(
+        self, container: Container, damaged: DamagedVideo = DamagedVideo.REFUSE, reason: str = "asked for"
+    ) -> None:
+        """Decode `container`, which this reader closes in the end.
+
+        Args:
+            container: the open file.
+            damaged: what to do when the decoder fails, or finds fewer frames than the header promises.
+            reason: why the file is read in sequence.
+
+        Raises:
+            DamagedVideoError: damage, under `DamagedVideo.REFUSE`.
+            VideoError: no frame at all can be decoded, or the frame rate is unknown.
+        """
+        self.path, self.reason = container.path, reason
+        self._container = container
+        self._to_rgb = VideoReformatter()
+        self._kept: list[VideoFrame] = []
+        try:
+            self._scan(damaged)
+        except VideoError:
+            self.close()
+            raise
+
+    def __len__(self) -> int:
+        return self._count
+
+    def _scan(self, damaged: DamagedVideo) -> None:
+        count = patched = size = 0
+        times: list[float] = []  # of the first and the last frame
+        failure = ""
+        try:
+            for frame in self._container.frames():
+                count += 1
+                patched += frame.is_corrupt
+                if frame.time is not None:
+                    times[1:] = [frame.time]
+                size += sum(plane.buffer_size for plane in frame.planes)
+                if size <= KEPT_BYTES:
+                    self._kept.append(frame)
+        except av.FFmpegError as error:
+            failure = error.strerror or type(error).__name__
+        if size > KEPT_BYTES:
+            self._kept.clear()
+        if count == 0:
+            raise VideoError(self.path, f"no frame can be decoded: {failure or 'the video stream is empty'}")
+        self._count = count
+        span = times[-1] - times[0] if times else 0.0
+        self.fps = self._container.fps or ((count - 1) / span if span else 0.0)
+        if not self.fps:
+            raise VideoError(self.path, "neither the header nor the frames' times give a frame rate")
+        self._check_complete(damaged, failure, patched, span)
+
+    def _check_complete(self, damaged: DamagedVideo, failure: str, patched: int, span: float) -> None:
+        count, expected = self._count, expected_frames(self._container)
+        if failure:
+            of = f" of {expected}" if expected else ""
+            reason = f"damaged: decoding fails after {count}{of} frames: {failure}"
+        elif incomplete(count, expected):
+            reason = f"damaged: {count} of {expected} frames can be decoded"
+        elif patched:
+            reason = f"damaged: the decoder had to patch {patched} of {count} frames"
+        else:
+            return warn_if_cut_off(self._container, count, span + 1 / self.fps)
+        damaged.meet(DamagedVideoError(self.path, reason, decodable=count, expected=expected))
+
+    def _read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames height width 3"]:
+        wanted = set(indices)
+        pictures: dict[int, UInt8[np.ndarray, "height width 3"]] = {}
+        for index, frame in enumerate(self._kept or self._container.frames()):
+            if index in wanted:
+                pictures[index] = self._picture(frame)
+                if len(pictures) == len(wanted):
+                    break
+        sizes = {picture.shape[:2] for picture in pictures.values()}
+        if len(sizes) > 1:
+            raise VideoError(self.path, f"the picture size changes within the clip: {sorted(sizes)} (height, width)")
+        return np.stack([pictures[index] for index in indices])
+
+    def _picture(self, frame: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
+        # One reformatter and one thread: set-up per frame costs four times as much as a 64x64 conversion itself.
+        rgb = self._to_rgb.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        return np.rot90(rgb, round(frame.rotation / 90)).astype(np.uint8, copy=False)
+
+    def close(self) -> None:
+        """Close the file and forget the kept frames."""
+        self._kept.clear()
+        self._container.close()

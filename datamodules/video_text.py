@@ -1,0 +1,180 @@
+"""What all data modules share: loaders over records with clips, in the form that the model at hand asks for."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from typing import Any
+
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Sampler
+
+from components.encoders.base import VideoEncoder
+from components.language_models.text import ChatText
+from datamodules.batch import Batch
+from datamodules.clip_dataset import ClipDataset, Sample, collate
+from datamodules.records import Record
+from datamodules.seeded_order import SeededOrder
+from datamodules.video.frame_cache import FrameCache
+from datamodules.video.geometry import CanvasGeometry
+from datamodules.video.media_policy import MediaPolicy, SkipCounter, Skipped
+from datamodules.video.open import DamagedVideo
+from datamodules.video.sampling import FrameSampler
+from datamodules.video.shown_frames import ShownFrames
+
+log = logging.getLogger(__name__)
+
+
+class VideoTextDataModule(LightningDataModule, ABC):
+    """Loaders over records with clips: the base of every data module."""
+
+    def __init__(
+        self,
+        canvas: int,
+        sampler: FrameSampler,
+        shown_frames: ShownFrames,
+        frame_cache: FrameCache,
+        bad_media: MediaPolicy,
+        damaged: DamagedVideo = DamagedVideo.REFUSE,
+        batch_size: int = 8,
+        eval_batch_size: int = 8,
+        workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        """Keep the settings; data are made or read in `prepare_data` and `setup`.
+
+        Args:
+            canvas: side of the square canvas in pixels; a multiple of the encoder's patch size times its stride.
+            sampler: which frames of a clip are taken.
+            shown_frames: what the model sees of them: the clip, or a control such as NoiseFrames.
+            frame_cache: whether decoded frames are kept between epochs.
+            bad_media: what happens to a clip that cannot be read.
+            damaged: what happens to a clip of which only the beginning can be decoded.
+            batch_size: training samples per step and device.
+            eval_batch_size: samples per step of validation, test and prediction.
+            workers: loader processes; 0 reads in the main process.
+            seed: seed of the order of samples; follows `seed_everything`.
+        """
+        super().__init__()
+        for name, value, least in (
+            ("canvas", canvas, 1),
+            ("batch_size", batch_size, 1),
+            ("eval_batch_size", eval_batch_size, 1),
+            ("workers", workers, 0),
+        ):
+            if value < least:
+                raise ValueError(f"data.init_args.{name} is {value}; it must be at least {least}")
+        self.canvas = canvas
+        self.sampler = sampler
+        self.shown_frames = shown_frames
+        self.frame_cache = frame_cache
+        self.bad_media = bad_media
+        self.damaged = damaged
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.workers = workers
+        self.seed = seed
+        self.skips = SkipCounter(bad_media)
+        self.order: SeededOrder | None = None
+        self._records: dict[str, list[Record]] = {}
+
+    @abstractmethod
+    def load_records(self, split: str) -> list[Record]:
+        """Return the records of `train` (one per conversation) or of `val` or `test` (one per question)."""
+
+    def connect(self, encoder: VideoEncoder, text: ChatText) -> None:
+        """Take from the model what data need to know of it: patch unit, padding colour, tokenizer and prompt.
+
+        Called by the model before any loader is made.
+
+        Raises:
+            ValueError: the canvas does not suit the encoder.
+        """
+        self.geometry = CanvasGeometry(
+            canvas=self.canvas,
+            patch_size=encoder.patch_size,
+            stride=encoder.stride,
+            fill=tuple(int(255 * value) for value in encoder.pixel_mean),  # type: ignore[arg-type]
+        )
+        self.text = text
+
+    def records(self, split: str) -> list[Record]:
+        """Return the records of a split, loaded once.
+
+        Raises:
+            ValueError: the split is empty.
+        """
+        if split not in self._records:
+            self._records[split] = self.load_records(split)
+            if not self._records[split]:
+                raise ValueError(f"the {split} split of {type(self).__name__} has no records")
+        return self._records[split]
+
+    def families(self, split: str) -> list[str]:
+        """Return the question families that scores of `split` are reported for."""
+        return sorted({record.family for record in self.records(split)})
+
+    def dataset(self, split: str) -> ClipDataset:
+        """Return the samples of a split; `connect` must have been called."""
+        return ClipDataset(
+            self.records(split),
+            self.sampler,
+            self.geometry,
+            self.text,
+            self.bad_media,
+            self.damaged,
+            self.shown_frames,
+            self.frame_cache,
+        )
+
+    def _loader(self, split: str, batch_size: int, order: Sampler[int] | None = None) -> DataLoader[Sample | Skipped]:
+        dataset = self.dataset(split)
+        self.skips.expect(len({record.video for record in dataset.records}))
+        return DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=order,
+            collate_fn=collate,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+        )
+
+    def train_dataloader(self) -> DataLoader[Sample | Skipped]:
+        """Return the training loader, in a seeded order that can go on in mid-epoch."""
+        rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        resumed = self.order
+        self.order = SeededOrder(len(self.records("train")), self.seed, rank, ranks)
+        if resumed is not None:
+            self.order.resume(resumed.skip_epoch, resumed.skip)
+        return self._loader("train", self.batch_size, self.order)
+
+    def val_dataloader(self) -> DataLoader[Sample | Skipped]:
+        """Return the validation loader, in the order of the records."""
+        return self._loader("val", self.eval_batch_size)
+
+    def test_dataloader(self) -> DataLoader[Sample | Skipped]:
+        """Return the test loader, in the order of the records."""
+        return self._loader("test", self.eval_batch_size)
+
+    def predict_dataloader(self) -> DataLoader[Sample | Skipped]:
+        """Return the test loader: prediction answers its questions."""
+        return self.test_dataloader()
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Count what the loader left out, and stop when it is too much."""
+        if isinstance(batch, Batch):
+            self.skips.count(batch.skipped)
+        return batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how far the training epoch has come, for a resume in its middle."""
+        assert self.trainer is not None
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress
+        done = 0 if progress.is_last_batch else progress.current.completed
+        return {"epoch": self.trainer.current_epoch, "samples": done * self.batch_size}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Leave out the samples of the epoch that the interrupted run has seen."""
+        self.order = SeededOrder(0, self.seed)
+        self.order.resume(state_dict["epoch"], state_dict["samples"])

@@ -1,0 +1,26 @@
+"""What a run writes down beside its losses: one callback per file."""
+
+from lightning import Callback
+from lightning.pytorch.callbacks import LearningRateMonitor
+
+from lightning_modules.callbacks.answer_file import AnswerFile
+from lightning_modules.callbacks.fusion_weight import FusionWeight
+from lightning_modules.callbacks.interruption import Interruption
+from lightning_modules.callbacks.run_summary import RunSummary
+from lightning_modules.callbacks.sample_panel import SamplePanel
+from lightning_modules.callbacks.throughput import Throughput
+
+
+def always() -> list[Callback]:
+    """Return the callbacks that every run has, whatever its configuration lists."""
+    return [
+        LearningRateMonitor(logging_interval="step"),
+        Throughput(),
+        FusionWeight(),
+        SamplePanel(),
+        AnswerFile(),
+        Interruption(),
+    ]
+
+
+__all__ = ["AnswerFile", "FusionWeight", "Interruption", "RunSummary", "SamplePanel", "Throughput", "always"]

@@ -1,0 +1,23 @@
+"""The learned weight alpha between frame and video context (paper eq. 14), watched over time."""
+
+from __future__ import annotations
+
+from components.stab.fusion import LearnedFusion
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+
+class FusionWeight(Callback):
+    """Logs mean and spread of alpha at every validation, and its histogram over the channels."""
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log alpha of the encoder's fusion, where it has a learned one."""
+        if trainer.sanity_checking:
+            return
+        for fusion in pl_module.modules():
+            if isinstance(fusion, LearnedFusion):
+                alpha = fusion.alpha.detach().float()
+                pl_module.log("alpha/mean", alpha.mean())
+                pl_module.log("alpha/std", alpha.std())
+                if isinstance(trainer.logger, TensorBoardLogger):
+                    trainer.logger.experiment.add_histogram("alpha", alpha.cpu(), trainer.global_step)

@@ -1,0 +1,30 @@
+"""Ctrl-C keeps the work: a checkpoint, and the command that goes on from it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
+
+
+class Interruption(Callback):
+    """On Ctrl-C in training, writes `checkpoints/interrupted.ckpt` and says how to continue."""
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Save the state of the run, if it was training."""
+        if not isinstance(exception, KeyboardInterrupt) or not trainer.training or trainer.log_dir is None:
+            return
+        folder = Path(trainer.log_dir)
+        checkpoint = folder / "checkpoints" / "interrupted.ckpt"
+        trainer.save_checkpoint(checkpoint)
+        self._say(folder, checkpoint, trainer.global_step)
+
+    @rank_zero_only
+    def _say(self, folder: Path, checkpoint: Path, step: int) -> None:
+        print(
+            f"\ninterrupted after step {step}; continue with\n"
+            f"  python -m lightning fit --config {folder / 'config.yaml'} --ckpt_path {checkpoint}",
+            file=sys.stderr,
+        )

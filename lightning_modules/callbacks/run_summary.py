@@ -1,0 +1,70 @@
+"""The end of a run: final figures into the HParams tab, and the lines that tell where everything is."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from lightning_modules.run_folder import report
+from lightning_modules.video_language import VideoLanguageModel
+
+
+class RunSummary(Callback):
+    """Collects final figures; logs what was ablated beside them, one column per slot."""
+
+    def __init__(self) -> None:
+        self.figures: dict[str, float] = {}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the figures of the last validation."""
+        self._collect(trainer, pl_module)
+        self.figures["train/minutes"] = (time.perf_counter() - self.started) / 60
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the figures of a validation run by itself."""
+        self._collect(trainer, pl_module)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the figures of the test, and complete the HParams entry with them."""
+        self._collect(trainer, pl_module)
+        self.log_hparams(trainer, pl_module)
+
+    def _collect(self, trainer: Trainer, module: LightningModule) -> None:
+        assert isinstance(module, VideoLanguageModel)
+        self.figures |= {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith(("val/", "test/", "train/loss"))
+        }
+        skipped = len(module.data.skips.failed)
+        if skipped:
+            self.figures["data/skipped_clips"] = float(skipped)
+
+    @rank_zero_only
+    def log_hparams(self, trainer: Trainer, module: LightningModule) -> None:
+        """Write slots, size and seed beside the final figures."""
+        if not isinstance(trainer.logger, TensorBoardLogger) or not isinstance(module, VideoLanguageModel):
+            return
+        encoder = sum(parameter.numel() for parameter in module.encoder.parameters())
+        facts: dict[str, str | float] = {
+            "experiment": Path(trainer.logger.root_dir).name,
+            "run": str(trainer.logger.version),
+            **module.component_names(),
+            "frames": type(module.data.shown_frames).__name__,
+            "encoder_parameters": encoder,
+        }
+        trainer.logger.log_hyperparams(facts, self.figures)  # type: ignore[arg-type]
+
+    @rank_zero_only
+    def say(self, trainer: Trainer) -> None:
+        """Print where the run is and how it ended."""
+        if trainer.log_dir is not None:
+            print(report(Path(trainer.log_dir), self.figures))

@@ -1,0 +1,61 @@
+"""How fast a run is, and whether it waits for data."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from lightning_modules.video_language import ModelInput
+
+
+class Throughput(Callback):
+    """Logs clips per second and the share of time spent waiting for the next batch.
+
+    Waiting is what passes between the end of one step and the start of the next, without validation.
+    """
+
+    def __init__(self, every: int = 10) -> None:
+        """Set the window.
+
+        Args:
+            every: steps over which speed is averaged and after which it is logged.
+        """
+        if every < 1:
+            raise ValueError(f"Throughput.every is {every}; it must be at least 1")
+        self.every = every
+        self._start_window()
+
+    def _start_window(self) -> None:
+        self.clips, self.steps, self.waited, self.worked = 0, 0, 0.0, 0.0
+        self.mark = time.perf_counter()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to count."""
+        self._start_window()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Book the time since the last step as waiting."""
+        now = time.perf_counter()
+        self.waited += now - self.mark
+        self.mark = now
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Book the step as work, and log at the end of a window."""
+        now = time.perf_counter()
+        self.worked += now - self.mark
+        self.mark = now
+        self.clips += len(batch.samples) if isinstance(batch, ModelInput) else 0
+        self.steps += 1
+        if self.steps == self.every:
+            whole = self.waited + self.worked
+            pl_module.log("speed/clips_per_second", self.clips * trainer.world_size / whole)
+            pl_module.log("speed/data_wait_share", self.waited / whole)
+            self._start_window()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do not book a validation as waiting."""
+        self.mark = time.perf_counter()

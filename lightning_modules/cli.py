@@ -1,0 +1,147 @@
+"""The command line: `python -m lightning VERB`, `video-panda VERB` and `python -m lightning_modules VERB`.
+
+A LightningCLI with typed components from YAML (the type hint is the registry), `base:` chains, a run folder named after
+the experiment, and a test after every training.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import set_parsing_settings
+from lightning import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+import datamodules.conversations
+import datamodules.shapes_in_motion.datamodule  # noqa: F401  (imported so that YAML can use bare class names)
+from datamodules.video_text import VideoTextDataModule
+from lightning_modules import callbacks
+from lightning_modules.checkpoint import check_checkpoint
+from lightning_modules.config_chain import base_files, given_files, with_bases
+from lightning_modules.config_difference import difference
+from lightning_modules.known_names import explain
+from lightning_modules.run_folder import free_folder, resumed_folder
+from lightning_modules.user_errors import user_errors
+from lightning_modules.video_language import VideoLanguageModel
+
+
+class ExperimentParser(LightningArgumentParser):
+    """A parser whose message for an unknown component lists the known ones."""
+
+    def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
+        """Print `message`, made plainer where we can, and exit with status 2."""
+        super().error(explain(message), ex)
+
+
+class ExperimentCLI(LightningCLI):
+    """One experiment from YAML to a finished run."""
+
+    def __init__(self, args: list[str] | None = None) -> None:
+        """Parse `args` (default: the command line) and run the verb."""
+        set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+        self.summary = callbacks.RunSummary()
+        super().__init__(
+            VideoLanguageModel,
+            VideoTextDataModule,
+            subclass_mode_data=True,
+            seed_everything_default=0,
+            parser_class=ExperimentParser,
+            parser_kwargs={"prog": program_name(), "parser_mode": "omegaconf+"}
+            | {verb: {"parser_mode": "omegaconf+"} for verb in self.subcommands()},
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults={"callbacks": [*callbacks.always(), self.summary]},
+            auto_configure_optimizers=False,  # rates belong to the stage
+            load_from_checkpoint_support=False,  # a checkpoint must never override the YAML's components
+            args=args,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what belongs to the run rather than to model, data or trainer."""
+        parser.add_argument("--base", type=str | list[str] | None, help="files that a config file builds on")
+        parser.add_argument("--name", type=str | None, help="name of the run; default: the config files' names")
+        parser.add_argument("--runs", type=str, default="runs", help="folder of all runs")
+        parser.link_arguments("seed_everything", "data.init_args.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, name the run, and refuse a checkpoint that is none before anything is built."""
+        self.config = parser.parse_args(with_bases(sys.argv[1:] if args is None else args))
+        verb = self.config.subcommand
+        config = self.config[verb]
+        checkpoint = config.get("ckpt_path")
+        if checkpoint is not None:
+            check_checkpoint(checkpoint)
+        self.given = given_files([Path(str(file)) for file in config.config or []])
+        config.base = None
+        config.name = config.name or "+".join(file.stem for file in self.given) or "unnamed"
+        self.folder = resumed_folder(checkpoint, verb) or free_folder(
+            Path(config.runs), config.name, config.seed_everything, verb
+        )
+
+    def before_instantiate_classes(self) -> None:
+        """Say what the experiment changes, before it is built."""
+        lines = self.changes()
+        if lines:
+            print(
+                "\n".join(["", f"{self.config[self.subcommand].name} changes:", *(f"  {line}" for line in lines), ""])
+            )
+
+    def changes(self) -> list[str]:
+        """Return how the configuration differs from the bases of the experiment's file."""
+        bases = [f"--config={base}" for file in self.given[:1] for base in base_files(file)]
+        if not bases:
+            return []
+        verb = self.config.subcommand
+        base, ours = self.parser.parse_args(with_bases([verb, *bases]))[verb], self.config[verb]
+        return [
+            line
+            for part in ("model", "data", "trainer")
+            for line in difference({part: ours[part].as_dict()}, {part: base[part].as_dict()})
+        ]
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Return the trainer, logging into the run's folder."""
+        logger = self.config[self.subcommand].trainer.logger
+        if logger is None or logger is True:
+            place = {
+                "save_dir": self.folder.parent.parent,
+                "name": self.folder.parent.name,
+                "version": self.folder.name,
+            }
+            kwargs["logger"] = [TensorBoardLogger(**place, default_hp_metric=False), CSVLogger(**place)]
+        return super().instantiate_trainer(**kwargs)
+
+    def after_fit(self) -> None:
+        """Test the trained model, so that every run ends with figures on unseen clips."""
+        if self.trainer.fast_dev_run or self.trainer.interrupted:
+            return
+        self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
+        self.summary.say(self.trainer)
+
+    def after_validate(self) -> None:
+        """Close with the figures."""
+        self.summary.say(self.trainer)
+
+    def after_test(self) -> None:
+        """Close with the figures."""
+        self.summary.say(self.trainer)
+
+    def after_predict(self) -> None:
+        """Close with where the answers are."""
+        self.summary.say(self.trainer)
+
+
+def program_name() -> str:
+    """Return how the user called the program, for help and error texts."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"python -m {called.parent.name}"
+    return called.name
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line; a user's error is one line and status 1 or 2."""
+    with user_errors():
+        ExperimentCLI(args)

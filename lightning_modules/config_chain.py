@@ -1,0 +1,108 @@
+"""`base:` in a YAML file: an experiment is a small difference from the file it names.
+
+The chain of bases is followed upward, and all files are handed to the parser as if each had been given with its own
+`--config`: bases first, then what the user named, then flags. Later wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class ConfigChainError(ValueError):
+    """A config file that cannot be read, or whose bases are missing or go in a circle."""
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read one YAML file without following its bases.
+
+    Raises:
+        ConfigChainError: no such file, not YAML, or not a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigChainError(f"config file {path} does not exist") from None
+    except IsADirectoryError:
+        raise ConfigChainError(f"config file {path} is a directory; name a .yaml file in it") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigChainError(f"config file {path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigChainError(
+            f"config file {path} holds a {type(content).__name__}; it must be a mapping such as `model: ...`"
+        )
+    return content
+
+
+def base_files(path: Path) -> list[Path]:
+    """Return the files that `path` names under `base:`, relative to its own folder.
+
+    Raises:
+        ConfigChainError: `base` is neither a file name nor a list of them.
+    """
+    bases = read_config(path).get("base") or []
+    bases = [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise ConfigChainError(f"`base` in {path} is {bases!r}; it must be a file name or a list of file names")
+    return [path.parent / base for base in bases]
+
+
+def config_chain(path: str | Path, _open: tuple[Path, ...] = ()) -> list[Path]:
+    """Return `path` and all files it builds on, the most basic first, each file once.
+
+    Raises:
+        ConfigChainError: a file in the chain is missing or unreadable, or the chain loops.
+    """
+    path = Path(path)
+    resolved = path.resolve()
+    if resolved in _open:
+        loop = " -> ".join(str(file.name) for file in (*_open[_open.index(resolved) :], resolved))
+        raise ConfigChainError(f"`base` of {path} goes in a circle: {loop}")
+    chain: list[Path] = []
+    for base in base_files(path):
+        if not base.is_file():
+            raise ConfigChainError(f"`base` of {path} names {base}, which does not exist")
+        chain += [file for file in config_chain(base, (*_open, resolved)) if file not in chain]
+    return [*chain, path]
+
+
+def with_bases(arguments: Sequence[str]) -> list[str]:
+    """Return command line arguments in which the bases of all `--config` files stand before these files.
+
+    So a base never overrides a file that the user named, in whichever order files are named.
+
+    Raises:
+        ConfigChainError: as `config_chain`.
+    """
+    rest: list[str] = []
+    given: list[Path] = []
+    place: int | None = None
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option not in ("--config", "-c"):
+            rest.append(word)
+            continue
+        place = len(rest) if place is None else place
+        file = value if equals else next(words, None)
+        if file is None:
+            raise ConfigChainError(f"{option} needs a file name")
+        given.append(Path(file))
+    if place is None:
+        return rest
+    chains = [config_chain(file) for file in given]
+    bases = dict.fromkeys(base for chain in chains for base in chain[:-1])
+    files = [*(base for base in bases if base not in given), *given]
+    return [*rest[:place], *(f"--config={file}" for file in files), *rest[place:]]
+
+
+def given_files(files: Sequence[Path]) -> list[Path]:
+    """Return those of `files` that no other one builds on: what the user named, without the bases."""
+    bases = {base.resolve() for file in files for base in config_chain(file)[:-1]}
+    return list(dict.fromkeys(file for file in files if file.resolve() not in bases))

@@ -1,0 +1,27 @@
+"""What an experiment changes: its resolved configuration against that of the file it builds on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, with dotted keys; class paths by their class name."""
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            leaves |= flat(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value.rsplit(".", 1)[-1] if key == "class_path" else value
+    return leaves
+
+
+def difference(ours: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
+    """Return one line per key that differs, as `key: old -> new`."""
+    new, old = flat(ours), flat(base)
+    return [
+        f"{key.replace('.init_args', '').removesuffix('.class_path')}: {old.get(key, '-')} -> {new.get(key, '-')}"
+        for key in sorted(new.keys() | old.keys())
+        if new.get(key) != old.get(key)
+    ]

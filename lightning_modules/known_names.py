@@ -1,0 +1,34 @@
+"""A plainer message for the most common slip in a YAML file: a component name that does not exist."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+from components.registry import members, slots
+from datamodules.video_text import VideoTextDataModule
+from lightning_modules.video_language import VideoLanguageModel
+
+UNKNOWN_NAME = re.compile(r"Expected a dot import path string: (?P<name>\S+)")
+KEY = re.compile(r'Parser key "(?P<key>[\w.]+)"')
+
+
+def explain(message: str) -> str:
+    """Return `message`; if it is about an unknown class, with the known names of that slot instead.
+
+    Example: `unknown local_encoding 'NoLSTE' (model.encoder.local_encoding); known: LSTE, NoLocalEncoding`.
+    """
+    unknown = UNKNOWN_NAME.search(message)
+    if unknown is None:
+        return message
+    keys = [match["key"] for match in KEY.finditer(message, 0, unknown.start())]
+    if not keys:
+        return message
+    families = {**slots(VideoLanguageModel), **slots(VideoTextDataModule), "data": VideoTextDataModule}
+    slot = keys[-1].rsplit(".", 1)[-1]
+    if slot not in families:
+        return message
+    known = list(members(families[slot]))
+    close = difflib.get_close_matches(unknown["name"], known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"unknown {slot} {unknown['name']!r} ({'.'.join(keys)}); known: {', '.join(known)}{hint}"

@@ -1,0 +1,37 @@
+"""Where a run keeps its things: `runs/<name>/seed_<n>`, and what its last lines say."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def free_folder(root: Path, name: str, seed: int, verb: str) -> Path:
+    """Return the folder of a new run, with `.2`, `.3` ... appended when there is one already.
+
+    A training goes to `seed_<n>`, another verb to `<verb>_seed_<n>`.
+    """
+    leaf = f"seed_{seed}" if verb == "fit" else f"{verb}_seed_{seed}"
+    folder, count = root / name / leaf, 1
+    while folder.exists():
+        count += 1
+        folder = root / name / f"{leaf}.{count}"
+    return folder
+
+
+def resumed_folder(checkpoint: str | Path | None, verb: str) -> Path | None:
+    """Return the run folder that a training goes on in, when its checkpoint lies in one."""
+    if checkpoint is None or verb != "fit":
+        return None
+    folder = Path(checkpoint).parent.parent
+    return folder if (folder / "config.yaml").is_file() else None
+
+
+def report(folder: Path, figures: Mapping[str, float]) -> str:
+    """Return the closing lines of a run: folder, final figures, and how to look at it."""
+    width = max((len(name) for name in figures), default=0)
+    lines = ["", f"run folder   {folder}"]
+    lines += [f"  {name:<{width}}  {value:.4f}" for name, value in sorted(figures.items())]
+    lines += [f"look at it   {Path(sys.executable).parent / 'tensorboard'} --logdir {folder.parent.parent}", ""]
+    return "\n".join(lines)

@@ -1,0 +1,71 @@
+"""A training stage: which parts of the model learn, and how fast (paper Table 6)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Learning rates per group, and the schedule that they share.
+
+    A rate of 0 freezes the group. The schedule is linear warm-up, then a cosine to zero.
+
+    Attributes:
+        encoder: peak rate of the video encoder.
+        projector: peak rate of the projector.
+        language_model: peak rate of the language model.
+        warmup: share of all steps that the rates take to rise.
+        weight_decay: AdamW's, on all trained parameters (the paper uses 0).
+        betas: AdamW's.
+    """
+
+    encoder: float
+    projector: float
+    language_model: float
+    warmup: float = 0.03
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def __post_init__(self) -> None:
+        for name in ("encoder", "projector", "language_model", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"model.stage.{name} is {getattr(self, name)}; it must be at least 0")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"model.stage.warmup is {self.warmup}; it must be a share in 0..1 (1 excluded)")
+        if not any((self.encoder, self.projector, self.language_model)):
+            raise ValueError("model.stage trains nothing: encoder, projector and language_model are all 0")
+
+    def freeze(self, groups: dict[str, nn.Module]) -> None:
+        """Let only the groups with a rate learn.
+
+        Args:
+            groups: `encoder`, `projector` and `language_model`.
+        """
+        for name, module in groups.items():
+            module.requires_grad_(getattr(self, name) > 0)
+
+    def optimizer(self, groups: dict[str, nn.Module]) -> torch.optim.AdamW:
+        """Return AdamW over the trained parameters, one named group each."""
+        trained = [
+            {"params": parameters, "lr": getattr(self, name), "name": name}
+            for name, module in groups.items()
+            if (parameters := [parameter for parameter in module.parameters() if parameter.requires_grad])
+        ]
+        return torch.optim.AdamW(trained, betas=self.betas, weight_decay=self.weight_decay)
+
+    def schedule(self, optimizer: torch.optim.Optimizer, steps: int) -> LambdaLR:
+        """Return the warm-up and cosine over `steps` optimiser steps, which every group follows."""
+        rising = max(1, round(self.warmup * steps))
+
+        def share_of_peak(step: int) -> float:
+            if step < rising:
+                return (step + 1) / rising
+            return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+        return LambdaLR(optimizer, share_of_peak)

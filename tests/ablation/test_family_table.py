@@ -1,0 +1,47 @@
+"""The table of families: cells, pairing by question, and what it refuses."""
+
+import json
+
+import pytest
+
+from ablation.family_table import markdown
+
+
+def write_run(runs, name, rights):
+    folder = runs / name / "seed_0" / "answers"
+    folder.mkdir(parents=True)
+    rows = [{"id": id, "family": family, "right": right} for (id, family), right in rights.items()]
+    (folder / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+
+def questions(right_colour, right_count):
+    return {(f"c{i}", "colour"): i < right_colour for i in range(100)} | {
+        (f"n{i}", "count"): i < right_count for i in range(100)
+    }
+
+
+def test_a_clear_cost_is_bold_and_a_null_is_not(tmp_path):
+    write_run(tmp_path, "full", questions(90, 80))
+    write_run(tmp_path, "other", dict(reversed(questions(50, 79).items())))  # order of answers must not matter
+    lines = markdown(["full", "other"], tmp_path, 0).splitlines()
+    assert lines[0] == "| experiment | all | colour | count |"
+    assert lines[2].startswith("| full | 85.0 [") and "| 90.0 [" in lines[2]
+    colour, count = lines[3].split(" | ")[2:4]
+    assert colour.startswith("50.0 (**-40.0 [") and count.startswith("79.0 (-1.0 [")
+
+
+def test_runs_with_other_questions_are_refused(tmp_path):
+    write_run(tmp_path, "full", questions(90, 80))
+    write_run(tmp_path, "other", {("x", "colour"): True})
+    with pytest.raises(ValueError, match="same questions"):
+        markdown(["full", "other"], tmp_path, 0)
+
+
+def test_missing_and_broken_answers_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"full.seed_0 holds no answers"):
+        markdown(["full"], tmp_path, 0)
+    write_run(tmp_path, "full", questions(1, 1))
+    path = tmp_path / "full/seed_0/answers/test.jsonl"
+    path.write_text(path.read_text() + "\n{oops")
+    with pytest.raises(ValueError, match=r"test\.jsonl, line 201 is not an answer"):
+        markdown(["full"], tmp_path, 0)

@@ -1,0 +1,91 @@
+"""`base:` chains: order, relative paths, and what goes wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from lightning_modules.config_chain import ConfigChainError, config_chain, given_files, with_bases
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "experiments").mkdir()
+    files = {
+        "configs/trainer.yaml": "trainer: {max_epochs: 1}",
+        "configs/scale.yaml": "base: trainer.yaml\ntrainer: {max_epochs: 2}",
+        "configs/paper.yaml": "base: [trainer.yaml]\ntrainer: {max_epochs: 3}",
+        "experiments/full.yaml": "base: ../configs/scale.yaml",
+        "experiments/child.yaml": "base: full.yaml",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def names(paths):
+    return [Path(str(path).removeprefix("--config=")).name for path in paths]
+
+
+def test_the_most_basic_file_comes_first(tree):
+    assert names(config_chain(tree / "experiments/child.yaml")) == [
+        "trainer.yaml", "scale.yaml", "full.yaml", "child.yaml",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", [["--config", "{}"], ["--config={}"], ["-c", "{}"]])
+def test_bases_stand_before_the_file_and_flags_stay_behind(tree, form):
+    words = [word.format(tree / "experiments/full.yaml") for word in form]
+    expanded = with_bases(["fit", *words, "--trainer.max_epochs=9"])
+    assert expanded[0] == "fit" and expanded[-1] == "--trainer.max_epochs=9"
+    assert names(expanded[1:-1]) == ["trainer.yaml", "scale.yaml", "full.yaml"]
+
+
+def test_a_base_never_overrides_a_named_file_in_either_order(tree):
+    paper, child = tree / "configs/paper.yaml", tree / "experiments/child.yaml"
+    for first, second in ((paper, child), (child, paper)):
+        expanded = names(with_bases(["fit", "--config", str(first), "--config", str(second)])[1:])
+        assert expanded[-2:] == [first.name, second.name]
+        assert expanded.index("scale.yaml") < expanded.index("paper.yaml")
+
+
+def test_named_files_are_told_from_bases(tree):
+    assert names(given_files(config_chain(tree / "experiments/child.yaml"))) == ["child.yaml"]
+
+
+def test_a_loop_is_refused_and_shown(tmp_path):
+    (tmp_path / "a.yaml").write_text("base: b.yaml")
+    (tmp_path / "b.yaml").write_text("base: a.yaml")
+    with pytest.raises(ConfigChainError, match=r"circle: a\.yaml -> b\.yaml -> a\.yaml"):
+        config_chain(tmp_path / "a.yaml")
+
+
+def test_a_missing_base_is_named_with_the_file_that_wants_it(tmp_path):
+    (tmp_path / "a.yaml").write_text("base: ../no/such.yaml")
+    with pytest.raises(ConfigChainError, match=r"a\.yaml names .*such\.yaml, which does not exist"):
+        config_chain(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("base: 3", "must be a file name or a list"),
+        ("base: {a: 1}", "must be a file name or a list"),
+        ("- a\n- b", "must be a mapping"),
+        ("a: [1", "not valid YAML"),
+    ],
+)
+def test_a_malformed_file_is_named(tmp_path, text, said):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ConfigChainError, match=said) as caught:
+        config_chain(tmp_path / "a.yaml")
+    assert "a.yaml" in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(ConfigChainError, match="does not exist"):
+        with_bases(["fit", "--config", str(tmp_path / "nothing.yaml")])
+    with pytest.raises(ConfigChainError, match="is a directory"):
+        with_bases(["fit", "--config", str(tmp_path)])
+    with pytest.raises(ConfigChainError, match="needs a file name"):
+        with_bases(["fit", "--config"])
