@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from enum import Enum
-from typing import Self
 
 import torch
 from jaxtyping import Float, Int64
@@ -51,7 +50,7 @@ class SplicePlan:
     scored_columns: Int64[Tensor, " scored"]
     padding_side: PaddingSide
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> SplicePlan:
         """Return the same plan with its tensors on `device`, copied without waiting for them."""
         tensors = {
             field.name: getattr(self, field.name).to(device, non_blocking=True)
@@ -83,8 +82,8 @@ def plan_splice(
     Raises:
         ValueError: the number of placeholders is not the number of token counts, or a spliced sample is too long.
 
-    Official behaviour matched: `prepare_inputs_labels_for_multimodal`, except that a sample that is too long is an
-    error there too instead of being cut, and that padding is one token's embedding instead of zeros (both masked).
+    Official behaviour matched: `prepare_inputs_labels_for_multimodal`, except that it cuts a sample that is too
+    long, and pads with zeros where we have the embedding of `pad_id` (masked in both).
     """
     ids = torch.cat(list(input_ids))
     wanted = torch.cat(list(labels)) if labels is not None else torch.full_like(ids, IGNORED_LABEL)

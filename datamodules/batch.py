@@ -6,7 +6,6 @@ Data know no encoder: a placeholder stands for a whole clip, however many tokens
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Self
 
 from jaxtyping import Int64, UInt8
 from torch import Tensor
@@ -47,7 +46,7 @@ class Batch:
     samples: list[SampleFacts]
     skipped: list[Skipped] = field(default_factory=list)
 
-    def pin_memory(self) -> Self:
+    def pin_memory(self) -> Batch:
         """Pin the frames, the only large part, for an asynchronous copy to the device."""
         self.frames = self.frames.pin_memory()
         return self

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Self
+
 
 import torch
 from jaxtyping import Float, Int64
@@ -47,7 +47,7 @@ class TokenLayout:
     token_counts: tuple[int, ...]
     order: Int64[Tensor, "tokens"]
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> TokenLayout:
         """Return the same layout with its index tensors on `device`, copied without waiting for them."""
         moved = {}
         for field in fields(self):

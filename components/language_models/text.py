@@ -36,7 +36,8 @@ class ChatText:
     """A tokenizer together with a prompt format.
 
     Official behaviour matched: ids and labels of the templates `v1` and `videopanda_v1`, with one placeholder per clip
-    instead of one per frame, and without looking for special tokens in what users wrote.
+    instead of one per frame, and without looking for special tokens in what users wrote. Text after a placeholder or an
+    end token is tokenised like the start of a text: "</s>USER" gives "▁USER", as in the legacy mode of Llama.
 
     Attributes:
         tokenizer: a tokenizer that knows which characters each token covers ("fast" in transformers).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -43,7 +44,7 @@ class TinyLlama(LanguageModel):
         config = LlamaConfig(
             vocab_size=len(text.tokenizer),
             hidden_size=width,
-            intermediate_size=8 * width // 3,  # as in Llama
+            intermediate_size=8 * math.ceil(width / 3),  # 8/3 as in Llama, in whole eights
             num_hidden_layers=layers,
             num_attention_heads=heads,
             max_position_embeddings=max_length,

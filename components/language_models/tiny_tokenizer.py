@@ -1,7 +1,7 @@
 """A tokenizer for toy runs that needs no download and no training.
 
-It knows the words of `tiny_vocabulary.txt`, so that the short questions and answers of toy data cost one token a word,
-and writes everything else byte by byte, so that it can read any text. Decoding gives back exactly the text that was
+It knows the words of `tiny_vocabulary.txt`, those of the toy data that come with the project, so that they cost one
+token each, and writes everything else byte by byte, so that it can read any text. Decoding gives back exactly the text that was
 encoded: nothing is normalised and no token means "unknown".
 """
 
@@ -18,16 +18,12 @@ VOCABULARY = Path(__file__).with_name("tiny_vocabulary.txt")
 def build_tiny_tokenizer() -> PreTrainedTokenizerFast:
     """Build the tokenizer from its word list; two calls give the same ids.
 
-    Every word is known as it stands and with a capital first letter, at the start of a text and after a space.
+    Every word is known after a space, and with a capital letter also at the start of a text.
     """
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
     as_byte_letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str
     words = VOCABULARY.read_text(encoding="utf-8").split()
-    forms = [
-        form
-        for word in words
-        for form in (f" {word}", word, f" {word[0].upper()}{word[1:]}", f"{word[0].upper()}{word[1:]}")
-    ]
+    forms = [form for word in words for form in (f" {word}", f" {word.capitalize()}", word.capitalize())]
     pieces = dict.fromkeys([*sorted(byte_level.alphabet()), *(as_byte_letters(form)[0][0] for form in forms)])
 
     # Equal scores: the fewest pieces win.

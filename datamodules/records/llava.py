@@ -76,7 +76,7 @@ def _items(path: Path) -> Iterator[tuple[str, Any]]:
         yield f"{path}, record {index}", item
 
 
-def _parse(text: str, path: Path, first_line: int) -> Any:  # noqa: ANN401
+def _parse(text: str, path: Path, first_line: int) -> Any:
     try:
         items = json.loads(text)
         if "\\ud" in text or "\\uD" in text:
@@ -91,7 +91,7 @@ def _parse(text: str, path: Path, first_line: int) -> Any:  # noqa: ANN401
     return items
 
 
-def _record(item: Any, where: str, number: int, media: MediaRoot) -> Record:  # noqa: ANN401
+def _record(item: Any, where: str, number: int, media: MediaRoot) -> Record:
     if not isinstance(item, dict):
         raise RecordError(f"{where}: is {_kind(item)}; a record must be an object with video and conversations")
     for key in ("video", "conversations"):
@@ -109,7 +109,7 @@ def _record(item: Any, where: str, number: int, media: MediaRoot) -> Record:  # 
     )
 
 
-def _turns(conversations: Any, where: str) -> tuple[Turn, ...]:  # noqa: ANN401
+def _turns(conversations: Any, where: str) -> tuple[Turn, ...]:
     if not isinstance(conversations, list):
         raise RecordError(f"{where}: 'conversations' is {_kind(conversations)}; it must be a list of turns")
     if not conversations:

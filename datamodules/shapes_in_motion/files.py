@@ -36,8 +36,11 @@ GENERATOR_VERSION = 1
 
 MANIFEST = "manifest.json"
 
-CHUNK = 50
-"""Clips per unit of parallel work; fewer missing clips than this are not worth a second process."""
+CHUNK = 10
+"""Clips per unit of parallel work; an interrupt waits for the units in work."""
+
+WORTH_A_PROCESS = 50
+"""Missing clips that make up for the start of one process more."""
 
 ABANDONED_AFTER = 3600.0
 """Seconds after which an unfinished file has no living writer: writing one takes milliseconds."""
@@ -133,7 +136,7 @@ def _identity(settings: SceneSettings, seed: int) -> dict[str, object]:
 def _write_clips(split: _Split, indices: list[int], workers: int) -> None:
     """Render, encode and write clips, in this process where a second is not worth its start."""
     chunks = [indices[start : start + CHUNK] for start in range(0, len(indices), CHUNK)]
-    processes = min(workers, len(chunks))
+    processes = min(workers, len(indices) // WORTH_A_PROCESS)
     with tqdm(total=len(indices), desc=f"{split.name} clips", unit="clip", file=sys.stderr, disable=not indices) as bar:
         if processes <= 1:
             for index in indices:

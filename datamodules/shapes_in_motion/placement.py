@@ -84,7 +84,7 @@ def place(
     Raises:
         ValueError: no arrangement was found; the elements are too large for the frame.
     """
-    frame = Box(0, 0, width, height)
+    frame = Box(0.0, 0.0, float(width), float(height))
     quarter = _quarter(frame, star_position).shrunk(GAP)
     longest_path = settings.fast[1] * (settings.frames - 1)
     half_x, half_y = (component * (settings.frames - 1) / 2 for component in velocity)
@@ -142,7 +142,7 @@ def _tile(rng: np.random.Generator, inner: Box, size: int, grid: int) -> Box | N
     tops = [top for top in range(0, int(inner.bottom) - size + 1, grid) if top >= inner.top]
     if not lefts or not tops:
         return None
-    left, top = lefts[int(len(lefts) * rng.random())], tops[int(len(tops) * rng.random())]
+    left, top = float(lefts[int(len(lefts) * rng.random())]), float(tops[int(len(tops) * rng.random())])
     return Box(left, top, left + size, top + size)
 
 

@@ -42,7 +42,7 @@ def render(scene: Scene) -> UInt8[np.ndarray, "frames height width 3"]:
     noise = np.random.Generator(np.random.PCG64(scene.noise_seed)).standard_normal(video.shape[1:], dtype=np.float32)
     video += np.float32(scene.noise) * noise
     pixels = np.rint(np.clip(video, 0, 255, out=video), out=video).astype(np.uint8)
-    return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
+    return np.stack(list(pixels), axis=-1)
 
 
 def _coverage(depth: Float32[np.ndarray, "*axes"]) -> Float32[np.ndarray, "*axes"]:
@@ -75,7 +75,7 @@ def _gradient(scene: Scene, x: Plane, y: Plane) -> Image:
     return colours
 
 
-def _square_wave(length: int, period: int, phase: float) -> Float32[np.ndarray, "length"]:  # noqa: F821, UP037
+def _square_wave(length: int, period: int, phase: float) -> Float32[np.ndarray, "length"]:
     """Return +1 on light and -1 on dark stripes, averaged over each pixel so that every phase looks different."""
 
     def light_up_to(position: np.ndarray) -> np.ndarray:

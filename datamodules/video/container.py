@@ -70,6 +70,8 @@ class Container:
         try:
             # The absolute path, since FFmpeg would take a name such as `a:b.mp4` for a protocol.
             self._file: InputContainer = av.open(str(self.path.absolute()), container_options=_OPEN_OPTIONS)
+        except av.ArgumentError as error:
+            raise VideoError(self.path, f"not a container that is read here ({CONTAINERS})") from error
         except (av.FFmpegError, OSError) as error:
             raise VideoError(self.path, f"cannot be opened as a video: {error.strerror}") from error
         self._used = False

@@ -106,7 +106,7 @@ class SkipCounter:
         Raises:
             ValueError: the policy does not accept it.
         """
-        new = {skip.video: skip.reason for skip in skipped if skip.video not in self.failed}
-        if new:
-            self.failed |= new
+        for skip in skipped:
+            self.failed.setdefault(skip.video, skip.reason)
+        if self.failed:
             self.policy.check(self.failed, self._clips)

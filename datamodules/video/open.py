@@ -43,21 +43,22 @@ def open_video(path: Path, damaged: DamagedVideo = DamagedVideo.REFUSE) -> Video
     """
     container = Container(Path(path))
     obstacle = _obstacle_in_header(container, damaged) or _obstacle_in_packets(container)
-    if not obstacle:
-        obstacle = "decord failed"
-        try:
-            reader: VideoReader = DecordReader(
-                container.path,
-                reason="long, and exact when seeking",
-                in_sequence=lambda: PyAVReader(Container(container.path), damaged, obstacle),
-            )
-            container.close()
-        except VideoError as error:
-            reader = PyAVReader(container, damaged, reason=error.reason)
-    else:
-        reader = PyAVReader(container, damaged, reason=obstacle)
+    reader = PyAVReader(container, damaged, obstacle) if obstacle else _by_seeking(container, damaged)
     log.debug("%s: read with %s: %s", reader.path, reader.name, reader.reason)
     return reader
+
+
+def _by_seeking(container: Container, damaged: DamagedVideo) -> VideoReader:
+    container.close()
+    path = container.path
+    try:
+        return DecordReader(
+            path,
+            reason="long, and exact when seeking",
+            in_sequence=lambda: PyAVReader(Container(path), damaged, reason="decord failed"),
+        )
+    except VideoError as error:
+        return PyAVReader(Container(path), damaged, error.reason)
 
 
 def _obstacle_in_header(container: Container, damaged: DamagedVideo) -> str:
@@ -65,7 +66,7 @@ def _obstacle_in_header(container: Container, damaged: DamagedVideo) -> str:
     frames = expected_frames(container) or round(container.duration * container.fps)
     size = frames * container.width * container.height * 3 // 2
     checks = {
-        "the container has other than exact seeking": not container.format.startswith(_DECORD_CONTAINERS),
+        f"container {container.format}": not container.format.startswith(_DECORD_CONTAINERS),
         "the header has no duration or frame rate": not frames,
         "short": size <= pyav_reader.KEPT_BYTES,
         f"codec {container.codec}": container.codec not in _DECORD_CODECS,

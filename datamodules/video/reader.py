@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from jaxtyping import UInt8
@@ -87,7 +86,7 @@ class VideoReader(ABC):
                 raise IndexError(f"{self.path}: no frame {index}; it has {len(self)} frames, 0 to {len(self) - 1}")
         return self._read(indices)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> VideoReader:
         return self
 
     def __exit__(self, *exception: object) -> None:

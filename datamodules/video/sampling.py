@@ -17,7 +17,7 @@ def spread(count: int, wanted: int) -> list[int]:
 class FrameSampler(ABC):
     """Chooses frame indices from what is known of a clip."""
 
-    def indices(self, count: int, fps: float) -> list[int]:
+    def indices(self, count: int, fps: int | float) -> list[int]:
         """Return increasing frame indices in 0..count-1, each at most once.
 
         Args:
@@ -34,7 +34,7 @@ class FrameSampler(ABC):
         return self._choose(count, fps)
 
     @abstractmethod
-    def _choose(self, count: int, fps: float) -> list[int]:
+    def _choose(self, count: int, fps: int | float) -> list[int]:
         """Choose from checked values."""
 
 
@@ -56,7 +56,7 @@ class OfficialSampler(FrameSampler):
         _check_positive("frames", frames)
         self.frames = frames
 
-    def _choose(self, count: int, fps: float) -> list[int]:
+    def _choose(self, count: int, fps: int | float) -> list[int]:
         each_second: Sequence[int] = range(0, count, max(1, round(fps)))
         if len(each_second) > self.frames:
             return [each_second[position] for position in spread(len(each_second), self.frames)]
@@ -77,7 +77,7 @@ class UniformSampler(FrameSampler):
         _check_positive("frames", frames)
         self.frames = frames
 
-    def _choose(self, count: int, fps: float) -> list[int]:
+    def _choose(self, count: int, fps: int | float) -> list[int]:
         return spread(count, min(self.frames, count))
 
 
@@ -96,7 +96,7 @@ class FpsSampler(FrameSampler):
         self.fps = fps
         self.max_frames = max_frames
 
-    def _choose(self, count: int, fps: float) -> list[int]:
+    def _choose(self, count: int, fps: int | float) -> list[int]:
         step = max(1.0, fps / self.fps)
         at_rate = [int(number * step) for number in range(math.ceil(count / step))]
         # Rounding may carry the last one past the end.
@@ -104,6 +104,6 @@ class FpsSampler(FrameSampler):
         return [at_rate[position] for position in spread(len(at_rate), min(self.max_frames, len(at_rate)))]
 
 
-def _check_positive(name: str, value: float) -> None:
+def _check_positive(name: str, value: int | float) -> None:
     if not value > 0:
         raise ValueError(f"data.init_args.sampler.init_args.{name} is {value}; it must be above 0")

@@ -16,7 +16,7 @@ class FusionWeight(Callback):
             return
         for fusion in pl_module.modules():
             if isinstance(fusion, LearnedFusion):
-                alpha = fusion.alpha.detach().float()
+                alpha = fusion.balance.detach().float().sigmoid()
                 pl_module.log("alpha/mean", alpha.mean())
                 pl_module.log("alpha/std", alpha.std())
                 if isinstance(trainer.logger, TensorBoardLogger):

@@ -1,0 +1,153 @@
+"""STAB as a video encoder: Video-Panda's Spatio-Temporal Alignment Block, composed of parts that can be swapped.
+
+What a part does is in its own file under `components/stab`; here is only how they are joined.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from components.encoders.base import TokenLayout, VideoEncoder, VideoShapes
+from components.encoders.stab_layout import STABLayout, stab_layout
+from components.stab import (
+    FSRA,
+    GSTRA,
+    LSD,
+    LSTE,
+    ContextFusion,
+    FrameAggregator,
+    FrameOnly,
+    LearnedFusion,
+    LearnedRowTokens,
+    LocalEncoding,
+    NoContext,
+    NoFrameAggregator,
+    NoVideoAggregator,
+    PatchEmbedding,
+    RowTokens,
+    SpatialDownsampling,
+    VideoAggregator,
+    VideoOnly,
+)
+
+_FITTING_FUSION = {
+    (True, True): LearnedFusion,
+    (True, False): FrameOnly,
+    (False, True): VideoOnly,
+    (False, False): NoContext,
+}
+
+
+class STAB(VideoEncoder):
+    """Spatio-Temporal Alignment Block (paper section 3.1, figure 2; official: `VideoTokenizer`).
+
+    A clip of one frame is an image: it skips local encoding, video aggregation and fusion (official).
+    """
+
+    def __init__(
+        self,
+        width: int = 1024,
+        patch_size: int = 14,
+        chunk_frames: int = 4,
+        patch_embedding: Callable[[int, int], PatchEmbedding] = PatchEmbedding,
+        local_encoding: Callable[[int], LocalEncoding] = LSTE,
+        video_aggregator: Callable[[int], VideoAggregator] = GSTRA,
+        downsampling: Callable[[int], SpatialDownsampling] = LSD,
+        frame_aggregator: Callable[[int], FrameAggregator] = FSRA,
+        fusion: Callable[[int], ContextFusion] = LearnedFusion,
+        row_tokens: Callable[[int], RowTokens] = LearnedRowTokens,
+    ) -> None:
+        """Build the parts.
+
+        Args:
+            width: size of every token inside.
+            patch_size: side of a patch in pixels.
+            chunk_frames: frames that local encoding and video aggregation see together; a clip is cut into
+                max(1, frames // chunk_frames) chunks as equal as possible.
+            patch_embedding: pixels to tokens.
+            local_encoding: relates patches to their neighbours in space and time.
+            video_aggregator: one token per chunk, the video context.
+            downsampling: merges windows of patches.
+            frame_aggregator: one token per frame, the frame context.
+            fusion: makes the token in front of a frame from these contexts.
+            row_tokens: what ends a row of tokens.
+
+        Raises:
+            ValueError: a size is not positive, or the fusion does not fit the aggregators.
+        """
+        super().__init__()
+        for name, value in {"width": width, "patch_size": patch_size, "chunk_frames": chunk_frames}.items():
+            if value < 1:
+                raise ValueError(f"model.encoder.init_args.{name}: {value} is not at least 1")
+        self.width = width
+        self.patch_size = patch_size
+        self.chunk_frames = chunk_frames
+        self.patch_embedding = patch_embedding(width, patch_size)
+        self.local_encoding = local_encoding(width)
+        self.video_aggregator = video_aggregator(width)
+        self.downsampling = downsampling(width)
+        self.frame_aggregator = frame_aggregator(width)
+        self.fusion = fusion(width)
+        self.row_tokens = row_tokens(width)
+        self.stride = self.downsampling.stride
+        self._check_fusion()
+
+    def layout(self, shapes: VideoShapes) -> STABLayout:
+        """Work out where the tokens of a batch come from and go, on the host.
+
+        Raises:
+            ValueError: frame counts and rectangles disagree, or a rectangle leaves the canvas or holds no window.
+        """
+        return stab_layout(
+            shapes,
+            stride=self.stride,
+            chunk_frames=self.chunk_frames,
+            shortest_video=self.fusion.shortest_video,
+            contexts=self.fusion.tokens_per_frame,
+            row_tokens=self.row_tokens.tokens_per_row,
+        )
+
+    def forward(
+        self, frames: Float[Tensor, "frames 3 height width"], layout: TokenLayout
+    ) -> Float[Tensor, "features embedding_width"]:
+        """Encode normalised frames into [context token per frame, windows, row token].
+
+        Raises:
+            ValueError: the layout was made for another canvas.
+        """
+        assert isinstance(layout, STABLayout)
+        patches = self.patch_embedding(frames)
+        if tuple(patches.shape[1:3]) != tuple(layout.canvas):
+            raise ValueError(
+                f"frames of {patches.shape[1]} x {patches.shape[2]} patches do not fit a layout for a canvas of "
+                f"{layout.canvas[0]} x {layout.canvas[1]}"
+            )
+        encoded = self.local_encoding(patches.index_select(0, layout.video_frames), layout.chunks)
+        connected = self.local_encoding.connect(patches, encoded, layout.video_frames)
+        windows = connected.flatten(0, 2).index_select(0, layout.windows.flatten()).unflatten(0, layout.windows.shape)
+        tokens = self.downsampling(windows)
+
+        frame_context = self.frame_aggregator(tokens, layout.frames)
+        video_context = self.video_aggregator(encoded, layout.chunks).index_select(0, layout.chunks.group)
+        context = self.fusion(frame_context, video_context, layout.video_frames)
+        features: Tensor = self.row_tokens(torch.cat([context, tokens]))
+        return features
+
+    def _check_fusion(self) -> None:
+        """Refuse a fusion that reads what is not there, or leaves a part without use, which would never learn."""
+        has_frame = not isinstance(self.frame_aggregator, NoFrameAggregator)
+        has_video = not isinstance(self.video_aggregator, NoVideoAggregator)
+        fitting = _FITTING_FUSION[has_frame, has_video].__name__
+        fusion = type(self.fusion).__name__
+        for context, slot, part, there, read in (
+            ("frame", "frame_aggregator", self.frame_aggregator, has_frame, self.fusion.reads_frame),
+            ("video", "video_aggregator", self.video_aggregator, has_video, self.fusion.reads_video),
+        ):
+            if there != read:
+                does = "reads" if read else "does not read"
+                raise ValueError(
+                    f"fusion {fusion} {does} the {context} context, but {slot} is {type(part).__name__}; "
+                    f"set model.encoder.init_args.fusion to {fitting}, or another model.encoder.init_args.{slot}"
+                )

@@ -1,0 +1,110 @@
+"""All index arithmetic of a batch for STAB, done on the host before any pixel is looked at.
+
+Nothing here loops over clips or frames: sizes are expanded with repeat_interleave and positions follow from cumulative
+sums.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from components.encoders.base import TokenLayout, VideoShapes
+from components.stab.chunks import Chunks, chunk_sizes
+from components.stab.groups import Groups
+
+
+@dataclass
+class STABLayout(TokenLayout):
+    """Where the tokens of a batch come from and where they go.
+
+    Attributes:
+        canvas: (rows, columns) of patches that the indices below are made for.
+        video_frames: frames of clips that take the video path, i.e. that are not images.
+        chunks: these frames in chunks.
+        windows: for every window, its patches in the flattened (frames, rows, columns); row by row.
+        frames: the windows of each frame.
+    """
+
+    canvas: tuple[int, int]
+    video_frames: Int64[Tensor, " video_frames"]
+    chunks: Chunks
+    windows: Int64[Tensor, "windows patches"]
+    frames: Groups
+
+
+def stab_layout(
+    shapes: VideoShapes, *, stride: int, chunk_frames: int, shortest_video: int, contexts: int, row_tokens: int
+) -> STABLayout:
+    """Work out the layout of a batch.
+
+    A frame's tokens are its context token, then row by row the windows and the row token. A last row or column of
+    patches that does not fill a window is left out (official).
+
+    Args:
+        shapes: sizes of the batch.
+        stride: side of a window in patches.
+        chunk_frames: frames of a chunk, see `chunk_sizes`.
+        shortest_video: frames from which a clip takes the video path.
+        contexts: context tokens per frame, 0 or 1.
+        row_tokens: tokens after each row, 0 or 1.
+
+    Raises:
+        ValueError: frame counts and rectangles disagree, or a rectangle leaves the canvas or holds no window.
+    """
+    _check(shapes, stride)
+    top, left, height, width = shapes.rectangles.unbind(1)
+    rows, columns = height // stride, width // stride
+    frames = Groups.of_sizes(rows * columns)
+
+    # Windows: frame, row and column of each, then the patches in it.
+    frame = frames.group
+    within = torch.arange(len(frame)) - ((rows * columns).cumsum(0) - rows * columns)[frame]
+    row, column = within // columns[frame], within % columns[frame]
+    canvas_rows, canvas_columns = shapes.canvas
+    corner = (frame * canvas_rows + top[frame] + row * stride) * canvas_columns + left[frame] + column * stride
+    step = torch.arange(stride)
+    windows = corner[:, None] + (step[:, None] * canvas_columns + step).flatten()
+
+    # Positions in the packed sequence; the features are [context tokens, windows, row token].
+    tokens = contexts + rows * (columns + row_tokens)
+    start = tokens.cumsum(0) - tokens
+    order = torch.full((int(tokens.sum()),), len(rows) * contexts + len(frame))  # what is left over is row tokens
+    context_of = torch.arange(len(rows) * contexts)
+    order[start[context_of]] = context_of
+    order[start[frame] + contexts + row * (columns[frame] + row_tokens) + column] = len(context_of) + torch.arange(
+        len(frame)
+    )
+
+    clip = torch.repeat_interleave(shapes.frame_counts)
+    is_video = shapes.frame_counts >= shortest_video
+    return STABLayout(
+        token_counts=tuple(torch.zeros_like(shapes.frame_counts).index_add(0, clip, tokens).tolist()),
+        order=order,
+        canvas=shapes.canvas,
+        video_frames=is_video[clip].nonzero()[:, 0],
+        chunks=Chunks.of_sizes(chunk_sizes(shapes.frame_counts[is_video], chunk_frames)),
+        windows=windows,
+        frames=frames,
+    )
+
+
+def _check(shapes: VideoShapes, stride: int) -> None:
+    if len(shapes.frame_counts) == 0 or bool((shapes.frame_counts < 1).any()):
+        raise ValueError(f"frame_counts {shapes.frame_counts.tolist()}: a batch is at least one clip of at least one")
+    if int(shapes.frame_counts.sum()) != len(shapes.rectangles):
+        raise ValueError(
+            f"frame_counts {shapes.frame_counts.tolist()} add up to {int(shapes.frame_counts.sum())} frames, but there "
+            f"are {len(shapes.rectangles)} rectangles"
+        )
+    start, size = shapes.rectangles[:, :2], shapes.rectangles[:, 2:]
+    outside = ((start < 0) | (start + size > torch.tensor(shapes.canvas))).any(1)
+    empty = (size < stride).any(1)
+    for wrong, why in ((outside, f"leaves the canvas of {shapes.canvas}"), (empty, f"holds no {stride} x {stride}")):
+        if bool(wrong.any()):
+            frame = int(wrong.nonzero()[0])
+            raise ValueError(
+                f"rectangle {shapes.rectangles[frame].tolist()} (top, left, height, width in patches) of frame {frame} "
+                f"{why} patches"
+            )

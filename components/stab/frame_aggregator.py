@@ -1,0 +1,55 @@
+"""Frame aggregation: one token that has seen a whole frame."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from components.stab.base import FrameAggregator
+from components.stab.groups import Groups
+from components.stab.single_query_attention import SingleQueryAttention
+
+
+class FSRA(FrameAggregator):
+    """Frame-wise spatial relationship aggregator (paper section 3.1, "FSRA"; official: `global_attention`, from EVE).
+
+    A class embedding, the same for all frames, attends to the downsampled tokens of a frame and is added to the result.
+    The logits are scaled by width ** -0.5 although there are several heads (official). Initialisation: class embedding
+    N(0, 0.02), so that at first the context token is what was seen and not a constant (official: N(0, 1)); PyTorch's
+    default elsewhere.
+    """
+
+    def __init__(self, width: int, heads: int = 8) -> None:
+        """Build the layers.
+
+        Args:
+            width: size of a token.
+            heads: attention heads; must divide the width.
+
+        Raises:
+            ValueError: the width is not a multiple of the heads.
+        """
+        super().__init__()
+        self.class_embedding = nn.Parameter(torch.randn(width) * 0.02)
+        self.attention = SingleQueryAttention(width, heads, scale=width**-0.5, bias=False)
+
+    def forward(self, tokens: Float[Tensor, "windows width"], frames: Groups) -> Float[Tensor, "frames width"]:
+        """Aggregate each frame."""
+        query = self.class_embedding.expand(len(frames.members), -1)
+        seen: Tensor = self.attention(query, frames.pad(tokens, 0.0), frames.occupied)
+        return query + seen
+
+
+class NoFrameAggregator(FrameAggregator):
+    """Gives no frame context: zeros, which no fusion reads."""
+
+    def __init__(self, width: int) -> None:
+        """Take what every frame aggregator takes.
+
+        Args:
+            width: size of a token.
+        """
+        super().__init__()
+
+    def forward(self, tokens: Float[Tensor, "windows width"], frames: Groups) -> Float[Tensor, "frames width"]:
+        """Return zeros."""
+        return tokens.new_zeros(len(frames.members), tokens.shape[-1])

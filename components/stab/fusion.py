@@ -1,0 +1,136 @@
+"""Context fusion: the one token in front of a frame, made of what its frame and its chunk have to say."""
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from components.stab.base import ContextFusion
+
+
+class _Projection(nn.Sequential):
+    """The paper's f_proj: layer norm, dropout and a linear layer, without residual."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(width, width)
+
+
+class LearnedFusion(ContextFusion):
+    """f_proj((1 - w) * video + w * frame) with w = sigmoid(balance) learned per channel (paper section 3.1, alpha).
+
+    The context token of an image is its frame context itself (official). Initialisation: balance 0, i.e. both contexts
+    count the same; PyTorch's default for f_proj.
+    """
+
+    reads_frame = True
+    reads_video = True
+
+    def __init__(self, width: int, dropout: float = 0.5) -> None:
+        """Build the layers.
+
+        Args:
+            width: size of a token.
+            dropout: in front of the linear layer, while training.
+        """
+        super().__init__()
+        self.balance = nn.Parameter(torch.zeros(width))
+        self.projection = _Projection(width, dropout)
+
+    def forward(
+        self,
+        frame_context: Float[Tensor, "frames width"],
+        video_context: Float[Tensor, "video_frames width"],
+        video_frames: Int64[Tensor, " video_frames"],
+    ) -> Float[Tensor, "frames width"]:
+        """Fuse both contexts for the frames of videos."""
+        weight = self.balance.sigmoid()
+        mixed = (1 - weight) * video_context + weight * frame_context.index_select(0, video_frames)
+        return frame_context.index_copy(0, video_frames, self.projection(mixed).to(frame_context.dtype))
+
+
+class FrameOnly(ContextFusion):
+    """f_proj(frame), for an encoder without video aggregator.
+
+    The context token of an image is its frame context itself, as in `LearnedFusion`.
+    """
+
+    reads_frame = True
+    reads_video = False
+
+    def __init__(self, width: int, dropout: float = 0.5) -> None:
+        """Build the layers.
+
+        Args:
+            width: size of a token.
+            dropout: in front of the linear layer, while training.
+        """
+        super().__init__()
+        self.projection = _Projection(width, dropout)
+
+    def forward(
+        self,
+        frame_context: Float[Tensor, "frames width"],
+        video_context: Float[Tensor, "video_frames width"],
+        video_frames: Int64[Tensor, " video_frames"],
+    ) -> Float[Tensor, "frames width"]:
+        """Project the frame context of the frames of videos."""
+        projected = self.projection(frame_context.index_select(0, video_frames))
+        return frame_context.index_copy(0, video_frames, projected.to(frame_context.dtype))
+
+
+class VideoOnly(ContextFusion):
+    """f_proj(video), for an encoder without frame aggregator.
+
+    There is no frame context that could stand for an image, so an image is a video of one frame here.
+    """
+
+    reads_frame = False
+    reads_video = True
+    shortest_video = 1
+
+    def __init__(self, width: int, dropout: float = 0.5) -> None:
+        """Build the layers.
+
+        Args:
+            width: size of a token.
+            dropout: in front of the linear layer, while training.
+        """
+        super().__init__()
+        self.projection = _Projection(width, dropout)
+
+    def forward(
+        self,
+        frame_context: Float[Tensor, "frames width"],
+        video_context: Float[Tensor, "frames width"],
+        video_frames: Int64[Tensor, " frames"],
+    ) -> Float[Tensor, "frames width"]:
+        """Project the video context; every frame has one."""
+        projected: Tensor = self.projection(video_context)
+        return projected
+
+
+class NoContext(ContextFusion):
+    """No context token at all, for an encoder without aggregators; frames then begin with their first row."""
+
+    reads_frame = False
+    reads_video = False
+    tokens_per_frame = 0
+
+    def __init__(self, width: int) -> None:
+        """Take what every fusion takes.
+
+        Args:
+            width: size of a token.
+        """
+        super().__init__()
+
+    def forward(
+        self,
+        frame_context: Float[Tensor, "frames width"],
+        video_context: Float[Tensor, "video_frames width"],
+        video_frames: Int64[Tensor, " video_frames"],
+    ) -> Float[Tensor, "0 width"]:
+        """Return no token."""
+        return frame_context[:0]

@@ -1,0 +1,58 @@
+"""Members of one axis that belong together: the frames of a chunk, the windows of a frame.
+
+Groups differ in size, so tensor work on whole groups needs padding in between. The indices for that are made once per
+batch on the host; what runs on the device is two gathers.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Int64, Shaped
+from torch import Tensor
+
+
+@dataclass
+class Groups:
+    """Consecutive members of an axis, cut into groups.
+
+    Attributes:
+        members: for every place of every group, the member in it; any member where the place is empty.
+        occupied: which places hold a member.
+        slots: place of each member in the flattened (groups, places).
+        group: group of each member.
+    """
+
+    members: Int64[Tensor, "groups places"]
+    occupied: Bool[Tensor, "groups places"]
+    slots: Int64[Tensor, " members"]
+    group: Int64[Tensor, " members"]
+
+    @classmethod
+    def of_sizes(cls, sizes: Int64[Tensor, " groups"]) -> Self:
+        """Cut an axis into consecutive groups of the given sizes, each >= 1."""
+        places = torch.arange(max(sizes.tolist(), default=0))
+        occupied = places < sizes[:, None]
+        starts = sizes.cumsum(0) - sizes
+        return cls(
+            members=torch.where(occupied, starts[:, None] + places, 0),
+            occupied=occupied,
+            slots=occupied.flatten().nonzero()[:, 0],
+            group=torch.repeat_interleave(sizes),
+        )
+
+    def pad(self, values: Shaped[Tensor, "members *shape"], fill: float) -> Shaped[Tensor, "groups places *shape"]:
+        """Lay the values of the members out group by group, `fill` in the empty places."""
+        padded = values.index_select(0, self.members.flatten()).view(*self.members.shape, *values.shape[1:])
+        occupied = self.occupied.view(*self.occupied.shape, *[1] * (values.dim() - 1))
+        return padded.masked_fill(~occupied, fill)
+
+    def unpad(self, padded: Shaped[Tensor, "groups places *shape"]) -> Shaped[Tensor, "members *shape"]:
+        """Undo `pad`."""
+        return padded.flatten(0, 1).index_select(0, self.slots)
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same groups with their index tensors on `device`, copied without waiting for them."""
+        return type(self)(
+            **{field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}
+        )

@@ -1,0 +1,74 @@
+"""Multi-head attention with one query per group of tokens, at a fraction of the usual cost.
+
+GSTRA, LSD and FSRA each condense many tokens with a single query. Written as usual, every token is projected to a key
+and a value. But q . (K x) = (K^T q) . x, so the one query can be projected into the space of the tokens instead, and
+the weighted sum of values is the value projection of the weighted sum of tokens. Same function, and the two large
+projections act on groups instead of tokens.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+class SingleQueryAttention(nn.Module):
+    """Attention of one query per group, with layer norms on query and tokens.
+
+    The weights have the shapes of the ordinary formulation, in PyTorch's default initialisation.
+    """
+
+    def __init__(self, width: int, heads: int, scale: float, bias: bool) -> None:
+        """Build the layers.
+
+        Args:
+            width: size of queries, tokens and results.
+            heads: must divide the width.
+            scale: factor of the logits.
+            bias: whether queries, keys and values have a bias. That of the keys shifts all logits of a query alike and
+                so has no effect; it is a parameter only because the official weights have it.
+
+        Raises:
+            ValueError: the width is not a multiple of the heads.
+        """
+        super().__init__()
+        if heads < 1 or width % heads != 0:
+            raise ValueError(
+                f"heads: {heads} does not divide the width {width}; choose init_args.heads so that it does, "
+                f"or another model.encoder.init_args.width"
+            )
+        self.heads = heads
+        self.scale = scale
+        self.query_norm = nn.LayerNorm(width)
+        self.query = nn.Linear(width, width, bias=bias)
+        self.token_norm = nn.LayerNorm(width)
+        self.key_value = nn.Linear(width, 2 * width, bias=bias)
+        self.output = nn.Linear(width, width)
+
+    def forward(
+        self,
+        query: Float[Tensor, "groups width"],
+        tokens: Float[Tensor, "groups tokens width"],
+        visible: Bool[Tensor, "groups tokens"] | None = None,
+    ) -> Float[Tensor, "groups width"]:
+        """Let each query attend to the tokens of its group that are visible, at least one."""
+        tokens = self.token_norm(tokens)
+        logits = self.query_in_token_space(query) @ tokens.mT
+        if visible is not None:
+            logits = logits.masked_fill(~visible[:, None], -torch.inf)
+        return self.project(logits.softmax(-1) @ tokens)
+
+    def query_in_token_space(self, query: Float[Tensor, "groups width"]) -> Float[Tensor, "groups heads width"]:
+        """Project queries so that their dot product with a normalised token is its logit, up to a constant."""
+        projected = self.query(self.query_norm(query)).unflatten(-1, (self.heads, -1)) * self.scale
+        keys = self.key_value.weight.chunk(2)[0].unflatten(0, (self.heads, -1))
+        return torch.einsum("ghd,hdw->ghw", projected, keys)
+
+    def project(self, mixed: Float[Tensor, "groups heads width"]) -> Float[Tensor, "groups width"]:
+        """Turn weighted sums of normalised tokens, one per head, into the result of the attention."""
+        values = self.key_value.weight.chunk(2)[1].unflatten(0, (self.heads, -1))
+        result = torch.einsum("ghw,hdw->ghd", mixed, values).flatten(1)
+        if self.key_value.bias is not None:
+            # The weights of a sum add up to one, so the bias can be added after it.
+            result = result + self.key_value.bias.chunk(2)[1]
+        output: Tensor = self.output(result)
+        return output

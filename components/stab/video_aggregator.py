@@ -1,0 +1,77 @@
+"""Video aggregation: one token that has seen a whole chunk of frames."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from components.stab.base import VideoAggregator
+from components.stab.chunks import Chunks
+from components.stab.single_query_attention import SingleQueryAttention
+
+
+class QuickGELU(nn.Module):
+    """x * sigmoid(1.702 x), the approximation of GELU that the official code uses here."""
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Apply it to every element."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+class GSTRA(VideoAggregator):
+    """Global spatio-temporal relationship aggregator (paper section 3.1, "GSTRA"; official: `dec`).
+
+    A learned query attends to every patch of its chunk, those of padding included, followed by a feed-forward layer;
+    both are residual. The logits are scaled by head size ** -0.5. Initialisation: zero query (official), PyTorch's
+    default elsewhere. The paper's zero start of the output layers is left out, because official training overwrites it.
+    """
+
+    def __init__(self, width: int, heads: int = 8, dropout: float = 0.5) -> None:
+        """Build the layers.
+
+        Args:
+            width: size of a token.
+            heads: attention heads; must divide the width.
+            dropout: in the feed-forward layer, while training.
+
+        Raises:
+            ValueError: the width is not a multiple of the heads.
+        """
+        super().__init__()
+        self.query = nn.Parameter(torch.zeros(width))
+        self.attention = SingleQueryAttention(width, heads, scale=(width / max(heads, 1)) ** -0.5, bias=True)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(width, 4 * width), QuickGELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
+        )
+
+    def forward(
+        self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks
+    ) -> Float[Tensor, "chunks width"]:
+        """Aggregate each chunk."""
+        tokens = self.attention.token_norm(encoded.flatten(1, 2))
+        query = self.attention.query_in_token_space(self.query[None])[0]
+        # Only the small tensors (logits, weights, sums) are regrouped into chunks; the patches stay where they are.
+        logits = chunks.pad(tokens @ query.T, -torch.inf)
+        weights = chunks.unpad(logits.flatten(1, 2).softmax(1).view_as(logits))
+        mixed = chunks.pad(weights.mT.to(tokens.dtype) @ tokens, 0.0).sum(1)
+        video: Tensor = self.query + self.attention.project(mixed)
+        video = video + self.feed_forward(self.feed_forward_norm(video))
+        return video
+
+
+class NoVideoAggregator(VideoAggregator):
+    """Gives no video context: zeros, which no fusion reads."""
+
+    def __init__(self, width: int) -> None:
+        """Take what every video aggregator takes.
+
+        Args:
+            width: size of a token.
+        """
+        super().__init__()
+
+    def forward(
+        self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks
+    ) -> Float[Tensor, "chunks width"]:
+        """Return zeros."""
+        return encoded.new_zeros(len(chunks.members), encoded.shape[-1])

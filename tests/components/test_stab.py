@@ -1,0 +1,356 @@
+"""Properties of STAB as a whole: packing, slots, cost, compilation."""
+
+import argparse
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import zlib
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.plain_stab import PlainSTAB
+from benchmarks.stab_formulations import gmac
+from components.encoders import STAB, VideoShapes
+from components.projectors import MLPProjector
+from components.stab import (
+    GSTRA,
+    LSD,
+    AveragePool,
+    DynamicPositionEncoding,
+    FrameOnly,
+    LearnedFusion,
+    NoContext,
+    NoFrameAggregator,
+    NoLocalEncoding,
+    NoRowTokens,
+    NoVideoAggregator,
+    VideoOnly,
+)
+
+ROOT = Path(__file__).parents[2]
+WIDTH, PATCH, CANVAS = 48, 2, (6, 8)
+VARIANTS = {
+    "full": {},
+    "no_row_tokens": {"row_tokens": NoRowTokens},
+    "no_fsra": {"frame_aggregator": NoFrameAggregator, "fusion": VideoOnly},
+    "lsd_average_pool": {"downsampling": AveragePool},
+    "no_lste": {"local_encoding": NoLocalEncoding},
+    "no_gstra": {"video_aggregator": NoVideoAggregator, "fusion": FrameOnly},
+    "no_gstra_no_lste": {
+        "video_aggregator": NoVideoAggregator,
+        "fusion": FrameOnly,
+        "local_encoding": NoLocalEncoding,
+    },
+    "no_context": {
+        "video_aggregator": NoVideoAggregator,
+        "frame_aggregator": NoFrameAggregator,
+        "fusion": NoContext,
+    },
+}
+
+
+def build(**slots):
+    """A small float64 STAB in eval mode; a parameter's numbers depend on its name alone, and none is special."""
+    stab = STAB(width=WIDTH, patch_size=PATCH, **slots).double().eval()
+    with torch.no_grad():
+        for name, tensor in stab.state_dict().items():
+            generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+            if name.endswith("running_var"):
+                tensor.uniform_(0.5, 2, generator=generator)
+            elif tensor.is_floating_point():
+                tensor.normal_(1.0 if name.endswith("norm.weight") else 0.0, 0.3, generator=generator)
+    return stab
+
+
+def clips(*frame_counts, seed=0):
+    """Random frames for clips that show different rectangles, also within a clip."""
+    generator = torch.Generator().manual_seed(seed)
+    count = sum(frame_counts)
+    frames = torch.randn(count, 3, CANVAS[0] * PATCH, CANVAS[1] * PATCH, dtype=torch.float64, generator=generator)
+    size = torch.tensor(CANVAS)
+    extent = 2 + (torch.rand(count, 2, generator=generator) * (size - 1)).long()
+    corner = (torch.rand(count, 2, generator=generator) * (size - extent + 1)).long()
+    return frames, VideoShapes(torch.tensor(frame_counts), torch.cat([corner, extent], 1), CANVAS)
+
+
+def tokens_of(stab, frames, shapes):
+    layout = stab.layout(shapes)
+    tokens = stab(frames, layout)[layout.order]
+    return tokens.split(list(layout.token_counts))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_batch_equals_each_clip_alone(variant):
+    stab = build(**VARIANTS[variant])
+    counts = (5, 1, 2, 3, 8, 1, 9, 11)
+    frames, shapes = clips(*counts)
+    together = tokens_of(stab, frames, shapes)
+    for clip, (pixels, rectangles) in enumerate(
+        zip(frames.split(counts), shapes.rectangles.split(counts), strict=True)
+    ):
+        (alone,) = tokens_of(stab, pixels, VideoShapes(torch.tensor([counts[clip]]), rectangles, CANVAS))
+        torch.testing.assert_close(together[clip], alone, atol=1e-10, rtol=0)
+
+
+def test_equals_the_plain_formulation_with_gradients():
+    stab = build(chunk_frames=4)
+    frames, shapes = clips(8, 1, 5, 9, 2)
+    (packed, looped) = (frames.clone().requires_grad_() for _ in range(2))
+    weights = None
+    gradients = []
+    for pixels, function in ((packed, lambda x: torch.cat(tokens_of(stab, x, shapes))), (looped, plain(stab, shapes))):
+        stab.zero_grad()
+        tokens = function(pixels)
+        weights = torch.randn_like(tokens) if weights is None else weights
+        (tokens * weights).sum().backward()
+        gradients.append([tokens.detach(), pixels.grad] + [parameter.grad for parameter in stab.parameters()])
+    names = ["tokens", "pixels"] + [name for name, _ in stab.named_parameters()]
+    for name, ours, theirs in zip(names, *gradients, strict=True):
+        assert ours is not None, name
+        # The bias of the keys gets a zero gradient here and rounding errors in the plain formulation.
+        torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=1e-9, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def plain(stab, shapes):
+    return lambda frames: torch.cat(PlainSTAB(stab)(frames, shapes))
+
+
+def test_training_statistics_come_from_videos_only():
+    stab = build(video_aggregator=partial(GSTRA, dropout=0.0), fusion=partial(LearnedFusion, dropout=0.0)).train()
+    frames, shapes = clips(4, 1)
+    before = stab.local_encoding.norm.running_mean.clone()
+    tokens_of(stab, frames[4:], VideoShapes(torch.tensor([1]), shapes.rectangles[4:], CANVAS))
+    assert torch.equal(stab.local_encoding.norm.running_mean, before)
+    mixed = tokens_of(stab, frames, shapes)[0]
+    after = stab.local_encoding.norm.running_mean.clone()
+    stab.local_encoding.norm.running_mean.copy_(before)
+    alone = tokens_of(stab, frames[:4], VideoShapes(torch.tensor([4]), shapes.rectangles[:4], CANVAS))[0]
+    torch.testing.assert_close(mixed, alone)
+    torch.testing.assert_close(after, stab.local_encoding.norm.running_mean)
+    assert not torch.equal(after, before)
+
+
+def test_an_image_skips_the_video_path():
+    frames, shapes = clips(1)
+    stab = build()
+    expected = tokens_of(stab, frames, shapes)[0]
+    without = build(local_encoding=NoLocalEncoding, video_aggregator=NoVideoAggregator, fusion=FrameOnly)
+    torch.testing.assert_close(tokens_of(without, frames, shapes)[0], expected)
+    layout = stab.layout(shapes)
+    assert len(layout.video_frames) == 0
+    assert len(build(**VARIANTS["no_fsra"]).layout(shapes).video_frames) == 1
+
+
+def test_frame_order_matters_within_a_chunk_only():
+    stab = build()
+    frames, _ = clips(8)
+    shapes = VideoShapes(torch.tensor([8]), torch.tensor([0, 0, *CANVAS]).expand(8, 4), CANVAS)
+    (tokens,) = tokens_of(stab, frames, shapes)
+    swapped = frames[[1, 0, 2, 3, 4, 5, 6, 7]]
+    (after,) = tokens_of(stab, swapped, shapes)
+    before, after = tokens.unflatten(0, (8, -1)), after.unflatten(0, (8, -1))
+    # Frame 3 is no neighbour of the swapped ones, but its context token sums up the chunk.
+    assert (before[3, 0] - after[3, 0]).abs().max() > 1e-6
+    assert (before[0] - after[1]).abs().max() > 1e-6
+    torch.testing.assert_close(before[4:], after[4:])
+
+    still = build(**VARIANTS["no_gstra_no_lste"])
+    (tokens,), (after,) = tokens_of(still, frames, shapes), tokens_of(still, swapped, shapes)
+    torch.testing.assert_close(tokens.unflatten(0, (8, -1))[0], after.unflatten(0, (8, -1))[1])
+
+
+@pytest.mark.parametrize(
+    ("variant", "padding_counts"), [("full", True), ("no_lste", True), ("no_gstra", True), ("no_gstra_no_lste", False)]
+)
+def test_pixels_outside_the_rectangle(variant, padding_counts):
+    stab = build(**VARIANTS[variant])
+    frames, shapes = clips(4)
+    shapes = VideoShapes(shapes.frame_counts, torch.tensor([1, 2, 4, 4]).expand(4, 4), CANVAS)
+    changed = torch.randn_like(frames)
+    inside = (..., slice(1 * PATCH, 5 * PATCH), slice(2 * PATCH, 6 * PATCH))
+    changed[inside] = frames[inside]
+    difference = (tokens_of(stab, frames, shapes)[0] - tokens_of(stab, changed, shapes)[0]).abs().max()
+    assert (difference > 1e-6) if padding_counts else (difference == 0)
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS)[1:])
+def test_a_removed_part_leaves_no_parameters_and_is_missed(variant):
+    full, ablated = build(), build(**VARIANTS[variant])
+    removed = {
+        slot
+        for slot, part in VARIANTS[variant].items()
+        if part in (NoRowTokens, NoFrameAggregator, AveragePool, NoLocalEncoding, NoVideoAggregator, NoContext)
+    }
+    kept = {name for name, _ in full.named_parameters() if name.split(".")[0] not in removed}
+    kept -= {"fusion.balance"} if "fusion" in VARIANTS[variant] else set()
+    assert {name for name, _ in ablated.named_parameters()} == kept
+    for slot in removed:
+        assert sum(1 for _ in getattr(ablated, slot).parameters()) == 0
+
+    frames, shapes = clips(4)
+    (before,), (after,) = tokens_of(full, frames, shapes), tokens_of(ablated, frames, shapes)
+    assert before.shape != after.shape or (before - after).abs().max() > 1e-6
+
+
+def test_token_counts_and_order():
+    frame_counts = torch.tensor([1, 2])
+    shapes = VideoShapes(frame_counts, torch.tensor([[0, 0, 4, 6], [1, 1, 5, 3], [2, 2, 2, 2]]), CANVAS)
+    layout = build().layout(shapes)
+    assert layout.token_counts == (1 + 2 * 4, (1 + 2 * 2) + (1 + 1 * 2))
+    # Features: contexts 0-2, windows 3-8 | 9-10 | 11, row token 12.
+    assert layout.order.tolist() == [0, 3, 4, 5, 12, 6, 7, 8, 12, 1, 9, 12, 10, 12, 2, 11, 12]
+    assert build(**VARIANTS["no_row_tokens"]).layout(shapes).order.tolist() == [0, *range(3, 9), 1, 9, 10, 2, 11]
+    assert build(**VARIANTS["no_context"]).layout(shapes).token_counts == (8, 6)
+
+
+def test_stride_of_the_downsampling_is_the_stride_of_the_block():
+    stab = build(downsampling=partial(LSD, stride=3))
+    frames = torch.randn(4, 3, 12, 12, dtype=torch.float64)
+    shapes = VideoShapes(torch.tensor([4]), torch.tensor([0, 0, 6, 6]).expand(4, 4), (6, 6))
+    assert stab.stride == 3
+    assert len(tokens_of(stab, frames, shapes)[0]) == 4 * (1 + 2 * (2 + 1))
+
+
+@pytest.mark.parametrize(
+    ("counts", "rectangle", "message"),
+    [
+        ([2], [0, 0, 4, 4], "add up to 2 frames, but there are 1"),
+        ([0, 1], [0, 0, 4, 4], "at least one"),
+        ([1], [3, 0, 4, 4], "leaves the canvas"),
+        ([1], [-1, 0, 4, 4], "leaves the canvas"),
+        ([1], [0, 0, 1, 4], "holds no 2 x 2"),
+    ],
+)
+def test_impossible_shapes_are_refused(counts, rectangle, message):
+    with pytest.raises(ValueError, match=message):
+        build().layout(VideoShapes(torch.tensor(counts), torch.tensor([rectangle]), CANVAS))
+
+
+def test_frames_that_do_not_fit_the_layout_are_refused():
+    stab = build()
+    frames, shapes = clips(2)
+    layout = stab.layout(shapes)
+    with pytest.raises(ValueError, match="do not fit a layout"):
+        stab(frames[..., :-PATCH], layout)
+    with pytest.raises(ValueError, match="not whole patches"):
+        stab(frames[..., 1:], layout)
+
+
+@pytest.mark.parametrize(
+    ("slots", "fitting"),
+    [
+        ({"video_aggregator": NoVideoAggregator}, "FrameOnly"),
+        ({"frame_aggregator": NoFrameAggregator}, "VideoOnly"),
+        ({"frame_aggregator": NoFrameAggregator, "video_aggregator": NoVideoAggregator}, "NoContext"),
+        ({"fusion": FrameOnly}, "LearnedFusion"),
+        ({"fusion": NoContext}, "LearnedFusion"),
+        ({"fusion": VideoOnly, "video_aggregator": NoVideoAggregator}, "FrameOnly"),
+    ],
+)
+def test_a_fusion_that_does_not_fit_is_refused(slots, fitting):
+    with pytest.raises(ValueError, match=rf"set model\.encoder\.init_args\.fusion to {fitting}"):
+        build(**slots)
+
+
+def test_sizes_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match=r"init_args\.chunk_frames: 0"):
+        STAB(width=16, chunk_frames=0)
+    with pytest.raises(ValueError, match="heads: 8 does not divide the width 20"):
+        STAB(width=20)
+
+
+def test_before_training_lste_only_adds_position():
+    torch.manual_seed(0)
+    stab = STAB(width=WIDTH, patch_size=PATCH).double().eval()
+    frames, shapes = clips(4)
+    layout = stab.layout(shapes)
+    patches = stab.patch_embedding(frames)
+    encoded = stab.local_encoding(patches, layout.chunks)
+    encoding = stab.local_encoding.position_encoding
+    assert isinstance(encoding, DynamicPositionEncoding)
+    torch.testing.assert_close(encoded, encoding(patches, layout.chunks))
+
+
+def test_parameter_count_is_the_papers():
+    with torch.device("meta"):
+        modules = [STAB(), MLPProjector(1024, 4096)]
+    assert sum(parameter.numel() for module in modules for parameter in module.parameters()) == 45_066_578
+
+
+def test_operations_of_eight_square_frames():
+    counts = gmac(argparse.Namespace(width=1024, llm_width=4096, frames=8, canvas=448, patch_size=14))
+    assert counts["ours"] <= 75
+    assert counts["plain"] == pytest.approx(105.4, abs=0.5)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_forward_reads_nothing_back_from_the_device(variant):
+    # Tensors without data: whatever needs a value (item, nonzero, a branch) raises.
+    stab = build(**VARIANTS[variant])
+    frames, shapes = clips(5, 1)
+    layout = stab.layout(shapes)
+    features = stab.to("meta")(frames.to("meta"), layout.to("meta"))
+    assert features.device.type == "meta"
+    assert len(features) == int(layout.order.max()) + 1
+
+
+def test_bfloat16_autocast_trains():
+    torch.manual_seed(0)
+    stab = STAB(width=WIDTH, patch_size=PATCH)
+    frames, shapes = clips(5, 1, 4)
+    layout = stab.layout(shapes)
+    with torch.autocast("cpu", torch.bfloat16):
+        tokens = stab(frames.float(), layout)[layout.order]
+    tokens.float().square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in stab.parameters())
+    exact = stab.eval()(frames.float(), layout)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = stab(frames.float(), layout)
+    assert (exact - rounded).abs().max() < 0.05 * exact.abs().max()
+
+
+COMPILED = """
+import sys, torch
+sys.path.insert(0, sys.argv[2])
+from tests.components.test_stab import build, clips
+stab = build()
+compiled = torch.compile(stab, fullgraph=True, backend=sys.argv[1])
+for counts in ((8, 1, 5), (4, 9, 1, 2)):
+    frames, shapes = clips(*counts)
+    layout = stab.layout(shapes)
+    with torch.no_grad():
+        print(float((compiled(frames, layout) - stab(frames, layout)).abs().max()))
+"""
+
+
+def test_compiles_without_graph_breaks():
+    # A process of its own: run-time shape checks, if this suite runs with them, cannot be compiled.
+    backend = "inductor" if shutil.which("g++") else "aot_eager"
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED, backend, str(ROOT)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    differences = [float(line) for line in done.stdout.split()]
+    assert len(differences) == 2
+    assert max(differences) < 1e-9
+
+
+def test_slots_combine_freely():
+    # Slots are independent: any combination with a fitting fusion works.
+    frames, shapes = clips(3, 1)
+    for local, row_tokens, downsampling in itertools.product(
+        ({}, {"local_encoding": NoLocalEncoding}),
+        ({}, {"row_tokens": NoRowTokens}),
+        ({}, {"downsampling": AveragePool}),
+    ):
+        for contexts in ("full", "no_fsra", "no_gstra", "no_context"):
+            stab = build(**{**VARIANTS[contexts], **local, **row_tokens, **downsampling})
+            assert all(tokens.isfinite().all() for tokens in tokens_of(stab, frames, shapes))

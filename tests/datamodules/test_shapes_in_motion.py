@@ -1,0 +1,514 @@
+"""ShapesInMotion: labels are right (as read from decoded pixels) and balanced; files are reproducible and robust."""
+
+import dataclasses
+import errno
+import json
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from datamodules.shapes_in_motion import (
+    ANSWERS,
+    FAMILIES,
+    SPLITS,
+    SceneSettings,
+    all_texts,
+    build_split,
+    deal_answers,
+    question,
+    question_records,
+    render,
+    sample_scene,
+    training_records,
+    vocabulary,
+)
+from datamodules.shapes_in_motion.answers import COLOURS
+from datamodules.shapes_in_motion.files import ABANDONED_AFTER
+from datamodules.shapes_in_motion.questions import PHRASINGS
+
+SETTINGS = SceneSettings()
+REPOSITORY = Path(__file__).parents[2]
+
+
+def decode(path_or_file):
+    with av.open(path_or_file) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+# Answers
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_answers_are_balanced_in_every_prefix(split):
+    dealt = [deal_answers(3, split, index) for index in range(97)]
+    for family, choices in ANSWERS.items():
+        for clips in (6, 31, 97):
+            counts = Counter(answers.by_family[family] for answers in dealt[:clips])
+            assert set(counts) <= set(choices)
+            assert max(counts.values()) - min(counts[choice] for choice in choices) <= 1
+
+
+def test_families_are_independent_of_each_other():
+    """No answer may help to guess another: every pair of answers is about as frequent as chance says."""
+    dealt = [deal_answers(0, "train", index) for index in range(3000)]
+    for first in FAMILIES:
+        for second in FAMILIES:
+            if first < second:
+                pairs = Counter((answers.by_family[first], answers.by_family[second]) for answers in dealt)
+                expected = len(dealt) / (len(ANSWERS[first]) * len(ANSWERS[second]))
+                assert len(pairs) == len(ANSWERS[first]) * len(ANSWERS[second])
+                assert max(abs(count - expected) for count in pairs.values()) < 5 * np.sqrt(expected)
+
+
+def test_where_the_mover_is_does_not_tell_how_it_moves():
+    """The middle of the path has the same distribution for all directions and speeds."""
+    middles = {}
+    for index in range(1200):
+        scene = sample_scene(SETTINGS, 0, "train", index)
+        steps = (scene.frames - 1) / 2
+        middle = [start + speed * steps for start, speed in zip(scene.mover.start, scene.mover.velocity, strict=True)]
+        key = (scene.answers.by_family["direction"], scene.answers.by_family["speed"])
+        middles.setdefault(key, []).append((middle[0] / scene.width, middle[1] / scene.height))
+    means = np.array([np.mean(points, axis=0) for points in middles.values()])
+    assert len(means) == 8
+    np.testing.assert_allclose(means, 0.5, atol=0.04)
+
+
+def coloured(pixels):
+    """Mask of the pixels that are no shade of grey."""
+    return pixels.max(axis=-1).astype(int) - pixels.min(axis=-1) > 70
+
+
+def name_of(rgb):
+    return min(COLOURS, key=lambda name: np.abs(np.array(COLOURS[name]) - rgb).sum())
+
+
+def count_blobs(mask):
+    remaining, blobs = set(zip(*np.nonzero(mask), strict=True)), 0
+    while remaining:
+        blobs += 1
+        front = [remaining.pop()]
+        while front:
+            row, column = front.pop()
+            for neighbour in ((row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1)):
+                if neighbour in remaining:
+                    remaining.remove(neighbour)
+                    front.append(neighbour)
+    return blobs
+
+
+def see_shape(video, scene):
+    """Name the shape whose drawing is closest: at this size, dots and blurred colours defeat a simpler look."""
+
+    def difference(shape):
+        drawn = render(dataclasses.replace(scene, noise=0.0, mover=dataclasses.replace(scene.mover, shape=shape)))
+        return np.abs(video.astype(int) - drawn).mean()
+
+    return min(ANSWERS["shape"], key=difference)
+
+
+def see_texture(tile):
+    swing = np.nanstd(tile)
+    if swing < 15:
+        return "plain"
+    if np.nanstd(np.nanmean(tile, axis=1)) > 0.8 * swing:
+        return "horizontal"
+    return "vertical" if np.nanstd(np.nanmean(tile, axis=0)) > 0.8 * swing else "checkered"
+
+
+def see(video, scene):
+    """Answer all families by looking at pixels; only the shape needs more than where strip and tile are."""
+    strip_area = np.zeros(video.shape[1:3], dtype=bool)
+    strip_area[int(scene.strip.top) : int(scene.strip.bottom), int(scene.strip.left) : int(scene.strip.right)] = True
+    strip_colours = np.median(video[:, strip_area], axis=1)
+    flashes = list(dict.fromkeys(name_of(rgb) for rgb in strip_colours if coloured(rgb)))
+    assert len(flashes) == 2
+
+    mover = coloured(video) & ~strip_area
+    centres = np.array([np.mean(np.nonzero(mask), axis=1) for mask in mover])
+    down, right = centres[-1] - centres[0]
+    sideways = abs(right) > abs(down)
+    direction = ("right" if right > 0 else "left") if sideways else ("down" if down > 0 else "up")
+    pace = max(abs(right), abs(down)) / (len(video) - 1)
+
+    still = np.median(video, axis=0)  # without most of the noise
+    dark = (still.max(axis=-1) < 45) & ~strip_area
+    solid = np.lib.stride_tricks.sliding_window_view(dark, (5, 5)).sum(axis=(2, 3))
+    row, column = np.unravel_index(solid.argmax(), solid.shape)
+    vertical = "top" if row + 2.5 < scene.height / 2 else "bottom"
+    horizontal = "left" if column + 2.5 < scene.width / 2 else "right"
+
+    box = scene.tile.box
+    tile = np.where(mover[0], np.nan, video[0].mean(axis=-1))[
+        int(box.top) : int(box.bottom), int(box.left) : int(box.right)
+    ]
+    counts = ("none", "one", "two", "three", "four", "five")
+    return {
+        "colour": name_of(np.median(video[mover], axis=0)),
+        "shape": see_shape(video, scene),
+        "count": counts[count_blobs(still.min(axis=-1) > 215)],
+        "direction": direction,
+        "speed": "slow" if pace < 1.07 else "fast",
+        "order": flashes[0 if scene.answers.asked_flash == "first" else 1],
+        "texture": see_texture(tile),
+        "position": f"{vertical} {horizontal}",
+    }
+
+
+def test_all_answers_can_be_seen_in_the_decoded_files(tmp_path):
+    wrong = Counter()
+    for index, path in enumerate(build_split(tmp_path, "test", 60, SETTINGS, seed=5, workers=1)):
+        scene = sample_scene(SETTINGS, 5, "test", index)
+        seen = see(decode(str(path)), scene)
+        wrong.update(family for family in FAMILIES if seen[family] != scene.answers.by_family[family])
+    assert wrong == Counter()
+
+
+@pytest.mark.parametrize(
+    ("shape", "filled", "upper_half"),
+    [("square", 1.0, 0.5), ("circle", np.pi / 4, 0.5), ("triangle", 0.5, 0.25), ("cross", 0.51, 0.5)],
+)
+def test_shapes_are_what_they_are_called(shape, filled, upper_half):
+    """Each shape fills the right share of its box, and of that the right share lies in the upper half."""
+    large = dataclasses.replace(SETTINGS, frame_sizes=((256, 256),), noise=0.0, mover_radius=(40.0, 40.0))
+    scene = sample_scene(large, 0, "train", 0)
+    mover = dataclasses.replace(scene.mover, shape=shape, rgb=(255.0, 0.0, 0.0))
+    red = coloured(render(dataclasses.replace(scene, mover=mover, dots=scene.dots[:1], noise=0.0))[0])
+    red[int(scene.strip.top) : int(scene.strip.bottom), int(scene.strip.left) : int(scene.strip.right)] = False
+    rows, columns = np.flatnonzero(red.any(axis=1)), np.flatnonzero(red.any(axis=0))
+    box = red[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    assert box.mean() == pytest.approx(filled, abs=0.04)
+    assert box[: len(box) // 2].sum() / box.sum() == pytest.approx(upper_half, abs=0.03)
+
+
+def test_sampling_every_second_frame_shows_both_flashes():
+    for index in range(60):
+        scene = sample_scene(SETTINGS, 0, "train", index)
+        shown = [
+            [t for t in range(0, 15, 2) if flash.start <= t < flash.start + flash.frames] for flash in scene.flashes
+        ]
+        assert shown[0] and shown[1]
+        assert max(shown[0]) < min(shown[1])
+
+
+@pytest.mark.parametrize("texture", ANSWERS["texture"])
+def test_averaging_two_by_two_patches_hides_the_texture(texture):
+    """With a period of two patches, the average patch of a token is one even grey, whatever the phase."""
+    seen = 0
+    for index in range(40):
+        scene = sample_scene(dataclasses.replace(SETTINGS, noise=0.0), 0, "train", index)
+        if scene.answers.by_family["texture"] != texture:
+            continue
+        frame, grey = render(scene)[0], (scene.tile.light + scene.tile.dark) / 2
+        for top in range(int(scene.tile.box.top), int(scene.tile.box.bottom), 16):
+            for left in range(int(scene.tile.box.left), int(scene.tile.box.right), 16):
+                token = frame[top : top + 16, left : left + 16]
+                if not np.ptp(token, axis=-1).any():  # nothing of the mover, not even its soft edge
+                    average_patch = token.reshape(2, 8, 2, 8, 3).mean(axis=(0, 2))
+                    np.testing.assert_allclose(average_patch, grey, atol=1)
+                    seen += 1
+    assert seen >= 4
+
+
+def test_texture_period_is_drawn_as_set():
+    scene = sample_scene(dataclasses.replace(SETTINGS, noise=0.0, texture_period=4), 0, "train", 1)
+    scene = dataclasses.replace(scene, tile=dataclasses.replace(scene.tile, texture="vertical", phase=(0.0, 0.0)))
+    box, middle = scene.tile.box, (scene.tile.light + scene.tile.dark) / 2
+    tile = render(scene)[0, int(box.top) : int(box.bottom), int(box.left) : int(box.right)]
+    untouched = tile[~coloured(tile).any(axis=1), :, 0]
+    assert len(untouched) > 0
+    assert ((untouched > middle) == (np.arange(SETTINGS.tile_size) % 4 < 2)).all()
+
+
+# Reproducibility
+
+
+def test_same_address_gives_same_frames_and_any_other_gives_others():
+    video = render(sample_scene(SETTINGS, 7, "train", 12))
+    assert video.dtype == np.uint8
+    assert video.shape[0] == 15
+    assert video.shape[1:3] in SETTINGS.frame_sizes
+    assert video.tobytes() == render(sample_scene(SETTINGS, 7, "train", 12)).tobytes()
+    for other in ((8, "train", 12), (7, "test", 12), (7, "train", 13)):
+        assert video.tobytes() != render(sample_scene(SETTINGS, *other)).tobytes()
+
+
+def test_no_clip_is_in_two_splits():
+    without_noise = dataclasses.replace(SETTINGS, noise=0.0)  # or any two clips would differ
+    frames = [
+        render(sample_scene(without_noise, 0, split, index))[0].tobytes() for split in SPLITS for index in range(60)
+    ]
+    assert len(set(frames)) == len(frames)
+
+
+def test_decoded_clip_is_close_to_the_rendered_one(tmp_path):
+    for index, path in enumerate(build_split(tmp_path, "train", 9, SETTINGS, seed=0, workers=1)):
+        rendered, decoded = render(sample_scene(SETTINGS, 0, "train", index)), decode(str(path))
+        assert decoded.shape == rendered.shape
+        assert np.abs(decoded.astype(int) - rendered).mean() < 4
+        assert np.abs(decoded.mean(axis=-1) - rendered.mean(axis=-1)).mean() < 2  # luminance is nearly exact
+
+
+def test_frames_fps_and_size_of_the_files_follow_the_settings(tmp_path):
+    settings = SceneSettings(frame_sizes=((96, 128),), frames=21, fps=5)
+    (path,) = build_split(tmp_path, "train", 1, settings, seed=0, workers=1)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].average_rate == 5
+    assert decode(str(path)).shape == (21, 96, 128, 3)
+
+
+# Questions and records
+
+
+def test_every_word_is_in_the_vocabulary_and_every_text_is_listed():
+    words, texts = set(vocabulary()), set(all_texts())
+    rng = np.random.default_rng(0)
+    asked = set()
+    for index in range(200):
+        answers = deal_answers(0, "train", index)
+        for family in FAMILIES:
+            text, answer = question(answers, family, rng)
+            asked.add(text)
+            assert {text, answer} <= texts
+            assert answer == answer.lower() == answers.by_family[family]
+            assert set(re.findall(r"[a-z]+", f"{text} {answer}".lower())) <= words
+            if family == "order":
+                assert answers.asked_flash in text
+    assert asked == {text for phrasings in PHRASINGS.values() for text in phrasings}
+
+
+def test_training_records_hold_different_families_in_changing_order(tmp_path):
+    arguments = {"root": tmp_path, "clips": 24, "turns_per_clip": 5, "settings": SETTINGS, "seed": 1, "workers": 1}
+    records = training_records(**arguments)
+    assert [record.id for record in records] == [f"train/{index:06d}" for index in range(24)]
+    assert all(record.video.is_file() for record in records)
+    family_of = {text: name.split()[0] for name, phrasings in PHRASINGS.items() for text in phrasings}
+    orders = []
+    for index, record in enumerate(records):
+        families = [family_of[turn.question] for turn in record.turns]
+        assert len(set(families)) == 5
+        answers = deal_answers(1, "train", index).by_family
+        assert [turn.answer for turn in record.turns] == [answers[family] for family in families]
+        orders.append(tuple(families))
+    assert len(set(orders)) > 20
+    assert {family for order in orders for family in order} == set(FAMILIES)
+    assert training_records(**arguments) == records
+
+
+def test_question_records_ask_each_family_equally_often(tmp_path):
+    records = question_records(tmp_path, "test", 12, SETTINGS, seed=1, workers=1)
+    assert Counter(record.family for record in records) == dict.fromkeys(FAMILIES, 12)
+    assert len({record.id for record in records}) == len(records)
+    direction = next(record for record in records if record.id == "test/000007/direction")
+    assert direction.video.name == "000007.mp4"
+    assert direction.turns[0].answer == deal_answers(1, "test", 7).by_family["direction"]
+    for family, choices in ANSWERS.items():
+        counts = Counter(record.turns[0].answer for record in records if record.family == family)
+        assert max(counts.values()) - min(counts[choice] for choice in choices) <= 1
+
+
+# Files
+
+
+def test_settings_and_seed_have_folders_of_their_own_and_growth_keeps_clips(tmp_path):
+    few = build_split(tmp_path, "train", 3, SETTINGS, seed=0, workers=1)
+    first = few[0].read_bytes()
+    modified = few[0].stat().st_mtime_ns
+    more = build_split(tmp_path, "train", 5, SETTINGS, seed=0, workers=1)
+    assert more[:3] == few
+    assert few[0].stat().st_mtime_ns == modified
+    others = [
+        build_split(tmp_path, "train", 1, SETTINGS, seed=1, workers=1)[0],
+        build_split(tmp_path, "train", 1, dataclasses.replace(SETTINGS, noise=5.0), seed=0, workers=1)[0],
+        build_split(tmp_path, "validation", 1, SETTINGS, seed=0, workers=1)[0],
+    ]
+    assert len({path.parent for path in [few[0], *others]}) == 4
+    assert all(path.read_bytes() != first for path in others)
+
+
+def test_manifest_lists_all_clips_with_their_answers(tmp_path):
+    folder = build_split(tmp_path, "train", 5, SETTINGS, seed=0, workers=1)[0].parent
+    build_split(tmp_path, "train", 2, SETTINGS, seed=0, workers=1)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert sorted(manifest["clips"]) == [f"{index:06d}.mp4" for index in range(5)]
+    assert manifest["clips"]["000004.mp4"]["by_family"] == deal_answers(0, "train", 4).by_family
+    assert manifest["settings"]["tile_size"] == SETTINGS.tile_size
+
+
+def test_parallel_build_gives_the_same_files(tmp_path):
+    alone = build_split(tmp_path / "alone", "train", 104, SETTINGS, seed=0, workers=1)[0].parent
+    together = build_split(tmp_path / "together", "train", 104, SETTINGS, seed=0, workers=2)[0].parent
+    assert contents(alone) == contents(together)
+
+
+def test_interrupted_build_is_completed_not_redone(tmp_path):
+    paths = build_split(tmp_path, "train", 8, SETTINGS, seed=0, workers=1)
+    folder = paths[0].parent
+    whole = contents(folder)
+    kept = paths[0].stat().st_mtime_ns
+    for path in (paths[2], paths[7], folder / "manifest.json"):
+        path.unlink()
+    abandoned, running = folder / "000002.mp4.1.unfinished", folder / "000003.mp4.2.unfinished"
+    for path in (abandoned, running):
+        path.write_bytes(b"half a cl")
+    long_ago = time.time() - ABANDONED_AFTER - 1
+    os.utime(abandoned, (long_ago, long_ago))
+    build_split(tmp_path, "train", 8, SETTINGS, seed=0, workers=1)
+    assert not abandoned.exists()
+    assert running.exists()  # perhaps another process is about to rename it
+    running.unlink()
+    assert contents(folder) == whole
+    assert paths[0].stat().st_mtime_ns == kept
+
+
+def test_two_processes_build_the_same_split_at_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    arguments = (tmp_path / "shared", "train", 40, SETTINGS, 0, 1)
+    processes = [context.Process(target=build_split, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    alone = build_split(tmp_path / "alone", "train", 40, SETTINGS, seed=0, workers=1)[0].parent
+    assert contents(build_split(*arguments)[0].parent) == contents(alone)
+
+
+BUILD = """
+from pathlib import Path
+from datamodules.shapes_in_motion import SceneSettings, build_split
+if __name__ == "__main__":
+    build_split(Path({root!r}), "train", 2000, SceneSettings(), 0, 2)
+"""
+
+
+def interrupt_build(tmp_path, signal_number, send, after):
+    """Start a parallel build in a session of its own, interrupt it when `after` clips exist; return what it leaves."""
+    script = tmp_path / "build.py"
+    script.write_text(BUILD.format(root=str(tmp_path / "clips")))
+    build = subprocess.Popen(
+        [sys.executable, str(script)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        clips = tmp_path / "clips"
+        while not clips.exists() or len(list(clips.rglob("*.mp4"))) < after:
+            assert time.monotonic() < deadline, "no clips were made"
+            time.sleep(0.02)
+        time.sleep(0.3)  # without clips yet, the workers are now starting
+        send(build.pid, signal_number)
+        _, errors = build.communicate(timeout=60)
+        while True:  # until the last worker is gone
+            assert time.monotonic() < deadline + 60, "workers outlive their parent"
+            try:
+                os.killpg(build.pid, 0)
+            except ProcessLookupError:
+                break
+            time.sleep(0.02)
+    finally:
+        if build.poll() is None:
+            os.killpg(build.pid, signal.SIGKILL)
+    made = list(clips.rglob("*.mp4"))
+    assert after <= len(made) < 2000
+    assert all(len(decode(str(clip))) == SETTINGS.frames for clip in made)
+    return clips, errors
+
+
+@pytest.mark.parametrize("after", [0, 5])
+def test_control_c_ends_a_build_with_one_traceback_and_whole_files(tmp_path, after):
+    clips, errors = interrupt_build(tmp_path, signal.SIGINT, os.killpg, after)  # a terminal signals the whole group
+    assert errors.count("Traceback") == 1
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert not list(clips.rglob("*.unfinished"))
+
+
+def test_killed_build_leaves_whole_files_and_no_workers(tmp_path):
+    interrupt_build(tmp_path, signal.SIGKILL, os.kill, after=5)
+
+
+def test_full_disk_names_folder_and_needed_space_and_leaves_no_half_file(tmp_path, monkeypatch):
+    write_bytes, written = Path.write_bytes, []
+
+    def write_until_full(path, data):
+        if len(written) == 3:
+            write_bytes(path, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        written.append(path)
+        return write_bytes(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", write_until_full)
+        with pytest.raises(OSError, match=r"no space left for 7 of 10 clips: make room for about 0\.\d MiB") as caught:
+            build_split(tmp_path, "train", 10, SETTINGS, seed=0, workers=1)
+    assert caught.value.errno == errno.ENOSPC
+    folder = Path(caught.value.filename)
+    assert sorted(path.name for path in folder.iterdir()) == ["000000.mp4", "000001.mp4", "000002.mp4"]
+    assert len(build_split(tmp_path, "train", 10, SETTINGS, seed=0, workers=1)) == 10
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "allowed"),
+    [
+        ("frames", 2, "at least 3"),
+        ("fps", 0, "at least 1"),
+        ("flash_frames", 8, "at most 7"),
+        ("noise", -1.0, "0..64"),
+        ("colour_jitter", 100.0, "0..40"),
+        ("texture_contrast", 300.0, "0..200"),
+        ("texture_period", 1, "at least 2"),
+        ("tile_size", 0, "at least 1"),
+        ("slow", (0.9, 0.5), "positive"),
+        ("slow", (0.5, 1.4), "lowest fast speed, 1.3"),
+        ("mover_radius", (-1.0, 5.0), "positive"),
+        ("frame_sizes", (), "even"),
+        ("frame_sizes", ((64, 63),), "even"),
+    ],
+)
+def test_bad_setting_is_named_with_what_is_allowed(setting, value, allowed):
+    with pytest.raises(ValueError, match=rf"`scene\.{setting}` must be .*{re.escape(allowed)}.*; got ") as caught:
+        SceneSettings(**{setting: value})
+    assert str(caught.value).endswith(str(value))
+
+
+def test_elements_too_large_for_the_frame_are_refused_before_a_folder_is_made(tmp_path):
+    with pytest.raises(ValueError, match=r"no room .* height 32 and width 32: .*scene\.frame_sizes"):
+        build_split(tmp_path, "train", 1, SceneSettings(frame_sizes=((32, 32),)), seed=0, workers=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_requests_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"at least 1 clip and 1 worker; got 0 and 1"):
+        build_split(tmp_path, "train", 0, SETTINGS, seed=0, workers=1)
+    with pytest.raises(ValueError, match=r"split 'valid' .* train, validation, test"):
+        build_split(tmp_path, "valid", 1, SETTINGS, seed=0, workers=1)
+    with pytest.raises(ValueError, match=r"`clips_seed`.* got -1"):
+        build_split(tmp_path, "train", 1, SETTINGS, seed=-1, workers=1)
+    with pytest.raises(ValueError, match=r"`turns_per_clip` must be within 1\.\.8; got 9"):
+        training_records(tmp_path, 1, 9, SETTINGS, seed=0, workers=1)
+    with pytest.raises(ValueError, match=r"questions per family .* at least 1; got 0"):
+        question_records(tmp_path, "test", 0, SETTINGS, seed=0, workers=1)
+    with pytest.raises(ValueError, match=r"family 'size' .* colour, shape"):
+        question(deal_answers(0, "train", 0), "size", np.random.default_rng(0))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,74 @@
+"""Every YAML file that is shipped parses, builds and takes a step; every experiment changes what it says."""
+
+from pathlib import Path
+
+import pytest
+
+from lightning_modules.cli import ExperimentCLI
+from lightning_modules.config_chain import base_files, read_config
+
+EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
+CONFIGS = sorted(Path("configs").rglob("*.yaml"))
+REMOVED = {  # what must have no parameters left
+    "no_row_tokens": ["row_tokens"],
+    "no_fsra": ["frame_aggregator"],
+    "lsd_average_pool": ["downsampling"],
+    "no_lste": ["local_encoding"],
+    "no_gstra": ["video_aggregator"],
+    "no_gstra_no_lste": ["video_aggregator", "local_encoding"],
+    "full": [],
+    "blind": [],
+}
+
+
+def names(paths):
+    return [path.stem for path in paths]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=names(EXPERIMENTS))
+def test_an_experiment_trains_and_leaves_nothing_of_what_it_removes(run, experiment):
+    cli = run("fit", "--config", str(experiment), "--trainer.fast_dev_run=1")
+    assert cli.trainer.global_step == 1
+    empty = [slot for slot, part in cli.model.encoder.named_children() if not list(part.parameters())]
+    assert sorted(empty) == sorted(REMOVED[experiment.stem])
+    learnt = cli.trainer.optimizers[0].state  # AdamW has a state for parameters that got a gradient, and only for them
+    unused = [name for name, parameter in cli.model.named_parameters() if parameter not in learnt]
+    assert not unused, "these take no part in the loss"
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=names(CONFIGS))
+def test_a_config_goes_with_the_full_model_in_either_order(run, config):
+    tiny = "real_clips" not in config.name
+    for files in ((config, "experiments/full.yaml"), ("experiments/full.yaml", config)):
+        arguments = [f"--config={file}" for file in files]
+        cli = run("fit", *arguments, "--trainer.fast_dev_run=1", tiny=tiny)
+        assert cli.trainer.global_step == 1
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=names(EXPERIMENTS))
+def test_an_experiment_is_a_small_difference_with_its_source_on_top(experiment):
+    assert experiment.read_text().startswith("# ")
+    assert len(base_files(experiment)) == 1
+    lines = [line for line in experiment.read_text().splitlines() if not line.startswith("#")]
+    assert len(lines) <= 10
+    if experiment.stem not in ("full", "blind"):
+        assert set(read_config(experiment)) == {"base", "model"}, "an experiment sets slots, not sizes or data"
+
+
+def test_the_difference_is_said_before_training(run, capsys):
+    run("fit", "--config", "experiments/no_lste.yaml", "--trainer.fast_dev_run=1")
+    said = capsys.readouterr().out.split("no_lste changes")[1]
+    changed = [line.strip() for line in said.splitlines() if line.strip().startswith("model.")]
+    assert changed == ["model.encoder.local_encoding: LSTE -> NoLocalEncoding",
+                       "model.encoder.local_encoding.position_encoding: DynamicPositionEncoding -> -"]  # fmt: skip
+
+
+def test_a_flag_wins_over_files_and_reaches_the_slot(clips, tmp_path):
+    cli = ExperimentCLI(
+        ["fit", "--config", "experiments/no_lste.yaml", "--model.encoder.local_encoding=LSTE",
+         "--model.encoder.width=32", "--trainer.fast_dev_run=1", f"--data.root={clips}", "--data.train_clips=4",
+         "--data.val_questions_per_family=1", "--data.test_questions_per_family=1", "--data.turns_per_clip=2",
+         "--data.batch_size=2", "--trainer.accelerator=cpu", f"--runs={tmp_path}"]
+    )  # fmt: skip
+    assert cli.model.component_names()["encoder.local_encoding"] == "LSTE"
+    assert cli.model.encoder.width == 32
