@@ -17,21 +17,20 @@ from pathlib import Path
 OUR_PACKAGES = tuple(Path(__file__).parents[1] / name for name in ("components", "datamodules", "lightning_modules"))
 
 
-def is_user_error(error: BaseException) -> bool:
-    """Return whether `error` is a ValueError raised by a line of our own packages, or a full disk."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return True
-    frames = traceback.extract_tb(error.__traceback__)
-    if not isinstance(error, ValueError) or not frames:
-        return False
-    return any(Path(frames[-1].filename).is_relative_to(package) for package in OUR_PACKAGES)
+def user_error(error: BaseException | None) -> str | None:
+    """Return the one line to print, if `error` or what caused it is a user's error or a full disk.
 
-
-def message(error: BaseException) -> str:
-    """Return the one line for `error`."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"no space left on the device{f' for {error.filename}' if error.filename else ''}"
-    return str(error)
+    Causes count because the parser wraps what a constructor raises.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return f"no space left on the device{f' for {error.filename}' if error.filename else ''}"
+        frames = traceback.extract_tb(error.__traceback__)
+        raised_at = Path(frames[-1].filename) if frames else Path()
+        if isinstance(error, ValueError) and any(raised_at.is_relative_to(package) for package in OUR_PACKAGES):
+            return str(error)
+        error = error.__cause__
+    return None
 
 
 @contextmanager
@@ -40,7 +39,8 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not is_user_error(error) or os.environ.get("VIDEO_PANDA_TRACEBACK"):
+        line = user_error(error)
+        if line is None or os.environ.get("VIDEO_PANDA_TRACEBACK"):
             raise
-        print(f"error: {message(error)}", file=sys.stderr)
+        print(f"error: {line}", file=sys.stderr)
         sys.exit(1)

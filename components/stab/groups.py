@@ -5,7 +5,6 @@ batch on the host; what runs on the device is two gathers.
 """
 
 from dataclasses import dataclass, fields
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Int64, Shaped
@@ -29,7 +28,7 @@ class Groups:
     group: Int64[Tensor, " members"]
 
     @classmethod
-    def of_sizes(cls, sizes: Int64[Tensor, " groups"]) -> Self:
+    def of_sizes(cls, sizes: Int64[Tensor, " groups"]) -> "Groups":
         """Cut an axis into consecutive groups of the given sizes, each >= 1."""
         places = torch.arange(max(sizes.tolist(), default=0))
         occupied = places < sizes[:, None]
@@ -51,7 +50,7 @@ class Groups:
         """Undo `pad`."""
         return padded.flatten(0, 1).index_select(0, self.slots)
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "Groups":
         """Return the same groups with their index tensors on `device`, copied without waiting for them."""
         return type(self)(
             **{field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}

@@ -38,7 +38,7 @@ class DynamicPositionEncoding(PositionEncoding):
             F.conv2d(images, taps, bias, padding=1, groups=len(self.weight)).permute(0, 2, 3, 1)
             for taps, bias in zip(self.weight.unbind(2), (None, self.bias, None), strict=True)
         )
-        return tokens + here + chunks.previous(before) + chunks.next(after)
+        return chunks.add_neighbours(tokens + here, before, after)
 
 
 class NoPositionEncoding(PositionEncoding):
@@ -74,7 +74,7 @@ class TemporalConvolution(nn.Module):
         """Convolve along time."""
         before, here, after = self.weight.to(tokens.dtype).unbind(1)
         mixed = torch.addcmul(self.bias.to(tokens.dtype), tokens, here)
-        return mixed + chunks.previous(tokens) * before + chunks.next(tokens) * after
+        return chunks.add_neighbours(mixed, tokens * before, tokens * after)
 
 
 class LSTE(LocalEncoding):

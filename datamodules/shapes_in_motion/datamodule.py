@@ -21,7 +21,7 @@ class ShapesInMotion(VideoTextDataModule):
         self,
         root: str = "data/shapes_in_motion",
         train_clips: int = 4800,
-        turns_per_clip: int = 4,
+        turns_per_record: int = 2,
         val_questions_per_family: int = 32,
         test_questions_per_family: int = 200,
         scene: SceneSettings = SceneSettings(),  # noqa: B008  (frozen)
@@ -33,7 +33,7 @@ class ShapesInMotion(VideoTextDataModule):
         Args:
             root: folder of the generated clips, one subfolder for each combination of settings.
             train_clips: clips to learn from.
-            turns_per_clip: questions about each of them.
+            turns_per_record: questions that are asked at a time; every clip is asked about in every family.
             val_questions_per_family: questions of each family during training.
             test_questions_per_family: questions of each family at the end.
             scene: difficulty of the clips.
@@ -43,7 +43,7 @@ class ShapesInMotion(VideoTextDataModule):
         super().__init__(**settings)
         self.root = Path(root)
         self.train_clips = train_clips
-        self.turns_per_clip = turns_per_clip
+        self.turns_per_record = turns_per_record
         self.questions_per_family = {"val": val_questions_per_family, "test": test_questions_per_family}
         self.scene = scene
         self.clips_seed = clips_seed
@@ -58,7 +58,7 @@ class ShapesInMotion(VideoTextDataModule):
         workers = min(os.cpu_count() or 1, 8)
         if split == "train":
             return training_records(
-                self.root, self.train_clips, self.turns_per_clip, self.scene, self.clips_seed, workers
+                self.root, self.train_clips, self.turns_per_record, self.scene, self.clips_seed, workers
             )
         count = self.questions_per_family[split]
         return question_records(self.root, SPLIT_FOLDERS[split], count, self.scene, self.clips_seed, workers)

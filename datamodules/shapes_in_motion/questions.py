@@ -29,7 +29,7 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         "How many dots are there?",
         "Count the dots.",
         "What is the number of dots?",
-        "How many white dots do you see?",
+        "How many orange dots do you see?",
     ),
     "direction": (
         "In which direction does the shape move?",

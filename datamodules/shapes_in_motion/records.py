@@ -17,14 +17,14 @@ from datamodules.shapes_in_motion.streams import random_stream
 
 
 def training_records(
-    root: Path, clips: int, turns_per_clip: int, settings: SceneSettings, seed: int, workers: int
+    root: Path, clips: int, turns_per_record: int, settings: SceneSettings, seed: int, workers: int
 ) -> list[Record]:
-    """Make the training split: one record per clip, with questions of different families in random order.
+    """Make the training split: every family once about each clip, in random order, a few turns to a record.
 
     Args:
         root: folder of all generated clips.
         clips: number of clips.
-        turns_per_clip: questions about each clip, at most one per family.
+        turns_per_record: questions that a record asks one after the other; a clip has as many records as it takes.
         settings: what scenes look like.
         seed: decides all clips and questions.
         workers: processes that render and encode.
@@ -33,15 +33,16 @@ def training_records(
         ValueError: a number out of range, or settings that no scene can satisfy.
         OSError: the clips cannot be written.
     """
-    if not 1 <= turns_per_clip <= len(FAMILIES):
-        raise ValueError(f"`turns_per_clip` must be within 1..{len(FAMILIES)}; got {turns_per_clip}")
+    if not 1 <= turns_per_record <= len(FAMILIES):
+        raise ValueError(f"`turns_per_record` must be within 1..{len(FAMILIES)}; got {turns_per_record}")
     records = []
     for index, path in enumerate(build_split(root, "train", clips, settings, seed, workers)):
-        answers = deal_answers(seed, "train", index)
-        rng = random_stream(seed, "train", 2, index)
-        families = [FAMILIES[i] for i in rng.permutation(len(FAMILIES))[:turns_per_clip]]
-        turns = tuple(Turn(*question(answers, family, rng)) for family in families)
-        records.append(Record(f"train/{index:06d}", path, turns))
+        answers, rng = deal_answers(seed, "train", index), random_stream(seed, "train", 2, index)
+        families = [FAMILIES[i] for i in rng.permutation(len(FAMILIES))]
+        turns = [Turn(*question(answers, family, rng)) for family in families]
+        for number, start in enumerate(range(0, len(turns), turns_per_record)):
+            part = tuple(turns[start : start + turns_per_record])
+            records.append(Record(f"train/{index:06d}/{number}", path, part))
     return records
 
 

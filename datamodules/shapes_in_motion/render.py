@@ -14,8 +14,9 @@ from datamodules.shapes_in_motion.placement import Box
 from datamodules.shapes_in_motion.scene import Mover, Scene, Tile
 
 STRIP_OFF = (45.0, 45.0, 45.0)
-DOT = (245.0, 245.0, 245.0)
-DARK = (15.0, 15.0, 15.0)
+# Colours that no answer names, so that dots and star are told from everything else without knowing their shape.
+DOT = (245.0, 140.0, 35.0)
+STAR = (255.0, 125.0, 195.0)
 
 Plane = Float32[np.ndarray, "height width"]
 Planes = Float32[np.ndarray, "#frames height width"]
@@ -34,10 +35,8 @@ def render(scene: Scene) -> UInt8[np.ndarray, "frames height width 3"]:
     video = np.repeat(still[:, None], scene.frames, axis=1)
     _blend(video, _mover_coverage(scene.mover, scene.frames, x, y), scene.mover.rgb)
     for dot_x, dot_y, radius in scene.dots:
-        distance = np.hypot(x - dot_x, y - dot_y)
-        _blend(video, _coverage(radius + 1 - distance)[None], DARK)  # a rim, to be seen on any colour
-        _blend(video, _coverage(radius - distance)[None], DOT)
-    _blend(video, _star_coverage(*scene.star, x, y)[None], DARK)
+        _blend(video, _coverage(radius - np.hypot(x - dot_x, y - dot_y))[None], DOT)
+    _blend(video, _star_coverage(*scene.star, x, y)[None], STAR)
     _draw_strip(video, scene)
     noise = np.random.Generator(np.random.PCG64(scene.noise_seed)).standard_normal(video.shape[1:], dtype=np.float32)
     video += np.float32(scene.noise) * noise

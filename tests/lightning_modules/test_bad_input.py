@@ -1,0 +1,166 @@
+"""What a user gets wrong: one clear message each, status 1 or 2, no stack of frames."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+FULL = ("fit", "--config", "experiments/full.yaml")
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model.encoder.local_encoding=NoLSTE"], "unknown local_encoding 'NoLSTE'", ),
+        (["--model.encoder.downsampling=AvgPool"], "known: AveragePool, LSD"),
+        (["--model.encoder=Stab"], "unknown encoder 'Stab'"),
+        (["--model.language_model=Llama"], "did you mean TinyLlama?"),
+        (["--data=ShapesMotion"], "unknown data 'ShapesMotion'"),
+        (["--data.sampler=Uniform"], "UniformSampler"),
+        (["--model.encoder.widht=3"], "widht"),
+        (["--model.stge.encoder=3"], "stge"),
+        (["--model.encoder.width=eight"], "Got value: eight"),
+        (["--trainer.max_epochs=many"], "many"),
+    ],
+)  # fmt: skip
+def test_a_wrong_name_key_or_type_is_said(fails, arguments, said):
+    status, error = fails(*FULL, *arguments)
+    assert status == 2 and said in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--data.canvas=60"], "data.init_args.canvas"),
+        (["--data.batch_size=0"], "data.init_args.batch_size is 0"),
+        (["--model.encoder.width=50"], "heads: 8 does not divide the width 50"),
+        (["--model.encoder.video_aggregator=NoVideoAggregator"], "FrameOnly"),
+        (["--model.stage.warmup=2"], "model.stage.warmup is 2"),
+        (["--data.scene.noise=-1"], "scene.noise"),
+        (["--data.train_clips=0"], "clips"),
+        (["--config=experiments/no_such.yaml"], "no_such.yaml does not exist"),
+        (["--ckpt_path=no_such.ckpt"], "ckpt_path no_such.ckpt does not exist"),
+    ],
+)
+def test_a_value_out_of_range_is_said(fails, clips, tmp_path, arguments, said):
+    size = [f"--data.root={clips}", "--data.train_clips=4", "--trainer.accelerator=cpu", f"--runs={tmp_path}"]
+    status, error = fails(*FULL, *size, "--trainer.fast_dev_run=1", *arguments)
+    assert status == 1 and said in error
+    assert error.strip().splitlines()[-1].startswith("error: ")
+
+
+def conversations(path, records):
+    path.write_text(records if isinstance(records, str) else json.dumps(records))
+    return path
+
+
+def record(video="a.mp4", question="<video>\nWhat?", **more):
+    turns = [{"from": "human", "value": question}, {"from": "gpt", "value": "This."}]
+    return {"id": "1", "video": video, "conversations": turns} | more
+
+
+@pytest.fixture
+def media(tmp_path):
+    folder = tmp_path / "media"
+    folder.mkdir()
+    (folder / "a.mp4").write_bytes((DATA / "videos/hard/one_frame_mpeg4.mp4").read_bytes())
+    (folder / "broken.mp4").write_bytes((DATA / "videos/hard/not_a_video.mp4").read_bytes())
+    (tmp_path / "outside.mp4").write_bytes((folder / "a.mp4").read_bytes())
+    (folder / "link.mp4").symlink_to(tmp_path / "outside.mp4")
+    return folder
+
+
+def on_files(file, media, *more):
+    """Arguments for a step on a conversation file."""
+    places = [f"--data.{split}={file}" for split in ("train", "val", "test")]
+    return [*FULL, "--config=configs/data/real_clips.yaml", *places, f"--data.media_root={media}",
+            "--trainer.accelerator=cpu", "--trainer.fast_dev_run=1", "--data.batch_size=2", *more]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        ('[{"id": 1},\n oops]', "line 2"),
+        ({"id": "1"}, "list"),
+        ([record(question="What?")], "video"),
+        ([record(question="<video><video>\nWhat?")], "two"),
+        ([record(video="../outside.mp4")], "outside"),
+        ([record(video="/etc/hostname")], "/etc/hostname"),
+        ([record(video="link.mp4")], "link.mp4"),
+        ([record(video="gone.mp4")], "gone.mp4"),
+        ([record(), record()], "1"),
+        ([{"id": "1", "video": "a.mp4"}], "conversations"),
+        ([], "no records"),
+    ],
+)
+def test_a_bad_record_is_named(fails, tmp_path, media, records, said):
+    status, error = fails(*on_files(conversations(tmp_path / "qa.json", records), media))
+    assert status == 1 and said in error and "error: " in error
+
+
+def test_a_missing_media_root_is_named(fails, tmp_path):
+    status, error = fails(*on_files(conversations(tmp_path / "qa.json", [record()]), tmp_path / "nowhere"))
+    assert status == 1 and "nowhere" in error
+
+
+def test_a_clip_that_cannot_be_read_stops_the_run_by_default(fails, tmp_path, media):
+    file = conversations(tmp_path / "qa.json", [record(), record("broken.mp4", id="2")])
+    status, error = fails(*on_files(file, media))
+    assert status == 1 and "broken.mp4" in error and "SkipBadMedia" in error
+
+
+def skipping(share):
+    return ["--data.bad_media=SkipBadMedia", f"--data.bad_media.max_share={share}"]
+
+
+def test_skipped_clips_are_counted_up_to_the_allowed_share(fails, tmp_path, media, capsys):
+    from lightning_modules.cli import ExperimentCLI
+
+    file = conversations(tmp_path / "qa.json", [record(), record("broken.mp4", id="2")])
+    cli = ExperimentCLI(on_files(file, media, *skipping(0.5)))
+    assert cli.trainer.global_step == 1
+    assert list(cli.datamodule.skips.failed) == [str(media / "broken.mp4")]
+    assert cli.summary.figures["data/skipped_clips"] == 1
+    status, error = fails(*on_files(file, media, *skipping(0.4)))
+    assert status == 1 and "1 of 2 clips" in error
+
+
+def test_one_frame_clips_are_images(tmp_path, media):
+    from lightning_modules.cli import ExperimentCLI
+
+    cli = ExperimentCLI(on_files(conversations(tmp_path / "qa.json", [record(), record(id="2")]), media))
+    assert cli.trainer.global_step == 1
+
+
+def test_a_checkpoint_that_is_none_is_refused_before_anything_is_built(fails, tmp_path):
+    for name, content in {"text.ckpt": b"hello", "empty.ckpt": b""}.items():
+        (tmp_path / name).write_bytes(content)
+        status, error = fails(*FULL, f"--ckpt_path={tmp_path / name}")
+        assert status == 1 and f"{name} is not a checkpoint" in error
+    torch.save({"weights": torch.ones(1)}, tmp_path / "other.ckpt")
+    status, error = fails(*FULL, f"--ckpt_path={tmp_path / 'other.ckpt'}")
+    assert status == 1 and "not a checkpoint of this project" in error
+
+
+def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(fails, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "sprung"),)
+
+    torch.save({"state_dict": Trap(), "components": {}}, tmp_path / "trap.ckpt")
+    status, error = fails(*FULL, f"--ckpt_path={tmp_path / 'trap.ckpt'}")
+    assert status == 1 and "is not a checkpoint" in error
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_full_disk_is_one_line(fails, tmp_path, monkeypatch):
+    def no_space(*arguments, **keywords):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
+
+    monkeypatch.setattr("lightning_modules.cli.free_folder", no_space)
+    status, error = fails(*FULL)
+    assert status == 1 and "no space left on the device for somewhere" in error

@@ -1,0 +1,163 @@
+"""Whole runs: what is left in the folder, seeds, resuming, evaluation, and the user's exact command."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lightning_modules.cli import ExperimentCLI
+
+NO_LSTE = ("--config", "experiments/no_lste.yaml")
+SHORT = ("--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--trainer.check_val_every_n_epoch=1")
+
+
+def losses(folder):
+    with (folder / "metrics.csv").open() as file:
+        return [row["train/loss"] for row in csv.DictReader(file) if row.get("train/loss")]
+
+
+@pytest.fixture
+def finished(run):
+    return run("fit", *NO_LSTE, *SHORT)
+
+
+def test_a_run_leaves_everything_and_says_where(run, capsys):
+    cli = run("fit", *NO_LSTE, *SHORT)
+    folder = cli.folder
+    assert folder.parts[-2:] == ("no_lste", "seed_0")
+    assert (folder / "config.yaml").is_file() and (folder / "checkpoints" / "last.ckpt").is_file()
+    assert list(folder.glob("events.out.tfevents*")) and len(losses(folder)) == 4
+    answers = [json.loads(line) for line in (folder / "answers" / "test.jsonl").read_text().splitlines()]
+    assert {row["family"] for row in answers} == set(cli.datamodule.families("test")) and len(answers) == 8
+    said = capsys.readouterr().out
+    assert f"run folder   {folder}" in said and "test/exact_match/mean" in said and "tensorboard --logdir" in said
+
+
+def test_a_second_run_gets_a_folder_of_its_own(run):
+    first, second = (run("fit", *NO_LSTE, "--trainer.max_steps=1") for _ in range(2))
+    assert (first.folder.name, second.folder.name) == ("seed_0", "seed_0.2")
+
+
+def test_a_seed_gives_the_same_losses_bit_for_bit_and_another_does_not(run):
+    runs = [losses(run("fit", *NO_LSTE, *SHORT, f"--seed_everything={seed}").folder) for seed in (1, 1, 2)]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_a_saved_config_runs_again_without_its_bases(run, finished):
+    saved = yaml.safe_load((finished.folder / "config.yaml").read_text())
+    assert not saved.get("base") and saved["name"] == "no_lste"
+    again = run("fit", "--config", str(finished.folder / "config.yaml"))
+    assert losses(again.folder) == losses(finished.folder)
+    assert again.folder.name == "seed_0.2"
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_an_interrupted_run_goes_on_with_the_same_losses_in_its_folder(run, finished, stop, monkeypatch):
+    from lightning_modules.video_language import VideoLanguageModel
+
+    whole = losses(finished.folder)
+    step = VideoLanguageModel.training_step
+
+    def interrupted(self, batch, batch_idx):
+        if self.trainer.global_step == stop:
+            raise KeyboardInterrupt
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(VideoLanguageModel, "training_step", interrupted)
+    with pytest.raises(SystemExit):
+        run("fit", *NO_LSTE, *SHORT)
+    monkeypatch.setattr(VideoLanguageModel, "training_step", step)
+    folder = finished.folder.with_name("seed_0.2")
+    checkpoint = folder / "checkpoints" / "interrupted.ckpt"
+    resumed = run("fit", "--config", str(folder / "config.yaml"), f"--ckpt_path={checkpoint}")
+    assert resumed.folder == folder
+    assert resumed.trainer.global_step == len(whole)
+    assert losses(folder)[-(len(whole) - stop) :] == whole[stop:]
+
+
+def test_ctrl_c_says_how_to_continue(run, capsys, monkeypatch):
+    def interrupted(self, batch, batch_idx):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lightning_modules.video_language.VideoLanguageModel.training_step", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        run("fit", *NO_LSTE, *SHORT)
+    assert caught.value.code == 1
+    said = capsys.readouterr().err
+    assert "continue with" in said and "--ckpt_path" in said and "interrupted.ckpt" in said
+
+
+@pytest.mark.parametrize("verb", ["validate", "test", "predict"])
+def test_a_checkpoint_can_be_evaluated(run, finished, verb):
+    checkpoint = finished.folder / "checkpoints" / "last.ckpt"
+    cli = run(verb, *NO_LSTE, f"--ckpt_path={checkpoint}")
+    assert cli.folder.name == f"{verb}_seed_0"
+    for name, weight in torch.load(checkpoint, weights_only=True)["state_dict"].items():
+        assert torch.equal(cli.model.state_dict()[name], weight)
+    if verb != "validate":
+        answers = (cli.folder / "answers" / f"{verb}.jsonl").read_text()
+        assert answers == (finished.folder / "answers" / "test.jsonl").read_text()
+
+
+def test_a_checkpoint_of_another_variant_is_refused(fails, finished, clips, tmp_path):
+    status, error = fails(
+        "test", "--config", "experiments/full.yaml", f"--ckpt_path={finished.folder / 'checkpoints' / 'last.ckpt'}",
+        f"--data.root={clips}", "--data.test_questions_per_family=1", "--trainer.accelerator=cpu", f"--runs={tmp_path}",
+    )  # fmt: skip
+    assert status == 1
+    assert "another variant" in error and "encoder.local_encoding is NoLocalEncoding there, LSTE in" in error
+
+
+def test_the_hparams_entry_has_a_column_per_slot_and_the_final_figures(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    events = EventAccumulator(str(finished.folder))
+    events.Reload()
+    scalars = set(events.Tags()["scalars"])
+    assert {"train/loss", "val/loss", "val/exact_match/mean", "test/exact_match/mean", "alpha/mean",
+            "speed/clips_per_second", "speed/data_wait_share", "lr-AdamW/encoder"} <= scalars  # fmt: skip
+    assert "alpha" in events.Tags()["histograms"] and any(tag.startswith("samples/") for tag in events.Tags()["images"])
+    content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    hparams = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert hparams["encoder.local_encoding"].string_value == "NoLocalEncoding"
+    assert hparams["experiment"].string_value == "no_lste"
+
+
+@pytest.mark.parametrize("program", [["-m", "lightning"], ["-m", "lightning_modules"]])
+def test_the_program_is_named_as_it_was_called(program):
+    help_text = subprocess.run(
+        [sys.executable, *program, "--help"], capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert help_text.returncode == 0, f"{help_text.stderr}\nis the project installed? (make install)"
+    assert f"usage: python {' '.join(program)} " in help_text.stdout
+    assert "{fit,validate,test,predict}" in help_text.stdout.replace(" ", "").replace("\n", "") or "fit" in help_text.stdout
+
+
+def test_the_users_exact_command(clips, tmp_path):
+    command = [sys.executable, "-m", "lightning", "fit", "--config", "experiments/no_lste.yaml"]
+    size = [f"--data.root={clips}", "--data.train_clips=4", "--data.val_questions_per_family=1",
+            "--data.test_questions_per_family=1", "--data.batch_size=2", "--trainer.max_steps=1",
+            f"--runs={tmp_path}"]  # fmt: skip
+    done = subprocess.run([*command, *size], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "run folder" in done.stdout.splitlines()[-12:][0] or "run folder" in done.stdout
+    assert Path(tmp_path / "no_lste" / "seed_0" / "config.yaml").is_file()
+
+
+def test_the_console_script_is_the_same_program():
+    script = Path(sys.executable).with_name("video-panda")
+    help_text = subprocess.run([script, "fit", "--help"], capture_output=True, text=True, check=False)
+    assert help_text.returncode == 0 and "usage: video-panda" in help_text.stdout
+
+
+def test_calling_the_program_from_python_is_the_same(clips, tmp_path):
+    cli = ExperimentCLI(["fit", *NO_LSTE, f"--data.root={clips}", "--data.train_clips=4", f"--runs={tmp_path}",
+                         "--data.val_questions_per_family=1", "--data.test_questions_per_family=1",
+                         "--trainer.accelerator=cpu", "--trainer.fast_dev_run=1"])  # fmt: skip
+    assert cli.config.name is None if "name" in cli.config else True
