@@ -14,7 +14,7 @@ from components.encoders.base import VideoShapes
 from datamodules.video.media_policy import Skipped
 
 
-@dataclass(frozen=True)
+@dataclass
 class SampleFacts:
     """What is needed to score and show one sample: never seen by the model."""
 

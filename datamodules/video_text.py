@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from typing import Any
 
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 
 from components.encoders.base import VideoEncoder
 from components.language_models.text import ChatText
-from datamodules.batch import Batch
 from datamodules.clip_dataset import ClipDataset, Sample, collate
 from datamodules.records import Record
 from datamodules.seeded_order import SeededOrder
@@ -160,12 +158,6 @@ class VideoTextDataModule(LightningDataModule, ABC):
     def predict_dataloader(self) -> DataLoader[Sample | Skipped]:
         """Return the test loader: prediction answers its questions."""
         return self.test_dataloader()
-
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Count what the loader left out, and stop when it is too much."""
-        if isinstance(batch, Batch):
-            self.skips.count(batch.skipped)
-        return batch
 
     def state_dict(self) -> dict[str, int]:
         """Return how far the training epoch has come, for a resume in its middle."""

@@ -45,7 +45,7 @@ class ModelInput:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Answer:
     """A generated answer beside its reference."""
 
@@ -126,8 +126,11 @@ class VideoLanguageModel(LightningModule):
         )
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Prepare on the host, while the tensors are still there."""
-        return self.prepare(batch) if isinstance(batch, Batch) and batch.samples else batch
+        """Count what the loader left out, and prepare on the host, while the tensors are still there."""
+        if not isinstance(batch, Batch):
+            return batch
+        self.data.skips.count(batch.skipped)
+        return self.prepare(batch) if batch.samples else batch
 
     def visual_tokens(self, batch: ModelInput) -> Float[Tensor, "tokens width"]:
         """Return the visual tokens of all clips, packed, in the language model's width."""

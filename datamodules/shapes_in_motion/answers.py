@@ -23,7 +23,7 @@ COLOURS: dict[str, Rgb] = {
     "cyan": (55.0, 205.0, 215.0),
 }
 SHAPES = ("circle", "square", "triangle", "cross")
-COUNTS = ("one", "two", "three", "four", "five")
+COUNTS = ("one", "two", "three", "four")
 DIRECTIONS: dict[str, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 SPEEDS = ("slow", "fast")
 TEXTURES = ("plain", "horizontal", "vertical", "checkered")

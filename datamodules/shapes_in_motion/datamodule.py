@@ -20,8 +20,8 @@ class ShapesInMotion(VideoTextDataModule):
     def __init__(
         self,
         root: str = "data/shapes_in_motion",
-        train_clips: int = 4800,
-        turns_per_record: int = 2,
+        train_clips: int = 3000,
+        turns_per_record: int = 8,
         val_questions_per_family: int = 32,
         test_questions_per_family: int = 200,
         scene: SceneSettings = SceneSettings(),  # noqa: B008  (frozen)

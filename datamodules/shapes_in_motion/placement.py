@@ -1,8 +1,8 @@
 """Where the elements of a scene go, so that none hides another in a way that makes an answer wrong.
 
-The mover may cross the tile and pass under dots; it never reaches the star or the strip, and everything else lies
-apart. The mover's path is placed as if it could go either way at the highest speed, so that where it is does not tell
-how it moves. Positions are drawn again until they fit.
+The mover may cross the tile and pass under dots; it never reaches the marker or the strip, and everything else lies
+apart. The middle of the mover's path lies near the middle of the frame, placed as if it went at the highest speed, so
+that no single frame tells how it moves. Positions are drawn again until they fit.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Placement:
     mover_start: tuple[float, float]
     tile: Box
     dots: tuple[tuple[float, float, float], ...]
-    star: tuple[float, float, float]
+    marker: tuple[float, float, float]
     strip: Box
 
 
@@ -67,7 +67,7 @@ def place(
     height: int,
     width: int,
     velocity: tuple[float, float],
-    star_position: str,
+    marker_position: str,
     dot_count: int,
 ) -> Placement:
     """Draw positions for all elements.
@@ -78,39 +78,39 @@ def place(
         height: of the frame in pixels.
         width: of the frame in pixels.
         velocity: (x, y) of the mover in pixels per frame.
-        star_position: quarter of the frame, such as "top left".
+        marker_position: corner of the frame, such as "top left".
         dot_count: number of dots.
 
     Raises:
         ValueError: no arrangement was found; the elements are too large for the frame.
     """
     frame = Box(0.0, 0.0, float(width), float(height))
-    quarter = _quarter(frame, star_position).shrunk(GAP)
+    corner = _corner(frame, marker_position, settings.tile_grid)
     longest_path = settings.fast[1] * (settings.frames - 1)
     half_x, half_y = (component * (settings.frames - 1) / 2 for component in velocity)
     for _ in range(ATTEMPTS):
         strip, inner = _split_off_strip(rng, frame, settings.strip_width)
         tile = _tile(rng, inner, settings.tile_size, settings.tile_grid)
-        star = _point(rng, quarter.overlap(inner.shrunk(GAP)).shrunk(settings.star_radius))
-        if tile is None or star is None:
+        marker = _point(rng, corner.overlap(inner.shrunk(GAP)).shrunk(settings.marker_radius))
+        if tile is None or marker is None:
             continue
-        star_box = Box(*star, *star).shrunk(-settings.star_radius - GAP)
-        if not star_box.overlap(tile).is_empty:
+        marker_box = Box(*marker, *marker).shrunk(-settings.marker_radius - GAP)
+        if not marker_box.overlap(tile).is_empty:
             continue
         radius = rng.uniform(*settings.mover_radius)
-        middle = _point(rng, inner.shrunk(radius + longest_path / 2))
+        middle = _point(rng, inner.shrunk(radius + longest_path / 2).overlap(_around_centre(inner, settings.path_jitter)))
         if middle is None:
             continue
         x, y = middle
         path = Box(x - abs(half_x), y - abs(half_y), x + abs(half_x), y + abs(half_y)).shrunk(-radius)
-        if not star_box.overlap(path).is_empty:
+        if not marker_box.overlap(path).is_empty:
             continue
-        dots = _dots(rng, inner.shrunk(GAP), dot_count, rng.uniform(*settings.dot_radius), (tile, star_box))
+        dots = _dots(rng, inner.shrunk(GAP), dot_count, rng.uniform(*settings.dot_radius), (tile, marker_box))
         if len(dots) == dot_count:
-            return Placement(radius, (x - half_x, y - half_y), tile, dots, (*star, settings.star_radius), strip)
+            return Placement(radius, (x - half_x, y - half_y), tile, dots, (*marker, settings.marker_radius), strip)
     raise ValueError(
         f"no room for all elements in a frame of height {height} and width {width}: enlarge `scene.frame_sizes`, or "
-        "lower `scene.tile_size`, `scene.mover_radius`, `scene.fast`, `scene.frames`, `scene.star_radius` or "
+        "lower `scene.tile_size`, `scene.mover_radius`, `scene.fast`, `scene.frames`, `scene.marker_radius` or "
         "`scene.strip_width`"
     )
 
@@ -125,6 +125,11 @@ def _split_off_strip(rng: np.random.Generator, frame: Box, thickness: int) -> tu
         (Box(left, bottom - thickness, right, bottom), Box(left, top, right, bottom - thickness)),
     )
     return edges[int(4 * rng.random())]
+
+
+def _around_centre(box: Box, distance: float) -> Box:
+    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    return Box(x, y, x, y).shrunk(-distance)
 
 
 def _point(rng: np.random.Generator, box: Box) -> tuple[float, float] | None:
@@ -146,12 +151,11 @@ def _tile(rng: np.random.Generator, inner: Box, size: int, grid: int) -> Box | N
     return Box(left, top, left + size, top + size)
 
 
-def _quarter(frame: Box, position: str) -> Box:
+def _corner(frame: Box, position: str, size: int) -> Box:
     vertical, horizontal = position.split()
-    middle_x, middle_y = frame.right / 2, frame.bottom / 2
-    top, bottom = (0.0, middle_y) if vertical == "top" else (middle_y, frame.bottom)
-    left, right = (0.0, middle_x) if horizontal == "left" else (middle_x, frame.right)
-    return Box(left, top, right, bottom)
+    left = 0.0 if horizontal == "left" else frame.right - size
+    top = 0.0 if vertical == "top" else frame.bottom - size
+    return Box(left, top, left + size, top + size)
 
 
 def _dots(

@@ -14,16 +14,16 @@ from datamodules.shapes_in_motion.answers import ANSWERS, FAMILIES, Answers
 
 PHRASINGS: dict[str, tuple[str, ...]] = {
     "colour": (
-        "What colour is the moving shape?",
-        "Which colour does the moving shape have?",
-        "Name the colour of the shape that moves.",
-        "What is the colour of the thing that moves?",
+        "What colour is the tile?",
+        "Which colour does the tile have?",
+        "Name the colour of the tile.",
+        "What is the colour of the square tile?",
     ),
     "shape": (
-        "What shape is moving?",
-        "Which shape moves?",
-        "Name the shape that moves.",
-        "What is the shape of the moving thing?",
+        "What shape is the pink marker?",
+        "Which shape does the marker have?",
+        "Name the shape of the pink marker.",
+        "What is the shape of the marker?",
     ),
     "count": (
         "How many dots are there?",
@@ -32,14 +32,14 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         "How many orange dots do you see?",
     ),
     "direction": (
-        "In which direction does the shape move?",
-        "Which way does the shape move?",
-        "Where is the moving shape going?",
+        "In which direction does the disc move?",
+        "Which way does the disc move?",
+        "Where is the moving disc going?",
         "What is the direction of the moving thing?",
     ),
     "speed": (
-        "Does the shape move slow or fast?",
-        "How fast is the moving shape?",
+        "Does the disc move slow or fast?",
+        "How fast is the moving disc?",
         "What is the speed of the thing that moves?",
     ),
     "order first": (
@@ -53,16 +53,16 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         "There are two flashes: which colour comes last?",
     ),
     "texture": (
-        "What pattern is on the grey tile?",
+        "What pattern is on the tile?",
         "Which pattern does the tile have?",
-        "Name the texture of the grey tile.",
+        "Name the texture of the tile.",
         "What is the texture of the tile?",
     ),
     "position": (
-        "Where is the star?",
-        "In which part of the picture is the star?",
-        "Name the position of the star.",
-        "In which corner do you see the star?",
+        "Where is the marker?",
+        "In which part of the picture is the marker?",
+        "Name the position of the marker.",
+        "In which corner do you see the marker?",
     ),
 }
 """Per family, ways of asking the same; `order` asks about either end."""

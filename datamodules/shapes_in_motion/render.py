@@ -11,12 +11,13 @@ from jaxtyping import Float32, UInt8
 
 from datamodules.shapes_in_motion.answers import Rgb
 from datamodules.shapes_in_motion.placement import Box
-from datamodules.shapes_in_motion.scene import Mover, Scene, Tile
+from datamodules.shapes_in_motion.scene import Marker, Mover, Scene, Tile
 
 STRIP_OFF = (45.0, 45.0, 45.0)
-# Colours that no answer names, so that dots and star are told from everything else without knowing their shape.
+# Colours that no answer names, so that these are told from everything else without knowing their shape.
+MOVER = (250.0, 250.0, 250.0)
 DOT = (245.0, 140.0, 35.0)
-STAR = (255.0, 125.0, 195.0)
+MARKER = (255.0, 125.0, 195.0)
 
 Plane = Float32[np.ndarray, "height width"]
 Planes = Float32[np.ndarray, "#frames height width"]
@@ -33,10 +34,10 @@ def render(scene: Scene) -> UInt8[np.ndarray, "frames height width 3"]:
     still = _gradient(scene, x, y)
     _draw_tile(still, scene.tile)
     video = np.repeat(still[:, None], scene.frames, axis=1)
-    _blend(video, _mover_coverage(scene.mover, scene.frames, x, y), scene.mover.rgb)
+    _blend(video, _mover_coverage(scene.mover, scene.frames, x, y), MOVER)
     for dot_x, dot_y, radius in scene.dots:
         _blend(video, _coverage(radius - np.hypot(x - dot_x, y - dot_y))[None], DOT)
-    _blend(video, _star_coverage(*scene.star, x, y)[None], STAR)
+    _blend(video, _marker_coverage(scene.marker, x, y)[None], MARKER)
     _draw_strip(video, scene)
     noise = np.random.Generator(np.random.PCG64(scene.noise_seed)).standard_normal(video.shape[1:], dtype=np.float32)
     video += np.float32(scene.noise) * noise
@@ -97,15 +98,21 @@ def _draw_tile(still: Image, tile: Tile) -> None:
         "vertical": across,
         "checkered": across * down,
     }
-    middle, swing = (tile.light + tile.dark) / 2, (tile.light - tile.dark) / 2
-    still[:, rows, columns] = middle + swing * waves[tile.texture]
+    # The middle tone leaves room for light stripes, so that all textures have the same average.
+    middle = _planes(tile.rgb) / (1 + tile.contrast)
+    still[:, rows, columns] = middle * (1 + np.float32(tile.contrast) * waves[tile.texture])
 
 
 def _mover_coverage(mover: Mover, frames: int, x: Plane, y: Plane) -> Float32[np.ndarray, "frames height width"]:
     time = np.arange(frames, dtype=np.float32)[:, None, None]
     right = x - np.float32(mover.start[0]) - np.float32(mover.velocity[0]) * time
     down = y - np.float32(mover.start[1]) - np.float32(mover.velocity[1]) * time
-    return _coverage(_DEPTHS[mover.shape](right, down, np.float32(mover.radius)))
+    return _coverage(_circle(right, down, np.float32(mover.radius)))
+
+
+def _marker_coverage(marker: Marker, x: Plane, y: Plane) -> Plane:
+    depth = _DEPTHS[marker.shape]
+    return _coverage(depth(x - np.float32(marker.x), y - np.float32(marker.y), np.float32(marker.radius)))
 
 
 def _circle(right: Offset, down: Offset, radius: np.float32) -> Offset:
@@ -114,7 +121,7 @@ def _circle(right: Offset, down: Offset, radius: np.float32) -> Offset:
 
 
 def _square(right: Offset, down: Offset, radius: np.float32) -> Offset:
-    depth: Offset = np.float32(0.85) * radius - np.maximum(np.abs(right), np.abs(down))
+    depth: Offset = radius - np.maximum(np.abs(right), np.abs(down))
     return depth
 
 
@@ -132,21 +139,6 @@ def _triangle(right: Offset, down: Offset, radius: np.float32) -> Offset:
 
 _DEPTHS = {"circle": _circle, "square": _square, "cross": _cross, "triangle": _triangle}
 """How deep a pixel lies inside each shape, from its offset to the shape's centre."""
-
-
-def _star_coverage(centre_x: float, centre_y: float, radius: float, x: Plane, y: Plane) -> Plane:
-    """Cover a five-pointed star: fold the plane onto half of one point, which is bounded by a single line."""
-    right, up = x - np.float32(centre_x), np.float32(centre_y) - y
-    angle = np.arctan2(right, up)
-    fifth = 2 * np.pi / 5
-    folded = np.abs((angle + fifth / 2) % fifth - fifth / 2)
-    distance = np.hypot(right, up)
-    along, aside = distance * np.cos(folded), distance * np.sin(folded)
-    notch = 0.45 * radius
-    notch_x, notch_y = notch * np.cos(fifth / 2), notch * np.sin(fifth / 2)
-    edge_x, edge_y = notch_x - radius, notch_y
-    depth = (edge_y * (radius - along) + edge_x * aside) / np.hypot(edge_x, edge_y)
-    return _coverage(depth.astype(np.float32))
 
 
 def _draw_strip(video: Video, scene: Scene) -> None:

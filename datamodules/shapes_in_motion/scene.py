@@ -1,7 +1,7 @@
 """What a generated clip shows: the ground truth that rendering draws and questions ask about.
 
-All question families are asked about the same kind of scene: a shape moves over a still textured tile, a few dots and a
-star lie still, and a strip along one edge of the frame flashes twice.
+All question families are asked about the same kind of scene: a disc moves over a still textured tile, a few dots and a
+marker lie still, and a strip along one edge of the frame flashes twice.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from datamodules.shapes_in_motion.streams import random_stream
 
 @dataclass(frozen=True)
 class Mover:
-    """The moving shape; `start` is its centre in the first frame, `velocity` its pixels per frame, both (x, y)."""
+    """The moving disc; `start` is its centre in the first frame, `velocity` its pixels per frame, both (x, y)."""
 
-    shape: str
-    rgb: Rgb
     radius: float
     start: tuple[float, float]
     velocity: tuple[float, float]
@@ -29,14 +27,24 @@ class Mover:
 
 @dataclass(frozen=True)
 class Tile:
-    """The textured tile; `phase` shifts the texture in pixels (x, y)."""
+    """The textured tile; `phase` shifts the texture in pixels (x, y), `contrast` is light over dark, 0..1."""
 
     box: Box
     texture: str
     period: int
     phase: tuple[float, float]
-    light: float
-    dark: float
+    rgb: Rgb
+    contrast: float
+
+
+@dataclass(frozen=True)
+class Marker:
+    """The still pink shape, by its centre and half size."""
+
+    shape: str
+    x: float
+    y: float
+    radius: float
 
 
 @dataclass(frozen=True)
@@ -61,10 +69,10 @@ class Scene:
         fps: frames per second.
         background: colours at the two ends of a linear gradient.
         gradient: direction of the gradient in radians.
-        mover: the moving shape.
+        mover: the moving disc.
         tile: the textured tile.
         dots: (x, y, radius) of the counted dots.
-        star: (x, y, radius) of the star.
+        marker: the shape that lies in one quarter of the frame.
         strip: the part of the frame that flashes.
         flashes: the two flashes in order of time.
         noise: standard deviation of the pixel noise, levels of 0..255.
@@ -81,7 +89,7 @@ class Scene:
     mover: Mover
     tile: Tile
     dots: tuple[tuple[float, float, float], ...]
-    star: tuple[float, float, float]
+    marker: Marker
     strip: Box
     flashes: tuple[Flash, Flash]
     noise: float
@@ -105,7 +113,6 @@ def sample_scene(settings: SceneSettings, seed: int, split: str, index: int) -> 
     dot_count = COUNTS.index(known["count"]) + 1
     layout = place(settings, rng, height, width, velocity, known["position"], dot_count)
 
-    grey = rng.uniform(120.0, 136.0)
     return Scene(
         answers=answers,
         height=height,
@@ -115,8 +122,6 @@ def sample_scene(settings: SceneSettings, seed: int, split: str, index: int) -> 
         background=(_muted(rng), _muted(rng)),
         gradient=rng.uniform(0, 2 * np.pi),
         mover=Mover(
-            known["shape"],
-            _jitter(rng, COLOURS[known["colour"]], settings.colour_jitter),
             layout.mover_radius,
             layout.mover_start,
             velocity,
@@ -126,11 +131,11 @@ def sample_scene(settings: SceneSettings, seed: int, split: str, index: int) -> 
             known["texture"],
             settings.texture_period,
             (settings.texture_period * rng.random(), settings.texture_period * rng.random()),
-            light=grey + settings.texture_contrast / 2,
-            dark=grey - settings.texture_contrast / 2,
+            rgb=_jitter(rng, COLOURS[known["colour"]], settings.colour_jitter),
+            contrast=settings.texture_contrast,
         ),
         dots=layout.dots,
-        star=layout.star,
+        marker=Marker(known["shape"], *layout.marker),
         strip=layout.strip,
         flashes=_flashes(settings, rng, known["order"], answers.asked_flash),
         noise=settings.noise,
@@ -155,9 +160,9 @@ def _flashes(settings: SceneSettings, rng: np.random.Generator, asked: str, end:
 
 
 def _muted(rng: np.random.Generator) -> Rgb:
-    """Draw a greyish colour that no named colour, white dot or black star can be mistaken for."""
-    grey = rng.uniform(85.0, 155.0)
-    red, green, blue = (grey + rng.uniform(-12.0, 12.0) for _ in range(3))
+    """Draw a dark greyish colour that nothing else in a scene has."""
+    grey = rng.uniform(35.0, 75.0)
+    red, green, blue = (grey + rng.uniform(-8.0, 8.0) for _ in range(3))
     return red, green, blue
 
 

@@ -20,15 +20,16 @@ class SceneSettings:
         fps: frames per second of a file.
         slow: lowest and highest speed of a slow mover, pixels per frame of the file.
         fast: the same for a fast mover.
-        mover_radius: lowest and highest half size of the moving shape.
+        mover_radius: lowest and highest radius of the moving disc.
         dot_radius: lowest and highest radius of the counted dots.
-        star_radius: distance from the star's centre to its tips.
+        marker_radius: half size of the marker, the pink shape that lies in one corner of the frame.
+        path_jitter: largest distance of the middle of the mover's path from the middle of the frame, along each axis.
         tile_size: side of the textured tile.
-        tile_grid: the tile's corners lie on multiples of this. With the side of a token here, and `tile_size` a
+        tile_grid: the tile's corners lie on multiples of this, and the marker in a corner of the frame of this size. With the side of a token here, and `tile_size` a
             multiple of it, no token shows only a part of the tile, whose average would give the texture away.
         texture_period: one light and one dark stripe together. With the side of a token (2 x 2 patches), the average of
             a token's patches is the same grey for every texture.
-        texture_contrast: light minus dark of the texture, in levels of 0..255.
+        texture_contrast: how much of its colour the tile loses in dark stripes and gains in light ones, a share of 0..1.
         strip_width: thickness of the strip along one edge of the frame that flashes.
         flash_frames: frames that one flash lasts. At least the number of file frames between two sampled ones, or a
             flash can fall between them.
@@ -39,21 +40,22 @@ class SceneSettings:
         ValueError: a value outside its range.
     """
 
-    frame_sizes: tuple[tuple[int, int], ...] = ((64, 64), (48, 64), (64, 48))
+    frame_sizes: tuple[tuple[int, int], ...] = ((72, 72), (48, 72), (72, 48))
     frames: int = 15
     fps: int = 8
-    slow: tuple[float, float] = (0.6, 0.85)
-    fast: tuple[float, float] = (1.3, 1.6)
-    mover_radius: tuple[float, float] = (6.0, 8.0)
-    dot_radius: tuple[float, float] = (2.0, 2.6)
-    star_radius: float = 5.5
-    tile_size: int = 32
-    tile_grid: int = 16
-    texture_period: int = 16
-    texture_contrast: float = 120.0
+    slow: tuple[float, float] = (0.9, 1.1)
+    fast: tuple[float, float] = (1.9, 2.1)
+    mover_radius: tuple[float, float] = (5.5, 6.0)
+    dot_radius: tuple[float, float] = (2.9, 3.1)
+    marker_radius: float = 6.5
+    path_jitter: float = 2.0
+    tile_size: int = 24
+    tile_grid: int = 24
+    texture_period: int = 24
+    texture_contrast: float = 0.6
     strip_width: int = 6
     flash_frames: int = 3
-    colour_jitter: float = 20.0
+    colour_jitter: float = 12.0
     noise: float = 4.0
 
     def __post_init__(self) -> None:
@@ -65,10 +67,11 @@ class SceneSettings:
             "flash_frames", self.flash_frames <= room, f"at most {room}: two flashes and a gap fit in `frames`"
         )
         self._require("texture_period", self.texture_period >= 2, "at least 2: one light and one dark pixel")
-        self._require("star_radius", self.star_radius >= 2, "at least 2")
+        self._require("marker_radius", self.marker_radius >= 2, "at least 2")
+        self._require("path_jitter", self.path_jitter > 0, "above 0")
         self._require("noise", 0 <= self.noise <= 64, "within 0..64")
         self._require("colour_jitter", 0 <= self.colour_jitter <= 40, "within 0..40, or colours are no longer distinct")
-        self._require("texture_contrast", 0 <= self.texture_contrast <= 200, "within 0..200")
+        self._require("texture_contrast", 0 <= self.texture_contrast <= 1, "within 0..1")
         for name in ("slow", "fast", "mover_radius", "dot_radius"):
             low, high = getattr(self, name)
             self._require(name, 0 < low <= high, "a positive lowest value and a highest not below it")

@@ -25,6 +25,7 @@ from datamodules.shapes_in_motion import (
 )
 from datamodules.shapes_in_motion.answers import COLOURS
 from datamodules.shapes_in_motion.questions import PHRASINGS
+from datamodules.shapes_in_motion.render import DOT, MARKER
 
 SETTINGS = SceneSettings()
 
@@ -73,9 +74,9 @@ def test_where_the_mover_is_does_not_tell_how_it_moves():
     np.testing.assert_allclose(means, 0.5, atol=0.04)
 
 
-def coloured(pixels):
-    """Mask of the pixels that are no shade of grey."""
-    return pixels.max(axis=-1).astype(int) - pixels.min(axis=-1) > 70
+def like(pixels, rgb, within):
+    """Mask of the pixels that are about as coloured as `rgb`."""
+    return np.abs(pixels.astype(int) - np.array(rgb)).sum(axis=-1) < within
 
 
 def name_of(rgb):
@@ -97,10 +98,10 @@ def count_blobs(mask):
 
 
 def see_shape(video, scene):
-    """Name the shape whose drawing is closest: at this size, dots and blurred colours defeat a simpler look."""
+    """Name the shape whose drawing is closest: at this size, blurred colours defeat a simpler look."""
 
     def difference(shape):
-        drawn = render(dataclasses.replace(scene, noise=0.0, mover=dataclasses.replace(scene.mover, shape=shape)))
+        drawn = render(dataclasses.replace(scene, noise=0.0, marker=dataclasses.replace(scene.marker, shape=shape)))
         return np.abs(video.astype(int) - drawn).mean()
 
     return min(ANSWERS["shape"], key=difference)
@@ -108,7 +109,7 @@ def see_shape(video, scene):
 
 def see_texture(tile):
     swing = np.nanstd(tile)
-    if swing < 15:
+    if swing < 12:
         return "plain"
     if np.nanstd(np.nanmean(tile, axis=1)) > 0.8 * swing:
         return "horizontal"
@@ -120,10 +121,10 @@ def see(video, scene):
     strip_area = np.zeros(video.shape[1:3], dtype=bool)
     strip_area[int(scene.strip.top) : int(scene.strip.bottom), int(scene.strip.left) : int(scene.strip.right)] = True
     strip_colours = np.median(video[:, strip_area], axis=1)
-    flashes = list(dict.fromkeys(name_of(rgb) for rgb in strip_colours if coloured(rgb)))
+    flashes = list(dict.fromkeys(name_of(rgb) for rgb in strip_colours if np.ptp(rgb) > 70))
     assert len(flashes) == 2
 
-    mover = coloured(video) & ~strip_area
+    mover = (video.min(axis=-1) > 170) & ~strip_area
     centres = np.array([np.mean(np.nonzero(mask), axis=1) for mask in mover])
     down, right = centres[-1] - centres[0]
     sideways = abs(right) > abs(down)
@@ -131,25 +132,26 @@ def see(video, scene):
     pace = max(abs(right), abs(down)) / (len(video) - 1)
 
     still = np.median(video, axis=0)  # without most of the noise
-    dark = (still.max(axis=-1) < 45) & ~strip_area
-    solid = np.lib.stride_tricks.sliding_window_view(dark, (5, 5)).sum(axis=(2, 3))
-    row, column = np.unravel_index(solid.argmax(), solid.shape)
-    vertical = "top" if row + 2.5 < scene.height / 2 else "bottom"
-    horizontal = "left" if column + 2.5 < scene.width / 2 else "right"
+    marker = like(still, MARKER, 110) & ~strip_area
+    row, column = np.mean(np.nonzero(marker), axis=1)
+    vertical = "top" if row < scene.height / 2 else "bottom"
+    horizontal = "left" if column < scene.width / 2 else "right"
 
     box = scene.tile.box
-    tile = np.where(mover[0], np.nan, video[0].mean(axis=-1))[
-        int(box.top) : int(box.bottom), int(box.left) : int(box.right)
-    ]
-    counts = ("none", "one", "two", "three", "four", "five")
+    area = (slice(int(box.top), int(box.bottom)), slice(int(box.left), int(box.right)))
+    hidden = video.min(axis=-1) > 110  # the mover and its soft edge
+    tile = np.nanmean(np.where(hidden[..., None], np.nan, video)[:, *area], axis=0)
+    dots = like(still, DOT, 75) & ~strip_area
+    dots[area] = False
+    counts = ("none", "one", "two", "three", "four", "more")
     return {
-        "colour": name_of(np.median(video[mover], axis=0)),
+        "colour": name_of(np.nanmean(tile, axis=(0, 1)) * (1 + scene.tile.contrast)),
         "shape": see_shape(video, scene),
-        "count": counts[count_blobs(still.min(axis=-1) > 215)],
+        "count": counts[min(count_blobs(dots), 5)],
         "direction": direction,
-        "speed": "slow" if pace < 1.07 else "fast",
+        "speed": "slow" if pace < 1.5 else "fast",
         "order": flashes[0 if scene.answers.asked_flash == "first" else 1],
-        "texture": see_texture(tile),
+        "texture": see_texture(tile.max(axis=-1)),
         "position": f"{vertical} {horizontal}",
     }
 
@@ -169,13 +171,14 @@ def test_all_answers_can_be_seen_in_the_decoded_files(tmp_path):
 )
 def test_shapes_are_what_they_are_called(shape, filled, upper_half):
     """Each shape fills the right share of its box, and of that the right share lies in the upper half."""
-    large = dataclasses.replace(SETTINGS, frame_sizes=((256, 256),), noise=0.0, mover_radius=(40.0, 40.0))
+    large = dataclasses.replace(
+        SETTINGS, frame_sizes=((256, 256),), noise=0.0, marker_radius=40.0, tile_grid=96, tile_size=96
+    )
     scene = sample_scene(large, 0, "train", 0)
-    mover = dataclasses.replace(scene.mover, shape=shape, rgb=(255.0, 0.0, 0.0))
-    red = coloured(render(dataclasses.replace(scene, mover=mover, dots=scene.dots[:1], noise=0.0))[0])
-    red[int(scene.strip.top) : int(scene.strip.bottom), int(scene.strip.left) : int(scene.strip.right)] = False
-    rows, columns = np.flatnonzero(red.any(axis=1)), np.flatnonzero(red.any(axis=0))
-    box = red[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    marker = dataclasses.replace(scene.marker, shape=shape)
+    pink = like(render(dataclasses.replace(scene, marker=marker, noise=0.0))[0], MARKER, 40)
+    rows, columns = np.flatnonzero(pink.any(axis=1)), np.flatnonzero(pink.any(axis=0))
+    box = pink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     assert box.mean() == pytest.approx(filled, abs=0.04)
     assert box[: len(box) // 2].sum() / box.sum() == pytest.approx(upper_half, abs=0.03)
 
@@ -192,29 +195,28 @@ def test_sampling_every_second_frame_shows_both_flashes():
 
 @pytest.mark.parametrize("texture", ANSWERS["texture"])
 def test_averaging_two_by_two_patches_hides_the_texture(texture):
-    """With a period of two patches, the average patch of a token is one even grey, whatever the phase."""
+    """With a period of two patches, the average patch of a token is one even tone, whatever the phase."""
     seen = 0
     for index in range(40):
         scene = sample_scene(dataclasses.replace(SETTINGS, noise=0.0), 0, "train", index)
         if scene.answers.by_family["texture"] != texture:
             continue
-        frame, grey = render(scene)[0], (scene.tile.light + scene.tile.dark) / 2
-        for top in range(int(scene.tile.box.top), int(scene.tile.box.bottom), 16):
-            for left in range(int(scene.tile.box.left), int(scene.tile.box.right), 16):
-                token = frame[top : top + 16, left : left + 16]
-                if not np.ptp(token, axis=-1).any():  # nothing of the mover, not even its soft edge
-                    average_patch = token.reshape(2, 8, 2, 8, 3).mean(axis=(0, 2))
-                    np.testing.assert_allclose(average_patch, grey, atol=1)
-                    seen += 1
+        frame, middle = render(scene)[0].astype(float), np.array(scene.tile.rgb) / (1 + scene.tile.contrast)
+        top, left = int(scene.tile.box.top), int(scene.tile.box.left)
+        token = frame[top : top + 24, left : left + 24]
+        if (token.min(axis=-1) < 110).all():  # nothing of the mover
+            average_patch = token.reshape(2, 12, 2, 12, 3).mean(axis=(0, 2))
+            np.testing.assert_allclose(average_patch, np.broadcast_to(middle, average_patch.shape), atol=1)
+            seen += 1
     assert seen >= 4
 
 
 def test_texture_period_is_drawn_as_set():
     scene = sample_scene(dataclasses.replace(SETTINGS, noise=0.0, texture_period=4), 0, "train", 1)
     scene = dataclasses.replace(scene, tile=dataclasses.replace(scene.tile, texture="vertical", phase=(0.0, 0.0)))
-    box, middle = scene.tile.box, (scene.tile.light + scene.tile.dark) / 2
+    box, middle = scene.tile.box, max(scene.tile.rgb) / (1 + scene.tile.contrast)
     tile = render(scene)[0, int(box.top) : int(box.bottom), int(box.left) : int(box.right)]
-    untouched = tile[~coloured(tile).any(axis=1), :, 0]
+    untouched = tile[(tile.min(axis=-1) < 110).all(axis=1)].max(axis=-1)
     assert len(untouched) > 0
     assert ((untouched > middle) == (np.arange(SETTINGS.tile_size) % 4 < 2)).all()
 
@@ -302,11 +304,11 @@ def test_question_records_ask_each_family_equally_often(tmp_path):
         ("flash_frames", 8, "at most 7"),
         ("noise", -1.0, "0..64"),
         ("colour_jitter", 100.0, "0..40"),
-        ("texture_contrast", 300.0, "0..200"),
+        ("texture_contrast", 3.0, "0..1"),
         ("texture_period", 1, "at least 2"),
         ("tile_size", 0, "at least 1"),
         ("slow", (0.9, 0.5), "positive"),
-        ("slow", (0.5, 1.4), "lowest fast speed, 1.3"),
+        ("slow", (0.5, 2.0), "lowest fast speed, 1.9"),
         ("mover_radius", (-1.0, 5.0), "positive"),
         ("frame_sizes", (), "even"),
         ("frame_sizes", ((64, 63),), "even"),

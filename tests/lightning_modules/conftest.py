@@ -12,7 +12,7 @@ TINY = [
     "--data.train_clips=4",
     "--data.val_questions_per_family=1",
     "--data.test_questions_per_family=1",
-    "--data.turns_per_record=2",
+    "--data.turns_per_record=8",
 ]
 SMALL_STEP = [
     "--data.batch_size=2",
