@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 
 def _below(base: type) -> Iterator[type]:
-    for child in base.__subclasses__():
+    children: list[type] = base.__subclasses__()
+    for child in children:
         yield child
         yield from _below(child)
 

@@ -105,17 +105,16 @@ class ExperimentCLI(LightningCLI):
         """Return the trainer, logging into the run's folder."""
         logger = self.config[self.subcommand].trainer.logger
         if logger is None or logger is True:
-            place = {
-                "save_dir": self.folder.parent.parent,
-                "name": self.folder.parent.name,
-                "version": self.folder.name,
-            }
-            kwargs["logger"] = [TensorBoardLogger(**place, default_hp_metric=False), CSVLogger(**place)]
+            root, name, version = self.folder.parent.parent, self.folder.parent.name, self.folder.name
+            kwargs["logger"] = [
+                TensorBoardLogger(root, name, version, default_hp_metric=False),
+                CSVLogger(root, name, version),
+            ]
         return super().instantiate_trainer(**kwargs)
 
     def after_fit(self) -> None:
         """Test the trained model, so that every run ends with figures on unseen clips."""
-        if self.trainer.fast_dev_run or self.trainer.interrupted:
+        if self.config.fit.trainer.fast_dev_run:
             return
         self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         self.summary.say(self.trainer)

@@ -33,5 +33,8 @@ def report(folder: Path, figures: Mapping[str, float]) -> str:
     width = max((len(name) for name in figures), default=0)
     lines = ["", f"run folder   {folder}"]
     lines += [f"  {name:<{width}}  {value:.4f}" for name, value in sorted(figures.items())]
-    lines += [f"look at it   {Path(sys.executable).parent / 'tensorboard'} --logdir {folder.parent.parent}", ""]
+    tensorboard = Path(sys.executable).parent / "tensorboard"
+    if tensorboard.is_relative_to(Path.cwd()):
+        tensorboard = tensorboard.relative_to(Path.cwd())
+    lines += [f"look at it   {tensorboard} --logdir {folder.parent.parent}", ""]
     return "\n".join(lines)

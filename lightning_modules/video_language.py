@@ -86,6 +86,7 @@ class VideoLanguageModel(LightningModule):
         self.max_new_tokens = max_new_tokens
         stage.freeze(self.groups())
         self.answers: list[Answer] = []
+        self._rng_state: Tensor | None = None
 
     def groups(self) -> dict[str, torch.nn.Module]:
         """Return the parameter groups that a stage speaks of."""
@@ -135,7 +136,8 @@ class VideoLanguageModel(LightningModule):
     def visual_tokens(self, batch: ModelInput) -> Float[Tensor, "tokens width"]:
         """Return the visual tokens of all clips, packed, in the language model's width."""
         features = self.encoder(self.encoder.normalize(batch.frames), batch.layout)
-        return self.projector(features).index_select(0, batch.layout.order)
+        tokens: Tensor = self.projector(features).index_select(0, batch.layout.order)
+        return tokens
 
     def embeddings(self, plan: SplicePlan, visual_tokens: Float[Tensor, "tokens width"]) -> Tensor:
         """Return text embeddings (B, L, width) with the visual tokens in their places."""
@@ -257,5 +259,5 @@ class VideoLanguageModel(LightningModule):
 
     def on_train_start(self) -> None:
         """Go on with the random numbers of the interrupted run."""
-        if getattr(self, "_rng_state", None) is not None:
+        if self._rng_state is not None:
             torch.set_rng_state(self._rng_state)

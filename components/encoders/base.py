@@ -13,7 +13,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 
-
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn

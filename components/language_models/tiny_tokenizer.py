@@ -1,8 +1,8 @@
 """A tokenizer for toy runs that needs no download and no training.
 
 It knows the words of `tiny_vocabulary.txt`, those of the toy data that come with the project, so that they cost one
-token each, and writes everything else byte by byte, so that it can read any text. Decoding gives back exactly the text that was
-encoded: nothing is normalised and no token means "unknown".
+token each, and writes everything else byte by byte, so that it can read any text. Decoding gives back exactly the text
+that was encoded: nothing is normalised and no token means "unknown".
 """
 
 from __future__ import annotations

@@ -98,7 +98,8 @@ def place(
         if not marker_box.overlap(tile).is_empty:
             continue
         radius = rng.uniform(*settings.mover_radius)
-        middle = _point(rng, inner.shrunk(radius + longest_path / 2).overlap(_around_centre(inner, settings.path_jitter)))
+        room = inner.shrunk(radius + longest_path / 2)
+        middle = _point(rng, room.overlap(_around_centre(inner, settings.path_jitter)))
         if middle is None:
             continue
         x, y = middle

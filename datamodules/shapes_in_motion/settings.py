@@ -25,11 +25,12 @@ class SceneSettings:
         marker_radius: half size of the marker, the pink shape that lies in one corner of the frame.
         path_jitter: largest distance of the middle of the mover's path from the middle of the frame, along each axis.
         tile_size: side of the textured tile.
-        tile_grid: the tile's corners lie on multiples of this, and the marker in a corner of the frame of this size. With the side of a token here, and `tile_size` a
-            multiple of it, no token shows only a part of the tile, whose average would give the texture away.
+        tile_grid: the tile's corners lie on multiples of this, and the marker in a corner of the frame of this size.
+            With the side of a token here, and `tile_size` a multiple of it, a token never shows only a part of the
+            tile, so its average does not give the texture away.
         texture_period: one light and one dark stripe together. With the side of a token (2 x 2 patches), the average of
-            a token's patches is the same grey for every texture.
-        texture_contrast: how much of its colour the tile loses in dark stripes and gains in light ones, a share of 0..1.
+            a token's patches is the same for every texture.
+        texture_contrast: what dark stripes lose of the tile's middle tone and light ones gain, a share of 0..1.
         strip_width: thickness of the strip along one edge of the frame that flashes.
         flash_frames: frames that one flash lasts. At least the number of file frames between two sampled ones, or a
             flash can fall between them.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from components.stab.fusion import LearnedFusion
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+
+from components.stab.fusion import LearnedFusion
 
 
 class FusionWeight(Callback):

@@ -61,7 +61,7 @@ class RunSummary(Callback):
             "frames": type(module.data.shown_frames).__name__,
             "encoder_parameters": encoder,
         }
-        trainer.logger.log_hyperparams(facts, self.figures)  # type: ignore[arg-type]
+        trainer.logger.log_hyperparams(facts, self.figures)
 
     @rank_zero_only
     def say(self, trainer: Trainer) -> None:

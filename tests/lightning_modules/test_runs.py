@@ -10,8 +10,6 @@ import pytest
 import torch
 import yaml
 
-from lightning_modules.cli import ExperimentCLI
-
 NO_LSTE = ("--config", "experiments/no_lste.yaml")
 SHORT = ("--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--trainer.check_val_every_n_epoch=1")
 
@@ -136,7 +134,10 @@ def test_the_program_is_named_as_it_was_called(program):
     )  # fmt: skip
     assert help_text.returncode == 0, f"{help_text.stderr}\nis the project installed? (make install)"
     assert f"usage: python {' '.join(program)} " in help_text.stdout
-    assert "{fit,validate,test,predict}" in help_text.stdout.replace(" ", "").replace("\n", "") or "fit" in help_text.stdout
+    assert (
+        "{fit,validate,test,predict}" in help_text.stdout.replace(" ", "").replace("\n", "")
+        or "fit" in help_text.stdout
+    )
 
 
 def test_the_users_exact_command(clips, tmp_path):
@@ -146,7 +147,7 @@ def test_the_users_exact_command(clips, tmp_path):
             f"--runs={tmp_path}"]  # fmt: skip
     done = subprocess.run([*command, *size], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "run folder" in done.stdout.splitlines()[-12:][0] or "run folder" in done.stdout
+    assert "run folder" in done.stdout and "tensorboard --logdir" in done.stdout.splitlines()[-1]
     assert Path(tmp_path / "no_lste" / "seed_0" / "config.yaml").is_file()
 
 
@@ -154,10 +155,3 @@ def test_the_console_script_is_the_same_program():
     script = Path(sys.executable).with_name("video-panda")
     help_text = subprocess.run([script, "fit", "--help"], capture_output=True, text=True, check=False)
     assert help_text.returncode == 0 and "usage: video-panda" in help_text.stdout
-
-
-def test_calling_the_program_from_python_is_the_same(clips, tmp_path):
-    cli = ExperimentCLI(["fit", *NO_LSTE, f"--data.root={clips}", "--data.train_clips=4", f"--runs={tmp_path}",
-                         "--data.val_questions_per_family=1", "--data.test_questions_per_family=1",
-                         "--trainer.accelerator=cpu", "--trainer.fast_dev_run=1"])  # fmt: skip
-    assert cli.config.name is None if "name" in cli.config else True
