@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 
+import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 
@@ -134,6 +135,8 @@ class VideoTextDataModule(LightningDataModule, ABC):
             sampler=order,
             collate_fn=collate,
             num_workers=self.workers,
+            # Of its own, or every new epoch would move the global generator that dropout draws from.
+            generator=torch.Generator().manual_seed(self.seed),
             persistent_workers=self.workers > 0,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
@@ -162,8 +165,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
     def state_dict(self) -> dict[str, int]:
         """Return how far the training epoch has come, for a resume in its middle."""
         assert self.trainer is not None
-        progress = self.trainer.fit_loop.epoch_loop.batch_progress
-        done = 0 if progress.is_last_batch else progress.current.completed
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
         return {"epoch": self.trainer.current_epoch, "samples": done * self.batch_size}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:

@@ -13,19 +13,9 @@ from lightning_modules.video_language import ModelInput
 class Throughput(Callback):
     """Logs clips per second and the share of time spent waiting for the next batch.
 
-    Waiting is what passes between the end of one step and the start of the next, without validation.
+    Averaged over `log_every_n_steps`. Waiting is what passes between the end of one step and the start of the next,
+    without validation.
     """
-
-    def __init__(self, every: int = 10) -> None:
-        """Set the window.
-
-        Args:
-            every: steps over which speed is averaged and after which it is logged.
-        """
-        if every < 1:
-            raise ValueError(f"Throughput.every is {every}; it must be at least 1")
-        self.every = every
-        self._start_window()
 
     def _start_window(self) -> None:
         self.clips, self.steps, self.waited, self.worked = 0, 0, 0.0, 0.0
@@ -50,7 +40,7 @@ class Throughput(Callback):
         self.mark = now
         self.clips += len(batch.samples) if isinstance(batch, ModelInput) else 0
         self.steps += 1
-        if self.steps == self.every:
+        if self.steps >= trainer.log_every_n_steps:
             whole = self.waited + self.worked
             pl_module.log("speed/clips_per_second", self.clips * trainer.world_size / whole)
             pl_module.log("speed/data_wait_share", self.waited / whole)

@@ -90,7 +90,7 @@ def test_loss_is_the_mean_over_all_labels_of_the_batch(model, visual):
 
 def test_loss_of_a_batch_is_that_of_its_samples(model, visual):
     alone = [model(*training_inputs(model, [i], visual)).loss for i in range(3)]
-    labels = [sum(len(model.text.tokenizer(a).input_ids) for _, a in turns) + len(turns) for turns in TURNS]
+    labels = [sum(len(model.text.tokenizer(f" {a}").input_ids) for _, a in turns) + len(turns) for turns in TURNS]
     mean = sum(loss * n for loss, n in zip(alone, labels, strict=True)) / sum(labels)
     torch.testing.assert_close(model(*training_inputs(model, [0, 1, 2], visual)).loss, mean, rtol=1e-5, atol=1e-5)
 
@@ -172,7 +172,7 @@ def test_a_model_learns_to_answer_and_to_stop(visual):
         optimizer.step()
     new_ids = model.eval().generate(*generation_inputs(model, [0, 1, 2], visual), max_new_tokens=20)
     assert [model.text.decode(row) for row in new_ids] == ["It is red.", "Slowly.", "No, it is a cat on a table."]
-    assert new_ids.shape[1] == len(model.text.tokenizer(TURNS[2][-1][1]).input_ids) + 1
+    assert new_ids.shape[1] == len(model.text.tokenizer(f" {TURNS[2][-1][1]}").input_ids) + 1
 
 
 def test_answer_that_could_be_too_long(model, visual):

@@ -147,7 +147,7 @@ def test_the_users_exact_command(clips, tmp_path):
             f"--runs={tmp_path}"]  # fmt: skip
     done = subprocess.run([*command, *size], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "run folder" in done.stdout and "tensorboard --logdir" in done.stdout.splitlines()[-1]
+    assert "run folder" in done.stdout and "tensorboard --logdir" in done.stdout.rstrip().splitlines()[-1]
     assert Path(tmp_path / "no_lste" / "seed_0" / "config.yaml").is_file()
 
 
