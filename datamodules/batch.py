@@ -16,10 +16,19 @@ from datamodules.video.media_policy import Skipped
 
 @dataclass
 class SampleFacts:
-    """What is needed to score and show one sample: never seen by the model."""
+    """What is needed to ask, score and show the last question of one sample.
+
+    Attributes:
+        id: of the record.
+        family: that its score is reported under.
+        before: questions and answers that come before it in the conversation.
+        question: what is asked.
+        answer: what is right; never seen by a model that is asked.
+    """
 
     id: str
     family: str
+    before: tuple[tuple[str, str], ...]
     question: str
     answer: str
 
@@ -33,7 +42,6 @@ class Batch:
         shapes: frame counts and valid rectangles.
         input_ids: token ids per sample; the clip is one placeholder.
         labels: the same lengths; -100 where no loss is taken.
-        prompt_ids: what comes before the last answer of each sample: what generation starts from.
         samples: facts per sample.
         skipped: samples left out while this batch was made.
     """
@@ -42,7 +50,6 @@ class Batch:
     shapes: VideoShapes
     input_ids: list[Int64[Tensor, "_"]]
     labels: list[Int64[Tensor, "_"]]
-    prompt_ids: list[Int64[Tensor, "_"]]
     samples: list[SampleFacts]
     skipped: list[Skipped] = field(default_factory=list)
 

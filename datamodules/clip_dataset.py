@@ -35,7 +35,6 @@ class Sample:
     canvas: tuple[int, int]  # rows, columns of patches
     input_ids: Int64[Tensor, text]
     labels: Int64[Tensor, text]
-    prompt_ids: Int64[Tensor, prompt]
     facts: SampleFacts
 
 
@@ -95,8 +94,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
             canvas=self.geometry.patches,
             input_ids=encoded.input_ids,
             labels=encoded.labels,
-            prompt_ids=self.text.encode_question(turns[:-1], record.turns[-1].question),
-            facts=SampleFacts(record.id, record.family, record.turns[-1].question, record.turns[-1].answer),
+            facts=SampleFacts(record.id, record.family, tuple(turns[:-1]), *turns[-1]),
         )
 
     def _read(self, record: Record) -> tuple[Tensor, Tensor]:
@@ -119,7 +117,6 @@ def collate(samples: Sequence[Sample | Skipped]) -> Batch:
         ),
         input_ids=[sample.input_ids for sample in kept],
         labels=[sample.labels for sample in kept],
-        prompt_ids=[sample.prompt_ids for sample in kept],
         samples=[sample.facts for sample in kept],
         skipped=skipped,
     )

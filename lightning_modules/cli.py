@@ -7,6 +7,7 @@ the experiment, and a test after every training.
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,18 @@ def program_name() -> str:
     return called.name
 
 
+# Lightning says at every start that our module's hook runs and not the data module's, which is what it is for; and that
+# a run folder exists, which it does when a run is continued in it.
+EXPECTED_WARNINGS = (
+    "You have overridden `on_before_batch_transfer` in `LightningModule`",
+    "Experiment logs directory .* exists and is not empty",
+    "Checkpoint directory .* exists and is not empty",
+)
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command line; a user's error is one line and status 1 or 2."""
+    for message in EXPECTED_WARNINGS:
+        warnings.filterwarnings("ignore", message)
     with user_errors():
         ExperimentCLI(args)

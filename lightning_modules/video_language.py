@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +29,7 @@ class ModelInput:
     frames: Tensor
     frame_counts: list[int]  # per clip, for who wants to show single clips
     layout: TokenLayout
-    text: SplicePlan  # whole conversations, for the loss
-    prompt: SplicePlan  # up to the last answer, for generation
+    text: SplicePlan
     samples: list[SampleFacts]
 
     def to(self, device: torch.device, non_blocking: bool = True) -> ModelInput:
@@ -40,7 +39,6 @@ class ModelInput:
             self.frame_counts,
             self.layout.to(device),
             self.text.to(device),
-            self.prompt.to(device),
             self.samples,
         )
 
@@ -115,15 +113,24 @@ class VideoLanguageModel(LightningModule):
     def prepare(self, batch: Batch) -> ModelInput:
         """Work out on the host where every token of the batch goes."""
         layout = self.encoder.layout(batch.shapes)
-        limits = {"pad_id": self.language_model.text.pad_id, "max_length": self.language_model.max_length}
-        counts = layout.token_counts
         return ModelInput(
             frames=batch.frames,
             frame_counts=batch.shapes.frame_counts.tolist(),
             layout=layout,
-            text=plan_splice(batch.input_ids, counts, batch.labels, padding_side=PaddingSide.RIGHT, **limits),
-            prompt=plan_splice(batch.prompt_ids, counts, None, padding_side=PaddingSide.LEFT, **limits),
+            text=self._plan(batch.input_ids, layout, batch.labels, PaddingSide.RIGHT),
             samples=batch.samples,
+        )
+
+    def _plan(
+        self, ids: Sequence[Tensor], layout: TokenLayout, labels: Sequence[Tensor] | None, side: PaddingSide
+    ) -> SplicePlan:
+        return plan_splice(
+            ids,
+            layout.token_counts,
+            labels,
+            padding_side=side,
+            pad_id=self.language_model.text.pad_id,
+            max_length=self.language_model.max_length,
         )
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -155,9 +162,11 @@ class VideoLanguageModel(LightningModule):
     @torch.no_grad()
     def generate(self, batch: ModelInput, visual_tokens: Float[Tensor, "tokens width"]) -> list[str]:
         """Return one greedy answer per sample."""
-        embeddings = self.embeddings(batch.prompt, visual_tokens)
-        ids = self.language_model.generate(embeddings, batch.prompt, self.max_new_tokens)
-        return [self.language_model.text.decode(row) for row in ids]
+        text = self.language_model.text
+        prompts = [text.encode_question(sample.before, sample.question) for sample in batch.samples]
+        plan = self._plan(prompts, batch.layout, None, PaddingSide.LEFT).to(visual_tokens.device)
+        ids = self.language_model.generate(self.embeddings(plan, visual_tokens), plan, self.max_new_tokens)
+        return [text.decode(row) for row in ids]
 
     # Steps
 

@@ -40,7 +40,7 @@ class Throughput(Callback):
         self.mark = now
         self.clips += len(batch.samples) if isinstance(batch, ModelInput) else 0
         self.steps += 1
-        if self.steps >= trainer.log_every_n_steps:
+        if self.steps >= trainer.log_every_n_steps:  # type: ignore[attr-defined]  # set by the logger connector
             whole = self.waited + self.worked
             pl_module.log("speed/clips_per_second", self.clips * trainer.world_size / whole)
             pl_module.log("speed/data_wait_share", self.waited / whole)
