@@ -44,7 +44,7 @@ class SceneSettings:
     frame_sizes: tuple[tuple[int, int], ...] = ((72, 72), (48, 72), (72, 48))
     frames: int = 15
     fps: int = 8
-    slow: tuple[float, float] = (0.9, 1.1)
+    slow: tuple[float, float] = (0.6, 0.8)
     fast: tuple[float, float] = (1.9, 2.1)
     mover_radius: tuple[float, float] = (5.5, 6.0)
     dot_radius: tuple[float, float] = (2.9, 3.1)
@@ -53,7 +53,7 @@ class SceneSettings:
     tile_size: int = 24
     tile_grid: int = 24
     texture_period: int = 24
-    texture_contrast: float = 0.6
+    texture_contrast: float = 0.95
     strip_width: int = 6
     flash_frames: int = 3
     colour_jitter: float = 12.0

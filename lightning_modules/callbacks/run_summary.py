@@ -61,7 +61,9 @@ class RunSummary(Callback):
             "frames": type(module.data.shown_frames).__name__,
             "encoder_parameters": encoder,
         }
-        trainer.logger.log_hyperparams(facts, self.figures)
+        # TensorBoard shows the first few columns at first: the figures on unseen clips, their mean before all.
+        order = sorted(self.figures, key=lambda name: (not name.startswith("test/"), not name.endswith("/mean"), name))
+        trainer.logger.log_hyperparams(facts, {name: self.figures[name] for name in order})
 
     @rank_zero_only
     def say(self, trainer: Trainer) -> None:
