@@ -13,7 +13,7 @@ def test_the_tiny_model_learns_real_conversations_by_heart(tmp_path):
     cli = ExperimentCLI(
         ["fit", "--config", "experiments/full.yaml", "--config", "configs/data/real_clips.yaml",
          *(f"--data.{split}={file}" for split in ("train", "val", "test")), f"--runs={tmp_path / 'runs'}",
-         "--trainer.accelerator=cpu", "--trainer.max_epochs=60", "--trainer.check_val_every_n_epoch=60",
+         "--trainer.accelerator=cpu", "--trainer.max_epochs=80", "--trainer.check_val_every_n_epoch=80",
          "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
     )  # fmt: skip
     answers = [json.loads(line) for line in (cli.folder / "answers/test.jsonl").read_text().splitlines()]
