@@ -103,7 +103,8 @@ class ExperimentCLI(LightningCLI):
         ]
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Return the trainer, logging into the run's folder."""
+        """Return the trainer, logging into the run's folder; a `fast_dev_run`, which logs nothing, saves there too."""
+        kwargs["default_root_dir"] = self.config[self.subcommand].trainer.default_root_dir or self.folder
         logger = self.config[self.subcommand].trainer.logger
         if logger is None or logger is True:
             root, name, version = self.folder.parent.parent, self.folder.parent.name, self.folder.name

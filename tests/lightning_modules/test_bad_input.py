@@ -78,7 +78,8 @@ def on_files(file, media, *more):
     """Arguments for a step on a conversation file."""
     places = [f"--data.{split}={file}" for split in ("train", "val", "test")]
     return [*FULL, "--config=configs/data/real_clips.yaml", *places, f"--data.media_root={media}",
-            "--trainer.accelerator=cpu", "--trainer.fast_dev_run=1", "--data.batch_size=2", *more]  # fmt: skip
+            "--trainer.accelerator=cpu", "--trainer.fast_dev_run=1", "--data.batch_size=2",
+            f"--runs={file.parent / 'runs'}", *more]  # fmt: skip
 
 
 @pytest.mark.parametrize(
