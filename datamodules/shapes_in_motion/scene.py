@@ -72,7 +72,7 @@ class Scene:
         mover: the moving disc.
         tile: the textured tile.
         dots: (x, y, radius) of the counted dots.
-        marker: the shape that lies in one quarter of the frame.
+        marker: the shape that lies in one corner of the frame.
         strip: the part of the frame that flashes.
         flashes: the two flashes in order of time.
         noise: standard deviation of the pixel noise, levels of 0..255.
