@@ -44,6 +44,7 @@ class ExperimentCLI(LightningCLI):
         """Parse `args` (default: the command line) and run the verb."""
         set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
         self.summary = callbacks.RunSummary()
+        self.origin = callbacks.Origin()
         super().__init__(
             VideoLanguageModel,
             VideoTextDataModule,
@@ -53,7 +54,7 @@ class ExperimentCLI(LightningCLI):
             parser_kwargs={"prog": program_name(), "parser_mode": "omegaconf+"}
             | {verb: {"parser_mode": "omegaconf+"} for verb in self.subcommands()},
             save_config_kwargs={"overwrite": True},
-            trainer_defaults={"callbacks": [*callbacks.always(), self.summary]},
+            trainer_defaults={"callbacks": [*callbacks.always(), self.origin, self.summary]},
             auto_configure_optimizers=False,  # rates belong to the stage
             load_from_checkpoint_support=False,  # a checkpoint must never override the YAML's components
             args=args,
@@ -83,7 +84,8 @@ class ExperimentCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Say what the experiment changes, before it is built."""
-        lines = self.changes()
+        self.origin.files = [Path(str(file)) for file in self.config[self.subcommand].config or []]
+        self.origin.changes = lines = self.changes()
         if lines:
             print(
                 "\n".join(["", f"{self.config[self.subcommand].name} changes:", *(f"  {line}" for line in lines), ""])

@@ -24,7 +24,8 @@ def user_error(error: BaseException | None) -> str | None:
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return f"no space left on the device{f' for {error.filename}' if error.filename else ''}"
+            target = error.filename2 or error.filename  # a failed copy names its source first
+            return f"no space left on the device{f' for {target}' if target else ''}"
         frames = traceback.extract_tb(error.__traceback__)
         raised_at = Path(frames[-1].filename) if frames else Path()
         if isinstance(error, ValueError) and any(raised_at.is_relative_to(package) for package in OUR_PACKAGES):

@@ -176,6 +176,8 @@ class VideoLanguageModel(LightningModule):
             return None
         loss: Tensor = self(batch)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.samples))
+        if self.data.skips.failed:
+            self.log("data/skipped_clips", float(len(self.data.skips.failed)))
         return loss
 
     def _evaluate(self, batch: ModelInput | Batch, split: str) -> list[Answer]:

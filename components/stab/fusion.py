@@ -50,14 +50,8 @@ class LearnedFusion(ContextFusion):
         return frame_context.index_copy(0, video_frames, self.projection(mixed).to(frame_context.dtype))
 
 
-class FrameOnly(ContextFusion):
-    """f_proj(frame), for an encoder without video aggregator.
-
-    The context token of an image is its frame context itself, as in `LearnedFusion`.
-    """
-
-    reads_frame = True
-    reads_video = False
+class _OneContext(ContextFusion):
+    """f_proj of one of the two contexts."""
 
     def __init__(self, width: int, dropout: float = 0.5) -> None:
         """Build the layers.
@@ -68,6 +62,16 @@ class FrameOnly(ContextFusion):
         """
         super().__init__()
         self.projection = _Projection(width, dropout)
+
+
+class FrameOnly(_OneContext):
+    """f_proj(frame), for an encoder without video aggregator.
+
+    The context token of an image is its frame context itself, as in `LearnedFusion`.
+    """
+
+    reads_frame = True
+    reads_video = False
 
     def forward(
         self,
@@ -80,7 +84,7 @@ class FrameOnly(ContextFusion):
         return frame_context.index_copy(0, video_frames, projected.to(frame_context.dtype))
 
 
-class VideoOnly(ContextFusion):
+class VideoOnly(_OneContext):
     """f_proj(video), for an encoder without frame aggregator.
 
     There is no frame context that could stand for an image, so an image is a video of one frame here.
@@ -89,16 +93,6 @@ class VideoOnly(ContextFusion):
     reads_frame = False
     reads_video = True
     shortest_video = 1
-
-    def __init__(self, width: int, dropout: float = 0.5) -> None:
-        """Build the layers.
-
-        Args:
-            width: size of a token.
-            dropout: in front of the linear layer, while training.
-        """
-        super().__init__()
-        self.projection = _Projection(width, dropout)
 
     def forward(
         self,

@@ -1,8 +1,8 @@
 """Where the elements of a scene go, so that none hides another in a way that makes an answer wrong.
 
-The mover may cross the tile and pass under dots; it never reaches the marker or the strip, and everything else lies
-apart. The middle of the mover's path lies near the middle of the frame, placed as if it went at the highest speed, so
-that no single frame tells how it moves. Positions are drawn again until they fit.
+The mover may cross the tile and pass under dots; it never reaches the card, the marker or the strip, and everything
+else lies apart. The middle of the mover's path lies near the middle of the frame, placed as if it went at the highest
+speed, so that no single frame tells how it moves. Positions are drawn again until they fit.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Placement:
     mover_radius: float
     mover_start: tuple[float, float]
     tile: Box
+    card: Box
     dots: tuple[tuple[float, float, float], ...]
     marker: tuple[float, float, float]
     strip: Box
@@ -106,13 +107,19 @@ def place(
         path = Box(x - abs(half_x), y - abs(half_y), x + abs(half_x), y + abs(half_y)).shrunk(-radius)
         if not marker_box.overlap(path).is_empty:
             continue
-        dots = _dots(rng, inner.shrunk(GAP), dot_count, rng.uniform(*settings.dot_radius), (tile, marker_box))
+        card = _card(rng, inner.shrunk(GAP), settings.card_size, (tile, marker_box, path))
+        if card is None:
+            continue
+        taken = (tile, marker_box, card.shrunk(-GAP))
+        dots = _dots(rng, inner.shrunk(GAP), dot_count, rng.uniform(*settings.dot_radius), taken)
         if len(dots) == dot_count:
-            return Placement(radius, (x - half_x, y - half_y), tile, dots, (*marker, settings.marker_radius), strip)
+            return Placement(
+                radius, (x - half_x, y - half_y), tile, card, dots, (*marker, settings.marker_radius), strip
+            )
     raise ValueError(
         f"no room for all elements in a frame of height {height} and width {width}: enlarge `scene.frame_sizes`, or "
-        "lower `scene.tile_size`, `scene.mover_radius`, `scene.fast`, `scene.frames`, `scene.marker_radius` or "
-        "`scene.strip_width`"
+        "lower `scene.tile_size`, `scene.card_size`, `scene.mover_radius`, `scene.fast`, `scene.frames`, "
+        "`scene.marker_radius` or `scene.strip_width`"
     )
 
 
@@ -150,6 +157,19 @@ def _tile(rng: np.random.Generator, inner: Box, size: int, grid: int) -> Box | N
         return None
     left, top = float(lefts[int(len(lefts) * rng.random())]), float(tops[int(len(tops) * rng.random())])
     return Box(left, top, left + size, top + size)
+
+
+def _card(rng: np.random.Generator, inner: Box, size: int, taken: tuple[Box, ...]) -> Box | None:
+    """Draw a square of `size` on whole pixels, clear of the taken boxes, or none where a few draws find no place."""
+    for _ in range(16):
+        corner = _point(rng, Box(inner.left, inner.top, inner.right - size, inner.bottom - size))
+        if corner is None:
+            return None
+        left, top = math.ceil(corner[0]), math.ceil(corner[1])
+        card = Box(left, top, left + size, top + size)
+        if all(card.shrunk(-GAP).overlap(other).is_empty for other in taken):
+            return card
+    return None
 
 
 def _corner(frame: Box, position: str, size: int) -> Box:

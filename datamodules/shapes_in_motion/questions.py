@@ -14,10 +14,10 @@ from datamodules.shapes_in_motion.answers import ANSWERS, FAMILIES, Answers
 
 PHRASINGS: dict[str, tuple[str, ...]] = {
     "colour": (
-        "What colour is the tile?",
-        "Which colour does the tile have?",
-        "Name the colour of the tile.",
-        "What is the colour of the square tile?",
+        "What colour is the card?",
+        "Which colour does the card have?",
+        "Name the colour of the card.",
+        "What is the colour of the square card?",
     ),
     "shape": (
         "What shape is the pink marker?",

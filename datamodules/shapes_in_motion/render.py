@@ -33,6 +33,8 @@ def render(scene: Scene) -> UInt8[np.ndarray, "frames height width 3"]:
     )
     still = _gradient(scene, x, y)
     _draw_tile(still, scene.tile)
+    card_rows, card_columns = _area(scene.card.box)
+    still[:, card_rows, card_columns] = _planes(scene.card.rgb)
     video = np.repeat(still[:, None], scene.frames, axis=1)
     _blend(video, _mover_coverage(scene.mover, scene.frames, x, y), MOVER)
     for dot_x, dot_y, radius in scene.dots:
@@ -98,9 +100,7 @@ def _draw_tile(still: Image, tile: Tile) -> None:
         "vertical": across,
         "checkered": across * down,
     }
-    # The middle tone leaves room for light stripes, so that all textures have the same average.
-    middle = _planes(tile.rgb) / (1 + tile.contrast)
-    still[:, rows, columns] = middle * (1 + np.float32(tile.contrast) * waves[tile.texture])
+    still[:, rows, columns] = np.float32(tile.tone) * (1 + np.float32(tile.contrast) * waves[tile.texture])
 
 
 def _mover_coverage(mover: Mover, frames: int, x: Plane, y: Plane) -> Float32[np.ndarray, "frames height width"]:

@@ -1,7 +1,7 @@
 """What a generated clip shows: the ground truth that rendering draws and questions ask about.
 
-All question families are asked about the same kind of scene: a disc moves over a still textured tile, a few dots and a
-marker lie still, and a strip along one edge of the frame flashes twice.
+All question families are asked about the same kind of scene: a disc moves over a still textured tile, a coloured card,
+a few dots and a marker lie still, and a strip along one edge of the frame flashes twice.
 """
 
 from __future__ import annotations
@@ -27,14 +27,22 @@ class Mover:
 
 @dataclass(frozen=True)
 class Tile:
-    """The textured tile; `phase` shifts the texture in pixels (x, y), `contrast` is light over dark, 0..1."""
+    """The textured tile; `phase` shifts the texture in pixels (x, y), `contrast` is 0..1."""
 
     box: Box
     texture: str
     period: int
     phase: tuple[float, float]
-    rgb: Rgb
+    tone: float
     contrast: float
+
+
+@dataclass(frozen=True)
+class Card:
+    """The still coloured square."""
+
+    box: Box
+    rgb: Rgb
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,7 @@ class Scene:
         gradient: direction of the gradient in radians.
         mover: the moving disc.
         tile: the textured tile.
+        card: the coloured square.
         dots: (x, y, radius) of the counted dots.
         marker: the shape that lies in one corner of the frame.
         strip: the part of the frame that flashes.
@@ -88,6 +97,7 @@ class Scene:
     gradient: float
     mover: Mover
     tile: Tile
+    card: Card
     dots: tuple[tuple[float, float, float], ...]
     marker: Marker
     strip: Box
@@ -121,19 +131,16 @@ def sample_scene(settings: SceneSettings, seed: int, split: str, index: int) -> 
         fps=settings.fps,
         background=(_muted(rng), _muted(rng)),
         gradient=rng.uniform(0, 2 * np.pi),
-        mover=Mover(
-            layout.mover_radius,
-            layout.mover_start,
-            velocity,
-        ),
+        mover=Mover(layout.mover_radius, layout.mover_start, velocity),
         tile=Tile(
             layout.tile,
             known["texture"],
             settings.texture_period,
             (settings.texture_period * rng.random(), settings.texture_period * rng.random()),
-            rgb=_jitter(rng, COLOURS[known["colour"]], settings.colour_jitter),
+            tone=settings.tile_tone,
             contrast=settings.texture_contrast,
         ),
+        card=Card(layout.card, _jitter(rng, COLOURS[known["colour"]], settings.colour_jitter)),
         dots=layout.dots,
         marker=Marker(known["shape"], *layout.marker),
         strip=layout.strip,

@@ -30,7 +30,9 @@ class SceneSettings:
             tile, so its average does not give the texture away.
         texture_period: one light and one dark stripe together. With the side of a token (2 x 2 patches), the average of
             a token's patches is the same for every texture.
-        texture_contrast: what dark stripes lose of the tile's middle tone and light ones gain, a share of 0..1.
+        texture_contrast: what dark stripes lose of the tile's tone and light ones gain, a share of 0..1.
+        tile_tone: grey level of the tile, on average over any texture.
+        card_size: side of the coloured card.
         strip_width: thickness of the strip along one edge of the frame that flashes.
         flash_frames: frames that one flash lasts. At least the number of file frames between two sampled ones, or a
             flash can fall between them.
@@ -44,7 +46,7 @@ class SceneSettings:
     frame_sizes: tuple[tuple[int, int], ...] = ((72, 72), (48, 72), (72, 48))
     frames: int = 15
     fps: int = 8
-    slow: tuple[float, float] = (0.6, 0.8)
+    slow: tuple[float, float] = (0.9, 1.1)
     fast: tuple[float, float] = (1.9, 2.1)
     mover_radius: tuple[float, float] = (5.5, 6.0)
     dot_radius: tuple[float, float] = (2.9, 3.1)
@@ -53,14 +55,16 @@ class SceneSettings:
     tile_size: int = 24
     tile_grid: int = 24
     texture_period: int = 24
-    texture_contrast: float = 0.95
+    texture_contrast: float = 0.6
+    tile_tone: float = 125.0
+    card_size: int = 10
     strip_width: int = 6
     flash_frames: int = 3
     colour_jitter: float = 12.0
     noise: float = 4.0
 
     def __post_init__(self) -> None:
-        for name in ("fps", "tile_size", "tile_grid", "strip_width", "flash_frames"):
+        for name in ("fps", "tile_size", "tile_grid", "card_size", "strip_width", "flash_frames"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
         self._require("frames", self.frames >= 3, "at least 3: two flashes and a gap")
         room = (self.frames - 1) // 2
@@ -72,6 +76,7 @@ class SceneSettings:
         self._require("path_jitter", self.path_jitter > 0, "above 0")
         self._require("noise", 0 <= self.noise <= 64, "within 0..64")
         self._require("colour_jitter", 0 <= self.colour_jitter <= 40, "within 0..40, or colours are no longer distinct")
+        self._require("tile_tone", 0 <= self.tile_tone <= 255, "within 0..255")
         self._require("texture_contrast", 0 <= self.texture_contrast <= 1, "within 0..1")
         for name in ("slow", "fast", "mover_radius", "dot_radius"):
             low, high = getattr(self, name)

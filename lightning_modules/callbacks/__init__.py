@@ -6,6 +6,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning_modules.callbacks.answer_file import AnswerFile
 from lightning_modules.callbacks.fusion_weight import FusionWeight
 from lightning_modules.callbacks.interruption import Interruption
+from lightning_modules.callbacks.origin import Origin
 from lightning_modules.callbacks.run_summary import RunSummary
 from lightning_modules.callbacks.sample_panel import SamplePanel
 from lightning_modules.callbacks.throughput import Throughput
@@ -23,4 +24,13 @@ def always() -> list[Callback]:
     ]
 
 
-__all__ = ["AnswerFile", "FusionWeight", "Interruption", "RunSummary", "SamplePanel", "Throughput", "always"]
+__all__ = [
+    "AnswerFile",
+    "FusionWeight",
+    "Interruption",
+    "Origin",
+    "RunSummary",
+    "SamplePanel",
+    "Throughput",
+    "always",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from typing import Any
 
 import numpy as np
@@ -13,23 +14,25 @@ from torch import Tensor
 
 from lightning_modules.video_language import Answer, ModelInput, VideoLanguageModel
 
-STRIP_HEIGHT = 96  # pixels of a shown frame: small clips are enlarged, large ones reduced
+FRAME_SIDE = 96  # pixels of a shown frame: small clips are enlarged, large ones reduced
+FRAMES_PER_ROW = 4  # about as wide as TensorBoard shows a picture in its overview
 CAPTION_HEIGHT = 34
 
 
 def film_strip(frames: Tensor, answer: Answer) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Draw the frames (T, 3, H, W) uint8 side by side above question, reference and answer; returns (H, W, 3)."""
-    pictures = [
-        Image.fromarray(frame.permute(1, 2, 0).cpu().numpy()).resize((STRIP_HEIGHT, STRIP_HEIGHT), Image.Resampling.BOX)
-        for frame in frames
-    ]
-    strip = Image.new("RGB", (STRIP_HEIGHT * len(pictures), STRIP_HEIGHT + CAPTION_HEIGHT), "white")
-    for position, picture in enumerate(pictures):
-        strip.paste(picture, (position * STRIP_HEIGHT, 0))
+    """Draw the frames (T, 3, H, W) uint8 in rows above question, reference and answer; returns (H, W, 3)."""
+    rows = -(-len(frames) // FRAMES_PER_ROW)
+    bottom = FRAME_SIDE * rows
+    strip = Image.new("RGB", (FRAME_SIDE * FRAMES_PER_ROW, bottom + CAPTION_HEIGHT), "white")
+    for number, frame in enumerate(frames):
+        row, column = divmod(number, FRAMES_PER_ROW)
+        picture = Image.fromarray(frame.permute(1, 2, 0).cpu().numpy())
+        picture = picture.resize((FRAME_SIDE, FRAME_SIDE), Image.Resampling.BOX)
+        strip.paste(picture, (column * FRAME_SIDE, row * FRAME_SIDE))
     draw = ImageDraw.Draw(strip)
-    draw.text((4, STRIP_HEIGHT + 3), f"{answer.sample.family}: {answer.sample.question}", fill="black")
+    draw.text((4, bottom + 3), f"{answer.sample.family}: {answer.sample.question}", fill="black")
     draw.text(
-        (4, STRIP_HEIGHT + 18),
+        (4, bottom + 18),
         f"reference: {answer.sample.answer}   answer: {answer.prediction}",
         fill="darkgreen" if answer.right else "firebrick",
     )
@@ -37,7 +40,11 @@ def film_strip(frames: Tensor, answer: Answer) -> np.ndarray[Any, np.dtype[np.ui
 
 
 class SamplePanel(Callback):
-    """Shows the first questions of each family with what the model answers."""
+    """Shows a few questions of each family with what the model answers.
+
+    Often the same clips are asked about in every family. So the second family shows its second question, the third its
+    third and so on, and a panel shows as many clips as it can.
+    """
 
     def __init__(self, per_family: int = 1, frames: int = 8) -> None:
         """Choose how much is shown.
@@ -51,7 +58,8 @@ class SamplePanel(Callback):
         self._start()
 
     def _start(self) -> None:
-        self.shown: dict[str, list[tuple[Answer, Tensor]]] = {}
+        self.shown: dict[str, deque[tuple[Answer, Tensor]]] = {}
+        self.seen: Counter[str] = Counter()
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin a new panel."""
@@ -66,23 +74,19 @@ class SamplePanel(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Pick questions of families that are not yet full."""
+        """Pick questions of families that are not yet done."""
         if not isinstance(batch, ModelInput) or not isinstance(pl_module, VideoLanguageModel):
             return
-        answers = pl_module.answers[-len(batch.samples) :]
-        missing = [
-            position
-            for position, answer in enumerate(answers)
-            if len(self.shown.get(answer.sample.family, [])) < self.per_family
-        ]
-        if not missing:
-            return
+        families = pl_module.scores.families
         clips = batch.frames.split(batch.frame_counts)
-        for position in missing:
-            group = self.shown.setdefault(answers[position].sample.family, [])
-            if len(group) < self.per_family:
-                chosen = torch.linspace(0, len(clips[position]) - 1, min(self.frames, len(clips[position]))).long()
-                group.append((answers[position], clips[position][chosen.to(batch.frames.device)]))
+        for answer, clip in zip(pl_module.answers[-len(batch.samples) :], clips, strict=True):
+            family = answer.sample.family
+            if self.seen[family] == families.index(family) + self.per_family:
+                continue
+            self.seen[family] += 1
+            chosen = torch.linspace(0, len(clip) - 1, min(self.frames, len(clip))).long()
+            shown = self.shown.setdefault(family, deque(maxlen=self.per_family))
+            shown.append((answer, clip[chosen.to(clip.device)]))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the panel."""

@@ -37,6 +37,12 @@ def quiet():
     torch.use_deterministic_algorithms(False)
 
 
+@pytest.fixture(scope="session")
+def tiny(clips):
+    """Arguments that make a run of two steps an epoch on generated clips."""
+    return [f"--data.root={clips}", *TINY, *SMALL_STEP]
+
+
 @pytest.fixture
 def run(clips, tmp_path):
     """Run a verb on ShapesInMotion at toy size; returns the finished command line object."""

@@ -158,9 +158,12 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(fails, tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_full_disk_is_one_line(fails, tmp_path, monkeypatch):
+@pytest.mark.parametrize("names", [("somewhere",), ("a temporary file", None, "somewhere")])
+def test_a_full_disk_is_one_line(fails, monkeypatch, names):
+    """Errors of a copy name source and target; it is the target's disk that is full."""
+
     def no_space(*arguments, **keywords):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *names)
 
     monkeypatch.setattr("lightning_modules.cli.free_folder", no_space)
     status, error = fails(*FULL)

@@ -1,14 +1,19 @@
 """Whole runs: what is left in the folder, seeds, resuming, evaluation, and the user's exact command."""
 
 import csv
+import io
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 NO_LSTE = ("--config", "experiments/no_lste.yaml")
 SHORT = ("--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--trainer.check_val_every_n_epoch=1")
@@ -30,6 +35,12 @@ def test_a_run_leaves_everything_and_says_where(run, capsys):
     assert folder.parts[-2:] == ("no_lste", "seed_0")
     assert (folder / "config.yaml").is_file() and (folder / "checkpoints" / "last.ckpt").is_file()
     assert list(folder.glob("events.out.tfevents*")) and len(losses(folder)) == 4
+    origin = (folder / "origin.txt").read_text().splitlines()
+    assert [line.strip() for line in origin if line.endswith(".yaml")][-2:] == [
+        "experiments/full.yaml",
+        "experiments/no_lste.yaml",
+    ]
+    assert "  model.encoder.local_encoding: LSTE -> NoLocalEncoding" in origin
     answers = [json.loads(line) for line in (folder / "answers" / "test.jsonl").read_text().splitlines()]
     assert {row["family"] for row in answers} == set(cli.datamodule.families("test")) and len(answers) == 8
     said = capsys.readouterr().out
@@ -90,6 +101,24 @@ def test_ctrl_c_says_how_to_continue(run, capsys, monkeypatch):
     assert "continue with" in said and "--ckpt_path" in said and "interrupted.ckpt" in said
 
 
+def test_a_real_ctrl_c_leaves_a_checkpoint_and_says_how_to_continue(tiny, tmp_path):
+    command = [sys.executable, "-m", "lightning", "fit", *NO_LSTE, *tiny, f"--runs={tmp_path}"]
+    # A group of its own, as a terminal gives it: Ctrl-C goes to the program and all that it started.
+    process = subprocess.Popen(
+        [*command, "--trainer.max_epochs=100000", "--trainer.log_every_n_steps=1"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    metrics = tmp_path / "no_lste" / "seed_0" / "metrics.csv"
+    while process.poll() is None and not metrics.is_file():
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1 and "Traceback" not in said
+    checkpoint = tmp_path / "no_lste" / "seed_0" / "checkpoints" / "interrupted.ckpt"
+    assert f"--ckpt_path {checkpoint}" in said
+    assert torch.load(checkpoint, weights_only=True)["global_step"] > 0
+
+
 @pytest.mark.parametrize("verb", ["validate", "test", "predict"])
 def test_a_checkpoint_can_be_evaluated(run, finished, verb):
     checkpoint = finished.folder / "checkpoints" / "last.ckpt"
@@ -125,6 +154,19 @@ def test_the_hparams_entry_has_a_column_per_slot_and_the_final_figures(finished)
     hparams = HParamsPluginData.FromString(content).session_start_info.hparams
     assert hparams["encoder.local_encoding"].string_value == "NoLocalEncoding"
     assert hparams["experiment"].string_value == "no_lste"
+
+
+def test_the_panel_shows_another_clip_for_every_family(run, tiny):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = run("fit", *NO_LSTE, *tiny, *SHORT, "--data.val_questions_per_family=8", tiny=False).folder
+    events = EventAccumulator(str(folder), size_guidance={"images": 0})
+    events.Reload()
+    tags = [tag for tag in events.Tags()["images"] if tag.startswith("samples/")]
+    pictures = [Image.open(io.BytesIO(events.Images(tag)[-1].encoded_image_string)) for tag in tags]
+    assert len(pictures) == 8
+    assert {picture.size for picture in pictures} == {(4 * 96, 2 * 96 + 34)}  # eight frames in two rows, and a caption
+    assert len({picture.crop((0, 0, 384, 192)).tobytes() for picture in pictures}) == 8
 
 
 @pytest.mark.parametrize("program", [["-m", "lightning"], ["-m", "lightning_modules"]])

@@ -1,0 +1,41 @@
+"""What an experiment is made of, kept with its run: the chain of config files, and what the experiment changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+
+class Origin(Callback):
+    """Writes `origin.txt` into the run's folder and shows it in TensorBoard's text tab.
+
+    Attributes:
+        files: config files of the run, the most basic first.
+        changes: one line per key in which the experiment differs from the files it builds on.
+    """
+
+    def __init__(self) -> None:
+        self.files: Sequence[Path] = ()
+        self.changes: Sequence[str] = ()
+        self._written = False
+
+    def text(self) -> str:
+        """Return files and changes as plain text."""
+        lines = ["config files, later ones win:", *(f"  {file}" for file in self.files)]
+        lines += ["changed by the experiment:", *(f"  {change}" for change in self.changes or ["nothing"])]
+        return "\n".join(lines) + "\n"
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write it once, when the run begins."""
+        folder, quick = trainer.log_dir, trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector
+        # The test after a training is a part of that run.
+        if self._written or folder is None or quick or not trainer.is_global_zero:
+            return
+        self._written = True
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        Path(folder, "origin.txt").write_text(self.text(), encoding="utf-8")
+        if isinstance(trainer.logger, TensorBoardLogger):
+            trainer.logger.experiment.add_text("origin", f"```\n{self.text()}```")
