@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ablation.answers import ScoredAnswer, read_answers
@@ -18,19 +20,38 @@ ROWS = ("full", "no_row_tokens", "no_fsra", "lsd_average_pool", "no_lste", "no_g
 Answers = dict[str, ScoredAnswer]
 
 
-def run_missing(rows: Sequence[str], runs: Path, seed: int) -> None:
-    """Train each row that has no answers yet, one after the other.
+def run_missing(rows: Sequence[str], runs: Path, seed: int, jobs: int = 1, configs: Sequence[Path] = ()) -> None:
+    """Train each row that has no answers yet.
+
+    Args:
+        rows: experiments.
+        runs: folder of all runs.
+        seed: of every training.
+        jobs: trainings at a time; they share the processor's cores.
+        configs: further config files of every training, such as a scale.
 
     Raises:
-        ValueError: a training did not end well.
+        ValueError: a training did not end well, or `jobs` is not positive.
     """
-    for row in rows:
-        if (runs / row / f"seed_{seed}" / "answers" / "test.jsonl").is_file():
-            continue
-        command = [sys.executable, "-m", "lightning", "fit", "--config", f"experiments/{row}.yaml"]
-        status = subprocess.run([*command, "--seed_everything", str(seed), "--runs", str(runs)]).returncode
-        if status:
-            raise ValueError(f"training {row} ended with status {status}")
+    if jobs < 1:
+        raise ValueError(f"--jobs is {jobs}; it must be at least 1")
+    settings = ["--seed_everything", str(seed), "--runs", str(runs)]
+    environment = dict(os.environ)
+    if jobs > 1:
+        environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
+        settings.append("--trainer.enable_progress_bar=false")  # bars would overwrite each other
+
+    def train(row: str) -> int:
+        files = [f"--config={file}" for file in (f"experiments/{row}.yaml", *configs)]
+        command = [sys.executable, "-m", "lightning", "fit", *files, "--name", row, *settings]
+        return subprocess.run(command, env=environment, check=False).returncode
+
+    missing = [row for row in rows if not (runs / row / f"seed_{seed}" / "answers" / "test.jsonl").is_file()]
+    with ThreadPoolExecutor(jobs) as pool:
+        statuses = list(pool.map(train, missing))
+    failed = [f"{row} (status {status})" for row, status in zip(missing, statuses, strict=True) if status]
+    if failed:
+        raise ValueError(f"these trainings did not end well: {', '.join(failed)}")
 
 
 def _right(answers: Answers, family: str | None) -> dict[str, bool]:
@@ -50,15 +71,15 @@ def cell(answers: Answers, base: Answers, family: str | None, is_base: bool) -> 
         raise ValueError("the runs did not answer the same questions, so their answers cannot be paired")
     ids = sorted(ours)
     value = share([ours[id] for id in ids])
-    text = f"{100 * value.value:.1f}"
+    text = f"{100 * value.value:.0f}"
     if is_base:
-        return f"{text} [{100 * value.low:.1f}, {100 * value.high:.1f}]"
+        return f"{text} [{100 * value.low:.0f}, {100 * value.high:.0f}]"
     gap = paired_difference([ours[id] for id in ids], [theirs[id] for id in ids])
     return f"{text} ({_signed(gap)})"
 
 
 def _signed(gap: Interval) -> str:
-    text = f"{100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
+    text = f"{100 * gap.value:+.0f} [{100 * gap.low:+.0f}, {100 * gap.high:+.0f}]"
     return f"**{text}**" if gap.low > 0 or gap.high < 0 else text
 
 
@@ -88,11 +109,13 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--run-missing", action="store_true", help="train the rows that have no answers yet")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--config", type=Path, action="append", default=[], help="further config file of every run")
     parser.add_argument("--out", type=Path, help="file to write the table to as well")
     arguments = parser.parse_args()
     try:
         if arguments.run_missing:
-            run_missing(arguments.rows, arguments.runs, arguments.seed)
+            run_missing(arguments.rows, arguments.runs, arguments.seed, arguments.jobs, arguments.config)
         table = markdown(arguments.rows, arguments.runs, arguments.seed)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
