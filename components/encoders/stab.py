@@ -51,12 +51,13 @@ class STAB(VideoEncoder):
         width: int = 1024,
         patch_size: int = 14,
         chunk_frames: int = 4,
+        dropout: float = 0.5,
         patch_embedding: Callable[[int, int], PatchEmbedding] = PatchEmbedding,
         local_encoding: Callable[[int], LocalEncoding] = LSTE,
-        video_aggregator: Callable[[int], VideoAggregator] = GSTRA,
+        video_aggregator: Callable[[int, float], VideoAggregator] = GSTRA,
         downsampling: Callable[[int], SpatialDownsampling] = LSD,
         frame_aggregator: Callable[[int], FrameAggregator] = FSRA,
-        fusion: Callable[[int], ContextFusion] = LearnedFusion,
+        fusion: Callable[[int, float], ContextFusion] = LearnedFusion,
         row_tokens: Callable[[int], RowTokens] = LearnedRowTokens,
     ) -> None:
         """Build the parts.
@@ -66,6 +67,7 @@ class STAB(VideoEncoder):
             patch_size: side of a patch in pixels.
             chunk_frames: frames that local encoding and video aggregation see together; a clip is cut into
                 max(1, frames // chunk_frames) chunks as equal as possible.
+            dropout: share that the video aggregator and the fusion drop while training (official: 0.5).
             patch_embedding: pixels to tokens.
             local_encoding: relates patches to their neighbours in space and time.
             video_aggregator: one token per chunk, the video context.
@@ -81,15 +83,17 @@ class STAB(VideoEncoder):
         for name, value in {"width": width, "patch_size": patch_size, "chunk_frames": chunk_frames}.items():
             if value < 1:
                 raise ValueError(f"model.encoder.init_args.{name}: {value} is not at least 1")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"model.encoder.init_args.dropout: {dropout} is not a share in 0..1 (1 excluded)")
         self.width = width
         self.patch_size = patch_size
         self.chunk_frames = chunk_frames
         self.patch_embedding = patch_embedding(width, patch_size)
         self.local_encoding = local_encoding(width)
-        self.video_aggregator = video_aggregator(width)
+        self.video_aggregator = video_aggregator(width, dropout)
         self.downsampling = downsampling(width)
         self.frame_aggregator = frame_aggregator(width)
-        self.fusion = fusion(width)
+        self.fusion = fusion(width, dropout)
         self.row_tokens = row_tokens(width)
         self.stride = self.downsampling.stride
         self._check_fusion()

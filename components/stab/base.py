@@ -1,7 +1,7 @@
 """The contracts of STAB's slots: what each part is given and what it must return.
 
-A part takes the width first and further settings after it; `STAB` calls it with the width alone, so further settings
-are chosen in YAML. An absent part is a class of its family (`NoLocalEncoding`, ...) that has no parameters.
+A part takes the width first, the video aggregator and the fusion a dropout after it, and then settings of its own,
+which are chosen in YAML. An absent part is a class of its family (`NoLocalEncoding`, ...) that has no parameters.
 
 Legend: "frames" are those of the whole batch; "video_frames" those of clips that take the video path, i.e. not images.
 """

@@ -112,11 +112,12 @@ class NoContext(ContextFusion):
     reads_video = False
     tokens_per_frame = 0
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, dropout: float = 0.5) -> None:
         """Take what every fusion takes.
 
         Args:
             width: size of a token.
+            dropout: has no use here.
         """
         super().__init__()
 

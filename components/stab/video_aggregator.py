@@ -25,13 +25,13 @@ class GSTRA(VideoAggregator):
     default elsewhere. The paper's zero start of the output layers is left out, because official training overwrites it.
     """
 
-    def __init__(self, width: int, heads: int = 8, dropout: float = 0.5) -> None:
+    def __init__(self, width: int, dropout: float = 0.5, heads: int = 8) -> None:
         """Build the layers.
 
         Args:
             width: size of a token.
-            heads: attention heads; must divide the width.
             dropout: in the feed-forward layer, while training.
+            heads: attention heads; must divide the width.
 
         Raises:
             ValueError: the width is not a multiple of the heads.
@@ -62,11 +62,12 @@ class GSTRA(VideoAggregator):
 class NoVideoAggregator(VideoAggregator):
     """Gives no video context: zeros, which no fusion reads."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, dropout: float = 0.5) -> None:
         """Take what every video aggregator takes.
 
         Args:
             width: size of a token.
+            dropout: has no use here.
         """
         super().__init__()
 

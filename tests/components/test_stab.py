@@ -10,12 +10,10 @@ import torch
 from benchmarks.plain_stab import PlainSTAB
 from components.encoders import STAB, VideoShapes
 from components.stab import (
-    GSTRA,
     LSD,
     AveragePool,
     DynamicPositionEncoding,
     FrameOnly,
-    LearnedFusion,
     NoContext,
     NoFrameAggregator,
     NoLocalEncoding,
@@ -112,7 +110,7 @@ def plain(stab, shapes):
 
 
 def test_training_statistics_come_from_videos_only():
-    stab = build(video_aggregator=partial(GSTRA, dropout=0.0), fusion=partial(LearnedFusion, dropout=0.0)).train()
+    stab = build(dropout=0.0).train()
     frames, shapes = clips(4, 1)
     before = stab.local_encoding.norm.running_mean.clone()
     tokens_of(stab, frames[4:], VideoShapes(torch.tensor([1]), shapes.rectangles[4:], CANVAS))

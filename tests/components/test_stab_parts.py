@@ -168,7 +168,8 @@ encoder:
       class_path: LSTE
       init_args: {position_encoding: NoPositionEncoding}
     video_aggregator: NoVideoAggregator
-    fusion: {class_path: FrameOnly, init_args: {dropout: 0.1}}
+    dropout: 0.1
+    fusion: FrameOnly
     downsampling: {class_path: LSD, init_args: {heads: 4}}
 """
     )

@@ -45,6 +45,19 @@ def test_a_config_goes_with_the_full_model_in_either_order(run, config):
         assert cli.trainer.global_step == 1
 
 
+@pytest.mark.parametrize("scale", sorted(Path("configs/scale").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=names(EXPERIMENTS))
+def test_a_scale_and_an_experiment_give_the_same_in_either_order(monkeypatch, experiment, scale):
+    monkeypatch.setattr(ExperimentCLI, "instantiate_classes", lambda cli: None)
+    monkeypatch.setattr(ExperimentCLI, "_run_subcommand", lambda cli, subcommand: None)
+    first, second = (
+        ExperimentCLI(["fit", f"--config={a}", f"--config={b}"]).config.fit.as_dict()
+        for a, b in ((experiment, scale), (scale, experiment))
+    )
+    for part in ("model", "data", "trainer"):
+        assert first[part] == second[part]
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=names(EXPERIMENTS))
 def test_an_experiment_is_a_small_difference_with_its_source_on_top(experiment):
     assert experiment.read_text().startswith("# ")
