@@ -20,7 +20,7 @@ class ShapesInMotion(VideoTextDataModule):
     def __init__(
         self,
         root: str = "data/shapes_in_motion",
-        train_clips: int = 3000,
+        train_clips: int = 6000,
         turns_per_record: int = 8,
         val_questions_per_family: int = 32,
         test_questions_per_family: int = 200,

@@ -46,10 +46,10 @@ class SceneSettings:
     frame_sizes: tuple[tuple[int, int], ...] = ((72, 72), (48, 72), (72, 48))
     frames: int = 15
     fps: int = 8
-    slow: tuple[float, float] = (0.9, 1.1)
-    fast: tuple[float, float] = (1.9, 2.1)
-    mover_radius: tuple[float, float] = (5.5, 6.0)
-    dot_radius: tuple[float, float] = (2.9, 3.1)
+    slow: tuple[float, float] = (0.9, 1.0)
+    fast: tuple[float, float] = (2.2, 2.4)
+    mover_radius: tuple[float, float] = (4.0, 4.3)
+    dot_radius: tuple[float, float] = (3.9, 4.1)
     marker_radius: float = 6.5
     path_jitter: float = 2.0
     tile_size: int = 24
@@ -58,7 +58,7 @@ class SceneSettings:
     texture_contrast: float = 0.6
     tile_tone: float = 125.0
     card_size: int = 10
-    strip_width: int = 6
+    strip_width: int = 5
     flash_frames: int = 3
     colour_jitter: float = 12.0
     noise: float = 4.0

@@ -155,7 +155,7 @@ def test_question_records_ask_each_family_equally_often(tmp_path):
         ("card_size", 0, "at least 1"),
         ("tile_tone", 300.0, "0..255"),
         ("slow", (0.9, 0.5), "positive"),
-        ("slow", (0.5, 2.0), "lowest fast speed, 1.9"),
+        ("slow", (0.5, 2.5), "lowest fast speed, 2.2"),
         ("mover_radius", (-1.0, 5.0), "positive"),
         ("frame_sizes", (), "even"),
         ("frame_sizes", ((64, 63),), "even"),
