@@ -67,12 +67,16 @@ def see_through_time(video, scene):
 
 
 def see_texture(tile):
+    """Name the texture by which means vary; rows and columns that the mover always hides do not count."""
+    seen = ~np.isnan(tile)
+    row_means = np.nanmean(tile[seen.any(axis=1)], axis=1)
+    column_means = np.nanmean(tile[:, seen.any(axis=0)], axis=0)
     swing = np.nanstd(tile)
     if swing < 12:
         return "plain"
-    if np.nanstd(np.nanmean(tile, axis=1)) > 0.8 * swing:
+    if row_means.std() > 0.8 * swing:
         return "horizontal"
-    return "vertical" if np.nanstd(np.nanmean(tile, axis=0)) > 0.8 * swing else "checkered"
+    return "vertical" if column_means.std() > 0.8 * swing else "checkered"
 
 
 def see(video, scene):
@@ -84,11 +88,12 @@ def see(video, scene):
     assert len(flashes) == 2
 
     mover = (video.min(axis=-1) > 222) & ~strip_area
-    centres = np.array([np.mean(np.nonzero(mask), axis=1) for mask in mover])
-    down, right = centres[-1] - centres[0]
+    times = np.flatnonzero(mover.any(axis=(1, 2)))  # a dot may hide all of it for a moment
+    first, last = (np.mean(np.nonzero(mover[time]), axis=1) for time in times[[0, -1]])
+    down, right = last - first
     sideways = abs(right) > abs(down)
     direction = ("right" if right > 0 else "left") if sideways else ("down" if down > 0 else "up")
-    pace = max(abs(right), abs(down)) / (len(video) - 1)
+    pace = max(abs(right), abs(down)) / (times[-1] - times[0])
 
     still = np.median(video, axis=0)  # without most of the noise
     marker = like(still, MARKER, 110) & ~strip_area
