@@ -63,7 +63,8 @@ class RunSummary(Callback):
         }
         # TensorBoard shows the first few columns at first: the figures on unseen clips, their mean before all.
         order = sorted(self.figures, key=lambda name: (not name.startswith("test/"), not name.endswith("/mean"), name))
-        trainer.logger.log_hyperparams(facts, {name: self.figures[name] for name in order})
+        # At the last step: 0 after all others looks like a restart, upon which TensorBoard drops the curves.
+        trainer.logger.log_hyperparams(facts, {name: self.figures[name] for name in order}, step=trainer.global_step)
 
     @rank_zero_only
     def say(self, trainer: Trainer) -> None:

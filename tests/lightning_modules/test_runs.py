@@ -150,6 +150,9 @@ def test_the_hparams_entry_has_a_column_per_slot_and_the_final_figures(finished)
     assert {"train/loss", "val/loss", "val/exact_match/mean", "test/exact_match/mean", "alpha/mean",
             "speed/clips_per_second", "speed/data_wait_share", "lr-AdamW/encoder"} <= scalars  # fmt: skip
     assert "alpha" in events.Tags()["histograms"] and any(tag.startswith("samples/") for tag in events.Tags()["images"])
+    for tag in ("train/loss", "val/exact_match/mean"):  # what comes last hides what was there before its step
+        steps = [event.step for event in events.Scalars(tag)]
+        assert len(set(steps)) >= 2 and steps == sorted(steps)
     content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     hparams = HParamsPluginData.FromString(content).session_start_info.hparams
     assert hparams["encoder.local_encoding"].string_value == "NoLocalEncoding"
