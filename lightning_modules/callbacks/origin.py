@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class Origin(Callback):
 
     def text(self) -> str:
         """Return files and changes as plain text."""
-        lines = ["config files, later ones win:", *(f"  {file}" for file in self.files)]
+        lines = ["config files, later ones win:", *(f"  {os.path.normpath(file)}" for file in self.files)]
         lines += ["changed by the experiment:", *(f"  {change}" for change in self.changes or ["nothing"])]
         return "\n".join(lines) + "\n"
 

@@ -1,5 +1,7 @@
 """Every YAML file that is shipped parses, builds and takes a step; every experiment changes what it says."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,9 @@ REMOVED = {  # what must have no parameters left
     "full": [],
     "blind": [],
 }
+
+
+TRAININGS = re.findall(r"^python -m lightning fit (.*?)(?: +#.*)?$", Path("README.md").read_text(), re.MULTILINE)
 
 
 def names(paths):
@@ -85,3 +90,13 @@ def test_a_flag_wins_over_files_and_reaches_the_slot(clips, tmp_path):
     )  # fmt: skip
     assert cli.model.component_names()["encoder.local_encoding"] == "LSTE"
     assert cli.model.encoder.width == 32
+
+
+def test_the_readme_has_trainings():
+    assert len(TRAININGS) >= 3
+
+
+@pytest.mark.parametrize("arguments", TRAININGS)
+def test_a_training_of_the_readme_takes_a_step(run, arguments):
+    cli = run("fit", *shlex.split(arguments), "--trainer.fast_dev_run=1", tiny="real_clips" not in arguments)
+    assert cli.trainer.global_step == 1
