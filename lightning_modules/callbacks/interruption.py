@@ -6,17 +6,25 @@ import sys
 from pathlib import Path
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
 
 class Interruption(Callback):
-    """On Ctrl-C in training, writes `checkpoints/interrupted.ckpt` and says how to continue."""
+    """On Ctrl-C in `fit`, writes `checkpoints/interrupted.ckpt` and says how to continue."""
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Save the state of the run, if it was training."""
-        if not isinstance(exception, KeyboardInterrupt) or not trainer.training or trainer.log_dir is None:
+        """Save the state of a training, also while it validates."""
+        fitting = trainer.state.fn == TrainerFn.FITTING
+        if not isinstance(exception, KeyboardInterrupt) or not fitting or trainer.log_dir is None:
             return
         folder = Path(trainer.log_dir)
+        if not (folder / "config.yaml").is_file():  # written when training begins
+            print(
+                "\ninterrupted before training began; the same command goes on with the data made so far",
+                file=sys.stderr,
+            )
+            return
         checkpoint = folder / "checkpoints" / "interrupted.ckpt"
         trainer.save_checkpoint(checkpoint)
         self._say(folder, checkpoint, trainer.global_step)

@@ -120,7 +120,7 @@ if __name__ == "__main__":
 """
 
 
-def interrupt_build(tmp_path, signal_number, send, after):
+def interrupt_build(tmp_path, prepare, signal_number, send, after):
     """Start a parallel build in a session of its own, interrupt it when `after` clips exist; return what it leaves."""
     script = tmp_path / "build.py"
     script.write_text(BUILD.format(root=str(tmp_path / "clips")))
@@ -131,6 +131,7 @@ def interrupt_build(tmp_path, signal_number, send, after):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=prepare,
     )
     try:
         deadline = time.monotonic() + 60
@@ -158,15 +159,16 @@ def interrupt_build(tmp_path, signal_number, send, after):
 
 
 @pytest.mark.parametrize("after", [0, 5])
-def test_control_c_ends_a_build_with_one_traceback_and_whole_files(tmp_path, after):
-    clips, errors = interrupt_build(tmp_path, signal.SIGINT, os.killpg, after)  # a terminal signals the whole group
+def test_control_c_ends_a_build_with_one_traceback_and_whole_files(tmp_path, hear_control_c, after):
+    # A terminal signals the whole group.
+    clips, errors = interrupt_build(tmp_path, hear_control_c, signal.SIGINT, os.killpg, after)
     assert errors.count("Traceback") == 1
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert not list(clips.rglob("*.unfinished"))
 
 
 def test_killed_build_leaves_whole_files_and_no_workers(tmp_path):
-    interrupt_build(tmp_path, signal.SIGKILL, os.kill, after=5)
+    interrupt_build(tmp_path, None, signal.SIGKILL, os.kill, after=5)
 
 
 def test_full_disk_names_folder_and_needed_space_and_leaves_no_half_file(tmp_path, monkeypatch):

@@ -64,22 +64,24 @@ def test_a_saved_config_runs_again_without_its_bases(run, finished):
     assert again.folder.name == "seed_0.2"
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3])
-def test_an_interrupted_run_goes_on_with_the_same_losses_in_its_folder(run, finished, stop, monkeypatch):
+@pytest.mark.parametrize(
+    ("stop", "where"), [(1, "training_step"), (2, "training_step"), (3, "training_step"), (2, "validation_step")]
+)
+def test_an_interrupted_run_goes_on_with_the_same_losses_in_its_folder(run, finished, stop, where, monkeypatch):
     from lightning_modules.video_language import VideoLanguageModel
 
     whole = losses(finished.folder)
-    step = VideoLanguageModel.training_step
+    step = getattr(VideoLanguageModel, where)
 
     def interrupted(self, batch, batch_idx):
         if self.trainer.global_step == stop:
             raise KeyboardInterrupt
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(VideoLanguageModel, "training_step", interrupted)
+    monkeypatch.setattr(VideoLanguageModel, where, interrupted)
     with pytest.raises(SystemExit):
         run("fit", *NO_LSTE, *SHORT)
-    monkeypatch.setattr(VideoLanguageModel, "training_step", step)
+    monkeypatch.setattr(VideoLanguageModel, where, step)
     folder = finished.folder.with_name("seed_0.2")
     checkpoint = folder / "checkpoints" / "interrupted.ckpt"
     resumed = run("fit", "--config", str(folder / "config.yaml"), f"--ckpt_path={checkpoint}")
@@ -100,18 +102,32 @@ def test_ctrl_c_says_how_to_continue(run, capsys, monkeypatch):
     assert "continue with" in said and "--ckpt_path" in said and "interrupted.ckpt" in said
 
 
-def test_a_real_ctrl_c_leaves_a_checkpoint_and_says_how_to_continue(tiny, tmp_path):
+def test_ctrl_c_before_training_leaves_no_checkpoint(run, capsys, monkeypatch, tmp_path):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("datamodules.shapes_in_motion.datamodule.ShapesInMotion.prepare_data", interrupted)
+    with pytest.raises(SystemExit):
+        run("fit", *NO_LSTE, *SHORT)
+    assert "the same command goes on" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_a_real_ctrl_c_leaves_a_checkpoint_and_says_how_to_continue(tiny, tmp_path, hear_control_c):
     command = [sys.executable, "-m", "lightning", "fit", *NO_LSTE, *tiny, f"--runs={tmp_path}"]
     # A group of its own, as a terminal gives it: Ctrl-C goes to the program and all that it started.
     process = subprocess.Popen(
         [*command, "--trainer.max_epochs=100000", "--trainer.log_every_n_steps=1"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hear_control_c,
     )  # fmt: skip
-    metrics = tmp_path / "no_lste" / "seed_0" / "metrics.csv"
-    while process.poll() is None and not metrics.is_file():
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    try:
+        metrics = tmp_path / "no_lste" / "seed_0" / "metrics.csv"
+        while process.poll() is None and not metrics.is_file():
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 1 and "Traceback" not in said
     checkpoint = tmp_path / "no_lste" / "seed_0" / "checkpoints" / "interrupted.ckpt"
     assert f"--ckpt_path {checkpoint}" in said
