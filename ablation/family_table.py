@@ -20,6 +20,15 @@ ROWS = ("full", "no_row_tokens", "no_fsra", "lsd_average_pool", "no_lste", "no_g
 Answers = dict[str, ScoredAnswer]
 
 
+def finished_run(runs: Path, row: str, seed: int) -> Path | None:
+    """Return the latest run of an experiment that has test answers; one that was interrupted or failed has none."""
+    number = {
+        path: int(path.suffix[1:] or 1) for path in (runs / row).glob(f"seed_{seed}*") if path.stem == f"seed_{seed}"
+    }
+    done = [path for path in number if (path / "answers" / "test.jsonl").is_file()]
+    return max(done, key=number.__getitem__, default=None)
+
+
 def run_missing(rows: Sequence[str], runs: Path, seed: int, jobs: int = 1, configs: Sequence[Path] = ()) -> None:
     """Train each row that has no answers yet.
 
@@ -46,7 +55,7 @@ def run_missing(rows: Sequence[str], runs: Path, seed: int, jobs: int = 1, confi
         command = [sys.executable, "-m", "lightning", "fit", *files, "--name", row, *settings]
         return subprocess.run(command, env=environment, check=False).returncode
 
-    missing = [row for row in rows if not (runs / row / f"seed_{seed}" / "answers" / "test.jsonl").is_file()]
+    missing = [row for row in rows if finished_run(runs, row, seed) is None]
     with ThreadPoolExecutor(jobs) as pool:
         statuses = list(pool.map(train, missing))
     failed = [f"{row} (status {status})" for row, status in zip(missing, statuses, strict=True) if status]
@@ -89,7 +98,7 @@ def markdown(rows: Sequence[str], runs: Path, seed: int) -> str:
     Raises:
         ValueError: a run is missing or cannot be compared.
     """
-    answers = {row: read_answers(runs / row / f"seed_{seed}") for row in rows}
+    answers = {row: read_answers(finished_run(runs, row, seed) or runs / row / f"seed_{seed}") for row in rows}
     base = answers[rows[0]]
     families = sorted({answer.family for answer in base.values()})
     lines = [

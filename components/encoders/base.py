@@ -97,5 +97,5 @@ class VideoEncoder(nn.Module, ABC):
         like = next(self.parameters())
         mean = torch.tensor(self.pixel_mean, device=frames.device).view(1, 3, 1, 1)
         std = torch.tensor(self.pixel_std, device=frames.device).view(1, 3, 1, 1)
-        # In place: new memory for every step costs more than the arithmetic on a CPU.
-        return frames.float().div_(255).sub_(mean).div_(std).to(like.dtype)
+        # In place where the tensor is our own: no new memory for every step.
+        return (frames.float() / 255).sub_(mean).div_(std).to(like.dtype)

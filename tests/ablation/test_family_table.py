@@ -31,6 +31,17 @@ def test_a_clear_cost_is_bold_and_a_null_is_not(tmp_path):
     assert colour.startswith("50 (**-40 [") and count.startswith("79 (-1 [")
 
 
+def test_a_run_that_was_interrupted_gives_way_to_the_one_after_it(tmp_path):
+    write_run(tmp_path, "full", questions(90, 80))
+    (tmp_path / "full/seed_0").rename(tmp_path / "full/seed_0.10")
+    write_run(tmp_path, "full", questions(10, 10))
+    (tmp_path / "full/seed_0").rename(tmp_path / "full/seed_0.2")
+    (tmp_path / "full/seed_0/checkpoints").mkdir(parents=True)
+    run_missing(["full"], tmp_path, 0)
+    assert markdown(["full"], tmp_path, 0).splitlines()[2].startswith("| full | 85 [")
+    assert not (tmp_path / "full/seed_0.11").exists()
+
+
 def test_runs_with_other_questions_are_refused(tmp_path):
     write_run(tmp_path, "full", questions(90, 80))
     write_run(tmp_path, "other", {("x", "colour"): True})

@@ -113,6 +113,19 @@ def test_ctrl_c_before_training_leaves_no_checkpoint(run, capsys, monkeypatch, t
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+def test_ctrl_c_before_a_resumed_training_keeps_its_checkpoint(run, finished, monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    checkpoint = finished.folder / "checkpoints" / "interrupted.ckpt"
+    (finished.folder / "checkpoints" / "last.ckpt").rename(checkpoint)
+    before = checkpoint.read_bytes()
+    monkeypatch.setattr("datamodules.shapes_in_motion.datamodule.ShapesInMotion.prepare_data", interrupted)
+    with pytest.raises(SystemExit):
+        run("fit", *NO_LSTE, *SHORT, f"--ckpt_path={checkpoint}")
+    assert checkpoint.read_bytes() == before
+
+
 def test_a_real_ctrl_c_leaves_a_checkpoint_and_says_how_to_continue(tiny, tmp_path, hear_control_c):
     command = [sys.executable, "-m", "lightning", "fit", *NO_LSTE, *tiny, f"--runs={tmp_path}"]
     # A group of its own, as a terminal gives it: Ctrl-C goes to the program and all that it started.
