@@ -43,8 +43,8 @@ class ExperimentCLI(LightningCLI):
     def __init__(self, args: list[str] | None = None) -> None:
         """Parse `args` (default: the command line) and run the verb."""
         set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
-        self.summary = callbacks.RunSummary()
         self.origin = callbacks.Origin()
+        self.summary = callbacks.RunSummary(self.origin)
         super().__init__(
             VideoLanguageModel,
             VideoTextDataModule,
@@ -65,7 +65,7 @@ class ExperimentCLI(LightningCLI):
         parser.add_argument("--base", type=str | list[str] | None, help="files that a config file builds on")
         parser.add_argument("--name", type=str | None, help="name of the run; default: the config files' names")
         parser.add_argument("--runs", type=str, default="runs", help="folder of all runs")
-        parser.link_arguments("seed_everything", "data.init_args.seed")
+        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=seed_number)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, name the run, and refuse a checkpoint that is none before anything is built."""
@@ -97,7 +97,9 @@ class ExperimentCLI(LightningCLI):
         if not bases:
             return []
         verb = self.config.subcommand
-        base, ours = self.parser.parse_args(with_bases([verb, *bases]))[verb], self.config[verb]
+        ours = self.config[verb]
+        seed = f"--seed_everything={ours.seed_everything}"  # another seed is not another experiment
+        base = self.parser.parse_args(with_bases([verb, *bases, seed]))[verb]
         return [
             line
             for part in ("model", "data", "trainer")
@@ -134,6 +136,17 @@ class ExperimentCLI(LightningCLI):
     def after_predict(self) -> None:
         """Close with where the answers are."""
         self.summary.say(self.trainer)
+
+
+def seed_number(seed: bool | int) -> int:
+    """Return the seed of the run, which names its folder and orders its data.
+
+    Raises:
+        ValueError: it is true or false, which stand for a random one or none in Lightning.
+    """
+    if isinstance(seed, bool):
+        raise ValueError(f"seed_everything is {str(seed).lower()}; it must be a number, to repeat the run by")
+    return seed
 
 
 def program_name() -> str:

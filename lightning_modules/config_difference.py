@@ -18,10 +18,16 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def difference(ours: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
-    """Return one line per key that differs, as `key: old -> new`."""
+    """Return one line per key that differs, as `key: old -> new` (not what a replaced class was set to)."""
     new, old = flat(ours), flat(base)
+    replaced = [
+        key.removesuffix("class_path") + "init_args."
+        for key in new.keys() | old.keys()
+        if key.endswith(".class_path") and new.get(key) != old.get(key)
+    ]
+    gone = {key for key in old.keys() - new.keys() if key.startswith(tuple(replaced))}
     return [
         f"{key.replace('.init_args', '').removesuffix('.class_path')}: {old.get(key, '-')} -> {new.get(key, '-')}"
-        for key in sorted(new.keys() | old.keys())
+        for key in sorted((new.keys() | old.keys()) - gone)
         if new.get(key) != old.get(key)
     ]

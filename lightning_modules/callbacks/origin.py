@@ -29,6 +29,12 @@ class Origin(Callback):
         lines += ["changed by the experiment:", *(f"  {change}" for change in self.changes or ["nothing"])]
         return "\n".join(lines) + "\n"
 
+    def ablated(self) -> str:
+        """Return what is put into changed slots, in one short line: `fusion: FrameOnly`."""
+        changed = (change.partition(": ") for change in self.changes)
+        short = (f"{key.rsplit('.', 1)[-1]}: {values.rsplit(' -> ', 1)[-1]}" for key, _, values in changed)
+        return ", ".join(short) or "-"
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write it once, when the run begins."""
         folder, quick = trainer.log_dir, trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector

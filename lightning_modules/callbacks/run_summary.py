@@ -9,14 +9,20 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from lightning_modules.callbacks.origin import Origin
 from lightning_modules.run_folder import report
 from lightning_modules.video_language import VideoLanguageModel
 
 
 class RunSummary(Callback):
-    """Collects final figures; logs what was ablated beside them, one column per slot."""
+    """Collects final figures; logs what was ablated beside them, one column per slot.
 
-    def __init__(self) -> None:
+    TensorBoard shows the first five columns by name, so what was ablated stands in one that comes first.
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        """Take what the experiment changes from `origin`."""
+        self.origin = origin
         self.figures: dict[str, float] = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -55,6 +61,7 @@ class RunSummary(Callback):
             return
         encoder = sum(parameter.numel() for parameter in module.encoder.parameters())
         facts: dict[str, str | float] = {
+            "ablated": self.origin.ablated(),
             "experiment": Path(trainer.logger.root_dir).name,
             "run": str(trainer.logger.version),
             **module.component_names(),

@@ -25,6 +25,7 @@ DATA = Path(__file__).parents[1] / "data"
         (["--model.stge.encoder=3"], "stge"),
         (["--model.encoder.width=eight"], "Got value: eight"),
         (["--trainer.max_epochs=many"], "many"),
+        (["--seed_everything=true"], "seed_everything is true; it must be a number"),
     ],
 )  # fmt: skip
 def test_a_wrong_name_key_or_type_is_said(fails, arguments, said):
@@ -126,6 +127,7 @@ def test_skipped_clips_are_counted_up_to_the_allowed_share(fails, tmp_path, medi
     assert cli.trainer.global_step == 1
     assert list(cli.datamodule.skips.failed) == [str(media / "broken.mp4")]
     assert cli.summary.figures["data/skipped_clips"] == 1
+    assert cli.trainer.callback_metrics["data/skipped_clips"] == 1  # a curve in TensorBoard
     status, error = fails(*on_files(file, media, *skipping(0.4)))
     assert status == 1 and "1 of 2 clips" in error
 

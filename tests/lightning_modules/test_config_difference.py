@@ -1,0 +1,34 @@
+"""What a run says that its experiment changes."""
+
+import pytest
+
+from lightning_modules.callbacks import Origin
+from lightning_modules.cli import ExperimentCLI
+from lightning_modules.config_difference import difference
+
+
+def slot(name, **settings):
+    return {"slot": {"class_path": f"components.{name}", "init_args": settings}}
+
+
+def test_a_changed_value_is_given_with_what_it_was():
+    assert difference(slot("A", width=4), slot("A", width=3)) == ["slot.width: 3 -> 4"]
+
+
+def test_a_replaced_class_is_one_line_and_its_own_settings_follow():
+    assert difference(slot("B", depth=2), slot("A", width=3)) == ["slot: A -> B", "slot.depth: - -> 2"]
+
+
+def test_what_is_put_into_slots_fits_into_one_cell():
+    origin = Origin()
+    assert origin.ablated() == "-"
+    origin.changes = ["model.encoder.fusion: LearnedFusion -> FrameOnly", "trainer.max_epochs: 10 -> 3"]
+    assert origin.ablated() == "fusion: FrameOnly, max_epochs: 3"
+
+
+@pytest.mark.parametrize("flags", [[], ["--seed_everything=3"]])
+def test_another_seed_is_not_a_change(monkeypatch, flags):
+    monkeypatch.setattr(ExperimentCLI, "instantiate_classes", lambda cli: None)
+    monkeypatch.setattr(ExperimentCLI, "_run_subcommand", lambda cli, subcommand: None)
+    cli = ExperimentCLI(["fit", "--config=experiments/no_lste.yaml", *flags])
+    assert cli.changes() == ["model.encoder.local_encoding: LSTE -> NoLocalEncoding"]
