@@ -15,6 +15,7 @@ from jsonargparse import set_parsing_settings
 from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 import datamodules.conversations
 import datamodules.shapes_in_motion.datamodule  # noqa: F401  (imported so that YAML can use bare class names)
@@ -24,7 +25,7 @@ from lightning_modules.checkpoint import check_checkpoint
 from lightning_modules.config_chain import base_files, given_files, with_bases
 from lightning_modules.config_difference import difference
 from lightning_modules.known_names import explain
-from lightning_modules.run_folder import free_folder, resumed_folder
+from lightning_modules.run_folder import free_folder, keep_metrics, resumed_folder
 from lightning_modules.user_errors import user_errors
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -112,6 +113,7 @@ class ExperimentCLI(LightningCLI):
         logger = self.config[self.subcommand].trainer.logger
         if logger is None or logger is True:
             root, name, version = self.folder.parent.parent, self.folder.parent.name, self.folder.name
+            rank_zero_only(keep_metrics)(self.folder)
             kwargs["logger"] = [
                 TensorBoardLogger(root, name, version, default_hp_metric=False),
                 CSVLogger(root, name, version),

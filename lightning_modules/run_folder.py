@@ -28,6 +28,16 @@ def resumed_folder(checkpoint: str | Path | None, verb: str) -> Path | None:
     return folder if (folder / "config.yaml").is_file() else None
 
 
+def keep_metrics(folder: Path) -> None:
+    """Rename the `metrics.csv` of a run that goes on to `metrics.1.csv`, `.2` ...: the logger would delete it."""
+    written = folder / "metrics.csv"
+    if written.is_file():
+        count = 1
+        while (kept := folder / f"metrics.{count}.csv").exists():
+            count += 1
+        written.rename(kept)
+
+
 def report(folder: Path, figures: Mapping[str, float]) -> str:
     """Return the closing lines of a run: folder, final figures, and how to look at it."""
     width = max((len(name) for name in figures), default=0)

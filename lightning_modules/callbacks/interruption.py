@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
@@ -11,10 +15,48 @@ from lightning.pytorch.utilities import rank_zero_only
 
 
 class Interruption(Callback):
-    """On Ctrl-C in `fit`, writes `checkpoints/interrupted.ckpt` and says how to continue."""
+    """On Ctrl-C in `fit`, writes `checkpoints/interrupted.ckpt` and says how to continue.
+
+    In training, the first Ctrl-C is noted and the run stops between two batches, where all counters agree; this also
+    holds when Python would have dropped the exception, as it does in a finaliser. A second one stops at once.
+    """
 
     def __init__(self) -> None:
         self.began = False
+        self.pressed = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Listen, unless the program was started deaf to Ctrl-C (a background job); only the main thread may."""
+        heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if stage == "fit" and heard and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._press)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Listen no longer."""
+        if signal.getsignal(signal.SIGINT) == self._press:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _press(self, number: int, frame: FrameType | None) -> None:
+        if self.pressed or not self.began:
+            raise KeyboardInterrupt
+        self.pressed = True
+        print("\nstopping after this batch; Ctrl-C again stops at once", file=sys.stderr)
+
+    def _stop_if_pressed(self) -> None:
+        if self.pressed:
+            raise KeyboardInterrupt
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Stop before the next batch."""
+        self._stop_if_pressed()
+
+    def on_validation_batch_start(self, *_: Any) -> None:
+        """Stop before the next batch."""
+        self._stop_if_pressed()
+
+    def on_train_end(self, *_: Any) -> None:
+        """Stop before the test."""
+        self._stop_if_pressed()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on there is work to keep: weights and counters are those of the run, also of a resumed one."""

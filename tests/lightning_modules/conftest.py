@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lightning_modules.cli import ExperimentCLI, main
+from tests.lightning_modules.short_run import NO_LSTE, SHORT
 
 TINY = [
     "--data.train_clips=4",
@@ -52,6 +53,11 @@ def run(clips, tmp_path):
         return ExperimentCLI([verb, *arguments, *size, *SMALL_STEP, f"--runs={tmp_path / 'runs'}"])
 
     return run_verb
+
+
+@pytest.fixture
+def finished(run):
+    return run("fit", *NO_LSTE, *SHORT)
 
 
 @pytest.fixture

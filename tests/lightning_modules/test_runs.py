@@ -1,13 +1,9 @@
 """Whole runs: what is left in the folder, seeds, resuming, evaluation, and the user's exact command."""
 
-import csv
 import io
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,18 +11,7 @@ import torch
 import yaml
 from PIL import Image
 
-NO_LSTE = ("--config", "experiments/no_lste.yaml")
-SHORT = ("--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--trainer.check_val_every_n_epoch=1")
-
-
-def losses(folder):
-    with (folder / "metrics.csv").open() as file:
-        return [row["train/loss"] for row in csv.DictReader(file) if row.get("train/loss")]
-
-
-@pytest.fixture
-def finished(run):
-    return run("fit", *NO_LSTE, *SHORT)
+from tests.lightning_modules.short_run import NO_LSTE, SHORT, losses
 
 
 def test_a_run_leaves_everything_and_says_where(run, capsys):
@@ -62,94 +47,6 @@ def test_a_saved_config_runs_again_without_its_bases(run, finished):
     again = run("fit", "--config", str(finished.folder / "config.yaml"))
     assert losses(again.folder) == losses(finished.folder)
     assert again.folder.name == "seed_0.2"
-
-
-@pytest.mark.parametrize(
-    ("stop", "where"), [(1, "training_step"), (2, "training_step"), (3, "training_step"), (2, "validation_step")]
-)
-def test_an_interrupted_run_goes_on_with_the_same_losses_in_its_folder(run, finished, stop, where, monkeypatch):
-    from lightning_modules.video_language import VideoLanguageModel
-
-    whole = losses(finished.folder)
-    step = getattr(VideoLanguageModel, where)
-
-    def interrupted(self, batch, batch_idx):
-        if self.trainer.global_step == stop:
-            raise KeyboardInterrupt
-        return step(self, batch, batch_idx)
-
-    monkeypatch.setattr(VideoLanguageModel, where, interrupted)
-    with pytest.raises(SystemExit):
-        run("fit", *NO_LSTE, *SHORT)
-    monkeypatch.setattr(VideoLanguageModel, where, step)
-    folder = finished.folder.with_name("seed_0.2")
-    checkpoint = folder / "checkpoints" / "interrupted.ckpt"
-    resumed = run("fit", "--config", str(folder / "config.yaml"), f"--ckpt_path={checkpoint}")
-    assert resumed.folder == folder
-    assert resumed.trainer.global_step == len(whole)
-    assert losses(folder)[-(len(whole) - stop) :] == whole[stop:]
-
-
-def test_ctrl_c_says_how_to_continue(run, capsys, monkeypatch):
-    def interrupted(self, batch, batch_idx):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("lightning_modules.video_language.VideoLanguageModel.training_step", interrupted)
-    with pytest.raises(SystemExit) as caught:
-        run("fit", *NO_LSTE, *SHORT)
-    assert caught.value.code == 1
-    said = capsys.readouterr().err
-    assert "continue with" in said and "--ckpt_path" in said and "interrupted.ckpt" in said
-
-
-def test_ctrl_c_before_training_leaves_no_checkpoint(run, capsys, monkeypatch, tmp_path):
-    def interrupted(self):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("datamodules.shapes_in_motion.datamodule.ShapesInMotion.prepare_data", interrupted)
-    with pytest.raises(SystemExit):
-        run("fit", *NO_LSTE, *SHORT)
-    assert "the same command goes on" in capsys.readouterr().err
-    assert not list(tmp_path.rglob("*.ckpt"))
-
-
-def test_ctrl_c_before_a_resumed_training_keeps_its_checkpoint(run, finished, monkeypatch):
-    def interrupted(self):
-        raise KeyboardInterrupt
-
-    checkpoint = finished.folder / "checkpoints" / "interrupted.ckpt"
-    (finished.folder / "checkpoints" / "last.ckpt").rename(checkpoint)
-    before = checkpoint.read_bytes()
-    monkeypatch.setattr("datamodules.shapes_in_motion.datamodule.ShapesInMotion.prepare_data", interrupted)
-    with pytest.raises(SystemExit):
-        run("fit", *NO_LSTE, *SHORT, f"--ckpt_path={checkpoint}")
-    assert checkpoint.read_bytes() == before
-
-
-def test_a_real_ctrl_c_leaves_a_checkpoint_and_says_how_to_continue(tiny, tmp_path, hear_control_c):
-    command = [sys.executable, "-m", "lightning", "fit", *NO_LSTE, *tiny, f"--runs={tmp_path}"]
-    # A group of its own, as a terminal gives it: Ctrl-C goes to the program and all that it started.
-    process = subprocess.Popen(
-        [*command, "--trainer.max_epochs=100000", "--trainer.log_every_n_steps=1"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hear_control_c,
-    )  # fmt: skip
-    try:
-        metrics = tmp_path / "no_lste" / "seed_0" / "metrics.csv"
-        while process.poll() is None and not metrics.is_file():
-            time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            _, said = process.communicate(timeout=30)
-        except subprocess.TimeoutExpired:
-            # Python drops an exception that is raised in a finaliser: once in many times, as a user would, press again.
-            os.killpg(process.pid, signal.SIGINT)
-            _, said = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 1 and "Traceback" not in said
-    checkpoint = tmp_path / "no_lste" / "seed_0" / "checkpoints" / "interrupted.ckpt"
-    assert f"--ckpt_path {checkpoint}" in said
-    assert torch.load(checkpoint, weights_only=True)["global_step"] > 0
 
 
 @pytest.mark.parametrize("verb", ["validate", "test", "predict"])
