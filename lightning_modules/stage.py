@@ -23,6 +23,8 @@ class Stage:
         warmup: share of all steps that the rates take to rise.
         weight_decay: AdamW's, on all trained parameters (the paper uses 0).
         betas: AdamW's.
+        global_batch: samples per optimiser step, over all devices; gradients are accumulated until there are as many.
+            None: what one step of all devices takes (`data.batch_size` each).
     """
 
     encoder: float
@@ -31,6 +33,7 @@ class Stage:
     warmup: float = 0.03
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
+    global_batch: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("encoder", "projector", "language_model", "weight_decay"):
@@ -40,6 +43,29 @@ class Stage:
             raise ValueError(f"model.stage.warmup is {self.warmup}; it must be a share in 0..1 (1 excluded)")
         if not any((self.encoder, self.projector, self.language_model)):
             raise ValueError("model.stage trains nothing: encoder, projector and language_model are all 0")
+
+    def accumulation(self, batch_size: int, devices: int) -> int:
+        """Return over how many batches gradients add up, so that a step sees `global_batch` samples on any machine.
+
+        Args:
+            batch_size: samples per device and batch.
+            devices: number of devices, over all machines.
+
+        Raises:
+            ValueError: `global_batch` is not a multiple of what the devices take at once.
+        """
+        at_once = batch_size * devices
+        if self.global_batch is None:
+            return 1
+        if self.global_batch < 1 or self.global_batch % at_once:
+            sizes = range(1, self.global_batch // devices + 1)
+            fitting = [size for size in sizes if self.global_batch % (size * devices) == 0]
+            raise ValueError(
+                f"model.stage.global_batch is {self.global_batch}, which is not a multiple of data.init_args.batch_size"
+                f" x devices = {batch_size} x {devices} = {at_once}; batch sizes that fit, for as many devices: "
+                f"{', '.join(map(str, fitting)) or 'none'}"
+            )
+        return self.global_batch // at_once
 
     def freeze(self, groups: dict[str, nn.Module]) -> None:
         """Let only the groups with a rate learn.

@@ -97,8 +97,21 @@ class VideoLanguageModel(LightningModule):
         return names
 
     def setup(self, stage: str) -> None:
-        """Tell the data what this model needs, before any loader is made."""
+        """Tell the data what this model needs, before any loader is made, and the trainer how many batches make a step.
+
+        Raises:
+            ValueError: the stage's global batch cannot be had on these devices, or was set in two places.
+        """
         self.data.connect(self.encoder, self.language_model.text)
+        if stage == "fit" and self.stage.global_batch is not None:
+            if self.trainer.accumulate_grad_batches != 1:
+                raise ValueError(
+                    f"trainer.accumulate_grad_batches is {self.trainer.accumulate_grad_batches} and "
+                    f"model.stage.global_batch is {self.stage.global_batch}; only one of them can decide"
+                )
+            self.trainer.accumulate_grad_batches = self.stage.accumulation(
+                self.data.batch_size, self.trainer.world_size
+            )
 
     @property
     def data(self) -> VideoTextDataModule:

@@ -17,8 +17,9 @@ from lightning.pytorch.utilities import rank_zero_only
 class Interruption(Callback):
     """On Ctrl-C in `fit`, writes `checkpoints/interrupted.ckpt` and says how to continue.
 
-    In training, the first Ctrl-C is noted and the run stops between two batches, where all counters agree; this also
-    holds when Python would have dropped the exception, as it does in a finaliser. A second one stops at once.
+    In training, the first Ctrl-C is noted and the run stops between two optimiser steps, where all counters agree and
+    no gradient is half accumulated; it is also heard where Python would have dropped the exception, as in a finaliser.
+    A second one stops at once.
     """
 
     def __init__(self) -> None:
@@ -40,15 +41,16 @@ class Interruption(Callback):
         if self.pressed or not self.began:
             raise KeyboardInterrupt
         self.pressed = True
-        print("\nstopping after this batch; Ctrl-C again stops at once", file=sys.stderr)
+        print("\nstopping after this step; Ctrl-C again stops at once", file=sys.stderr)
 
     def _stop_if_pressed(self) -> None:
         if self.pressed:
             raise KeyboardInterrupt
 
-    def on_train_batch_start(self, *_: Any) -> None:
-        """Stop before the next batch."""
-        self._stop_if_pressed()
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Stop before the next step."""
+        if batch_idx % trainer.accumulate_grad_batches == 0:
+            self._stop_if_pressed()
 
     def on_validation_batch_start(self, *_: Any) -> None:
         """Stop before the next batch."""

@@ -50,7 +50,9 @@ def run(clips, tmp_path):
 
     def run_verb(verb, *arguments, tiny=True):
         size = [f"--data.root={clips}", *TINY] if tiny else []
-        return ExperimentCLI([verb, *arguments, *size, *SMALL_STEP, f"--runs={tmp_path / 'runs'}"])
+        given = {argument.partition("=")[0] for argument in arguments}
+        rest = [default for default in (*size, *SMALL_STEP) if default.partition("=")[0] not in given]
+        return ExperimentCLI([verb, *arguments, *rest, f"--runs={tmp_path / 'runs'}"])
 
     return run_verb
 

@@ -71,11 +71,26 @@ def test_a_training_that_is_stopped_by_ctrl_c_goes_on_with_the_same_losses(run, 
         patch.setattr(VideoLanguageModel, "training_step", step)
         run("fit", *NO_LSTE, *SHORT)
     said = capsys.readouterr().err
-    assert "stopping after this batch" in said and "interrupted after step 2; continue with" in said
+    assert "stopping after this step" in said and "interrupted after step 2; continue with" in said
     checkpoint = Path(said.rsplit("--ckpt_path ")[1].splitlines()[0])
     assert losses(checkpoint.parents[1]) == losses(finished.folder)[:2]
     resumed = run("fit", *NO_LSTE, *SHORT, f"--ckpt_path={checkpoint}")
     assert losses(resumed.folder, "metrics.1.csv") + losses(resumed.folder) == losses(finished.folder)
+
+
+def test_ctrl_c_waits_for_the_step_that_gradients_add_up_for(run, capsys, monkeypatch, heard):
+    from lightning_modules.video_language import VideoLanguageModel
+
+    def step(self, batch, batch_idx):
+        if batch_idx == 0:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, batch, batch_idx)
+
+    original = VideoLanguageModel.training_step
+    monkeypatch.setattr(VideoLanguageModel, "training_step", step)
+    with pytest.raises(SystemExit):
+        run("fit", *NO_LSTE, *SHORT, "--data.batch_size=1", "--model.stage.global_batch=2")
+    assert "interrupted after step 1; continue with" in capsys.readouterr().err
 
 
 def test_a_second_ctrl_c_stops_at_once(run, capsys, monkeypatch, heard):

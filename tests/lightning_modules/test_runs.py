@@ -22,7 +22,7 @@ def test_a_run_leaves_everything_and_says_where(run, capsys):
     assert list(folder.glob("events.out.tfevents*")) and len(losses(folder)) == 4
     origin = (folder / "origin.txt").read_text().splitlines()
     files = [line.strip() for line in origin if line.endswith(".yaml")]
-    assert files[0] == "configs/trainer/default.yaml"
+    assert files[0] == "configs/model/video_panda.yaml"
     assert files[-2:] == ["experiments/full.yaml", "experiments/no_lste.yaml"]
     assert "  model.encoder.local_encoding: LSTE -> NoLocalEncoding" in origin
     answers = [json.loads(line) for line in (folder / "answers" / "test.jsonl").read_text().splitlines()]

@@ -53,3 +53,35 @@ def test_rates_rise_linearly_then_fall_as_a_cosine_to_zero():
 def test_impossible_stages_are_refused(values, said):
     with pytest.raises(ValueError, match=said):
         Stage(**{"encoder": 1e-3, "projector": 1e-3, "language_model": 1e-3} | values)
+
+
+@pytest.mark.parametrize(
+    ("global_batch", "batch_size", "devices", "batches"),
+    [(None, 8, 4, 1), (16, 8, 1, 2), (16, 8, 2, 1), (2048, 8, 64, 4)],
+)
+def test_the_global_batch_is_the_same_on_any_number_of_devices(global_batch, batch_size, devices, batches):
+    assert Stage(1e-3, 1e-3, 0, global_batch=global_batch).accumulation(batch_size, devices) == batches
+
+
+@pytest.mark.parametrize(
+    ("global_batch", "said"),
+    [(12, "is 12, .* 4 x 2 = 8; batch sizes that fit, .*: 1, 2, 3, 6$"), (0, "is 0"), (7, "none$")],
+)
+def test_a_global_batch_that_cannot_be_had_is_refused_with_what_can(global_batch, said):
+    with pytest.raises(ValueError, match=said):
+        Stage(1e-3, 1e-3, 0, global_batch=global_batch).accumulation(4, 2)
+
+
+def test_batches_add_up_to_the_global_batch(run):
+    whole, parts = (
+        run("fit", "--config=experiments/full.yaml", "--trainer.max_epochs=1", f"--data.batch_size={size}",
+            "--model.stage.global_batch=2") for size in (2, 1)
+    )  # fmt: skip
+    assert (whole.trainer.accumulate_grad_batches, parts.trainer.accumulate_grad_batches) == (1, 2)
+    assert parts.trainer.global_step == whole.trainer.global_step == 2
+
+
+def test_the_global_batch_is_set_in_one_place_only(fails, tiny):
+    status, error = fails("fit", "--config=experiments/full.yaml", *tiny, "--model.stage.global_batch=2",
+                          "--trainer.accumulate_grad_batches=2")  # fmt: skip
+    assert status == 1 and "only one of them can decide" in error
