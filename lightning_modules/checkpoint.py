@@ -11,11 +11,15 @@ KEYWORDS = ("best", "last", "hpc", "registry")
 
 
 class CheckpointError(ValueError):
-    """A `ckpt_path` that is not a checkpoint of this project."""
+    """A file that is not a checkpoint of this project, or not one of this model."""
 
 
-def check_checkpoint(path: str | Path) -> None:
+def check_checkpoint(path: str | Path, key: str = "ckpt_path") -> None:
     """Look whether `path` can be read as a checkpoint.
+
+    Args:
+        path: what the user gave.
+        key: where they gave it.
 
     Raises:
         CheckpointError: missing, unreadable, or without the entries that a checkpoint of ours has.
@@ -24,13 +28,13 @@ def check_checkpoint(path: str | Path) -> None:
         return
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"ckpt_path {path} does not exist")
+        raise CheckpointError(f"{key} {path} does not exist")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"ckpt_path {path} is not a checkpoint: {first}") from None
+        raise CheckpointError(f"{key} {path} is not a checkpoint: {first}") from None
     if not isinstance(content, dict) or not {"state_dict", "components"} <= content.keys():
         raise CheckpointError(
-            f"ckpt_path {path} is not a checkpoint of this project: it has no `state_dict` and `components`"
+            f"{key} {path} is not a checkpoint of this project: it has no `state_dict` and `components`"
         )

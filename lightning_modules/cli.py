@@ -24,6 +24,7 @@ from lightning_modules import callbacks
 from lightning_modules.checkpoint import check_checkpoint
 from lightning_modules.config_chain import base_files, given_files, with_bases
 from lightning_modules.config_difference import difference
+from lightning_modules.init_from import init_from
 from lightning_modules.known_names import explain
 from lightning_modules.run_folder import free_folder, keep_metrics, resumed_folder
 from lightning_modules.user_errors import user_errors
@@ -66,6 +67,8 @@ class ExperimentCLI(LightningCLI):
         parser.add_argument("--base", type=str | list[str] | None, help="files that a config file builds on")
         parser.add_argument("--name", type=str | None, help="name of the run; default: the config files' names")
         parser.add_argument("--runs", type=str, default="runs", help="folder of all runs")
+        parser.add_argument("--init_from", type=str | None, help="checkpoint of another run, to start from its weights")
+        parser.add_argument("--init_partially", type=bool, default=False, help="take from init_from what fits")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=seed_number)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -119,6 +122,20 @@ class ExperimentCLI(LightningCLI):
                 CSVLogger(root, name, version),
             ]
         return super().instantiate_trainer(**kwargs)
+
+    def initialize(self) -> None:
+        """Take the weights of `init_from`, and say which; a run that is continued has its own."""
+        config = self.config[self.subcommand]
+        if config.init_from is None:
+            return
+        if config.get("ckpt_path") is not None:
+            lines = [f"not read: ckpt_path {config.ckpt_path} has the weights of this run"]
+        else:
+            lines = init_from(self.model, self.model.component_names(), config.init_from, config.init_partially).lines()
+        self.origin.weights = [f"init_from {config.init_from}", *(f"  {line}" for line in lines)]
+        print("\n".join(self.origin.weights), end="\n\n")
+
+    before_fit = before_validate = before_test = before_predict = initialize
 
     def after_fit(self) -> None:
         """Test the trained model, so that every run ends with figures on unseen clips."""

@@ -16,17 +16,20 @@ class Origin(Callback):
     Attributes:
         files: config files of the run, the most basic first.
         changes: one line per key in which the experiment differs from the files it builds on.
+        weights: what was taken from another run's checkpoint, if any was.
     """
 
     def __init__(self) -> None:
         self.files: Sequence[Path] = ()
         self.changes: Sequence[str] = ()
+        self.weights: Sequence[str] = ()
         self._written = False
 
     def text(self) -> str:
         """Return files and changes as plain text."""
         lines = ["config files, later ones win:", *(f"  {os.path.normpath(file)}" for file in self.files)]
         lines += ["changed by the experiment:", *(f"  {change}" for change in self.changes or ["nothing"])]
+        lines += self.weights
         return "\n".join(lines) + "\n"
 
     def ablated(self) -> str:

@@ -1,0 +1,95 @@
+"""Start from the weights of another run: what hands over from one training stage to the next.
+
+Unlike `ckpt_path`, which continues a run with its optimiser and counters, this takes weights alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.checkpoint import CheckpointError, check_checkpoint
+from lightning_modules.config_difference import difference
+
+
+@dataclass(frozen=True)
+class InitReport:
+    """What became of every tensor, by name.
+
+    Attributes:
+        loaded: taken over.
+        fresh: in the model, but not in the file (or of another shape there): as initialised.
+        ignored: in the file, but not in the model (or of another shape there).
+    """
+
+    loaded: tuple[str, ...]
+    fresh: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Return one line per kind, naming the modules that the tensors belong to."""
+        return [
+            f"{kind}: {len(names)} tensors{': ' if names else ''}{', '.join(_modules(names))}"
+            for kind, names in (("loaded", self.loaded), ("fresh", self.fresh), ("ignored", self.ignored))
+        ]
+
+
+def _modules(names: Iterable[str], depth: int = 2) -> list[str]:
+    owners = sorted(".".join(name.split(".")[:depth]) for name in names)
+    return [f"{owner} ({len(list(group))})" for owner, group in groupby(owners)]
+
+
+def init_from(model: nn.Module, components: dict[str, str], path: str | Path, partially: bool = False) -> InitReport:
+    """Copy the weights of a checkpoint of ours into `model`.
+
+    Args:
+        model: the assembled model.
+        components: class in every slot of `model`.
+        path: checkpoint file of another run.
+        partially: take over what fits by name and shape, also from another variant.
+
+    Raises:
+        CheckpointError: no checkpoint of ours, or nothing in it fits; or, unless `partially`, its components, or names
+            and shapes of its tensors, are not those of the model.
+    """
+    check_checkpoint(path, key="init_from")
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    changed = difference(components, content["components"])
+    if changed and not partially:
+        raise CheckpointError(
+            f"init_from {path} holds another variant of the model ({'; '.join(changed)}, there -> here); "
+            "set init_partially: true to take over what fits"
+        )
+    ours, theirs = model.state_dict(), content["state_dict"]
+    loaded = [name for name, tensor in ours.items() if name in theirs and theirs[name].shape == tensor.shape]
+    report = InitReport(
+        tuple(loaded), tuple(sorted(ours.keys() - set(loaded))), tuple(sorted(theirs.keys() - set(loaded)))
+    )
+    if (report.fresh or report.ignored) and not partially:
+        raise CheckpointError(
+            f"init_from {path} does not have just the tensors of this model: {_differences(ours, theirs, report)}; "
+            "set init_partially: true to take over what fits"
+        )
+    if not loaded:
+        raise CheckpointError(f"init_from {path} has no tensor that fits this model by name and shape")
+    with torch.no_grad():
+        for name in loaded:
+            ours[name].copy_(theirs[name])
+    return report
+
+
+def _differences(ours: dict[str, Tensor], theirs: dict[str, Tensor], report: InitReport) -> str:
+    names = sorted({*report.fresh, *report.ignored})
+    shapes = [
+        f"{name} is {_shape(theirs.get(name))} there, {_shape(ours.get(name))} here" for name in names[:5]
+    ]  # five tell what is wrong
+    return "; ".join(shapes) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else str(list(tensor.shape))
