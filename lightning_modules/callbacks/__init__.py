@@ -6,6 +6,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning_modules.callbacks.answer_file import AnswerFile
 from lightning_modules.callbacks.fusion_weight import FusionWeight
 from lightning_modules.callbacks.interruption import Interruption
+from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.callbacks.run_summary import RunSummary
 from lightning_modules.callbacks.sample_panel import SamplePanel
@@ -28,6 +29,7 @@ __all__ = [
     "AnswerFile",
     "FusionWeight",
     "Interruption",
+    "LastCheckpoint",
     "Origin",
     "RunSummary",
     "SamplePanel",

@@ -39,6 +39,31 @@ def test_an_interrupted_run_goes_on_with_the_same_losses_in_its_folder(run, fini
     assert losses(folder)[-(len(whole) - stop) :] == whole[stop:]
 
 
+@pytest.mark.parametrize("stop", [2, 3])
+def test_a_killed_run_goes_on_from_its_last_checkpoint_with_the_same_losses(run, finished, stop, tmp_path, monkeypatch):
+    from lightning_modules.video_language import VideoLanguageModel
+
+    class Killed(BaseException):
+        pass
+
+    def killed(self, batch, batch_idx):
+        if self.trainer.global_step == stop:
+            raise Killed
+        return step(self, batch, batch_idx)
+
+    settings = tmp_path / "often.yaml"
+    settings.write_text("trainer: {callbacks: [{class_path: LastCheckpoint, init_args: {every_n_steps: 2}}]}")
+    often = (*NO_LSTE, f"--config={settings}", "--name=no_lste", *SHORT)
+    step = VideoLanguageModel.training_step
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(VideoLanguageModel, "training_step", killed)
+        run("fit", *often)
+    checkpoint = finished.folder.with_name("seed_0.2") / "checkpoints" / "last.ckpt"
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == 2
+    resumed = run("fit", *often, f"--ckpt_path={checkpoint}")
+    assert losses(resumed.folder) == losses(finished.folder)[2:]
+
+
 def test_ctrl_c_says_how_to_continue(run, capsys, monkeypatch):
     def interrupted(self, batch, batch_idx):
         raise KeyboardInterrupt
