@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ class ExperimentCLI(LightningCLI):
             seed_everything_default=0,
             parser_class=ExperimentParser,
             parser_kwargs={"prog": program_name(), "parser_mode": "omegaconf+"}
+            | {"epilog": f"Further programs, with --help of their own: {', '.join(PROGRAMS)}."}
             | {verb: {"parser_mode": "omegaconf+"} for verb in self.subcommands()},
             save_config_kwargs={"overwrite": True},
             trainer_defaults={"callbacks": [*callbacks.always(), self.origin, self.summary]},
@@ -67,6 +69,7 @@ class ExperimentCLI(LightningCLI):
         parser.add_argument("--base", type=str | list[str] | None, help="files that a config file builds on")
         parser.add_argument("--name", type=str | None, help="name of the run; default: the config files' names")
         parser.add_argument("--runs", type=str, default="runs", help="folder of all runs")
+        parser.add_argument("--test_after_fit", type=bool, default=True, help="whether a training ends with a test")
         parser.add_argument("--init_from", type=str | None, help="checkpoint of another run, to start from its weights")
         parser.add_argument("--init_partially", type=bool, default=False, help="take from init_from what fits")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=seed_number)
@@ -141,7 +144,11 @@ class ExperimentCLI(LightningCLI):
         """Test the trained model, so that every run ends with figures on unseen clips."""
         if self.config.fit.trainer.fast_dev_run:
             return
-        self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
+        if self.config.fit.test_after_fit:
+            self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
+        else:
+            self.summary.log_hparams(self.trainer, self.model)
+        self.summary.keep(self.trainer)
         self.summary.say(self.trainer)
 
     def after_validate(self) -> None:
@@ -185,8 +192,16 @@ EXPECTED_WARNINGS = (
 )
 
 
+# What is not a verb of Lightning; imported only when asked for.
+PROGRAMS = {"chain": "ablation.chain"}
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command line; a user's error is one line and status 1 or 2."""
+    words = sys.argv[1:] if args is None else args
+    if words and words[0] in PROGRAMS:
+        import_module(PROGRAMS[words[0]]).main(words[1:])
+        return
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)
     with user_errors():

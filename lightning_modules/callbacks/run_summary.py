@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -72,6 +73,13 @@ class RunSummary(Callback):
         order = sorted(self.figures, key=lambda name: (not name.startswith("test/"), not name.endswith("/mean"), name))
         # At the last step: 0 after all others looks like a restart, upon which TensorBoard drops the curves.
         trainer.logger.log_hyperparams(facts, {name: self.figures[name] for name in order}, step=trainer.global_step)
+
+    @rank_zero_only
+    def keep(self, trainer: Trainer) -> None:
+        """Write the figures to `summary.json`, last of all: where it is, a training is finished."""
+        if trainer.log_dir is not None:
+            summary = {"steps": trainer.global_step, "figures": self.figures}
+            Path(trainer.log_dir, "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
     @rank_zero_only
     def say(self, trainer: Trainer) -> None:

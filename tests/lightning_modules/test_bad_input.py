@@ -43,7 +43,10 @@ def test_a_wrong_name_key_or_type_is_said(fails, arguments, said):
         (["--model.stage.warmup=2"], "model.stage.warmup is 2"),
         (["--data.scene.noise=-1"], "scene.noise"),
         (["--data.train_clips=0"], "at least 1 clip"),
-        (["--trainer.callbacks=LastCheckpoint", "--trainer.callbacks.every_n_steps=0"], "LastCheckpoint is 0; it must be at least 1"),
+        (
+            ["--trainer.callbacks=LastCheckpoint", "--trainer.callbacks.every_n_steps=0"],
+            "LastCheckpoint is 0; it must be at least 1",
+        ),
         (["--config=experiments/no_such.yaml"], "no_such.yaml does not exist"),
         (["--ckpt_path=no_such.ckpt"], "ckpt_path no_such.ckpt does not exist"),
     ],
