@@ -188,7 +188,7 @@ class VideoLanguageModel(LightningModule):
         if isinstance(batch, Batch):
             return None
         loss: Tensor = self(batch)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.samples))
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.samples), sync_dist=True)
         if self.data.skips.failed:
             self.log("data/skipped_clips", float(len(self.data.skips.failed)))
         return loss
@@ -213,7 +213,7 @@ class VideoLanguageModel(LightningModule):
     def _log_scores(self, split: str) -> None:
         counts = self.trainer.strategy.reduce(self.scores.counts.to(self.device), reduce_op="sum")
         for family, share in self.scores.shares(counts).items():
-            self.log(f"{split}/exact_match/{family}", share, prog_bar=family == "mean")
+            self.log(f"{split}/exact_match/{family}", share, prog_bar=family == "mean", sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
         """Start the scores of this validation."""

@@ -74,15 +74,15 @@ class RunSummary(Callback):
         # At the last step: 0 after all others looks like a restart, upon which TensorBoard drops the curves.
         trainer.logger.log_hyperparams(facts, {name: self.figures[name] for name in order}, step=trainer.global_step)
 
-    @rank_zero_only
     def keep(self, trainer: Trainer) -> None:
         """Write the figures to `summary.json`, last of all: where it is, a training is finished."""
-        if trainer.log_dir is not None:
+        folder = trainer.log_dir  # asked on every rank, or the others wait
+        if folder is not None and trainer.is_global_zero:
             summary = {"steps": trainer.global_step, "figures": self.figures}
-            Path(trainer.log_dir, "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+            Path(folder, "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
-    @rank_zero_only
     def say(self, trainer: Trainer) -> None:
         """Print where the run is and how it ended."""
-        if trainer.log_dir is not None:
-            print(report(Path(trainer.log_dir), self.figures))
+        folder = trainer.log_dir
+        if folder is not None and trainer.is_global_zero:
+            print(report(Path(folder), self.figures))
