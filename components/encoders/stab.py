@@ -16,7 +16,11 @@ from components.stab import (
     GSTRA,
     LSD,
     LSTE,
+    AfterLocalEncoding,
+    Chunking,
     ContextFusion,
+    DownsamplingPlacement,
+    EqualChunks,
     FrameAggregator,
     FrameOnly,
     LearnedFusion,
@@ -59,14 +63,16 @@ class STAB(VideoEncoder):
         frame_aggregator: Callable[[int], FrameAggregator] = FSRA,
         fusion: Callable[[int, float], ContextFusion] = LearnedFusion,
         row_tokens: Callable[[int], RowTokens] = LearnedRowTokens,
+        chunking: Callable[[int], Chunking] = EqualChunks,
+        downsampling_placement: Callable[[], DownsamplingPlacement] = AfterLocalEncoding,
     ) -> None:
         """Build the parts.
 
         Args:
             width: size of every token inside.
             patch_size: side of a patch in pixels.
-            chunk_frames: frames that local encoding and video aggregation see together; a clip is cut into
-                max(1, frames // chunk_frames) chunks as equal as possible.
+            chunk_frames: frames that local encoding and video aggregation see together, if the chunking cuts clips:
+                by default into max(1, frames // chunk_frames) chunks as equal as possible.
             dropout: share that the video aggregator and the fusion drop while training (official: 0.5).
             patch_embedding: pixels to tokens.
             local_encoding: relates patches to their neighbours in space and time.
@@ -75,6 +81,8 @@ class STAB(VideoEncoder):
             frame_aggregator: one token per frame, the frame context.
             fusion: makes the token in front of a frame from these contexts.
             row_tokens: what ends a row of tokens.
+            chunking: how clips are cut into chunks.
+            downsampling_placement: whether windows are merged after local encoding or before it.
 
         Raises:
             ValueError: a size is not positive, or the fusion does not fit the aggregators.
@@ -86,7 +94,6 @@ class STAB(VideoEncoder):
         if not 0 <= dropout < 1:
             raise ValueError(f"model.encoder.init_args.dropout: {dropout} is not a share in 0..1 (1 excluded)")
         self.width = width
-        self.patch_size = patch_size
         self.chunk_frames = chunk_frames
         self.patch_embedding = patch_embedding(width, patch_size)
         self.local_encoding = local_encoding(width)
@@ -95,6 +102,9 @@ class STAB(VideoEncoder):
         self.frame_aggregator = frame_aggregator(width)
         self.fusion = fusion(width, dropout)
         self.row_tokens = row_tokens(width)
+        self.chunking = chunking(chunk_frames)
+        self.downsampling_placement = downsampling_placement()
+        self.patch_size = self.patch_embedding.patch_size
         self.stride = self.downsampling.stride
         self._check_fusion()
 
@@ -107,7 +117,8 @@ class STAB(VideoEncoder):
         return stab_layout(
             shapes,
             stride=self.stride,
-            chunk_frames=self.chunk_frames,
+            cell_side=self.downsampling_placement.cell_side(self.stride),
+            chunking=self.chunking,
             shortest_video=self.fusion.shortest_video,
             contexts=self.fusion.tokens_per_frame,
             row_tokens=self.row_tokens.tokens_per_row,
@@ -128,13 +139,15 @@ class STAB(VideoEncoder):
                 f"frames of {patches.shape[1]} x {patches.shape[2]} patches do not fit a layout for a canvas of "
                 f"{layout.canvas[0]} x {layout.canvas[1]}"
             )
-        encoded = self.local_encoding(patches.index_select(0, layout.video_frames), layout.chunks)
-        connected = self.local_encoding.connect(patches, encoded, layout.video_frames)
+        grid = self.downsampling_placement.make_grid(self.downsampling, patches, layout.shift)
+        encoded = self.local_encoding(grid.index_select(0, layout.video_frames), layout.chunks, layout.valid)
+        connected = self.local_encoding.connect(grid, encoded, layout.video_frames)
         windows = connected.flatten(0, 2).index_select(0, layout.windows.flatten()).unflatten(0, layout.windows.shape)
-        tokens = self.downsampling(windows)
+        tokens = self.downsampling_placement.make_tokens(self.downsampling, windows, layout.frames)
 
         frame_context = self.frame_aggregator(tokens, layout.frames)
-        video_context = self.video_aggregator(encoded, layout.chunks).index_select(0, layout.chunks.group)
+        video_context = self.video_aggregator(encoded, layout.chunks, layout.valid)
+        video_context = video_context.index_select(0, layout.chunks.group)
         context = self.fusion(frame_context, video_context, layout.video_frames)
         features: Tensor = self.row_tokens(torch.cat([context, tokens]))
         return features

@@ -4,6 +4,7 @@ Nothing here loops over clips or frames: sizes are expanded with repeat_interlea
 sums.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,31 +12,45 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from components.encoders.base import TokenLayout, VideoShapes
-from components.stab.chunks import Chunks, chunk_sizes
+from components.stab.chunks import Chunks
 from components.stab.groups import Groups
+from components.stab.valid_area import ValidArea
 
 
 @dataclass
 class STABLayout(TokenLayout):
     """Where the tokens of a batch come from and where they go.
 
+    Local encoding reads a grid of cells: patches, or windows where these are merged before it.
+
     Attributes:
         canvas: (rows, columns) of patches that the indices below are made for.
+        shift: (rows, columns) of patches in front of the first cell of each frame.
         video_frames: frames of clips that take the video path, i.e. that are not images.
         chunks: these frames in chunks.
-        windows: for every window, its patches in the flattened (frames, rows, columns); row by row.
+        valid: which of their cells are no padding.
+        windows: for every window, its cells in the flattened (frames, rows, columns); row by row.
         frames: the windows of each frame.
     """
 
     canvas: tuple[int, int]
+    shift: Int64[Tensor, "frames 2"]
     video_frames: Int64[Tensor, " video_frames"]
     chunks: Chunks
-    windows: Int64[Tensor, "windows patches"]
+    valid: ValidArea
+    windows: Int64[Tensor, "windows cells"]
     frames: Groups
 
 
 def stab_layout(
-    shapes: VideoShapes, *, stride: int, chunk_frames: int, shortest_video: int, contexts: int, row_tokens: int
+    shapes: VideoShapes,
+    *,
+    stride: int,
+    cell_side: int,
+    chunking: Callable[[Tensor], Tensor],
+    shortest_video: int,
+    contexts: int,
+    row_tokens: int,
 ) -> STABLayout:
     """Work out the layout of a batch.
 
@@ -45,7 +60,8 @@ def stab_layout(
     Args:
         shapes: sizes of the batch.
         stride: side of a window in patches.
-        chunk_frames: frames of a chunk, see `chunk_sizes`.
+        cell_side: side in patches of a cell of the grid that local encoding reads; it divides the stride.
+        chunking: sizes of the chunks of all clips, see `Chunking`.
         shortest_video: frames from which a clip takes the video path.
         contexts: context tokens per frame, 0 or 1.
         row_tokens: tokens after each row, 0 or 1.
@@ -54,17 +70,19 @@ def stab_layout(
         ValueError: frame counts and rectangles disagree, or a rectangle leaves the canvas or holds no window.
     """
     _check(shapes, stride)
-    top, left, height, width = shapes.rectangles.unbind(1)
-    rows, columns = height // stride, width // stride
+    rectangles = shapes.rectangles // cell_side  # from here on in cells; the first one begins at a frame's shift
+    side = stride // cell_side
+    top, left, height, width = rectangles.unbind(1)
+    rows, columns = height // side, width // side
     frames = Groups.of_sizes(rows * columns)
 
-    # Windows: frame, row and column of each, then the patches in it.
+    # Windows: frame, row and column of each, then the cells in it.
     frame = frames.group
     within = torch.arange(len(frame)) - ((rows * columns).cumsum(0) - rows * columns)[frame]
     row, column = within // columns[frame], within % columns[frame]
-    canvas_rows, canvas_columns = shapes.canvas
-    corner = (frame * canvas_rows + top[frame] + row * stride) * canvas_columns + left[frame] + column * stride
-    step = torch.arange(stride)
+    canvas_rows, canvas_columns = (patches // cell_side for patches in shapes.canvas)
+    corner = (frame * canvas_rows + top[frame] + row * side) * canvas_columns + left[frame] + column * side
+    step = torch.arange(side)
     windows = corner[:, None] + (step[:, None] * canvas_columns + step).flatten()
 
     # Positions in the packed sequence; the features are [context tokens, windows, row token].
@@ -79,12 +97,15 @@ def stab_layout(
 
     clip = torch.repeat_interleave(shapes.frame_counts)
     is_video = shapes.frame_counts >= shortest_video
+    video_frames = is_video[clip].nonzero()[:, 0]
     return STABLayout(
         token_counts=tuple(torch.zeros_like(shapes.frame_counts).index_add(0, clip, tokens).tolist()),
         order=order,
         canvas=shapes.canvas,
-        video_frames=is_video[clip].nonzero()[:, 0],
-        chunks=Chunks.of_sizes(chunk_sizes(shapes.frame_counts[is_video], chunk_frames)),
+        shift=shapes.rectangles[:, :2] % cell_side,
+        video_frames=video_frames,
+        chunks=Chunks.of_sizes(chunking(shapes.frame_counts[is_video])),
+        valid=ValidArea.of_rectangles(rectangles[video_frames], (canvas_rows, canvas_columns)),
         windows=windows,
         frames=frames,
     )

@@ -1,7 +1,10 @@
 """Parts of the Spatio-Temporal Alignment Block, one slot of `STAB` each; importing this makes their names known."""
 
 from components.stab.base import (
+    Chunking,
+    Connection,
     ContextFusion,
+    DownsamplingPlacement,
     FrameAggregator,
     LocalEncoding,
     PositionEncoding,
@@ -9,11 +12,16 @@ from components.stab.base import (
     SpatialDownsampling,
     VideoAggregator,
 )
-from components.stab.downsampling import LSD, AveragePool
+from components.stab.chunking import EqualChunks, WholeVideo
+from components.stab.connection import DenseConnection, NoDenseConnection
+from components.stab.downsampling import LSD, AveragePool, LearnedQueryLSD, NoDownsampling
 from components.stab.frame_aggregator import FSRA, NoFrameAggregator
-from components.stab.fusion import FrameOnly, LearnedFusion, NoContext, VideoOnly
+from components.stab.fusion import FixedFusion, FrameOnly, LearnedFusion, NoContext, SumFusion, VideoOnly
 from components.stab.local_encoding import LSTE, DynamicPositionEncoding, NoLocalEncoding, NoPositionEncoding
-from components.stab.patch_embedding import PatchEmbedding
+from components.stab.masked import MaskedGSTRA, MaskedLSTE
+from components.stab.patch_embedding import HalfResolution, PatchEmbedding
+from components.stab.perceiver_resampler import PerceiverResampler
+from components.stab.placement import AfterLocalEncoding, BeforeLocalEncoding
 from components.stab.row_tokens import LearnedRowTokens, NoRowTokens
 from components.stab.video_aggregator import GSTRA, NoVideoAggregator
 
@@ -22,24 +30,41 @@ __all__ = [
     "GSTRA",
     "LSD",
     "LSTE",
+    "AfterLocalEncoding",
     "AveragePool",
+    "BeforeLocalEncoding",
+    "Chunking",
+    "Connection",
     "ContextFusion",
+    "DenseConnection",
+    "DownsamplingPlacement",
     "DynamicPositionEncoding",
+    "EqualChunks",
+    "FixedFusion",
     "FrameAggregator",
     "FrameOnly",
+    "HalfResolution",
     "LearnedFusion",
+    "LearnedQueryLSD",
     "LearnedRowTokens",
     "LocalEncoding",
+    "MaskedGSTRA",
+    "MaskedLSTE",
     "NoContext",
+    "NoDenseConnection",
+    "NoDownsampling",
     "NoFrameAggregator",
     "NoLocalEncoding",
     "NoPositionEncoding",
     "NoRowTokens",
     "NoVideoAggregator",
     "PatchEmbedding",
+    "PerceiverResampler",
     "PositionEncoding",
     "RowTokens",
     "SpatialDownsampling",
+    "SumFusion",
     "VideoAggregator",
     "VideoOnly",
+    "WholeVideo",
 ]

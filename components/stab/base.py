@@ -2,8 +2,10 @@
 
 A part takes the width first, the video aggregator and the fusion a dropout after it, and then settings of its own,
 which are chosen in YAML. An absent part is a class of its family (`NoLocalEncoding`, ...) that has no parameters.
+Parts that only arrange others (`Chunking`, `DownsamplingPlacement`, `Connection`) never have any.
 
 Legend: "frames" are those of the whole batch; "video_frames" those of clips that take the video path, i.e. not images.
+"rows columns" are those of the grid that local encoding reads: of patches, or of windows if these are merged before it.
 """
 
 from abc import ABC, abstractmethod
@@ -13,6 +15,18 @@ from torch import Tensor, nn
 
 from components.stab.chunks import Chunks
 from components.stab.groups import Groups
+from components.stab.valid_area import ValidArea
+
+
+class Chunking(nn.Module, ABC):
+    """Cuts clips into chunks, the runs of frames inside which local encoding and video aggregation mix time.
+
+    Built with the frames that a chunk should have. It runs on the host.
+    """
+
+    @abstractmethod
+    def forward(self, frame_counts: Int64[Tensor, " clips"]) -> Int64[Tensor, " chunks"]:
+        """Return the sizes of the chunks, clip by clip, each >= 1; those of a clip add up to its frames."""
 
 
 class PositionEncoding(nn.Module, ABC):
@@ -25,14 +39,27 @@ class PositionEncoding(nn.Module, ABC):
         """Return the tokens with their position encoding added."""
 
 
+class Connection(nn.Module, ABC):
+    """Combines patch embeddings and encoded patches into what the spatial downsampling reads: a slot of `LSTE`."""
+
+    @abstractmethod
+    def forward(
+        self,
+        patches: Float[Tensor, "frames rows columns width"],
+        encoded: Float[Tensor, "video_frames rows columns width"],
+        video_frames: Int64[Tensor, " video_frames"],
+    ) -> Float[Tensor, "frames rows columns width"]:
+        """Return the combination; frames that are not in `video_frames` are images and stay patch embeddings."""
+
+
 class LocalEncoding(nn.Module, ABC):
     """Relates patches to their neighbours in space and time, on the whole canvas."""
 
     @abstractmethod
     def forward(
-        self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks
+        self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "video_frames rows columns width"]:
-        """Return the encoded patches, which the video aggregator reads."""
+        """Return the encoded patches, which the video aggregator reads; `valid` tells them from padding."""
 
     @abstractmethod
     def connect(
@@ -52,9 +79,9 @@ class VideoAggregator(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks
+        self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "chunks width"]:
-        """Return one token per chunk."""
+        """Return one token per chunk; `valid` tells patches from padding."""
 
 
 class SpatialDownsampling(nn.Module, ABC):
@@ -67,8 +94,39 @@ class SpatialDownsampling(nn.Module, ABC):
     stride: int
 
     @abstractmethod
-    def forward(self, windows: Float[Tensor, "windows patches width"]) -> Float[Tensor, "windows width"]:
-        """Return one token per window; its patches come row by row."""
+    def forward(
+        self, windows: Float[Tensor, "windows patches width"], frames: Groups
+    ) -> Float[Tensor, "windows width"]:
+        """Return one token per window; its patches come row by row, and `frames` groups the windows."""
+
+
+class DownsamplingPlacement(nn.Module, ABC):
+    """Says where in the block windows are merged: one of the two methods that are given the downsampling calls it."""
+
+    @abstractmethod
+    def cell_side(self, stride: int) -> int:
+        """Return the side in patches of a cell of the grid that local encoding reads: 1, or the stride."""
+
+    @abstractmethod
+    def make_grid(
+        self,
+        downsampling: SpatialDownsampling,
+        patches: Float[Tensor, "frames patch_rows patch_columns width"],
+        shift: Int64[Tensor, "frames 2"],
+    ) -> Float[Tensor, "frames rows columns width"]:
+        """Return the grid that local encoding reads.
+
+        Args:
+            downsampling: merges windows.
+            patches: all patch embeddings, padding included.
+            shift: (rows, columns) of patches in front of the first cell, less than the side of a cell.
+        """
+
+    @abstractmethod
+    def make_tokens(
+        self, downsampling: SpatialDownsampling, windows: Float[Tensor, "windows cells width"], frames: Groups
+    ) -> Float[Tensor, "windows width"]:
+        """Return the tokens of the valid rectangles, given the cells in the window of each; `frames` groups them."""
 
 
 class FrameAggregator(nn.Module, ABC):

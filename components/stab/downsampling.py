@@ -1,13 +1,20 @@
 """Spatial downsampling: fewer tokens for the language model, each made of a window of patches."""
 
+import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from components.stab.base import SpatialDownsampling
+from components.stab.groups import Groups
 from components.stab.single_query_attention import SingleQueryAttention
 
 
-def _check_stride(stride: int) -> int:
+def check_stride(stride: int) -> int:
+    """Return the stride of a downsampling.
+
+    Raises:
+        ValueError: it is not positive.
+    """
     if stride < 1:
         raise ValueError(f"downsampling.init_args.stride: {stride} is not at least 1")
     return stride
@@ -32,14 +39,52 @@ class LSD(SpatialDownsampling):
             ValueError: the width is not a multiple of the heads, or the stride is not positive.
         """
         super().__init__()
-        self.stride = _check_stride(stride)
+        self.stride = check_stride(stride)
         self.attention = SingleQueryAttention(width, heads, scale=width**-0.5, bias=False)
 
-    def forward(self, windows: Float[Tensor, "windows patches width"]) -> Float[Tensor, "windows width"]:
+    def forward(
+        self, windows: Float[Tensor, "windows patches width"], frames: Groups
+    ) -> Float[Tensor, "windows width"]:
         """Merge each window."""
         average = windows.mean(1)
         seen: Tensor = self.attention(average, windows)
         return average + seen
+
+
+class LearnedQueryLSD(SpatialDownsampling):
+    """LSD as the paper's text has it (eqs. 5 to 7): a learned query attends to each window, instead of its average.
+
+    The text gives every window a query of its own; windows differ in number between frames, so all share one here, as
+    frames share that of FSRA, and as there it is added to the result. Nothing else carries a window past the attention.
+    Initialisation: query N(0, 0.02); PyTorch's default elsewhere.
+    """
+
+    def __init__(self, width: int, heads: int = 8, stride: int = 2) -> None:
+        """Build the layers.
+
+        Args:
+            width: size of a token.
+            heads: attention heads; must divide the width.
+            stride: side of a window in patches.
+
+        Raises:
+            ValueError: the width is not a multiple of the heads, or the stride is not positive.
+        """
+        super().__init__()
+        self.stride = check_stride(stride)
+        self.query = nn.Parameter(torch.randn(width) * 0.02)
+        self.attention = SingleQueryAttention(width, heads, scale=width**-0.5, bias=False)
+
+    def forward(
+        self, windows: Float[Tensor, "windows patches width"], frames: Groups
+    ) -> Float[Tensor, "windows width"]:
+        """Merge each window."""
+        # The one query is projected once, not for every window.
+        query = self.attention.query_in_token_space(self.query[None])[0]
+        patches = self.attention.token_norm(windows)
+        weights = (patches @ query.T).softmax(1)
+        merged: Tensor = self.query + self.attention.project(weights.mT.to(patches.dtype) @ patches)
+        return merged
 
 
 class AveragePool(SpatialDownsampling):
@@ -56,8 +101,28 @@ class AveragePool(SpatialDownsampling):
             ValueError: the stride is not positive.
         """
         super().__init__()
-        self.stride = _check_stride(stride)
+        self.stride = check_stride(stride)
 
-    def forward(self, windows: Float[Tensor, "windows patches width"]) -> Float[Tensor, "windows width"]:
+    def forward(
+        self, windows: Float[Tensor, "windows patches width"], frames: Groups
+    ) -> Float[Tensor, "windows width"]:
         """Merge each window."""
         return windows.mean(1)
+
+
+class NoDownsampling(SpatialDownsampling):
+    """Makes every patch a token, for a patch embedding that has fewer of them (`HalfResolution`)."""
+
+    stride = 1
+
+    def __init__(self, width: int) -> None:
+        """Take what every spatial downsampling takes.
+
+        Args:
+            width: size of a token.
+        """
+        super().__init__()
+
+    def forward(self, windows: Float[Tensor, "windows 1 width"], frames: Groups) -> Float[Tensor, "windows width"]:
+        """Return the patches."""
+        return windows[:, 0]

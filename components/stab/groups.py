@@ -40,6 +40,17 @@ class Groups:
             group=torch.repeat_interleave(sizes),
         )
 
+    @classmethod
+    def equal(cls, groups: int, size: int, device: torch.device) -> "Groups":
+        """Cut an axis into groups of one size, on the device: sizes that are known need no host."""
+        members = torch.arange(groups * size, device=device)
+        return cls(
+            members=members.view(groups, size),
+            occupied=torch.ones(groups, size, dtype=torch.bool, device=device),
+            slots=members,
+            group=members // size,
+        )
+
     def pad(self, values: Shaped[Tensor, "members *shape"], fill: float) -> Shaped[Tensor, "groups places *shape"]:
         """Lay the values of the members out group by group, `fill` in the empty places."""
         padded = values.index_select(0, self.members.flatten()).view(*self.members.shape, *values.shape[1:])

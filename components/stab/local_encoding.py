@@ -7,8 +7,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.stab.base import LocalEncoding, PositionEncoding
+from components.stab.base import Connection, LocalEncoding, PositionEncoding
 from components.stab.chunks import Chunks
+from components.stab.connection import DenseConnection
+from components.stab.valid_area import ValidArea
 
 
 class DynamicPositionEncoding(PositionEncoding):
@@ -89,13 +91,17 @@ class LSTE(LocalEncoding):
     """
 
     def __init__(
-        self, width: int, position_encoding: Callable[[int], PositionEncoding] = DynamicPositionEncoding
+        self,
+        width: int,
+        position_encoding: Callable[[int], PositionEncoding] = DynamicPositionEncoding,
+        connection: Callable[[], Connection] = DenseConnection,
     ) -> None:
         """Build the layers.
 
         Args:
             width: size of a token.
             position_encoding: added after the temporal convolution.
+            connection: what the downsampling reads beside the encoded patches.
         """
         super().__init__()
         reduced = int(width / 1.5)
@@ -106,9 +112,10 @@ class LSTE(LocalEncoding):
         nn.init.zeros_(self.expand.weight)
         nn.init.zeros_(self.expand.bias)
         self.position_encoding = position_encoding(width)
+        self.connection = connection()
 
     def forward(
-        self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks
+        self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "video_frames rows columns width"]:
         """Encode the patches of videos, inside their chunks."""
         normalised = self.norm(patches.flatten(0, 2)).unflatten(0, patches.shape[:3])
@@ -122,8 +129,9 @@ class LSTE(LocalEncoding):
         encoded: Float[Tensor, "video_frames rows columns width"],
         video_frames: Int64[Tensor, " video_frames"],
     ) -> Float[Tensor, "frames rows columns width"]:
-        """Add the encoded patches to the patch embeddings: the dense connection."""
-        return patches.index_add(0, video_frames, encoded.to(patches.dtype))
+        """Combine the encoded patches with the patch embeddings: the dense connection."""
+        connected: Tensor = self.connection(patches, encoded, video_frames)
+        return connected
 
 
 class NoLocalEncoding(LocalEncoding):
@@ -138,7 +146,7 @@ class NoLocalEncoding(LocalEncoding):
         super().__init__()
 
     def forward(
-        self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks
+        self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "video_frames rows columns width"]:
         """Return the patches."""
         return patches

@@ -18,7 +18,7 @@ class PatchEmbedding(nn.Module):
             patch_size: side of a patch in pixels.
         """
         super().__init__()
-        self.patch_size = patch_size
+        self.patch_size = patch_size  # in pixels of the canvas
         self.projection = nn.Linear(3 * patch_size**2, width, bias=False)
 
     def forward(
@@ -29,14 +29,53 @@ class PatchEmbedding(nn.Module):
         Raises:
             ValueError: the frames are not whole patches.
         """
+        tokens: Tensor = self.projection(self.patches(frames).flatten(3))
+        return tokens
+
+    def patches(
+        self, frames: Float[Tensor, "frames 3 height width"]
+    ) -> Float[Tensor, "frames rows columns 3 side side"]:
+        """Cut frames into patches.
+
+        Raises:
+            ValueError: the frames are not whole patches.
+        """
         side = self.patch_size
         if frames.shape[2] % side or frames.shape[3] % side:
             raise ValueError(
                 f"frames of {frames.shape[2]} x {frames.shape[3]} pixels are not whole patches of {side} x {side}; "
-                f"choose a canvas (data) that is a multiple of model.encoder.init_args.patch_size"
+                f"choose a canvas (data) that is a multiple of these, or another model.encoder.init_args.patch_size"
             )
         # (F, 3, rows, side, columns, side) -> (F, rows, columns, 3, side, side): tokens last, as all that follows reads
         # them, and one matrix product instead of a convolution.
-        patches = frames.unflatten(3, (-1, side)).unflatten(2, (-1, side)).permute(0, 2, 4, 1, 3, 5)
-        tokens: Tensor = self.projection(patches.flatten(3))
-        return tokens
+        patches: Tensor = frames.unflatten(3, (-1, side)).unflatten(2, (-1, side)).permute(0, 2, 4, 1, 3, 5)
+        return patches
+
+
+class HalfResolution(PatchEmbedding):
+    """Sees frames at half their resolution, in place of downsampling (paper table 9, "half input resolution").
+
+    A patch has as many pixels as otherwise, and so covers twice the side: a canvas gives the number of tokens that
+    stride 2 gives. Pixels are averaged 2 x 2, the antialiased reduction that lets no padding into the picture.
+    """
+
+    def __init__(self, width: int, patch_size: int) -> None:
+        """Build the projection.
+
+        Args:
+            width: size of a token.
+            patch_size: side of a patch in pixels of the halved frame.
+        """
+        super().__init__(width, patch_size)
+        self.patch_size = 2 * patch_size
+
+    def patches(
+        self, frames: Float[Tensor, "frames 3 height width"]
+    ) -> Float[Tensor, "frames rows columns 3 half_side half_side"]:
+        """Cut frames into patches and halve these.
+
+        Raises:
+            ValueError: the frames are not whole patches.
+        """
+        halved: Tensor = super().patches(frames).unflatten(5, (-1, 2)).unflatten(4, (-1, 2)).mean((5, 7))
+        return halved

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from components.stab.base import VideoAggregator
 from components.stab.chunks import Chunks
 from components.stab.single_query_attention import SingleQueryAttention
+from components.stab.valid_area import ValidArea
 
 
 class QuickGELU(nn.Module):
@@ -45,18 +46,24 @@ class GSTRA(VideoAggregator):
         )
 
     def forward(
-        self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks
+        self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "chunks width"]:
         """Aggregate each chunk."""
         tokens = self.attention.token_norm(encoded.flatten(1, 2))
         query = self.attention.query_in_token_space(self.query[None])[0]
         # Only the small tensors (logits, weights, sums) are regrouped into chunks; the patches stay where they are.
-        logits = chunks.pad(tokens @ query.T, -torch.inf)
+        logits = chunks.pad(self.visible(tokens @ query.T, valid), -torch.inf)
         weights = chunks.unpad(logits.flatten(1, 2).softmax(1).view_as(logits))
         mixed = chunks.pad(weights.mT.to(tokens.dtype) @ tokens, 0.0).sum(1)
         video: Tensor = self.query + self.attention.project(mixed)
         video = video + self.feed_forward(self.feed_forward_norm(video))
         return video
+
+    def visible(
+        self, logits: Float[Tensor, "video_frames cells heads"], valid: ValidArea
+    ) -> Float[Tensor, "video_frames cells heads"]:
+        """Return the logits with what the query cannot see at minus infinity: here it sees everything (official)."""
+        return logits
 
 
 class NoVideoAggregator(VideoAggregator):
@@ -72,7 +79,7 @@ class NoVideoAggregator(VideoAggregator):
         super().__init__()
 
     def forward(
-        self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks
+        self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "chunks width"]:
         """Return zeros."""
         return encoded.new_zeros(len(chunks.members), encoded.shape[-1])

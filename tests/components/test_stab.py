@@ -11,19 +11,32 @@ from benchmarks.plain_stab import PlainSTAB
 from components.encoders import STAB, VideoShapes
 from components.stab import (
     LSD,
+    LSTE,
     AveragePool,
+    BeforeLocalEncoding,
     DynamicPositionEncoding,
+    FixedFusion,
     FrameOnly,
+    HalfResolution,
+    LearnedQueryLSD,
+    MaskedGSTRA,
+    MaskedLSTE,
     NoContext,
+    NoDenseConnection,
+    NoDownsampling,
     NoFrameAggregator,
     NoLocalEncoding,
+    NoPositionEncoding,
     NoRowTokens,
     NoVideoAggregator,
+    PerceiverResampler,
+    SumFusion,
     VideoOnly,
+    WholeVideo,
 )
 
 WIDTH, PATCH, CANVAS = 48, 2, (6, 8)
-VARIANTS = {
+REMOVALS = {
     "full": {},
     "no_row_tokens": {"row_tokens": NoRowTokens},
     "no_fsra": {"frame_aggregator": NoFrameAggregator, "fusion": VideoOnly},
@@ -41,6 +54,21 @@ VARIANTS = {
         "fusion": NoContext,
     },
 }
+MASKED = {"local_encoding": MaskedLSTE, "video_aggregator": MaskedGSTRA}
+VARIANTS = REMOVALS | {
+    "lsd_before_lste": {"downsampling_placement": BeforeLocalEncoding},
+    "half_resolution": {"patch_embedding": HalfResolution, "downsampling": NoDownsampling},
+    "perceiver_resampler": {"downsampling": PerceiverResampler},
+    "perceiver_before_lste": {"downsampling": PerceiverResampler, "downsampling_placement": BeforeLocalEncoding},
+    "lsd_learned_query": {"downsampling": LearnedQueryLSD},
+    "no_position_encoding": {"local_encoding": partial(LSTE, position_encoding=NoPositionEncoding)},
+    "no_dense_connection": {"local_encoding": partial(LSTE, connection=NoDenseConnection)},
+    "whole_video": {"chunking": WholeVideo},
+    "masked_canvas": MASKED,
+    "masked_canvas_before_lste": MASKED | {"downsampling_placement": BeforeLocalEncoding},
+    "fusion_fixed": {"fusion": FixedFusion},
+    "fusion_sum": {"fusion": SumFusion},
+}
 
 
 def build(**slots):
@@ -56,11 +84,11 @@ def build(**slots):
     return stab
 
 
-def clips(*frame_counts, seed=0):
+def clips(*frame_counts, seed=0, patch_size=PATCH):
     """Random frames for clips that show different rectangles, also within a clip."""
     generator = torch.Generator().manual_seed(seed)
     count = sum(frame_counts)
-    frames = torch.randn(count, 3, CANVAS[0] * PATCH, CANVAS[1] * PATCH, dtype=torch.float64, generator=generator)
+    frames = torch.randn(count, 3, *(side * patch_size for side in CANVAS), dtype=torch.float64, generator=generator)
     size = torch.tensor(CANVAS)
     extent = 2 + (torch.rand(count, 2, generator=generator) * (size - 1)).long()
     corner = (torch.rand(count, 2, generator=generator) * (size - extent + 1)).long()
@@ -77,7 +105,7 @@ def tokens_of(stab, frames, shapes):
 def test_batch_equals_each_clip_alone(variant):
     stab = build(**VARIANTS[variant])
     counts = (5, 1, 2, 3, 8, 1, 9, 11)
-    frames, shapes = clips(*counts)
+    frames, shapes = clips(*counts, patch_size=stab.patch_size)
     together = tokens_of(stab, frames, shapes)
     for clip, (pixels, rectangles) in enumerate(
         zip(frames.split(counts), shapes.rectangles.split(counts), strict=True)
@@ -167,7 +195,7 @@ def test_pixels_outside_the_rectangle(variant, padding_counts):
     assert (difference > 1e-6) if padding_counts else (difference == 0)
 
 
-@pytest.mark.parametrize("variant", list(VARIANTS)[1:])
+@pytest.mark.parametrize("variant", list(REMOVALS)[1:])
 def test_a_removed_part_leaves_no_parameters_and_is_missed(variant):
     full, ablated = build(), build(**VARIANTS[variant])
     removed = {
@@ -259,7 +287,7 @@ def test_before_training_lste_only_adds_position():
     frames, shapes = clips(4)
     layout = stab.layout(shapes)
     patches = stab.patch_embedding(frames)
-    encoded = stab.local_encoding(patches, layout.chunks)
+    encoded = stab.local_encoding(patches, layout.chunks, layout.valid)
     encoding = stab.local_encoding.position_encoding
     assert isinstance(encoding, DynamicPositionEncoding)
     torch.testing.assert_close(encoded, encoding(patches, layout.chunks))

@@ -32,17 +32,18 @@ def test_operations_of_eight_square_frames():
 def test_forward_reads_nothing_back_from_the_device(variant):
     # Tensors without data: whatever needs a value (item, nonzero, a branch) raises.
     stab = build(**VARIANTS[variant])
-    frames, shapes = clips(5, 1)
+    frames, shapes = clips(5, 1, patch_size=stab.patch_size)
     layout = stab.layout(shapes)
     features = stab.to("meta")(frames.to("meta"), layout.to("meta"))
     assert features.device.type == "meta"
     assert len(features) == int(layout.order.max()) + 1
 
 
-def test_bfloat16_autocast_trains():
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_bfloat16_autocast_trains(variant):
     torch.manual_seed(0)
-    stab = STAB(width=WIDTH, patch_size=PATCH)
-    frames, shapes = clips(5, 1, 4)
+    stab = STAB(width=WIDTH, patch_size=PATCH, **VARIANTS[variant])
+    frames, shapes = clips(5, 1, 4, patch_size=stab.patch_size)
     layout = stab.layout(shapes)
     with torch.autocast("cpu", torch.bfloat16):
         tokens = stab(frames.float(), layout)[layout.order]

@@ -26,6 +26,7 @@ from components.stab.chunks import Chunks, chunk_sizes
 from components.stab.groups import Groups
 from components.stab.local_encoding import TemporalConvolution
 from components.stab.single_query_attention import SingleQueryAttention
+from components.stab.valid_area import ValidArea
 
 
 @pytest.mark.parametrize(
@@ -107,13 +108,15 @@ def test_position_encoding_is_a_slot():
     lste = LSTE(16, position_encoding=NoPositionEncoding).eval()
     chunks = Chunks.of_sizes(torch.tensor([4]))
     patches = torch.randn(4, 3, 3, 16)
-    torch.testing.assert_close(lste(patches, chunks), patches)  # nothing else is on before training
+    valid = ValidArea.of_rectangles(torch.tensor([0, 0, 3, 3]).expand(4, 4), (3, 3))
+    torch.testing.assert_close(lste(patches, chunks, valid), patches)  # nothing else is on before training
     assert not any(name.startswith("position_encoding") for name, _ in lste.named_parameters())
 
 
 def test_average_pool():
     windows = torch.randn(5, 4, 8)
-    torch.testing.assert_close(AveragePool(8)(windows), windows.mean(1))
+    frames = Groups.of_sizes(torch.tensor([2, 3]))
+    torch.testing.assert_close(AveragePool(8)(windows, frames), windows.mean(1))
     with pytest.raises(ValueError, match="stride: 0"):
         AveragePool(8, stride=0)
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from components.encoders import VideoEncoder
+from components.registry import slots
+from components.stab import Chunking, DenseConnection, DownsamplingPlacement
 from lightning_modules.cli import ExperimentCLI
 from lightning_modules.config_chain import base_files, read_config
 
@@ -18,9 +21,15 @@ REMOVED = {  # what must have no parameters left
     "no_lste": ["local_encoding"],
     "no_gstra": ["video_aggregator"],
     "no_gstra_no_lste": ["video_aggregator", "local_encoding"],
-    "full": [],
-    "blind": [],
+    "no_position_encoding": ["local_encoding.position_encoding"],
+    "no_dense_connection": ["local_encoding.connection"],
+    "half_resolution": ["downsampling"],
+    "fusion_sum": ["fusion"],
 }
+# These only arrange other parts, so they have no parameters to lose.
+ARRANGEMENTS = (Chunking, DownsamplingPlacement, DenseConnection)
+# Questions about what is shown and not about the model: they set this one slot of the data.
+DATA_SLOT = {"blind": "shown_frames", "frames_4": "sampler", "frames_16": "sampler", "frames_32": "sampler"}
 
 
 TRAININGS = re.findall(r"^python -m lightning fit (.*?)(?: +#.*)?$", Path("README.md").read_text(), re.MULTILINE)
@@ -34,8 +43,13 @@ def names(paths):
 def test_an_experiment_trains_and_leaves_nothing_of_what_it_removes(run, experiment):
     cli = run("fit", "--config", str(experiment), "--trainer.fast_dev_run=1")
     assert cli.trainer.global_step == 1
-    empty = [slot for slot, part in cli.model.encoder.named_children() if not list(part.parameters())]
-    assert sorted(empty) == sorted(REMOVED[experiment.stem])
+    parts = tuple(slots(VideoEncoder).values())
+    empty = [
+        slot
+        for slot, part in cli.model.encoder.named_modules()
+        if isinstance(part, parts) and not isinstance(part, ARRANGEMENTS) and not list(part.parameters())
+    ]
+    assert sorted(empty) == sorted(REMOVED.get(experiment.stem, []))
     learnt = cli.trainer.optimizers[0].state  # AdamW has a state for parameters that got a gradient, and only for them
     unused = [name for name, parameter in cli.model.named_parameters() if parameter not in learnt]
     assert not unused, "these take no part in the loss"
@@ -69,8 +83,12 @@ def test_an_experiment_is_a_small_difference_with_its_source_on_top(experiment):
     assert len(base_files(experiment)) == 1
     lines = [line for line in experiment.read_text().splitlines() if not line.startswith("#")]
     assert len(lines) <= 10
-    if experiment.stem not in ("full", "blind"):
-        assert set(read_config(experiment)) == {"base", "model"}, "an experiment sets slots, not sizes or data"
+    config = read_config(experiment)
+    if experiment.stem in DATA_SLOT:
+        assert set(config) == {"base", "data"}
+        assert list(config["data"]["init_args"]) == [DATA_SLOT[experiment.stem]]
+    elif experiment.stem != "full":
+        assert set(config) == {"base", "model"}, "an experiment sets slots, not sizes or data"
 
 
 def test_the_difference_is_said_before_training(run, capsys):

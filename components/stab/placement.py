@@ -1,0 +1,78 @@
+"""Placement of the downsampling: whether local encoding and video aggregation read patches or merged windows.
+
+The grid that they read consists of cells: patches, or windows of patches if these are merged first.
+"""
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from components.stab.base import DownsamplingPlacement, SpatialDownsampling
+from components.stab.groups import Groups
+
+
+class AfterLocalEncoding(DownsamplingPlacement):
+    """Merges patches that know their neighbours (paper table 8, "after LSTE", the chosen one)."""
+
+    def cell_side(self, stride: int) -> int:
+        """Return 1: a cell is a patch."""
+        return 1
+
+    def make_grid(
+        self,
+        downsampling: SpatialDownsampling,
+        patches: Float[Tensor, "frames rows columns width"],
+        shift: Int64[Tensor, "frames 2"],
+    ) -> Float[Tensor, "frames rows columns width"]:
+        """Return the patches."""
+        return patches
+
+    def make_tokens(
+        self, downsampling: SpatialDownsampling, windows: Float[Tensor, "windows patches width"], frames: Groups
+    ) -> Float[Tensor, "windows width"]:
+        """Merge the windows of the valid rectangles."""
+        tokens: Tensor = downsampling(windows, frames)
+        return tokens
+
+
+class BeforeLocalEncoding(DownsamplingPlacement):
+    """Merges patches as they are embedded (paper table 8, "before LSTE"): what follows has stride ** 2 less to do.
+
+    The paper gives no more than the name. Chosen here: all windows of the canvas are merged, since local encoding and
+    video aggregation read padding too (official); the dense connection adds the merged tokens, which are what local
+    encoding read; frame aggregation and the language model get the cells of the valid rectangle.
+
+    Windows lie as they do in the other placement, from the corner of a frame's rectangle on, and an odd last row or
+    column of the rectangle is no token in either. Where the corner is not a multiple of the stride, a window that
+    reaches over the edge of the canvas goes on at the opposite one; it never holds a token.
+    """
+
+    def cell_side(self, stride: int) -> int:
+        """Return the stride: a cell is a window."""
+        return stride
+
+    def make_grid(
+        self,
+        downsampling: SpatialDownsampling,
+        patches: Float[Tensor, "frames rows columns width"],
+        shift: Int64[Tensor, "frames 2"],
+    ) -> Float[Tensor, "frames window_rows window_columns width"]:
+        """Merge all windows of the canvas."""
+        side, device = downsampling.stride, patches.device
+        frames, rows, columns = patches.shape[:3]
+        row = (shift[:, :1] + torch.arange(rows // side * side, device=device)) % rows
+        column = (shift[:, 1:] + torch.arange(columns // side * side, device=device)) % columns
+        frame = torch.arange(frames, device=device)[:, None, None]
+        index = (frame * rows + row[:, :, None]) * columns + column[:, None, :]
+        # (frames, window_rows, window_columns, rows of a window, columns of a window)
+        index = index.unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3)
+        windows = patches.flatten(0, 2).index_select(0, index.flatten()).unflatten(0, (-1, side**2))
+        every = Groups.equal(frames, index.shape[1] * index.shape[2], device)
+        merged: Tensor = downsampling(windows, every)
+        return merged.view(*index.shape[:3], -1)
+
+    def make_tokens(
+        self, downsampling: SpatialDownsampling, windows: Float[Tensor, "windows 1 width"], frames: Groups
+    ) -> Float[Tensor, "windows width"]:
+        """Return the cells of the valid rectangles: they are windows already."""
+        return windows[:, 0]
