@@ -59,25 +59,39 @@ def inside(rectangle=RECTANGLE, patch_size=PATCH):
 # LSD before LSTE
 
 
-@pytest.mark.parametrize("downsampling", [LSD, AveragePool, PerceiverResampler, partial(LSD, stride=3)])
-def test_both_placements_are_the_same_when_there_is_nothing_in_between(downsampling):
-    # Corners and sizes are odd and differ within clips, so this is also about where windows lie.
-    if downsampling is PerceiverResampler:
-        frames, shapes = clips(4)
-        shapes = shared((0, 0, *CANVAS))  # before local encoding it sees the whole canvas
-    else:
-        frames, shapes = clips(8, 1, 5)
-        shapes.rectangles[:, 2:].clamp_(min=3)
-        shapes.rectangles[:, :2] = torch.minimum(shapes.rectangles[:, :2], torch.tensor(CANVAS) - 3)
-        shapes.rectangles[:, 2:] = torch.minimum(
-            shapes.rectangles[:, 2:], torch.tensor(CANVAS) - shapes.rectangles[:, :2]
-        )
-        assert (shapes.rectangles % 2 == 1).any(0).all()
+ODD = [[1, 3, 5, 5], [0, 0, 6, 8], [1, 1, 3, 4], [2, 5, 4, 3], [1, 0, 5, 7]]
+WHOLE = [[0, 0, *CANVAS]] * 5  # before local encoding the resampler sees the whole canvas
+
+
+@pytest.mark.parametrize(
+    ("downsampling", "rectangles"),
+    [
+        (LSD, ODD),
+        (partial(LSD, stride=3), ODD),
+        (AveragePool, ODD),
+        (LearnedQueryLSD, ODD),
+        (PerceiverResampler, WHOLE),
+    ],
+)
+def test_both_placements_are_the_same_when_there_is_nothing_in_between(downsampling, rectangles):
+    frames, _ = clips(4, 1)
+    shapes = VideoShapes(torch.tensor([4, 1]), torch.tensor(rectangles), CANVAS)
     slots = REMOVALS["no_gstra_no_lste"] | {"downsampling": downsampling}
     after = tokens_of(build(**slots), frames, shapes)
     before = tokens_of(build(**slots, downsampling_placement=BeforeLocalEncoding), frames, shapes)
     for ours, theirs in zip(before, after, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("patch", range(4))
+def test_both_placements_give_the_patches_of_a_window_in_the_same_order(patch):
+    frames, shapes = clips(8, 1, 5)
+    tokens = []
+    for placement in ({}, {"downsampling_placement": BeforeLocalEncoding}):
+        stab = build(**REMOVALS["no_gstra_no_lste"], **placement)
+        stab.downsampling.forward = lambda windows, frames: windows[:, patch]
+        tokens.append(torch.cat(tokens_of(stab, frames, shapes)))
+    assert torch.equal(*tokens)
 
 
 def test_before_local_encoding_everything_reads_merged_tokens():
@@ -256,10 +270,10 @@ def test_without_the_dense_connection_the_encoded_patches_stand_alone():
 
 
 def test_the_whole_video_is_one_chunk():
-    counts = (9, 1, 8, 2)
+    counts = (9, 1, 17, 2)
     frames, shapes = clips(*counts)
     found = tokens_of(build(chunking=WholeVideo), frames, shapes)
-    expected = tokens_of(build(chunk_frames=9), frames, shapes)  # longer than half of every clip
+    expected = tokens_of(build(chunk_frames=17), frames, shapes)  # more than half of any clip: one chunk each
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
     # A change in the first frame reaches the context of the last one, which chunks prevent.
@@ -333,14 +347,12 @@ def test_masked_parts_compute_the_same_on_a_full_canvas_with_fewer_operations_ot
     flops = []
     for slots in ({}, MASKED):
         stab = build(**slots)
+        layout = stab.layout(shared((0, 0, 2, 8), frames=8))
         with FlopCounterMode(display=False) as counter:
-            stab.local_encoding(
-                torch.randn(8, *CANVAS, WIDTH, dtype=torch.float64),
-                (layout := stab.layout(shared((0, 0, 2, 8), frames=8))).chunks,
-                layout.valid,
-            )
+            encoded = stab.local_encoding(stab.patch_embedding(frames), layout.chunks, layout.valid)
         flops.append(counter.get_total_flops())
     assert flops[1] < flops[0] * 0.6
+    assert (encoded[:, :2] != 0).all() and (encoded[:, 2:] == 0).all(), "padding comes out as zeros"
 
 
 def test_a_batch_of_images_leaves_masked_statistics_alone():
