@@ -1,6 +1,9 @@
 """Video encoders: the family `encoders`."""
 
 from components.encoders.base import TokenLayout, VideoEncoder, VideoShapes
+from components.encoders.clip_frames import CLIPFrames
+from components.encoders.eve import EVE
+from components.encoders.languagebind_video import LanguageBindVideo
 from components.encoders.stab import STAB
 
-__all__ = ["STAB", "TokenLayout", "VideoEncoder", "VideoShapes"]
+__all__ = ["EVE", "STAB", "CLIPFrames", "LanguageBindVideo", "TokenLayout", "VideoEncoder", "VideoShapes"]

@@ -67,6 +67,7 @@ class VideoEncoder(nn.Module, ABC):
         patch_size: side of a patch in pixels.
         stride: patches that are merged along each side into one token; a canvas must be a multiple of
             `patch_size * stride` pixels.
+        canvas: side in pixels of the only canvas that it takes; None if any whole number of tokens will do.
         pixel_mean: per channel, in 0..1; also the colour of padding.
         pixel_std: per channel, in 0..1.
     """
@@ -74,6 +75,7 @@ class VideoEncoder(nn.Module, ABC):
     width: int
     patch_size: int
     stride: int
+    canvas: int | None = None
     # Statistics of CLIP, which the official code uses for its encoder-free model too.
     pixel_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     pixel_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)

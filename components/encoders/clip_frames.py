@@ -1,0 +1,94 @@
+"""The encoder of Video-ChatGPT: CLIP on every frame, averaged over space and over time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from components.encoders.base import TokenLayout, VideoShapes
+from components.encoders.vit import ViTEncoder, ViTLayout
+from components.stab.groups import Groups
+from components.vision_transformers import CLIPViT, VisionTransformer
+
+
+@dataclass
+class PooledLayout(ViTLayout):
+    """Where the averages of a batch come from.
+
+    Attributes:
+        valid: which patches show the clip.
+        places: in the flattened (clips, patches), the places on the canvas that any frame of the clip shows.
+    """
+
+    valid: Bool[Tensor, "frames patches"]
+    places: Int64[Tensor, " places"]
+
+
+class CLIPFrames(ViTEncoder):
+    """A token per frame and a token per place on the canvas (arXiv 2306.05424, section 3.1; paper Tables 1 to 3).
+
+    A frame's token is the mean over its patches, the token of a place is the mean over the clip's frames; a square clip
+    of T frames has T + 256 tokens, frames first, 356 for the 100 frames of Video-ChatGPT. Its projector is
+    `LinearProjector`, its tower stays frozen (`model.stage.encoder: 0`). The original fills up clips of fewer than 100
+    frames with zeros, which is left out here.
+
+    Paper Table 3 for it: 307 M parameters, which is the whole ViT-L/14 and the linear projector to 4096 (307.4 M; what
+    is computed here, up to the last but one layer, has 294.8 M), and 8109.1 GMAC, which is 100 frames, the projector on
+    356 tokens, and five operations per number that a layer norm reads.
+    """
+
+    def __init__(
+        self, width: int = 1024, patch_size: int = 14, tower: Callable[[int, int], VisionTransformer] = CLIPViT
+    ) -> None:
+        """Build the tower.
+
+        Args:
+            width: size of a token.
+            patch_size: side of a patch in pixels.
+            tower: vision transformer; `PretrainedCLIP` for released weights.
+
+        Raises:
+            ValueError: the tower's sizes do not go together, or its weights do not fit.
+        """
+        super().__init__(width, patch_size, tower)
+
+    def layout(self, shapes: VideoShapes) -> PooledLayout:
+        """Work out the tokens of a batch, on the host.
+
+        Raises:
+            ValueError: a canvas other than the tower's, or frame counts and rectangles that make no sense.
+        """
+        valid = self.valid_patches(shapes)
+        clips = Groups.of_sizes(shapes.frame_counts)
+        shown = torch.zeros(len(shapes.frame_counts), valid.shape[1], dtype=torch.int64)
+        places = shown.index_add(0, clips.group, valid.long()).flatten().nonzero()[:, 0]
+        # The features are [frames, places]; sorted by clip, and within a clip as they are.
+        clip_of = torch.cat([clips.group, places // valid.shape[1]])
+        return PooledLayout(
+            token_counts=tuple(clip_of.bincount().tolist()),
+            order=clip_of.argsort(stable=True),
+            clips=clips,
+            valid=valid,
+            places=places,
+        )
+
+    def forward(
+        self, frames: Float[Tensor, "frames 3 height width"], layout: TokenLayout
+    ) -> Float[Tensor, "features embedding_width"]:
+        """Encode normalised frames into [token per frame, token per place].
+
+        Raises:
+            ValueError: frames that the tower does not take.
+        """
+        assert isinstance(layout, PooledLayout)
+        patches = self.tower(frames, layout.clips)[:, 1:]
+        valid = layout.valid[..., None].to(patches.dtype)
+        patches = patches * valid
+        of_frame = patches.sum(1) / valid.sum(1)
+        total, count = (layout.clips.pad(values, 0.0).sum(1) for values in (patches, valid))
+        of_place = total.flatten(0, 1).index_select(0, layout.places) / count.flatten(0, 1).index_select(
+            0, layout.places
+        )
+        return torch.cat([of_frame, of_place])

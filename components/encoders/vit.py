@@ -1,0 +1,73 @@
+"""What encoders share that read a vision transformer: its geometry, and which patches show the clip."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from components.encoders.base import TokenLayout, VideoEncoder, VideoShapes
+from components.stab.groups import Groups
+from components.vision_transformers import VisionTransformer
+
+
+@dataclass
+class ViTLayout(TokenLayout):
+    """Where the tokens of a batch come from.
+
+    Attributes:
+        clips: the frames of each clip.
+    """
+
+    clips: Groups
+
+
+class ViTEncoder(VideoEncoder):
+    """Reads a vision transformer, which sees the whole canvas; patches of padding become no tokens.
+
+    The original models have no padding: Video-ChatGPT stretches a frame to a square, Video-LLaVA crops one out of it.
+    """
+
+    def __init__(self, width: int, patch_size: int, tower: Callable[[int, int], VisionTransformer]) -> None:
+        super().__init__()
+        self.tower = tower(width, patch_size)
+        self.width = self.tower.width
+        self.patch_size = self.tower.patch_size
+        self.stride = 1
+        self.canvas: int = self.tower.image_size
+
+    def valid_patches(self, shapes: VideoShapes) -> Bool[Tensor, "frames patches"]:
+        """Return which patches of every frame lie in its valid rectangle.
+
+        Raises:
+            ValueError: the canvas is not that of the tower, frame counts and rectangles disagree, or a rectangle is
+                empty or leaves the canvas.
+        """
+        side = self.canvas // self.patch_size
+        if tuple(shapes.canvas) != (side, side):
+            raise ValueError(
+                f"a canvas of {shapes.canvas[0]} x {shapes.canvas[1]} patches of {self.patch_size} pixels, but "
+                f"{type(self.tower).__name__} takes {side} x {side}; set data.init_args.canvas to {self.canvas}, or "
+                "image_size of the tower if it has no pretrained weights"
+            )
+        counts, rectangles = shapes.frame_counts, shapes.rectangles
+        if len(counts) == 0 or bool((counts < 1).any()) or int(counts.sum()) != len(rectangles):
+            raise ValueError(
+                f"frame_counts {counts.tolist()} and {len(rectangles)} rectangles: a batch is at least one clip of at "
+                "least one frame, and every frame has a rectangle"
+            )
+        start, size = rectangles[:, :2], rectangles[:, 2:]
+        wrong = ((start < 0) | (size < 1) | (start + size > side)).any(1)
+        if bool(wrong.any()):
+            frame = int(wrong.nonzero()[0])
+            raise ValueError(
+                f"rectangle {rectangles[frame].tolist()} (top, left, height, width in patches) of frame {frame} is "
+                f"empty or leaves the canvas of {side} x {side} patches"
+            )
+        place = torch.arange(side)
+        rows, columns = (
+            (place >= begin[:, None]) & (place < (begin + extent)[:, None])
+            for begin, extent in ((start[:, 0], size[:, 0]), (start[:, 1], size[:, 1]))
+        )
+        return (rows[:, :, None] & columns[:, None]).flatten(1)

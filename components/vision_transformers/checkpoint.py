@@ -1,0 +1,210 @@
+"""Reads vision transformers in the format of CLIP and LanguageBind on the Hugging Face hub.
+
+Both use the names of transformers' CLIP; LanguageBind adds attention over time to every layer (`temporal_embedding`,
+`temporal_attn`, `temporal_layer_norm1`). Safetensors come first; other weight files are read as tensors only.
+"""
+
+import json
+import pickle
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import CLIPVisionConfig
+from transformers.activations import ACT2FN
+from transformers.utils.hub import cached_file
+
+from components.vision_transformers.clip import CLIPViT
+
+_WHERE = "init_args.name_or_path of the tower"
+_FAMILIES = ("clip", "clip_vision_model", "LanguageBindVideo")
+_WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+# The text half, and what maps both halves into the space where CLIP compares them.
+_OTHER_HALF = ("text_model.", "text_projection.", "visual_projection.", "logit_scale")
+_WITHOUT_EFFECT = ("embeddings.position_ids", "post_layernorm.")  # a counter, and the norm behind the last layer
+
+# Their prefix -> ours.
+_NAMES = {
+    "embeddings.class_embedding": "class_embedding",
+    "embeddings.patch_embedding.": "patch_embedding.projection.",
+    "embeddings.position_embedding.weight": "position_embedding",
+    "pre_layrnorm.": "norm.",
+}
+# The same inside layer {}.
+_NAMES_IN_LAYER = {
+    "layer_norm1.": "blocks.{}.attention_norm.",
+    "self_attn.q_proj.": "blocks.{}.attention.query.",
+    "self_attn.k_proj.": "blocks.{}.attention.key.",
+    "self_attn.v_proj.": "blocks.{}.attention.value.",
+    "self_attn.out_proj.": "blocks.{}.attention.output.",
+    "layer_norm2.": "blocks.{}.feed_forward_norm.",
+    "mlp.fc1.": "blocks.{}.feed_forward.0.",
+    "mlp.fc2.": "blocks.{}.feed_forward.2.",
+    "temporal_embedding": "temporal.{}.embedding",
+    "temporal_layer_norm1.": "temporal.{}.norm.",
+    "temporal_attn.q_proj.": "temporal.{}.attention.query.",
+    "temporal_attn.k_proj.": "temporal.{}.attention.key.",
+    "temporal_attn.v_proj.": "temporal.{}.attention.value.",
+    "temporal_attn.out_proj.": "temporal.{}.attention.output.",
+}
+_LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.+)")
+_SIZES = ("hidden_size", "image_size", "patch_size", "num_hidden_layers", "num_attention_heads")
+_SHOWN = 3  # problems of a kind that an error spells out; weights of another family have hundreds
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a config.json says of a vision transformer, beside the width and patch size that were asked for.
+
+    Attributes:
+        image_size: side of a frame in pixels.
+        layers: layers of the whole transformer.
+        heads: attention heads.
+        frames: points in time that it knows; 1 for CLIP.
+        activation: builds the activation of the feed-forward layers.
+    """
+
+    image_size: int
+    layers: int
+    heads: int
+    frames: int
+    activation: Callable[[], nn.Module]
+
+
+def read_architecture(name_or_path: str, width: int, patch_size: int) -> Architecture:
+    """Read config.json.
+
+    Raises:
+        ValueError: it cannot be read, is of another family of models or of other sizes than those asked for, or
+            describes something that our transformers do not do.
+    """
+    path = _file(name_or_path, "config.json")
+    try:
+        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        family, vision = raw.get("model_type"), raw.get("vision_config", raw)
+        if family not in _FAMILIES:
+            raise ValueError(f"model_type is {family!r}, known are {', '.join(_FAMILIES)}")
+        sizes = CLIPVisionConfig().to_dict() | vision  # a config.json may leave out what is CLIP's default
+        for name in _SIZES:
+            if not isinstance(sizes[name], int):
+                raise ValueError(f"{name} is {sizes[name]!r}, not a whole number")
+        supported = {"intermediate_size": 4 * sizes["hidden_size"], "layer_norm_eps": 1e-5, "num_channels": 3}
+        for name, value in supported.items():
+            if sizes[name] != value:
+                raise ValueError(f"{name} is {sizes[name]}, only {value} is supported")
+        if sizes["hidden_act"] not in ACT2FN:
+            raise ValueError(f"hidden_act is {sizes['hidden_act']!r}, known are {', '.join(sorted(ACT2FN))}")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} ({_WHERE}) does not describe a CLIP or LanguageBind transformer: {error}") from error
+    for name, theirs, ours in (("width", sizes["hidden_size"], width), ("patch_size", sizes["patch_size"], patch_size)):
+        if theirs != ours:
+            raise ValueError(
+                f"the weights of {name_or_path!r} ({_WHERE}) are for a {name} of {theirs}, not {ours} "
+                f"(init_args.{name} of the encoder); a tower without pretrained weights takes any size"
+            )
+    return Architecture(
+        image_size=sizes["image_size"],
+        layers=sizes["num_hidden_layers"],
+        heads=sizes["num_attention_heads"],
+        frames=int(sizes.get("num_frames", 1)),
+        activation=lambda: ACT2FN[sizes["hidden_act"]],
+    )
+
+
+def load(tower: CLIPViT, name_or_path: str, layers: int) -> None:
+    """Copy weights into a tower.
+
+    Keys of the text half, of layers behind the one that the tower ends with, and of what has no effect on it are left
+    aside; every other key must be one of the tower's, and every parameter of the tower must get its weights.
+
+    Args:
+        tower: of the sizes of the checkpoint.
+        name_or_path: name on the Hugging Face hub, or folder.
+        layers: layers of the whole checkpoint.
+
+    Raises:
+        ValueError: no weights can be read there; or keys are unknown, weights are missing or have other shapes: all are
+            counted, the first of each kind are listed, and nothing is copied.
+    """
+    ours = tower.state_dict()
+    copies: dict[str, Tensor] = {}
+    unknown, misshapen = [], []
+    missing = set(ours)
+    for key, tensor in _weights(name_or_path).items():
+        vision_key = key.removeprefix("vision_model.")
+        if key.startswith(_OTHER_HALF) or vision_key.startswith(_WITHOUT_EFFECT):
+            continue
+        name, layer = _our_name(vision_key)
+        if name and len(tower.blocks) <= layer < layers:
+            continue
+        if name not in ours:
+            unknown.append(key)
+            continue
+        missing.discard(name)
+        copies[name] = _our_layout(name, tensor)
+        if copies[name].shape != ours[name].shape:
+            misshapen.append(f"{key} of shape {list(tensor.shape)}, ours {list(ours[name].shape)}")
+    problems = [
+        f"{len(found)} {kind}: {', '.join(found[:_SHOWN])}{', ...' if len(found) > _SHOWN else ''}"
+        for kind, found in (
+            ("unknown keys", unknown),
+            ("parameters without a key", sorted(missing)),
+            ("of another shape", misshapen),
+        )
+        if found
+    ]
+    if problems:
+        raise ValueError(
+            f"the weights of {name_or_path!r} ({_WHERE}) do not fit a {type(tower).__name__}; " + "; ".join(problems)
+        )
+    tower.load_state_dict(copies)
+
+
+def _our_name(key: str) -> tuple[str, int]:
+    """Return our name for a key, empty if it is unknown, and its layer, -1 outside of layers."""
+    inside = _LAYER.fullmatch(key)
+    layer, key, names = (int(inside[1]), inside[2], _NAMES_IN_LAYER) if inside else (-1, key, _NAMES)
+    for prefix, ours in names.items():
+        if key == prefix or (prefix.endswith(".") and key.startswith(prefix)):
+            return ours.format(layer) + key.removeprefix(prefix), layer
+    return "", layer
+
+
+def _our_layout(name: str, tensor: Tensor) -> Tensor:
+    """Flatten the kernel of the patch embedding, and drop the leading 1 of a time embedding."""
+    if name.startswith("patch_embedding."):
+        return tensor.flatten(1)
+    return tensor.squeeze(0) if name.endswith(".embedding") else tensor
+
+
+def _weights(name_or_path: str) -> dict[str, Tensor]:
+    path = _file(name_or_path, *_WEIGHT_FILES)
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        return weights
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} ({_WHERE}) cannot be read as weights. Reason: {error}") from error
+
+
+def _file(name_or_path: str, *names: str) -> Path:
+    """Return the first of these files that is there, from the folder, the local cache or the hub."""
+    reason = "the folder does not have it"  # for a config.json this is told by None, for other files by an error
+    for name in names:
+        try:
+            found = cached_file(name_or_path, name)
+            if found is not None:
+                return Path(found)
+        except OSError as error:
+            reason = str(error)
+    raise ValueError(
+        f"{name_or_path!r} has no {' or '.join(names)}; {_WHERE} must be a folder with config.json and weights, or a "
+        f"name on the Hugging Face hub that is in the local cache or can be downloaded. Reason: {reason}"
+    )

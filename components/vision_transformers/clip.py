@@ -1,0 +1,144 @@
+"""The vision transformer of CLIP, which Video-ChatGPT reads and LanguageBind extends in time."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from components.stab.groups import Groups
+from components.stab.patch_embedding import PatchEmbedding
+from components.stab.video_aggregator import QuickGELU
+from components.vision_transformers.base import VisionTransformer
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention, every projection with a bias; the logits are scaled by head size ** -0.5."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+
+    def forward(
+        self, tokens: Float[Tensor, "sequences tokens width"], visible: Bool[Tensor, "sequences tokens"] | None = None
+    ) -> Float[Tensor, "sequences tokens width"]:
+        """Let every token attend to the visible ones of its sequence, at least one."""
+        query, key, value = (
+            projection(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for projection in (self.query, self.key, self.value)
+        )
+        mask = None if visible is None else visible[:, None, None]
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return output
+
+
+class Block(nn.Module):
+    """One layer: attention within a frame, then a feed-forward layer; both residual, with the norm in front."""
+
+    def __init__(self, width: int, heads: int, activation: Callable[[], nn.Module]) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = SelfAttention(width, heads)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward = nn.Sequential(nn.Linear(width, 4 * width), activation(), nn.Linear(4 * width, width))
+
+    def forward(self, tokens: Float[Tensor, "frames tokens width"]) -> Float[Tensor, "frames tokens width"]:
+        """Encode each frame on its own."""
+        tokens = tokens + self.attention(self.attention_norm(tokens))
+        encoded: Tensor = tokens + self.feed_forward(self.feed_forward_norm(tokens))
+        return encoded
+
+
+class CLIPViT(VisionTransformer):
+    """The ViT of CLIP with random weights; its default sizes are ViT-L/14 at 224 pixels (arXiv 2103.00020).
+
+    Only what leads to the hidden state that is asked for is built: layers behind it and the final norm, which CLIP has
+    for its class token alone, would have no effect. A whole ViT-L/14 has 303,179,776 parameters, one that ends at its
+    last but one layer 290,581,504.
+
+    Initialisation: class token N(0, 1 / width), positions N(0, 0.02^2) as in CLIP, PyTorch's default elsewhere.
+    """
+
+    def __init__(
+        self,
+        width: int = 1024,
+        patch_size: int = 14,
+        image_size: int = 224,
+        layers: int = 24,
+        heads: int = 16,
+        output_layer: int = -2,
+        activation: Callable[[], nn.Module] = QuickGELU,
+    ) -> None:
+        """Build the layers.
+
+        Args:
+            width: size of a token.
+            patch_size: side of a patch in pixels.
+            image_size: side of a frame in pixels.
+            layers: layers of the whole transformer.
+            heads: attention heads; must divide the width.
+            output_layer: the layer whose output is the result, counted from 1, or from the end with -1 for the last;
+                LLaVA, Video-ChatGPT, Video-LLaVA and the teacher of Video-Panda read the last but one.
+            activation: between the linear layers of the feed-forward layer.
+
+        Raises:
+            ValueError: sizes that are not positive or do not divide, or no such layer.
+        """
+        super().__init__()
+        for name, size in {"width": width, "patch_size": patch_size, "layers": layers, "heads": heads}.items():
+            if size < 1:
+                raise ValueError(f"{name}: {size} is not at least 1 (init_args of the encoder or its tower)")
+        if width % heads:
+            raise ValueError(
+                f"heads: {heads} does not divide the width {width}; choose init_args.heads of the tower so that it "
+                "does, or another width"
+            )
+        if image_size < patch_size or image_size % patch_size:
+            raise ValueError(
+                f"image_size: {image_size} is not a multiple of patches of {patch_size} pixels; choose "
+                "init_args.image_size of the tower so that it is, or another patch_size"
+            )
+        depth = output_layer if output_layer > 0 else layers + 1 + output_layer
+        if output_layer == 0 or not 1 <= depth <= layers:
+            raise ValueError(
+                f"output_layer: {output_layer} is none of {layers} layers; it must be 1..{layers} or -{layers}..-1"
+            )
+        self.width = width
+        self.patch_size = patch_size
+        self.image_size = image_size
+        self.class_embedding = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.patch_embedding = PatchEmbedding(width, patch_size)
+        self.position_embedding = nn.Parameter(torch.randn(1 + (image_size // patch_size) ** 2, width) * 0.02)
+        self.norm = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(Block(width, heads, activation) for _ in range(depth))
+
+    def embed(self, frames: Float[Tensor, "frames 3 height width"]) -> Float[Tensor, "frames tokens embedding_width"]:
+        """Return class token and patches with their positions: what the first layer reads.
+
+        Raises:
+            ValueError: frames of another size than `image_size`.
+        """
+        if tuple(frames.shape[2:]) != (self.image_size, self.image_size):
+            raise ValueError(
+                f"frames of {frames.shape[2]} x {frames.shape[3]} pixels, but {type(self).__name__} takes "
+                f"{self.image_size} x {self.image_size}"
+            )
+        patches = self.patch_embedding(frames).flatten(1, 2)
+        class_token = self.class_embedding.to(patches.dtype).expand(len(frames), 1, -1)
+        tokens: Tensor = self.norm(torch.cat([class_token, patches], 1) + self.position_embedding)
+        return tokens
+
+    def forward(
+        self, frames: Float[Tensor, "frames 3 height width"], clips: Groups
+    ) -> Float[Tensor, "frames tokens embedding_width"]:
+        """Encode each frame on its own, whatever its clip."""
+        tokens = self.embed(frames)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return tokens

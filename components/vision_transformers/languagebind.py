@@ -1,0 +1,95 @@
+"""The video transformer of LanguageBind: CLIP's, with attention over time in front of every layer."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from components.stab.groups import Groups
+from components.vision_transformers.clip import CLIPViT, SelfAttention
+
+
+class TemporalAttention(nn.Module):
+    """A patch attends to the same place in all frames of its clip; residual, after a time embedding is added."""
+
+    def __init__(self, width: int, heads: int, frames: int) -> None:
+        super().__init__()
+        self.embedding = nn.Parameter(torch.randn(frames, width) * width**-0.5)
+        self.norm = nn.LayerNorm(width)
+        self.attention = SelfAttention(width, heads)
+
+    def forward(
+        self, tokens: Float[Tensor, "frames tokens width"], clips: Groups
+    ) -> Float[Tensor, "frames tokens width"]:
+        """Relate the frames of each clip."""
+        count, longest = clips.members.shape
+        time = self.embedding.index_select(0, clips.slots % longest)
+        tokens = tokens + time[:, None]
+        # (clips, frames, tokens, C) -> sequences over time, one per clip and token; short clips are padded and masked.
+        padded = clips.pad(self.norm(tokens), 0.0).transpose(1, 2)
+        visible = clips.occupied[:, None].expand(-1, tokens.shape[1], -1)
+        seen = self.attention(padded.flatten(0, 1), visible.flatten(0, 1))
+        return tokens + clips.unpad(seen.unflatten(0, (count, -1)).transpose(1, 2))
+
+
+class LanguageBindViT(CLIPViT):
+    """LanguageBind's video transformer with random weights (arXiv 2310.01852), by default of the released sizes.
+
+    It knows a fixed number of points in time. A shorter clip takes the first of them (official: `[:, :t]`), a longer
+    one is refused, since nothing says what its time embeddings would be. The whole transformer has 404,187,136
+    parameters, one that ends at its last but one layer 387,380,224.
+
+    Initialisation: time embeddings N(0, 1 / width) (official); elsewhere as `CLIPViT`.
+    """
+
+    def __init__(
+        self,
+        width: int = 1024,
+        patch_size: int = 14,
+        image_size: int = 224,
+        layers: int = 24,
+        heads: int = 16,
+        frames: int = 8,
+        output_layer: int = -2,
+        activation: Callable[[], nn.Module] = nn.GELU,
+    ) -> None:
+        """Build the layers.
+
+        Args:
+            width: size of a token.
+            patch_size: side of a patch in pixels.
+            image_size: side of a frame in pixels.
+            layers: layers of the whole transformer.
+            heads: attention heads, in space and in time; must divide the width.
+            frames: of the longest clip.
+            output_layer: the layer whose output is the result, see `CLIPViT`.
+            activation: between the linear layers of the feed-forward layer.
+
+        Raises:
+            ValueError: sizes that are not positive or do not divide, or no such layer.
+        """
+        super().__init__(width, patch_size, image_size, layers, heads, output_layer, activation)
+        if frames < 1:
+            raise ValueError(f"frames: {frames} is not at least 1 (init_args of the tower)")
+        self.frames = frames
+        self.temporal = nn.ModuleList(TemporalAttention(width, heads, frames) for _ in self.blocks)
+
+    def forward(
+        self, frames: Float[Tensor, "frames 3 height width"], clips: Groups
+    ) -> Float[Tensor, "frames tokens embedding_width"]:
+        """Encode the frames, each with those of its clip in view.
+
+        Raises:
+            ValueError: frames of another size than `image_size`, or more of them in a clip than points in time.
+        """
+        longest = clips.members.shape[1]
+        if longest > self.frames:
+            raise ValueError(
+                f"a clip has {longest} frames, but the tower has time embeddings for {self.frames}; take at most "
+                f"{self.frames} per clip (data.init_args.sampler)"
+            )
+        tokens = self.embed(frames)
+        for temporal, block in zip(self.temporal, self.blocks, strict=True):
+            tokens = block(temporal(tokens, clips))
+        return tokens
