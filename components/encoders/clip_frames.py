@@ -34,9 +34,9 @@ class CLIPFrames(ViTEncoder):
     `LinearProjector`, its tower stays frozen (`model.stage.encoder: 0`). The original fills up clips of fewer than 100
     frames with zeros, which is left out here.
 
-    Paper Table 3 for it: 307 M parameters, which is the whole ViT-L/14 and the linear projector to 4096 (307.4 M; what
-    is computed here, up to the last but one layer, has 294.8 M), and 8109.1 GMAC, which is 100 frames, the projector on
-    356 tokens, and five operations per number that a layer norm reads.
+    Paper Table 3 gives it 307 M parameters, as many as the whole ViT-L/14 and the linear projector to 4096 have (here,
+    up to the last but one layer, 294.8 M), and 8109.1 GFLOPs, as many as there are multiply-accumulates for 100 frames
+    and for projecting 356 tokens, and five operations for every number that a layer norm reads.
     """
 
     def __init__(
@@ -87,8 +87,8 @@ class CLIPFrames(ViTEncoder):
         valid = layout.valid[..., None].to(patches.dtype)
         patches = patches * valid
         of_frame = patches.sum(1) / valid.sum(1)
-        total, count = (layout.clips.pad(values, 0.0).sum(1) for values in (patches, valid))
-        of_place = total.flatten(0, 1).index_select(0, layout.places) / count.flatten(0, 1).index_select(
-            0, layout.places
+        total, count = (
+            layout.clips.pad(values, 0.0).sum(1).flatten(0, 1).index_select(0, layout.places)
+            for values in (patches, valid)
         )
-        return torch.cat([of_frame, of_place])
+        return torch.cat([of_frame, total / count])

@@ -31,9 +31,9 @@ class LanguageBindVideo(ViTEncoder):
     (official: the line that would drop them is a comment). Its projector is `MLPProjector`, its tower stays frozen
     (`model.stage.encoder: 0`).
 
-    Paper Table 3 for it: 425 M parameters, which is the whole transformer and the projector to 4096 (425.2 M; what is
-    computed here, up to the last but one layer, has 408.4 M), and 864.1 GMAC, which is 8 frames, five operations per
-    number that a layer norm reads, and the projector on 356 tokens, which is what Video-ChatGPT has.
+    Paper Table 3 gives it 425 M parameters, as many as the whole transformer and the MLP projector to 4096 have (here,
+    up to the last but one layer, 408.4 M), and 864.1 GFLOPs, which are reached as for `CLIPFrames` with 8 frames, if
+    356 tokens are projected here too; projecting all 2056 brings it to 899.8.
     """
 
     def __init__(

@@ -178,7 +178,7 @@ def _our_name(key: str) -> tuple[str, int]:
 
 def _our_layout(name: str, tensor: Tensor) -> Tensor:
     """Flatten the kernel of the patch embedding, and drop the leading 1 of a time embedding."""
-    if name.startswith("patch_embedding."):
+    if name.startswith("patch_embedding.") and tensor.dim() == 4:
         return tensor.flatten(1)
     return tensor.squeeze(0) if name.endswith(".embedding") else tensor
 
@@ -189,6 +189,8 @@ def _weights(name_or_path: str) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+            raise RuntimeError("it is no mapping of names to tensors")
         return weights
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(f"{path} ({_WHERE}) cannot be read as weights. Reason: {error}") from error

@@ -10,7 +10,7 @@ import torch
 
 from components.encoders import EVE, CLIPFrames, LanguageBindVideo, VideoShapes
 from components.official import load_official
-from components.projectors import IdentityProjector, LinearProjector, MLPProjector
+from components.projectors import LinearProjector, MLPProjector
 from components.stab import AveragePool, NoRowTokens
 from components.vision_transformers import CLIPViT, LanguageBindViT
 from tests.golden_formula import normal, read_arrays, read_json, weights
@@ -249,8 +249,3 @@ def test_a_clip_that_is_too_long_is_refused():
     frames, shapes = clips(9, 1)
     with pytest.raises(ValueError, match="a clip has 9 frames, but the tower has time embeddings for 8"):
         encoder(frames, encoder.layout(shapes))
-
-
-def test_projectors_say_which_widths_differ():
-    with pytest.raises(ValueError, match="1024 and the language model"):
-        IdentityProjector(1024, 4096)

@@ -176,10 +176,11 @@ class NotATensor:
     """What must never be run or built when weights are read."""
 
 
-def test_a_pickle_file_of_other_things_is_refused(tmp_path):
+@pytest.mark.parametrize("content", [{"pre_layrnorm.weight": NotATensor()}, {"state": {}}, [torch.ones(2)]])
+def test_a_pickle_file_of_other_things_is_refused(tmp_path, content):
     folder = save_languagebind(tmp_path, {})
     (folder / "model.safetensors").unlink()
-    torch.save({"vision_model.pre_layrnorm.weight": NotATensor()}, folder / "pytorch_model.bin")
+    torch.save(content, folder / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"pytorch_model.bin .* cannot be read as weights"):
         PretrainedLanguageBind(**NAMES, name_or_path=str(folder))
 
