@@ -1,4 +1,4 @@
-"""The released checkpoint's names for STAB and the projector, and ours.
+"""The released checkpoint's names for STAB, the projector and the distillation head, and ours.
 
 Only names differ: our parameters hold the official weights in the official layout, except that trailing sizes of 1x1
 kernels are dropped and the packed query/key/value projection of GSTRA is cut in two. No official key is ignored without
@@ -44,9 +44,13 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "global_attention.proj.": ("encoder.frame_aggregator.attention.output.",),
     "video_projector.0.": ("projector.layers.0.",),
     "video_projector.2.": ("projector.layers.2.",),
+    "video_tower_compressor.norm_layer.": ("distillation.head.projections.",),
+    "video_tower_compressor.input_layer.": ("distillation.head.shortcut.",),
+    "video_tower_compressor.output_layer.": ("distillation.head.output.",),
 }
-# A second LSTE block that the official code builds, saves and never calls.
-_NEVER_USED = "lmhra2."
+_HEAD_LAYERS = "video_tower_compressor.norm_layer."
+# A second LSTE block that the official code builds, saves and never calls, and the teacher, stored a second time.
+_NEVER_USED = ("lmhra2.", "video_tower_compressor.teacher_layer.")
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,10 @@ class LoadReport:
 
     Attributes:
         loaded: keys whose tensors are now ours.
-        unused: keys that the official code stores without using them (the second LSTE block, `lmhra2.*`), and counters
-            of batch normalisation that no computation reads.
-        absent: keys of parts that this encoder or projector does not have, as in an ablation.
+        unused: keys that the official code stores without using them (the second LSTE block, `lmhra2.*`), the copy of
+            the teacher, which is loaded from its own weights, and counters of batch normalisation that no computation
+            reads.
+        absent: keys of parts that this encoder, projector or distillation does not have, as in an ablation.
     """
 
     loaded: tuple[str, ...]
@@ -66,26 +71,38 @@ class LoadReport:
 
 
 def our_names(official_key: str) -> tuple[str, ...]:
-    """Return our names, below `encoder.` or `projector.`, for the tensor of an official key; none if unknown."""
+    """Return our names for the tensor of an official key, none if unknown.
+
+    They begin with `encoder.`, `projector.` or `distillation.`.
+    """
     for prefix, ours in _NAMES.items():
         if official_key == prefix or (prefix[-1] in "._" and official_key.startswith(prefix)):
             return tuple(name + official_key.removeprefix(prefix) for name in ours)
     return ()
 
 
-def load_official(encoder: nn.Module, projector: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
-    """Copy official weights into an encoder and a projector.
+def load_official(
+    encoder: nn.Module,
+    projector: nn.Module,
+    state_dict: Mapping[str, Tensor],
+    distillation: nn.Module | None = None,
+) -> LoadReport:
+    """Copy official weights into an encoder, a projector and, to go on training, the head of a distillation.
 
     Args:
         encoder: a `STAB`.
         projector: an `MLPProjector` for the released weights.
-        state_dict: keys as in the official `VideoTokenizer`; those of the projector begin with `video_projector.`.
+        state_dict: keys as in the official `VideoTokenizer`; those of the projector begin with `video_projector.`,
+            those of the distillation head with `video_tower_compressor.`.
+        distillation: a `CosineDistillation`; without it, keys of the head are `absent`.
 
     Raises:
         ValueError: unknown keys, parameters of ours that no key fills, or other shapes; all of them are listed, and
             nothing is copied.
     """
     modules = nn.ModuleDict({"encoder": encoder, "projector": projector})
+    if distillation is not None:
+        modules["distillation"] = distillation
     ours = {name: tensor for name, tensor in modules.state_dict().items() if not name.endswith("num_batches_tracked")}
     copies: list[tuple[Tensor, Tensor]] = []
     loaded, unused, absent, problems = [], [], [], []
@@ -108,6 +125,10 @@ def load_official(encoder: nn.Module, projector: nn.Module, state_dict: Mapping[
             else:
                 problems.append(f"{key} has shape {list(tensor.shape)}, ours {[list(t.shape) for t in targets]}")
     problems += [f"no key for {name}" for name in sorted(missing)]
+    if all(any(key.startswith(_HEAD_LAYERS) for key in keys) for keys in (loaded, absent)):
+        problems.append(
+            "the distillation head reads fewer hidden states, so its layers are others than the official ones"
+        )
     if problems:
         raise ValueError("official weights do not fit this model: " + "; ".join(problems))
     with torch.no_grad():

@@ -1,0 +1,18 @@
+"""Distillation of a teacher's features into the language model's hidden states: the family `distillation`."""
+
+from components.distillation.alignment import Alignment, align
+from components.distillation.alignment_head import AlignmentHead
+from components.distillation.base import Distillation
+from components.distillation.cosine import CosineDistillation
+from components.distillation.mse import MSEDistillation
+from components.distillation.none import NoDistillation
+
+__all__ = [
+    "Alignment",
+    "AlignmentHead",
+    "CosineDistillation",
+    "Distillation",
+    "MSEDistillation",
+    "NoDistillation",
+    "align",
+]

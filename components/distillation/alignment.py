@@ -1,0 +1,105 @@
+"""Which patches of the teacher each token of the student is compared with.
+
+Student and teacher see the same picture on canvases of their own, and each has a valid rectangle that the picture
+fills. A token of the student covers a part of its rectangle; what it is compared with is the mean of the teacher's
+patches that the same part of the teacher's rectangle touches. With as many patches as tokens that is one patch each,
+with a whole multiple plain average pooling (official), otherwise the rule of `torch.nn.functional.adaptive_avg_pool2d`.
+
+The indices are made once per batch on the host; what runs on the device is a gather and a weighted sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+
+@dataclass
+class Alignment:
+    """The teacher's patches behind every grid token of a batch, frame by frame and row by row.
+
+    Attributes:
+        patches: for every token, its patches in the teacher's flattened (frames, rows, columns); any patch where the
+            place is empty.
+        shares: share of each of them in the mean; 0 where the place is empty.
+        frames: frame of each token.
+        frame_count: frames of the batch.
+    """
+
+    patches: Int64[Tensor, "tokens places"]
+    shares: Float[Tensor, "tokens places"]
+    frames: Int64[Tensor, " tokens"]
+    frame_count: int
+
+    def pool(self, features: Float[Tensor, "frames rows columns width"]) -> Float[Tensor, "tokens width"]:
+        """Return the teacher's feature for every token."""
+        picked = features.flatten(0, 2).index_select(0, self.patches.flatten()).unflatten(0, self.patches.shape)
+        pooled: Tensor = (picked * self.shares[..., None].to(picked.dtype)).sum(1)
+        return pooled
+
+    def to(self, device: torch.device | str) -> Alignment:
+        """Return the same alignment with its tensors on `device`, copied without waiting for them."""
+        patches, shares, frames = (
+            tensor.to(device, non_blocking=True) for tensor in (self.patches, self.shares, self.frames)
+        )
+        return Alignment(patches, shares, frames, self.frame_count)
+
+
+def align(
+    grids: Int64[Tensor, "frames 2"], rectangles: Int64[Tensor, "frames 4"], canvas: tuple[int, int]
+) -> Alignment:
+    """Work out the alignment of a batch, on the host.
+
+    Args:
+        grids: (rows, columns) of the student's tokens in every frame, each >= 1.
+        rectangles: valid area of every frame as (top, left, height, width) in the teacher's patches.
+        canvas: (rows, columns) of the teacher's patches in the whole frame.
+
+    Raises:
+        ValueError: grids and rectangles are not of the same frames, a rectangle leaves the canvas, a grid is empty, or
+            the teacher's grid is coarser than the student's.
+    """
+    _check(grids, rectangles, canvas)
+    rows, columns = grids.unbind(1)
+    tokens = rows * columns
+    frame = torch.repeat_interleave(tokens)
+    within = torch.arange(len(frame)) - (tokens.cumsum(0) - tokens)[frame]
+    index = torch.stack([within // columns[frame], within % columns[frame]], dim=1)  # row and column of every token
+
+    corner, size, grid = rectangles[frame, :2], rectangles[frame, 2:], grids[frame]
+    first = index * size // grid
+    count = ((index + 1) * size + grid - 1) // grid - first  # touched patches along each side
+    step = torch.cartesian_prod(*(torch.arange(int(longest)) for longest in count.amax(0)))
+    touched = (step < count[:, None]).all(2)
+    place = (corner + first)[:, None] + torch.where(touched[..., None], step, 0)
+    return Alignment(
+        patches=(frame[:, None] * canvas[0] + place[..., 0]) * canvas[1] + place[..., 1],
+        shares=touched / count.prod(1, keepdim=True),
+        frames=frame,
+        frame_count=len(grids),
+    )
+
+
+def _check(grids: Tensor, rectangles: Tensor, canvas: tuple[int, int]) -> None:
+    if len(grids) != len(rectangles) or len(grids) == 0:
+        raise ValueError(
+            f"the student has grids for {len(grids)} frames and the teacher rectangles for {len(rectangles)}; there "
+            "must be one of each for every frame"
+        )
+    start, size = rectangles[:, :2], rectangles[:, 2:]
+    outside = ((start < 0) | (start + size > torch.tensor(canvas))).any(1)
+    coarser = ((grids < 1) | (size < grids)).any(1)
+    for wrong, why in (
+        (outside, f"leaves the teacher's canvas of {canvas} patches"),
+        (coarser, "holds fewer patches than the student has tokens, or the student has none"),
+    ):
+        if bool(wrong.any()):
+            frame = int(wrong.nonzero()[0])
+            raise ValueError(
+                f"rectangle {rectangles[frame].tolist()} (top, left, height, width in the teacher's patches) of frame "
+                f"{frame} {why}: the student's grid there is {grids[frame].tolist()}; choose another "
+                "model.teacher.init_args.canvas or another model.teacher"
+            )

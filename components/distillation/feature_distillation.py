@@ -1,0 +1,98 @@
+"""What the cosine and the MSE loss share: the head, the hidden states it reads, and the mean over frames."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from components.distillation.alignment_head import AlignmentHead
+from components.distillation.base import Distillation
+
+
+class FeatureDistillation(Distillation):
+    """Predicts the teacher's features with an `AlignmentHead` and takes the mean distance to them, frame by frame."""
+
+    def __init__(
+        self,
+        llm_width: int,
+        llm_layers: int,
+        teacher_width: int,
+        every: int = 4,
+        layers: list[int] | None = None,
+        heads: int = 8,
+        weight: float = 1.0,
+    ) -> None:
+        """Build the head.
+
+        Args:
+            llm_width: width of the language model.
+            llm_layers: layers of the language model.
+            teacher_width: width of the teacher.
+            every: distance of the hidden states that the head reads, from the last one down; the input is always the
+                final one. 4 is official: 32, 28, ..., 4, 0 of 32 layers.
+            layers: exactly these hidden states instead, at least two; the first one asks the others. Counted from 0,
+                the input, or from -1, the last one.
+            heads: attention heads of the head; must divide the teacher's width.
+            weight: factor of the loss beside the cross-entropy of the text.
+
+        Raises:
+            ValueError: the weight is negative, a hidden state is not one of the language model's or is named twice,
+                there are fewer than two, or the heads do not divide the teacher's width.
+        """
+        super().__init__()
+        if not (weight >= 0 and math.isfinite(weight)):
+            raise ValueError(f"model.distillation.init_args.weight: {weight} is not a number from 0 on")
+        self.weight = weight
+        self.hidden_layers = _spread(llm_layers, every) if layers is None else _chosen(llm_layers, layers)
+        self.teacher_width = teacher_width
+        self.head = AlignmentHead(llm_width, teacher_width, len(self.hidden_layers), heads)
+
+    @abstractmethod
+    def distance(
+        self, prediction: Float[Tensor, "tokens width"], teacher: Float[Tensor, "tokens width"]
+    ) -> Float[Tensor, " tokens"]:
+        """Return how far each prediction is from the teacher's feature."""
+
+    def forward(
+        self,
+        hidden_states: Sequence[Float[Tensor, "tokens llm_width"]],
+        teacher: Float[Tensor, "tokens teacher_width"],
+        frames: Int64[Tensor, " tokens"],
+        frame_count: int,
+    ) -> Float[Tensor, ""]:
+        """Return the mean over frames of the mean distance over their tokens."""
+        if teacher.shape[-1] != self.teacher_width:
+            raise ValueError(
+                f"the teacher's features have width {teacher.shape[-1]}, but model.distillation was built for "
+                f"{self.teacher_width}"
+            )
+        distance = self.distance(self.head(hidden_states).float(), teacher.float())
+        per_frame = distance.new_zeros(2, frame_count).index_add(
+            1, frames, torch.stack([distance, torch.ones_like(distance)])
+        )
+        return (per_frame[0] / per_frame[1]).mean()
+
+
+def _spread(llm_layers: int, every: int) -> tuple[int, ...]:
+    if every < 1:
+        raise ValueError(f"model.distillation.init_args.every: {every} is not at least 1")
+    return (*range(llm_layers, 0, -every), 0)
+
+
+def _chosen(llm_layers: int, layers: list[int]) -> tuple[int, ...]:
+    where = f"model.distillation.init_args.layers: {layers}"
+    outside = [layer for layer in layers if not -llm_layers - 1 <= layer <= llm_layers]
+    if outside:
+        raise ValueError(
+            f"{where}: the language model has the hidden states 0 (its input) to {llm_layers}, but no "
+            f"{', '.join(map(str, outside))}"
+        )
+    chosen = tuple(layer % (llm_layers + 1) for layer in layers)
+    if len(set(chosen)) != len(chosen):
+        raise ValueError(f"{where} names a hidden state twice")
+    if len(chosen) < 2:
+        raise ValueError(f"{where}: at least two hidden states are needed, one to ask and one to answer")
+    return chosen
