@@ -1,0 +1,159 @@
+"""The contract of a teacher: a frozen vision network that turns frames into a grid of features.
+
+A teacher is never trained and never saved. It stays in eval mode whatever its parent does, none of its parameters has a
+gradient, and its tensors are left out of the state dict of the model that it is in: they come from where the teacher
+was loaded from in the first place, and `fingerprint` says which ones they are.
+
+Legend: F frames of all clips, S side of the canvas in pixels, C width.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+
+class Teacher(nn.Module, ABC):
+    """A frozen vision network: the family `teachers`.
+
+    Members build on `ImageTeacher` or `VideoTeacher`. Each takes `weights`, where to load from or `Untrained` sizes,
+    then `layer`, the hidden state whose features it gives (0 is the input of the first layer, -1 the output of the
+    last; official: -2), and `canvas`. As all take the same, an experiment may change the class alone.
+
+    Attributes:
+        network: the network, without what its features do not need.
+        width: size C of a feature.
+        patch_size: side of a patch in pixels.
+        canvas: side S of the frames it takes, in pixels; one feature per patch of it.
+        pixel_mean: per channel, in 0..1; also the colour of padding.
+        pixel_std: per channel, in 0..1.
+    """
+
+    pixel_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)  # of CLIP
+    pixel_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+
+    def __init__(self, network: nn.Module, width: int, patch_size: int, canvas: int) -> None:
+        super().__init__()
+        if canvas < patch_size or canvas % patch_size:
+            raise ValueError(
+                f"model.teacher.init_args.canvas is {canvas}; {type(self).__name__} needs a multiple of its patches of "
+                f"{patch_size} pixels"
+            )
+        self.network = network.requires_grad_(False)
+        self.width = width
+        self.patch_size = patch_size
+        self.canvas = canvas
+        self.register_state_dict_post_hook(_leave_out)
+        self.register_load_state_dict_pre_hook(_put_back)
+        self.eval()
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of features in a frame."""
+        return (self.canvas // self.patch_size,) * 2
+
+    @abstractmethod
+    def features(
+        self, pixels: Float[Tensor, "frames 3 {self.canvas} {self.canvas}"], frame_counts: Sequence[int]
+    ) -> Float[Tensor, "frames rows columns {self.width}"]:
+        """Return the features of normalised frames."""
+
+    @torch.no_grad()
+    def forward(
+        self, frames: UInt8[Tensor, "frames 3 {self.canvas} {self.canvas}"], frame_counts: Sequence[int]
+    ) -> Float[Tensor, "frames rows columns {self.width}"]:
+        """Return the features of the frames of all clips, packed, without a gradient.
+
+        Args:
+            frames: canvases, RGB; padding has the colour `pixel_mean`, as the network sees it too (official).
+            frame_counts: frames of each clip, plain integers on the host.
+
+        Raises:
+            ValueError: frames of another size, or other than `frame_counts` adds up to.
+        """
+        expected = (sum(frame_counts), 3, self.canvas, self.canvas)
+        if tuple(frames.shape) != expected:
+            raise ValueError(
+                f"{type(self).__name__} takes frames of shape {expected} for frame_counts {list(frame_counts)}, but "
+                f"these have {tuple(frames.shape)}"
+            )
+        return self.features(self._normalize(frames), frame_counts)
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in eval mode: a teacher does not learn (the official one changes mode with the model)."""
+        return super().train(False)
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that a feature depends on besides the frames: weights, layer, geometry, pixel scale."""
+        settings = (type(self).__name__, self.canvas, self.patch_size, self.pixel_mean, self.pixel_std)
+        digest = hashlib.sha256(repr(settings).encode())
+        for name, tensor in [*self.network.named_parameters(), *self.network.named_buffers()]:
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def _normalize(self, frames: Tensor) -> Tensor:
+        like = next(self.parameters())
+        mean = torch.tensor(self.pixel_mean, device=frames.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.pixel_std, device=frames.device).view(1, 3, 1, 1)
+        return (frames.float() / 255).sub_(mean).div_(std).to(like.dtype)
+
+
+class ImageTeacher(Teacher):
+    """A teacher that sees every frame on its own."""
+
+    @abstractmethod
+    def tokens(self, pixels: Float[Tensor, "frames 3 canvas canvas"]) -> Float[Tensor, "frames patches width"]:
+        """Return the features of the patches, row by row, without those of other tokens."""
+
+    def features(
+        self, pixels: Float[Tensor, "frames 3 {self.canvas} {self.canvas}"], frame_counts: Sequence[int]
+    ) -> Float[Tensor, "frames rows columns {self.width}"]:
+        """Return the features of normalised frames, whatever clips they belong to."""
+        grids: Tensor = self.tokens(pixels).unflatten(1, self.grid)
+        return grids
+
+
+class VideoTeacher(Teacher):
+    """A teacher that sees the frames of a clip together."""
+
+    @abstractmethod
+    def tokens(
+        self, clips: Float[Tensor, "clips frames 3 canvas canvas"]
+    ) -> Float[Tensor, "clips frames patches width"]:
+        """Return the features of the patches of clips of one length, without those of other tokens."""
+
+    def features(
+        self, pixels: Float[Tensor, "frames 3 {self.canvas} {self.canvas}"], frame_counts: Sequence[int]
+    ) -> Float[Tensor, "frames rows columns {self.width}"]:
+        """Return the features of normalised frames, all clips of one length at once."""
+        if len(set(frame_counts)) == 1:
+            return self._of_one_length(pixels, frame_counts[0])
+        counts = torch.tensor(frame_counts)
+        counts = counts.repeat_interleave(counts)  # of the clip that each frame is in
+        order = counts.argsort(stable=True)
+        lengths, frames = counts.unique(return_counts=True)
+        sorted_pixels = pixels.index_select(0, order.to(pixels.device)).split(frames.tolist())
+        features = [
+            self._of_one_length(part, length) for part, length in zip(sorted_pixels, lengths.tolist(), strict=True)
+        ]
+        return torch.cat(features).index_select(0, order.argsort().to(pixels.device))
+
+    def _of_one_length(self, pixels: Tensor, frames: int) -> Tensor:
+        grids: Tensor = self.tokens(pixels.unflatten(0, (-1, frames))).flatten(0, 1).unflatten(1, self.grid)
+        return grids
+
+
+def _leave_out(module: nn.Module, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any]) -> None:
+    for name in [name for name in state_dict if name.startswith(prefix)]:
+        del state_dict[name]
+
+
+def _put_back(module: nn.Module, state_dict: dict[str, Any], prefix: str, *rest: object) -> None:
+    """Let a strict load find what `_leave_out` left out: the teacher as it is."""
+    assert isinstance(module, Teacher)
+    state_dict.update({f"{prefix}network.{name}": tensor for name, tensor in module.network.state_dict().items()})

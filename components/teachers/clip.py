@@ -1,0 +1,48 @@
+"""CLIP's vision transformer as a teacher."""
+
+from jaxtyping import Float
+from torch import Tensor
+from transformers import CLIPVisionConfig, CLIPVisionModel
+
+from components.teachers.base import ImageTeacher
+from components.teachers.hidden_state import layers_needed
+from components.teachers.pretrained import load_pretrained
+from components.teachers.untrained import Untrained
+
+
+class CLIPTeacher(ImageTeacher):
+    """CLIP, frame by frame (paper table 10, "CLIP"; not said there: which; its baselines use ViT-L/14)."""
+
+    def __init__(
+        self, weights: str | Untrained = "openai/clip-vit-large-patch14", layer: int = -2, canvas: int = 224
+    ) -> None:
+        """Load or build the network.
+
+        Args:
+            weights: folder or name on the Hugging Face hub, or sizes of a network with random weights.
+            layer: hidden state whose features are given, without the final norm; -2 is that before the last layer.
+            canvas: side of a frame in pixels; position embeddings are interpolated to it.
+
+        Raises:
+            ValueError: the weights cannot be used, there is no such layer, or the canvas is not in whole patches.
+        """
+        if isinstance(weights, Untrained):
+            config = CLIPVisionConfig(
+                hidden_size=weights.width,
+                intermediate_size=4 * weights.width,
+                num_hidden_layers=layers_needed(layer, weights.layers),
+                num_attention_heads=weights.heads,
+                patch_size=weights.patch_size,
+                image_size=canvas,
+            )
+            network = CLIPVisionModel(config)
+        else:
+            network = load_pretrained(CLIPVisionModel, ("clip", "clip_vision_model"), weights, layer)
+        patch_size = network.config.patch_size
+        assert isinstance(patch_size, int)
+        super().__init__(network, network.config.hidden_size, patch_size, canvas)
+
+    def tokens(self, pixels: Float[Tensor, "frames 3 canvas canvas"]) -> Float[Tensor, "frames patches width"]:
+        """Return the features of the patches, without the class token."""
+        hidden: Tensor = self.network(pixels, interpolate_pos_encoding=True).last_hidden_state
+        return hidden[:, 1:]

@@ -1,0 +1,49 @@
+"""DINOv2 as a teacher."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import Dinov2Config, Dinov2Model
+
+from components.teachers.base import ImageTeacher
+from components.teachers.hidden_state import layers_needed
+from components.teachers.pretrained import load_pretrained
+from components.teachers.untrained import Untrained
+
+
+class DINOv2Teacher(ImageTeacher):
+    """DINOv2, frame by frame (paper table 10, "DINOv2"; not said there: which; ViT-L/14 is as wide as CLIP's)."""
+
+    pixel_mean = (0.485, 0.456, 0.406)  # of ImageNet
+    pixel_std = (0.229, 0.224, 0.225)
+
+    def __init__(self, weights: str | Untrained = "facebook/dinov2-large", layer: int = -2, canvas: int = 224) -> None:
+        """Load or build the network.
+
+        Args:
+            weights: folder or name on the Hugging Face hub, or sizes of a network with random weights.
+            layer: hidden state whose features are given, without the final norm; -2 is that before the last layer.
+            canvas: side of a frame in pixels; position embeddings are interpolated to it.
+
+        Raises:
+            ValueError: the weights cannot be used, there is no such layer, or the canvas is not in whole patches.
+        """
+        if isinstance(weights, Untrained):
+            config = Dinov2Config(
+                hidden_size=weights.width,
+                num_hidden_layers=layers_needed(layer, weights.layers),
+                num_attention_heads=weights.heads,
+                patch_size=weights.patch_size,
+                image_size=canvas,
+            )
+            network = Dinov2Model(config)
+        else:
+            network = load_pretrained(Dinov2Model, ("dinov2",), weights, layer)
+        network.set_submodule("layernorm", nn.Identity())  # the final norm is not part of a hidden state
+        patch_size = network.config.patch_size
+        assert isinstance(patch_size, int)
+        super().__init__(network, network.config.hidden_size, patch_size, canvas)
+
+    def tokens(self, pixels: Float[Tensor, "frames 3 canvas canvas"]) -> Float[Tensor, "frames patches width"]:
+        """Return the features of the patches, without the class token."""
+        hidden: Tensor = self.network(pixels).last_hidden_state
+        return hidden[:, 1:]

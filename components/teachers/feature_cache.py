@@ -1,0 +1,114 @@
+"""Whether a teacher's features are kept on disk: a frozen teacher gives the same ones in every epoch and every run."""
+
+import hashlib
+import json
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from components.teachers.atomic_file import write_atomically
+
+Compute = Callable[[list[int]], Sequence[Tensor]]
+
+
+def feature_key(video: str, frames: Sequence[int], geometry: Mapping[str, object], teacher: str) -> str:
+    """Return the name of the features of a clip.
+
+    Args:
+        video: hash of the video file's content (`ContentHashes`).
+        frames: indices of the sampled frames.
+        geometry: all that was done to them: rectangle, flip, ... ; values that JSON can hold.
+        teacher: `Teacher.fingerprint()`.
+    """
+    facts = {"video": video, "frames": list(frames), "geometry": dict(geometry), "teacher": teacher}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+class FeatureCache(ABC):
+    """The family `feature_cache`."""
+
+    @abstractmethod
+    def get(self, keys: Sequence[str], compute: Compute) -> list[Tensor]:
+        """Return the features of clips, (frames, rows, columns, width) each.
+
+        Args:
+            keys: name of each clip's features (`feature_key`).
+            compute: returns the features of the clips at the given positions in `keys`; called once at most, with all
+                that are not kept.
+        """
+
+
+class NoFeatureCache(FeatureCache):
+    """Compute every time."""
+
+    def get(self, keys: Sequence[str], compute: Compute) -> list[Tensor]:
+        """Return the features of all clips as computed."""
+        return list(compute(list(range(len(keys)))))
+
+
+class DiskFeatureCache(FeatureCache):
+    """Keep features as safetensors files, bit by bit as computed, without a bound on their size.
+
+    Several processes may share a folder: files appear whole or not at all. A file that is damaged is computed again,
+    with a warning.
+
+    Attributes:
+        damaged: damaged files found so far.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        """Keep the folder.
+
+        Args:
+            folder: where the files are, in subfolders by the first two letters of their names.
+        """
+        self.folder = Path(folder)
+        self.damaged = 0
+
+    def get(self, keys: Sequence[str], compute: Compute) -> list[Tensor]:
+        """Return the features of clips: on the CPU where they were kept, on the device of `compute` where not."""
+        found = [self._read(key) for key in keys]
+        absent = [position for position, features in enumerate(found) if features is None]
+        if absent:
+            for position, features in zip(absent, compute(absent), strict=True):
+                self._write(keys[position], features)
+                found[position] = features
+        return [features for features in found if features is not None]
+
+    def path(self, key: str) -> Path:
+        """Return where the features named `key` are kept."""
+        return self.folder / key[:2] / f"{key}.safetensors"
+
+    def _read(self, key: str) -> Tensor | None:
+        path = self.path(key)
+        try:
+            # Not mapped into memory: a damaged disk then is an error here and not a crash later.
+            content = safetensors.torch.load(path.read_bytes())
+            features = content["features"]
+            if not torch.equal(content["checksum"], _checksum(key, features)):
+                raise ValueError("its checksum is wrong")
+        except FileNotFoundError:
+            return None
+        except (SafetensorError, KeyError, ValueError, OSError) as error:
+            self.damaged += 1
+            warnings.warn(f"teacher features {path} are damaged and computed again: {error}", stacklevel=2)
+            return None
+        return features
+
+    def _write(self, key: str, features: Tensor) -> None:
+        features = features.detach().cpu().contiguous()
+        content = safetensors.torch.save({"features": features, "checksum": _checksum(key, features)})
+        write_atomically(self.path(key), content)
+
+
+def _checksum(key: str, features: Tensor) -> Tensor:
+    """Return a hash of features and their name, which safetensors itself does not have."""
+    digest = hashlib.sha256(f"{key} {features.dtype} {tuple(features.shape)}".encode())
+    digest.update(features.flatten().view(torch.uint8).numpy().data)
+    return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)

@@ -1,0 +1,152 @@
+"""InternVideo2 as a teacher."""
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from components.teachers.base import VideoTeacher
+from components.teachers.hidden_state import layers_needed
+from components.teachers.internvideo2_vit import InternVideo2ViT
+from components.teachers.untrained import Untrained
+
+# Weights do not tell the number of heads; these are the published sizes (1B and 6B).
+HEADS_OF_WIDTH = {1408: 16, 3200: 25}
+_BLOCK = re.compile(r"blocks\.(\d+)\.")
+# What the published training needs beside the tokens' path.
+_TRAINING_ONLY = ("clip_decoder.", "clip_projector.", "clip_pos_embed", "clip_img_pos_embed", "final_clip_decoder.")
+# What sizes are read from, and what other vision transformers do not have.
+_TELLING = (
+    "patch_embed.proj.weight",
+    "pos_embed",
+    "img_pos_embed",
+    "blocks.0.attn.q_norm.weight",
+    "blocks.0.mlp.fc1.weight",
+)
+_UNTRAINED_FRAMES = 8
+
+
+class InternVideo2Teacher(VideoTeacher):
+    """InternVideo2's vision encoder after stage 2 (paper table 10, "InternVideo v2"; which size is not said there).
+
+    The network and its names follow the published ones; the comparison with published features is still to be made,
+    for want of the weights.
+    """
+
+    pixel_mean = (0.485, 0.456, 0.406)  # of ImageNet
+    pixel_std = (0.229, 0.224, 0.225)
+
+    def __init__(self, weights: str | Untrained, layer: int = -2, canvas: int = 224) -> None:
+        """Load or build the network.
+
+        Args:
+            weights: the published file, or a folder with it as the only .pt, .pth, .bin or .safetensors file; or sizes
+                of a network with random weights. It is no model of transformers, so there is no name on the hub.
+            layer: hidden state whose features are given; -2 is that before the last layer.
+            canvas: side of a frame in pixels; position embeddings are interpolated to it.
+
+        Raises:
+            ValueError: the weights cannot be used, there is no such layer, or the canvas is not in whole patches.
+        """
+        if isinstance(weights, Untrained):
+            network = InternVideo2ViT(
+                weights.width,
+                layers_needed(layer, weights.layers),
+                weights.heads,
+                4 * weights.width,
+                weights.patch_size,
+                _UNTRAINED_FRAMES,
+                canvas // weights.patch_size,
+            )
+        else:
+            network = _network(_vision_tensors(_read(Path(weights))), layer, Path(weights))
+        width, _, _, patch_size, _ = network.patch_embed.proj.weight.shape
+        super().__init__(network, width, patch_size, canvas)
+
+    def tokens(
+        self, clips: Float[Tensor, "clips frames 3 canvas canvas"]
+    ) -> Float[Tensor, "clips frames patches width"]:
+        """Return the features of the patches."""
+        hidden: Tensor = self.network(clips)
+        return hidden
+
+
+def _read(path: Path) -> Mapping[str, object]:
+    where = f"model.teacher.init_args.weights: {path}"
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix in (".pt", ".pth", ".bin", ".safetensors"))
+    if len(files) != 1 or not files[0].is_file():
+        raise ValueError(
+            f"{where} must be the weights of InternVideo2, or a folder with one file of weights; found: "
+            f"{', '.join(file.name for file in files if file.is_file()) or 'nothing'}"
+        )
+    try:
+        if files[0].suffix == ".safetensors":
+            return load_file(files[0])
+        content = torch.load(files[0], map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise ValueError(f"{where} cannot be read as tensors only: {str(error).splitlines()[0]}") from error
+    for wrapper in ("model", "module"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{where} holds {type(content).__name__}, not tensors by name")
+    return content
+
+
+def _vision_tensors(content: Mapping[str, object]) -> dict[str, Tensor]:
+    """Return the vision encoder's tensors, of a whole stage-2 model or of the encoder alone, by its own names."""
+    prefix = "vision_encoder."
+    if not any(name.startswith(prefix) for name in content):
+        prefix = ""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in content.items()
+        if name.startswith(prefix)
+        and isinstance(tensor, Tensor)
+        and not name.removeprefix(prefix).startswith(_TRAINING_ONLY)
+    }
+
+
+def _network(tensors: dict[str, Tensor], layer: int, path: Path) -> InternVideo2ViT:
+    """Build the network that the tensors are of, as far as `layer` needs it, and load them."""
+    where = f"model.teacher.init_args.weights: {path}"
+    missing = [name for name in _TELLING if name not in tensors]
+    if missing:
+        raise ValueError(f"{where} does not hold InternVideo2's vision encoder; missing: {', '.join(missing)}")
+    width, _, tubelet, patch_size, _ = tensors["patch_embed.proj.weight"].shape
+    if width not in HEADS_OF_WIDTH or tubelet != 1:
+        raise ValueError(
+            f"{where} has width {width} and patches over {tubelet} frames; known are widths "
+            f"{' and '.join(map(str, HEADS_OF_WIDTH))} with patches of one frame"
+        )
+    layers = 1 + max(int(block[1]) for name in tensors if (block := _BLOCK.match(name)))
+    kept = layers_needed(layer, layers)
+    patches = tensors["img_pos_embed"].shape[1] - 1
+    with torch.device("meta"):
+        network = InternVideo2ViT(
+            width,
+            kept,
+            HEADS_OF_WIDTH[width],
+            tensors["blocks.0.mlp.fc1.weight"].shape[0],
+            patch_size,
+            (tensors["pos_embed"].shape[1] - 1) // patches,
+            round(patches**0.5),
+        )
+    wanted = {
+        name: tensor.float()
+        for name, tensor in tensors.items()
+        if not ((block := _BLOCK.match(name)) and int(block[1]) >= kept)
+    }
+    try:
+        network.load_state_dict(wanted, assign=True)
+    except RuntimeError as error:
+        raise ValueError(f"{where} does not fit InternVideo2's vision encoder: {error}") from error
+    return network

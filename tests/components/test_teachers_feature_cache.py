@@ -1,0 +1,191 @@
+"""The cache of teacher features: bit by bit the same, safe with several writers, and never a wrong feature."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import safetensors.torch
+import torch
+
+import components.teachers.content_hash as content_hash_file
+from components.distillation import CosineDistillation, align
+from components.teachers import CLIPTeacher, ContentHashes, DiskFeatureCache, NoFeatureCache, Untrained, feature_key
+from components.teachers.atomic_file import write_atomically
+
+KEYS = [feature_key(f"video {i}", [0, 4], {"rectangle": [0, 0, 3, 3]}, "teacher") for i in range(3)]
+
+
+class Source:
+    """Computes features, and remembers for which clips."""
+
+    def __init__(self, *features):
+        self.features, self.asked = features, []
+
+    def __call__(self, positions):
+        self.asked.append(positions)
+        return [self.features[position] for position in positions]
+
+
+def same_bits(a, b):
+    return a.dtype == b.dtype and a.shape == b.shape and a.numpy(force=True).tobytes() == b.numpy(force=True).tobytes()
+
+
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_only_what_is_not_kept_is_computed_and_all_at_once(tmp_path):
+    source = Source(*torch.randn(3, 2, 3, 3, 8))
+    assert all(
+        map(same_bits, DiskFeatureCache(tmp_path).get(KEYS[1:2], Source(source.features[1])), source.features[1:])
+    )
+    cache = DiskFeatureCache(tmp_path)  # as another run
+    for _ in range(2):
+        assert all(map(same_bits, cache.get(KEYS, source), source.features))
+    assert source.asked == [[0, 2]]
+    assert files(tmp_path) == sorted(cache.path(key) for key in KEYS)
+    assert cache.damaged == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_every_bit_is_kept(tmp_path, dtype):
+    features = torch.tensor([0.1, -0.0, torch.nan, torch.inf, 1e-7], dtype=dtype).view(1, 1, 5, 1)
+    transposed = torch.randn(3, 4, 2, 2).to(dtype).transpose(0, 1)
+    DiskFeatureCache(tmp_path).get(KEYS[:2], Source(features, transposed))
+    assert all(map(same_bits, DiskFeatureCache(tmp_path).get(KEYS[:2], Source()), (features, transposed)))
+
+
+def test_reduced_precision_is_kept_too(tmp_path):
+    features = torch.randn(1, 2, 2, 3).bfloat16()
+    DiskFeatureCache(tmp_path).get(KEYS[:1], Source(features))
+    (kept,) = DiskFeatureCache(tmp_path).get(KEYS[:1], Source())
+    assert kept.dtype == torch.bfloat16
+    assert torch.equal(kept.view(torch.int16), features.view(torch.int16))
+
+
+def flip_a_bit(path, other):
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "one bit": flip_a_bit,
+    "truncated": lambda path, other: path.write_bytes(path.read_bytes()[:-10]),
+    "empty": lambda path, other: path.write_bytes(b""),
+    "not safetensors": lambda path, other: path.write_bytes(b"features" * 100),
+    "of another clip": lambda path, other: path.write_bytes(other.read_bytes()),
+    "without a checksum": lambda path, other: safetensors.torch.save_file({"features": torch.zeros(1)}, path),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_file_is_counted_and_computed_again(tmp_path, damage):
+    cache, features = DiskFeatureCache(tmp_path), torch.randn(2, 2, 3, 3, 8)
+    cache.get(KEYS[:2], Source(*features))
+    damage(cache.path(KEYS[0]), cache.path(KEYS[1]))
+    source = Source(*features)
+    with pytest.warns(UserWarning, match=rf"{KEYS[0]}.safetensors are damaged and computed again"):
+        found = cache.get(KEYS[:2], source)
+    assert all(map(same_bits, found, features))
+    assert source.asked == [[0]]
+    assert cache.damaged == 1
+    cache.get(KEYS[:2], Source())  # repaired
+    assert cache.damaged == 1
+
+
+def test_nothing_is_left_behind_when_writing_fails(tmp_path, monkeypatch):
+    path = tmp_path / "features"
+    write_atomically(path, b"old")
+    monkeypatch.setattr(os, "fdopen", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, b"new")
+    assert files(tmp_path) == [path]
+    assert path.read_bytes() == b"old"
+
+
+def test_a_reader_never_sees_a_part_of_what_several_write(tmp_path):
+    path = tmp_path / "ab" / "features"
+
+    def write_and_read(writer):
+        for _ in range(50):
+            write_atomically(path, bytes([writer]) * 200_000)
+            content = path.read_bytes()
+            if len(content) != 200_000 or len(set(content)) != 1:
+                return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(write_and_read, range(4)))
+    assert files(tmp_path) == [path]
+
+
+def test_no_cache_computes_every_time():
+    source = Source(*torch.randn(3, 2, 3, 3, 8))
+    for _ in range(2):
+        assert all(map(same_bits, NoFeatureCache().get(KEYS, source), source.features))
+    assert source.asked == [[0, 1, 2]] * 2
+
+
+def test_every_fact_is_in_the_key():
+    facts = {"video": "a", "frames": [0, 1], "geometry": {"rectangle": [0, 0, 3, 3], "flip": False}, "teacher": "t"}
+    others = [
+        {"video": "b"},
+        {"frames": [0, 2]},
+        {"frames": [0, 1, 1]},
+        {"geometry": {"rectangle": [0, 0, 3, 3], "flip": True}},
+        {"geometry": {"rectangle": [0, 0, 3, 2], "flip": False}},
+        {"teacher": "u"},
+    ]
+    keys = {feature_key(**facts), *(feature_key(**facts | other) for other in others)}
+    assert len(keys) == 7
+    reordered = dict(reversed(facts["geometry"].items()))
+    assert feature_key(**facts | {"geometry": reordered}) == feature_key(**facts)
+
+
+def test_cached_and_live_features_give_the_same_loss(tmp_path):
+    torch.manual_seed(0)
+    teacher = CLIPTeacher(Untrained(width=16, layers=3, heads=2, patch_size=4), canvas=16)
+    distillation = CosineDistillation(8, 4, teacher.width)
+    counts, grid = [2, 3, 1], torch.tensor([[2, 2]] * 6)
+    frames = torch.randint(0, 256, (6, 3, 16, 16), dtype=torch.uint8)
+    alignment = align(grid, torch.tensor([[0, 0, 4, 4]] * 6), teacher.grid)
+    states = [torch.randn(24, 8) for _ in distillation.hidden_layers]
+    clips = frames.split(counts)
+
+    def live(positions):
+        return teacher(torch.cat([clips[i] for i in positions]), [counts[i] for i in positions]).split(
+            [counts[i] for i in positions]
+        )
+
+    losses = []
+    for cache in (NoFeatureCache(), DiskFeatureCache(tmp_path), DiskFeatureCache(tmp_path)):
+        features = torch.cat(cache.get(KEYS, live))
+        losses.append(distillation(states, alignment.pool(features), alignment.frames, alignment.frame_count))
+    assert losses[0] == losses[1] == losses[2]
+    DiskFeatureCache(tmp_path).get(KEYS, Source())  # nothing had to be computed
+
+
+def test_a_file_is_read_once_until_it_changes(tmp_path, monkeypatch):
+    reads = []
+    digest = content_hash_file.hashlib.file_digest
+    monkeypatch.setattr(content_hash_file.hashlib, "file_digest", lambda *args: reads.append(1) or digest(*args))
+    video, copy = tmp_path / "video.mp4", tmp_path / "copy.mp4"
+    video.write_bytes(b"frames" * 1000)
+    copy.write_bytes(b"frames" * 1000)
+    folder = tmp_path / "hashes"
+    first = ContentHashes(folder)(video)
+    assert ContentHashes(folder)(str(video)) == first  # as another run
+    assert len(reads) == 1
+    assert ContentHashes(folder)(copy) == first  # the content counts, not the name
+    assert len(reads) == 2
+
+    video.write_bytes(b"Frames" * 1000)  # as long, and later
+    os.utime(video, ns=(0, copy.stat().st_mtime_ns + 1))
+    assert ContentHashes(folder)(video) != first
+    assert len(reads) == 3
+    for kept in files(folder):
+        kept.write_text("half a ha")
+    assert ContentHashes(folder)(copy) == first
+    with pytest.raises(ValueError, match=r"nowhere.mp4 cannot be read"):
+        ContentHashes(folder)(tmp_path / "nowhere.mp4")
