@@ -49,7 +49,7 @@ class Alignment:
 
 
 def align(
-    grids: Int64[Tensor, "frames 2"], rectangles: Int64[Tensor, "frames 4"], canvas: tuple[int, int]
+    grids: Int64[Tensor, "frames 2"], rectangles: Int64[Tensor, "teacher_frames 4"], canvas: tuple[int, int]
 ) -> Alignment:
     """Work out the alignment of a batch, on the host.
 

@@ -10,7 +10,7 @@ Legend: F frames of all clips, S side of the canvas in pixels, C width.
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
@@ -64,7 +64,7 @@ class Teacher(nn.Module, ABC):
 
     @torch.no_grad()
     def forward(
-        self, frames: UInt8[Tensor, "frames 3 {self.canvas} {self.canvas}"], frame_counts: Sequence[int]
+        self, frames: UInt8[Tensor, "frames 3 height width"], frame_counts: Sequence[int]
     ) -> Float[Tensor, "frames rows columns {self.width}"]:
         """Return the features of the frames of all clips, packed, without a gradient.
 
@@ -83,7 +83,7 @@ class Teacher(nn.Module, ABC):
             )
         return self.features(self._normalize(frames), frame_counts)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "Teacher":
         """Stay in eval mode: a teacher does not learn (the official one changes mode with the model)."""
         return super().train(False)
 

@@ -11,7 +11,10 @@ from components.teachers.untrained import Untrained
 
 
 class CLIPTeacher(ImageTeacher):
-    """CLIP, frame by frame (paper table 10, "CLIP"; not said there: which; its baselines use ViT-L/14)."""
+    """CLIP, frame by frame (paper table 10, "CLIP").
+
+    The paper does not say which CLIP; the default is ViT-L/14, that of its encoder-based baselines.
+    """
 
     def __init__(
         self, weights: str | Untrained = "openai/clip-vit-large-patch14", layer: int = -2, canvas: int = 224

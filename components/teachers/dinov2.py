@@ -11,7 +11,10 @@ from components.teachers.untrained import Untrained
 
 
 class DINOv2Teacher(ImageTeacher):
-    """DINOv2, frame by frame (paper table 10, "DINOv2"; not said there: which; ViT-L/14 is as wide as CLIP's)."""
+    """DINOv2, frame by frame (paper table 10, "DINOv2").
+
+    The paper does not say which DINOv2; the default is ViT-L/14, as large as the other teachers.
+    """
 
     pixel_mean = (0.485, 0.456, 0.406)  # of ImageNet
     pixel_std = (0.229, 0.224, 0.225)

@@ -33,10 +33,10 @@ _UNTRAINED_FRAMES = 8
 
 
 class InternVideo2Teacher(VideoTeacher):
-    """InternVideo2's vision encoder after stage 2 (paper table 10, "InternVideo v2"; which size is not said there).
+    """InternVideo2's vision encoder after stage 2 (paper table 10, "InternVideo v2").
 
-    The network and its names follow the published ones; the comparison with published features is still to be made,
-    for want of the weights.
+    The paper does not say which size; 1B and 6B are known here. Network and names follow the published ones, but no
+    features of the published weights were at hand to compare with.
     """
 
     pixel_mean = (0.485, 0.456, 0.406)  # of ImageNet

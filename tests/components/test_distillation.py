@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-import components.distillation as family
 from components.distillation import (
     AlignmentHead,
     CosineDistillation,
@@ -18,6 +17,7 @@ from components.distillation import (
     align,
 )
 from components.official import load_official
+from components.registry import members
 
 SIZES = [(2, 3), (1, 1), (4, 2)]  # rows and columns of the student's tokens in three frames
 GRIDS = torch.tensor(SIZES)
@@ -209,6 +209,10 @@ class Slot:
         self.distillation = distillation(16, 4, 24)
 
 
+def test_the_family():
+    assert set(members(Distillation)) == {"CosineDistillation", "MSEDistillation", "NoDistillation"}
+
+
 @pytest.mark.parametrize(
     ("flags", "expected", "weight"),
     [
@@ -224,4 +228,3 @@ def test_distillations_are_chosen_by_name(flags, expected, weight):
     chosen = parser.instantiate(parser.parse_args(flags)).slot.distillation
     assert type(chosen) is expected
     assert chosen.weight == weight
-    assert family.__all__ == sorted(family.__all__)

@@ -8,33 +8,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model
 
-import components.teachers as family
+from components.registry import members
 from components.teachers import CLIPTeacher, DINOv2Teacher, InternVideo2Teacher, NoTeacher, Teacher, Untrained
-from components.teachers import internvideo2 as internvideo2_file
+from tests.components.small_teachers import SIZES, SMALL, lively, normalized, video
 
-SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "patch_size": 4, "image_size": 12}
-SMALL = Untrained(width=16, layers=3, heads=2, patch_size=4)
 MEMBERS = [CLIPTeacher, DINOv2Teacher, InternVideo2Teacher]
-
-
-@torch.no_grad()
-def lively(network):
-    """Fresh weights are so small that layers would hardly show."""
-    for weight in network.parameters():
-        weight.copy_(torch.randn_like(weight) * (0.3 if weight.ndim > 1 else 0.1) + (weight.ndim == 1))
-    return network.eval()
-
-
-def video(frames=5, canvas=12):
-    return torch.randint(0, 256, (frames, 3, canvas, canvas), dtype=torch.uint8)
-
-
-def normalized(frames, teacher):
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (teacher.pixel_mean, teacher.pixel_std))
-    return (frames / 255 - mean) / std
 
 
 @pytest.fixture(params=MEMBERS)
@@ -60,7 +40,8 @@ def test_a_teacher_stays_as_it_is(teacher):
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
     features = teacher(video(), [2, 3])
     assert features.shape == (5, 3, 3, 16) == (5, *teacher.grid, teacher.width)
-    assert not features.requires_grad
+    model.requires_grad_(True)  # whoever thaws the whole model
+    assert not teacher(video(), [2, 3]).requires_grad
     # A loss may be differentiated with respect to what is compared with the features.
     (features * torch.ones_like(features).requires_grad_()).sum().backward()
 
@@ -230,137 +211,12 @@ def test_frames_that_do_not_fit_are_refused(teacher, frames, counts):
         teacher(frames, counts)
 
 
-# InternVideo2
-
-
-def published_internvideo2(width=24, heads=4, layers=3, hidden=40, patch=4, frames=2, side=3):
-    """Weights under the published names, as in a stage-2 checkpoint, and the forward pass written out."""
-    shapes = {
-        "cls_token": (1, 1, width),
-        "pos_embed": (1, 1 + frames * side**2, width),
-        "img_pos_embed": (1, 1 + side**2, width),
-        "patch_embed.proj.weight": (width, 3, 1, patch, patch),
-        "patch_embed.proj.bias": (width,),
-    }
-    for layer in range(layers):
-        shapes |= {
-            f"blocks.{layer}.{name}": shape
-            for name, shape in {
-                **dict.fromkeys(("norm1.weight", "norm2.weight", "ls1.gamma", "ls2.gamma"), (width,)),
-                **dict.fromkeys(("attn.q_norm.weight", "attn.k_norm.weight", "attn.proj.bias"), (width,)),
-                "attn.qkv.weight": (3 * width, width),
-                "attn.proj.weight": (width, width),
-                "mlp.fc1.weight": (hidden, width),
-                "mlp.fc1.bias": (hidden,),
-                "mlp.fc2.weight": (width, hidden),
-                "mlp.fc2.bias": (width,),
-            }.items()
-        }
-    w = {name: 0.3 * torch.randn(shape) for name, shape in shapes.items()}
-
-    def rms(x, weight):
-        return x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt() * weight
-
-    def hidden_state(clip, count):
-        """Hidden state after `count` layers of one clip (frames, 3, S, S)."""
-        tokens = F.conv2d(clip, w["patch_embed.proj.weight"][:, :, 0], w["patch_embed.proj.bias"], stride=patch)
-        tokens = tokens.flatten(2).mT.flatten(0, 1)
-        x = torch.cat([w["cls_token"][0], tokens])
-        x = x + (w["img_pos_embed"] if len(clip) == 1 else w["pos_embed"])[0]
-        for layer in range(count):
-            block = {name.split(".", 2)[2]: v for name, v in w.items() if name.startswith(f"blocks.{layer}.")}
-            q, k, v = (rms(x, block["norm1.weight"]) @ block["attn.qkv.weight"].T).split(width, 1)
-            q, k = rms(q, block["attn.q_norm.weight"]), rms(k, block["attn.k_norm.weight"])
-            mixed = []
-            for head in range(heads):
-                part = slice(head * width // heads, (head + 1) * width // heads)
-                mixed.append(((q[:, part] @ k[:, part].T) * (width // heads) ** -0.5).softmax(-1) @ v[:, part])
-            attended = torch.cat(mixed, 1) @ block["attn.proj.weight"].T + block["attn.proj.bias"]
-            x = x + attended * block["ls1.gamma"]
-            inner = F.gelu(rms(x, block["norm2.weight"]) @ block["mlp.fc1.weight"].T + block["mlp.fc1.bias"])
-            x = x + (inner @ block["mlp.fc2.weight"].T + block["mlp.fc2.bias"]) * block["ls2.gamma"]
-        return x[1:].view(len(clip), side, side, width)
-
-    return w, hidden_state
-
-
-def stage2_file(folder, w):
-    extra = {
-        "vision_encoder.clip_projector.norm1_q.weight": torch.ones(2),
-        "vision_encoder.clip_pos_embed": torch.ones(2),
-        "vision_encoder.clip_decoder.0.head.weight": torch.ones(2),
-        "text_encoder.bert.pooler.dense.weight": torch.ones(2),
-        "temp": torch.tensor(0.07),
-    }
-    content = {f"vision_encoder.{name}": tensor for name, tensor in w.items()} | extra
-    torch.save({"module": content, "step": 3}, folder / "stage2.pt")
-    return folder / "stage2.pt"
-
-
-@pytest.fixture
-def heads(monkeypatch):
-    monkeypatch.setitem(internvideo2_file.HEADS_OF_WIDTH, 24, 4)
-
-
-@pytest.mark.parametrize("layer", [-1, -2])
-def test_internvideo2_is_the_published_network(tmp_path, heads, layer):
-    torch.manual_seed(0)
-    w, hidden_state = published_internvideo2()
-    stage2_file(tmp_path, w)
-    teacher = InternVideo2Teacher(str(tmp_path), layer=layer, canvas=12)
-    frames = video(5)
-    pixels = normalized(frames, teacher)
-    expected = torch.cat([hidden_state(clip, 4 + layer) for clip in pixels.split([2, 1, 2])])
-    torch.testing.assert_close(teacher(frames, [2, 1, 2]), expected, atol=1e-4, rtol=1e-4)
-    # The encoder alone, as safetensors, is as good.
-    save_file(w, tmp_path / "vision.safetensors")
-    alone = InternVideo2Teacher(str(tmp_path / "vision.safetensors"), layer=layer, canvas=12)
-    assert alone.fingerprint() == teacher.fingerprint()
-    with pytest.raises(ValueError, match=r"with one file of weights; found: stage2.pt, vision.safetensors"):
-        InternVideo2Teacher(str(tmp_path))
-
-
-def test_internvideo2_interpolates_positions():
-    torch.manual_seed(0)
-    network = InternVideo2Teacher(SMALL, canvas=12).network
-    assert torch.equal(network.positions(8, 3), network.pos_embed)
-    assert torch.equal(network.positions(1, 3), network.img_pos_embed)
-    with torch.no_grad():
-        network.pos_embed[0, 1:] = torch.arange(8.0).repeat_interleave(9)[:, None]  # the time
-    longer = network.positions(16, 5)[0, 1:].unflatten(0, (16, 25))
-    expected = ((torch.arange(16) + 0.5) / 2 - 0.5).clamp(0, 7)[:, None, None].expand(16, 25, 16)
-    torch.testing.assert_close(longer, expected)
-    torch.testing.assert_close(network.positions(16, 5)[0, 0], network.pos_embed[0, 0])
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda w: w.pop("blocks.1.ls2.gamma"), r"Missing key.*blocks.1.ls2.gamma"),
-        (lambda w: w.update({"blocks.0.surprise": torch.ones(1)}), r"Unexpected key.*blocks.0.surprise"),
-        (lambda w: w.update({"blocks.1.norm1.weight": torch.ones(3)}), r"size mismatch for blocks.1.norm1.weight"),
-        (lambda w: w.pop("img_pos_embed"), r"missing: img_pos_embed"),
-        (lambda w: w.update({"patch_embed.proj.weight": torch.ones(32, 3, 1, 4, 4)}), r"has width 32"),
-        (lambda w: w.update({"patch_embed.proj.weight": torch.ones(24, 3, 2, 4, 4)}), r"patches over 2 frames"),
-    ],
-)
-def test_internvideo2_weights_that_do_not_fit_are_refused(tmp_path, heads, change, message):
-    w, _ = published_internvideo2()
-    change(w)
-    with pytest.raises(ValueError, match=message):
-        InternVideo2Teacher(str(stage2_file(tmp_path, w)), canvas=12)
-
-
-def test_internvideo2_files_are_read_as_tensors_only(tmp_path):
-    torch.save({"model": Model(nn.Identity())}, tmp_path / "code.pt")
-    with pytest.raises(ValueError, match=r"cannot be read as tensors only"):
-        InternVideo2Teacher(str(tmp_path / "code.pt"))
-    torch.save(torch.ones(1), tmp_path / "tensor.pt")
-    with pytest.raises(ValueError, match=r"holds Tensor, not tensors by name"):
-        InternVideo2Teacher(str(tmp_path / "tensor.pt"))
-
-
 # YAML
+
+
+def test_the_family():
+    assert {"CLIPTeacher", "DINOv2Teacher", "InternVideo2Teacher", "NoTeacher"} <= set(members(Teacher))
+    assert not {"ImageTeacher", "VideoTeacher"} & set(members(Teacher))
 
 
 def test_teachers_are_chosen_in_yaml(tmp_path):
@@ -382,4 +238,3 @@ def test_teachers_are_chosen_in_yaml(tmp_path):
     swapped = chosen(sizes, swap)
     assert (type(swapped), swapped.width, swapped.canvas) == (DINOv2Teacher, 8, 12)
     assert chosen(sizes, swap, folder).width == 16
-    assert family.__all__ == sorted(family.__all__)
