@@ -89,6 +89,11 @@ class VideoTextDataModule(LightningDataModule, ABC):
         Raises:
             ValueError: the canvas does not suit the encoder.
         """
+        if encoder.canvas not in (None, self.canvas):
+            raise ValueError(
+                f"data.init_args.canvas is {self.canvas}, but {type(encoder).__name__} takes {encoder.canvas} only "
+                "(image_size of its tower)"
+            )
         self.geometry = CanvasGeometry(
             canvas=self.canvas,
             patch_size=encoder.patch_size,

@@ -2,45 +2,17 @@
 
 from collections.abc import Callable
 
-from jaxtyping import Float, Int64
-from torch import Tensor
-
 from components.encoders.stab import STAB
 from components.stab import (
     FSRA,
     LSD,
-    ContextFusion,
+    BareFrame,
     LearnedRowTokens,
     NoLocalEncoding,
     NoVideoAggregator,
     RowTokens,
     SpatialDownsampling,
 )
-
-
-class BareFrame(ContextFusion):
-    """The frame context as it is, without f_proj: EVE's class token (official: the path of images)."""
-
-    reads_frame = True
-    reads_video = False
-
-    def __init__(self, width: int, dropout: float = 0.0) -> None:
-        """Take what every fusion takes.
-
-        Args:
-            width: size of a token.
-            dropout: has no use here.
-        """
-        super().__init__()
-
-    def forward(
-        self,
-        frame_context: Float[Tensor, "frames width"],
-        video_context: Float[Tensor, "video_frames width"],
-        video_frames: Int64[Tensor, " video_frames"],
-    ) -> Float[Tensor, "frames width"]:
-        """Return the frame context."""
-        return frame_context
 
 
 class EVE(STAB):
@@ -55,6 +27,7 @@ class EVE(STAB):
         self,
         width: int = 1024,
         patch_size: int = 14,
+        dropout: float = 0.5,
         downsampling: Callable[[int], SpatialDownsampling] = LSD,
         row_tokens: Callable[[int], RowTokens] = LearnedRowTokens,
     ) -> None:
@@ -63,6 +36,7 @@ class EVE(STAB):
         Args:
             width: size of every token inside.
             patch_size: side of a patch in pixels.
+            dropout: has no use here; encoders take the same sizes, so that a scale goes with any.
             downsampling: merges windows of patches.
             row_tokens: what ends a row of tokens.
 
@@ -72,6 +46,7 @@ class EVE(STAB):
         super().__init__(
             width,
             patch_size,
+            dropout=dropout,
             local_encoding=NoLocalEncoding,
             video_aggregator=NoVideoAggregator,
             downsampling=downsampling,

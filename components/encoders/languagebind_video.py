@@ -37,13 +37,18 @@ class LanguageBindVideo(ViTEncoder):
     """
 
     def __init__(
-        self, width: int = 1024, patch_size: int = 14, tower: Callable[[int, int], VisionTransformer] = LanguageBindViT
+        self,
+        width: int = 1024,
+        patch_size: int = 14,
+        dropout: float = 0.0,
+        tower: Callable[[int, int], VisionTransformer] = LanguageBindViT,
     ) -> None:
         """Build the tower.
 
         Args:
             width: size of a token.
             patch_size: side of a patch in pixels.
+            dropout: has no use here; encoders take the same sizes, so that a scale goes with any.
             tower: vision transformer; `PretrainedLanguageBind` for released weights.
 
         Raises:

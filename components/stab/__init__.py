@@ -16,7 +16,7 @@ from components.stab.chunking import EqualChunks, WholeVideo
 from components.stab.connection import DenseConnection, NoDenseConnection
 from components.stab.downsampling import LSD, AveragePool, LearnedQueryLSD, NoDownsampling
 from components.stab.frame_aggregator import FSRA, NoFrameAggregator
-from components.stab.fusion import FixedFusion, FrameOnly, LearnedFusion, NoContext, SumFusion, VideoOnly
+from components.stab.fusion import BareFrame, FixedFusion, FrameOnly, LearnedFusion, NoContext, SumFusion, VideoOnly
 from components.stab.local_encoding import LSTE, DynamicPositionEncoding, NoLocalEncoding, NoPositionEncoding
 from components.stab.masked import MaskedGSTRA, MaskedLSTE
 from components.stab.patch_embedding import HalfResolution, PatchEmbedding
@@ -32,6 +32,7 @@ __all__ = [
     "LSTE",
     "AfterLocalEncoding",
     "AveragePool",
+    "BareFrame",
     "BeforeLocalEncoding",
     "Chunking",
     "Connection",

@@ -153,6 +153,31 @@ class FrameOnly(_OneContext):
         return frame_context.index_copy(0, video_frames, projected.to(frame_context.dtype))
 
 
+class BareFrame(ContextFusion):
+    """The frame context as it is, without f_proj: EVE's class token (official: the path of images)."""
+
+    reads_frame = True
+    reads_video = False
+
+    def __init__(self, width: int, dropout: float = 0.5) -> None:
+        """Take what every fusion takes.
+
+        Args:
+            width: size of a token.
+            dropout: has no use here.
+        """
+        super().__init__()
+
+    def forward(
+        self,
+        frame_context: Float[Tensor, "frames width"],
+        video_context: Float[Tensor, "video_frames width"],
+        video_frames: Int64[Tensor, " video_frames"],
+    ) -> Float[Tensor, "frames width"]:
+        """Return the frame context."""
+        return frame_context
+
+
 class VideoOnly(_OneContext):
     """f_proj(video), for an encoder without frame aggregator.
 

@@ -25,6 +25,7 @@ REMOVED = {  # what must have no parameters left
     "no_dense_connection": ["local_encoding.connection"],
     "half_resolution": ["downsampling"],
     "fusion_sum": ["fusion"],
+    "eve": ["fusion", "local_encoding", "video_aggregator"],
 }
 # These only arrange other parts, so they have no parameters to lose.
 ARRANGEMENTS = (Chunking, DownsamplingPlacement, DenseConnection)
