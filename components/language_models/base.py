@@ -8,8 +8,10 @@ Legend: B samples, L spliced length, C width, V vocabulary, S columns that are s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import torch
 from jaxtyping import Float, Int64
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GenerationConfig, PreTrainedModel
 
+from components.adapters import Adapter, NoAdapter
 from components.language_models.text import ChatText
 from components.splice import IGNORED_LABEL, PaddingSide, SplicePlan
 
@@ -40,18 +43,26 @@ class LanguageModel(nn.Module):
     """A causal language model: the family `language_models`.
 
     Attributes:
-        network: the network, a causal model of transformers; adapters may change or wrap it.
+        network: the network, a causal model of transformers; an adapter may change or wrap it.
         text: turns conversations into ids and back.
+        adapter: what learns when the language model is trained.
         width: size C of an embedding.
+        layers: number of layers.
         max_length: longest sequence, in tokens.
     """
 
-    def __init__(self, network: PreTrainedModel, text: ChatText) -> None:
+    def __init__(self, network: PreTrainedModel, text: ChatText, adapter: Callable[[], Adapter] = NoAdapter) -> None:
         super().__init__()
-        self.network = network
         self.text = text
+        self.adapter = adapter()
         config = network.config.get_text_config()
         self.width: int = config.hidden_size
+        self.layers: int = config.num_hidden_layers
+        if not hasattr(config, "max_position_embeddings"):
+            raise ValueError(
+                f"{type(config).__name__} does not say how long a sequence may be: put max_position_embeddings, in "
+                "tokens, into the language model's config.json"
+            )
         self.max_length: int = config.max_position_embeddings
         # A checkpoint may come with sampling settings, which greedy search would warn about at every call.
         network.generation_config = GenerationConfig(
@@ -61,6 +72,29 @@ class LanguageModel(nn.Module):
             eos_token_id=text.end_id,
             pad_token_id=text.pad_id,
         )
+        self.network = self.adapter.attach(network)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Let the language model learn, or freeze it: of a model with an adapter, only the adapter ever learns.
+
+        Raises:
+            ValueError: its weights are quantised and there is no adapter.
+        """
+        self.adapter.set_requires_grad(self.network, requires_grad)
+        return self
+
+    def save_adapter(self, folder: str | Path) -> None:
+        """Write the adapter alone, in the format of the PEFT library.
+
+        Raises:
+            ValueError: there is none.
+        """
+        self.adapter.save(self.network, folder)
+
+    def merge_adapter(self) -> None:
+        """Work the adapter into the weights: the same logits without its cost, and from here on all weights learn."""
+        self.network = self.adapter.merge(self.network)
+        self.adapter = NoAdapter()
 
     def embed(self, ids: Int64[Tensor, "batch length"]) -> Float[Tensor, "batch length {self.width}"]:
         """Look up the embeddings of token ids."""
@@ -81,20 +115,24 @@ class LanguageModel(nn.Module):
         Args:
             embeddings: spliced embeddings of `plan`.
             plan: masks, positions and labels.
-            hidden_layers: which hidden states to return; 0 is the input, n the output of layer n, -1 the last one
-                after the final norm.
+            hidden_layers: which hidden states to return, and to keep at all; 0 is the input, n the output of layer n,
+                -1 the last one after the final norm.
 
         Raises:
-            ValueError: the batch has no label.
+            ValueError: the batch has no label, or there is no such layer.
         """
         if plan.scored_columns.numel() == 0:
             raise ValueError("no sample of the batch has an answer to learn from, so there is no loss")
+        absent = [layer for layer in hidden_layers if not -self.layers - 1 <= layer <= self.layers]
+        if absent:
+            raise ValueError(f"there is no hidden state {absent[0]}: the language model has {self.layers} layers")
         output = self.network(
             inputs_embeds=embeddings,
             attention_mask=plan.attention_mask,
             position_ids=plan.position_ids,
             logits_to_keep=plan.scored_columns,
-            output_hidden_states=len(hidden_layers) > 0,
+            # By number, transformers keeps no others.
+            output_hidden_states=list(hidden_layers) or False,
             use_cache=False,
         )
         next_labels = functional.pad(plan.labels[:, 1:], (0, 1), value=IGNORED_LABEL)[:, plan.scored_columns]

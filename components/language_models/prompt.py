@@ -1,17 +1,76 @@
-"""How a conversation about a clip is written down as text, before any tokenizer sees it.
+"""How a conversation about a clip is written down, before it is tokenised.
 
 A model answers well only in the format it was trained with, and the system text is part of it, so the format is a part
-that can be swapped. It is text alone: the clip and the end of an answer are tokens, put in by `ChatText`.
+that can be swapped. It writes a conversation as a sequence of pieces: ordinary text, special tokens and the place of
+the clip. So text is never searched for special tokens, and it is known by character what is learnt.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-class PromptFormat:
+from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Text:
+    """Ordinary text: what looks like a special token in it is only letters."""
+
+    text: str
+    learnt: bool = False
+
+
+@dataclass(frozen=True)
+class Special:
+    """One special token, by its id."""
+
+    id: int
+    learnt: bool = False
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The place of the clip."""
+
+
+Piece = Text | Special | Clip
+
+
+class PromptFormat(ABC):
+    """Writes conversations down: the slot `prompt` of a language model."""
+
+    @abstractmethod
+    def pieces(
+        self, tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str | None]], *, with_clip: bool
+    ) -> list[Piece]:
+        """Write down a conversation; answers and what ends them are learnt.
+
+        Args:
+            tokenizer: where special tokens get their ids from.
+            turns: pairs of question and answer, at least one; None as the last answer is one to be generated, and the
+                pieces then end where it begins.
+            with_clip: whether the clip is shown, before the first question; without it the text is all there is.
+
+        Raises:
+            ValueError: the tokenizer lacks a special token that the format needs.
+        """
+
+    @abstractmethod
+    def end_id(self, tokenizer: PreTrainedTokenizerBase) -> int:
+        """Return the id of the token that ends an answer.
+
+        Raises:
+            ValueError: the tokenizer has none.
+        """
+
+
+class FixedFormat(PromptFormat):
     """A conversation as: opening, clip, newline, question, cue, answer, end; then next turn, question, cue, ...
 
     Attributes:
-        opening: text before the clip.
+        opening: text before the clip, after the tokenizer's token for the beginning, if it has one.
         next_turn: text before every question but the first.
         answer_cue: text after every question; a generated answer follows it.
     """
@@ -28,8 +87,32 @@ class PromptFormat:
         self.next_turn = next_turn
         self.answer_cue = answer_cue
 
+    def pieces(
+        self, tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str | None]], *, with_clip: bool
+    ) -> list[Piece]:
+        """Write down a conversation between these fixed texts."""
+        pieces: list[Piece] = [] if tokenizer.bos_token_id is None else [Special(int(tokenizer.bos_token_id))]
+        if with_clip:
+            pieces += [Text(self.opening), Clip()]
+        first = "\n" if with_clip else self.opening
+        for number, (question, answer) in enumerate(turns):
+            pieces.append(Text(f"{first if number == 0 else self.next_turn}{question}{self.answer_cue}"))
+            if answer is not None:
+                # The space is learnt too: a token that holds it often holds the first letters of the answer.
+                pieces += [Text(f" {answer}", learnt=True), Special(self.end_id(tokenizer), learnt=True)]
+        return pieces
 
-class VicunaV1(PromptFormat):
+    def end_id(self, tokenizer: PreTrainedTokenizerBase) -> int:
+        """Return the id of the tokenizer's end-of-sequence token."""
+        if tokenizer.eos_token_id is None:
+            raise ValueError(
+                f"{type(tokenizer).__name__} has no end-of-sequence token, so answers could not end; set eos_token in "
+                "its tokenizer_config.json (model.language_model.init_args.name_or_path)"
+            )
+        return int(tokenizer.eos_token_id)
+
+
+class VicunaV1(FixedFormat):
     """The format of Vicuna 1.5, with which the official code trains all three stages (its template `v1`)."""
 
     def __init__(
@@ -61,7 +144,7 @@ class VideoPandaV1(VicunaV1):
         super().__init__(system)
 
 
-class ShortPrompt(PromptFormat):
+class ShortPrompt(FixedFormat):
     """As few tokens as possible, for small models: `<clip>`, newline, question, "answer:", answer."""
 
     def __init__(self) -> None:

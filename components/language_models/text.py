@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Int64
 from torch import Tensor
-from transformers import BatchEncoding, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from components.language_models.prompt import PromptFormat
+from components.language_models.prompt import Clip, Piece, PromptFormat, Special, Text
 from components.splice import IGNORED_LABEL, PLACEHOLDER
 
 
@@ -25,7 +25,7 @@ class EncodedText:
 
     Attributes:
         input_ids: token ids, with one `PLACEHOLDER` for the clip.
-        labels: the ids of each answer and its end-of-sequence token; -100 elsewhere.
+        labels: the ids of each answer and of the token that ends it; -100 elsewhere.
     """
 
     input_ids: Int64[Tensor, " text"]
@@ -36,37 +36,30 @@ class ChatText:
     """A tokenizer together with a prompt format.
 
     Official behaviour matched: ids and labels of the templates `v1` and `videopanda_v1`, with one placeholder per clip
-    instead of one per frame, and without looking for special tokens in what users wrote. Text after a placeholder or an
-    end token is tokenised like the start of a text: "</s>USER" gives "▁USER", as in the legacy mode of Llama.
+    instead of one per frame, and without looking for special tokens in what users wrote. Text after a placeholder or a
+    special token is tokenised like the start of a text: "</s>USER" gives "▁USER", as in the legacy mode of Llama.
 
     Attributes:
         tokenizer: a tokenizer that knows which characters each token covers ("fast" in transformers).
         prompt: the format of conversations.
+        end_id: id of the token that ends an answer.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, prompt: PromptFormat) -> None:
         """Join the two.
 
         Raises:
-            ValueError: the tokenizer has no end-of-sequence token, or does not tell which characters a token covers.
+            ValueError: the tokenizer lacks a token that the format needs, or does not tell which characters a token
+                covers.
         """
         if not tokenizer.is_fast:
             raise ValueError(
                 f"{type(tokenizer).__name__} does not tell which characters a token covers; a folder with a "
                 "tokenizer.json is needed (model.language_model.init_args.name_or_path)"
             )
-        if tokenizer.eos_token_id is None:
-            raise ValueError(
-                f"{type(tokenizer).__name__} has no end-of-sequence token, so answers could not end; set eos_token in "
-                "its tokenizer_config.json (model.language_model.init_args.name_or_path)"
-            )
         self.tokenizer = tokenizer
         self.prompt = prompt
-
-    @property
-    def end_id(self) -> int:
-        """Id of the token that ends an answer."""
-        return int(self.tokenizer.eos_token_id)
+        self.end_id = prompt.end_id(tokenizer)
 
     @property
     def pad_id(self) -> int:
@@ -80,46 +73,65 @@ class ChatText:
             turns: pairs of question and answer.
             with_clip: whether the clip is shown, before the first question; without it the text is all there is.
         """
-        ids, labels = self._start(with_clip)
-        asked = [self._question(question, number, with_clip) for number, (question, _) in enumerate(turns)]
-        # All turns in one call: most of a tokenizer's time is spent on entering it.
-        tokenized = self._tokenize([f"{cue} {answer}" for cue, (_, answer) in zip(asked, turns, strict=True)])
-        for cue, tokens, offsets in zip(asked, tokenized.input_ids, tokenized.offset_mapping, strict=True):
-            ids += [*tokens, self.end_id]
-            # A token that holds the space before an answer often holds its first letters too, so the space counts.
-            labels += [
-                token if end > len(cue) else IGNORED_LABEL for token, (_, end) in zip(tokens, offsets, strict=True)
-            ]
-            labels.append(self.end_id)
-        return EncodedText(torch.tensor(ids, dtype=torch.int64), torch.tensor(labels, dtype=torch.int64))
+        return self._tokenize(self.prompt.pieces(self.tokenizer, turns, with_clip=with_clip))
 
     def encode_question(
         self, turns_before: Sequence[tuple[str, str]], question: str, *, with_clip: bool = True
     ) -> Int64[Tensor, " text"]:
         """Tokenise a question after the turns before it, ready for the answer to be generated."""
-        if turns_before:
-            start = self.encode(turns_before, with_clip=with_clip).input_ids.tolist()
-        else:
-            start, _ = self._start(with_clip)
-        asked = self._tokenize(self._question(question, len(turns_before), with_clip)).input_ids
-        return torch.tensor(start + asked, dtype=torch.int64)
+        turns = [*turns_before, (question, None)]
+        return self._tokenize(self.prompt.pieces(self.tokenizer, turns, with_clip=with_clip)).input_ids
 
     def decode(self, ids: Int64[Tensor, " text"]) -> str:
         """Return generated ids as text, without special tokens and without space around it."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
-    def _start(self, with_clip: bool) -> tuple[list[int], list[int]]:
-        ids = [] if self.tokenizer.bos_token_id is None else [int(self.tokenizer.bos_token_id)]
-        if with_clip:
-            ids += [*self._tokenize(self.prompt.opening).input_ids, PLACEHOLDER]
-        return ids, [IGNORED_LABEL] * len(ids)
-
-    def _question(self, question: str, number: int, with_clip: bool) -> str:
-        first = "\n" if with_clip else self.prompt.opening
-        return f"{first if number == 0 else self.prompt.next_turn}{question}{self.prompt.answer_cue}"
-
-    def _tokenize(self, text: str | list[str]) -> BatchEncoding:
-        encoded: BatchEncoding = self.tokenizer(
-            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
+    def _tokenize(self, pieces: Sequence[Piece]) -> EncodedText:
+        sequence = _with_runs(pieces)
+        texts = ["".join(piece.text for piece in run) for run in sequence if isinstance(run, list)]
+        # All runs in one call: most of a tokenizer's time is spent on entering it.
+        tokenized = self.tokenizer(
+            texts, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
         )
-        return encoded
+        encoded = iter(zip(tokenized.input_ids, tokenized.offset_mapping, strict=True))
+        ids: list[int] = []
+        labels: list[int] = []
+        for item in sequence:
+            if isinstance(item, Clip):
+                ids.append(PLACEHOLDER)
+                labels.append(IGNORED_LABEL)
+            elif isinstance(item, Special):
+                ids.append(item.id)
+                labels.append(item.id if item.learnt else IGNORED_LABEL)
+            else:
+                tokens, offsets = next(encoded)
+                spans = _learnt_spans(item)
+                ids += tokens
+                labels += [
+                    token if any(begin < stop and start < end for start, stop in spans) else IGNORED_LABEL
+                    for token, (begin, end) in zip(tokens, offsets, strict=True)
+                ]
+        return EncodedText(torch.tensor(ids, dtype=torch.int64), torch.tensor(labels, dtype=torch.int64))
+
+
+def _with_runs(pieces: Sequence[Piece]) -> list[list[Text] | Special | Clip]:
+    """Join neighbouring texts into runs, which a tokenizer must see whole."""
+    sequence: list[list[Text] | Special | Clip] = []
+    for piece in pieces:
+        if not isinstance(piece, Text):
+            sequence.append(piece)
+        elif sequence and isinstance(sequence[-1], list):
+            sequence[-1].append(piece)
+        else:
+            sequence.append([piece])
+    return sequence
+
+
+def _learnt_spans(run: Sequence[Text]) -> list[tuple[int, int]]:
+    """Return the first and one past the last character of each learnt text, counted in the whole run."""
+    spans, start = [], 0
+    for piece in run:
+        if piece.learnt:
+            spans.append((start, start + len(piece.text)))
+        start += len(piece.text)
+    return spans

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from components.adapters import Adapter, NoAdapter
 from components.language_models.base import LanguageModel
 from components.language_models.prompt import PromptFormat, ShortPrompt
 from components.language_models.text import ChatText
@@ -22,6 +23,7 @@ class TinyLlama(LanguageModel):
         heads: attention heads.
         prompt: format of conversations.
         max_length: longest sequence, in tokens.
+        adapter: what learns when the language model is trained.
 
     Raises:
         ValueError: `width` does not divide into heads of even size.
@@ -34,6 +36,7 @@ class TinyLlama(LanguageModel):
         heads: int = 4,
         prompt: Callable[[], PromptFormat] = ShortPrompt,
         max_length: int = 4096,
+        adapter: Callable[[], Adapter] = NoAdapter,
     ) -> None:
         if width % (2 * heads):
             raise ValueError(
@@ -54,4 +57,4 @@ class TinyLlama(LanguageModel):
             eos_token_id=text.end_id,
             pad_token_id=None,
         )
-        super().__init__(LlamaForCausalLM(config), text)
+        super().__init__(LlamaForCausalLM(config), text, adapter)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from components.language_models import ChatText, PromptFormat, ShortPrompt, VicunaV1, VideoPandaV1
+from components.language_models import ChatText, FixedFormat, ShortPrompt, VicunaV1, VideoPandaV1
 from components.language_models.tiny_tokenizer import VOCABULARY, build_tiny_tokenizer
 from components.splice import IGNORED_LABEL, PLACEHOLDER
 
@@ -115,7 +115,7 @@ def test_an_empty_answer_still_ends(text):
 
 
 def test_own_format(tiny_tokenizer):
-    prompt = PromptFormat(opening="a ", next_turn="then ", answer_cue=" =")
+    prompt = FixedFormat(opening="a ", next_turn="then ", answer_cue=" =")
     ids = ChatText(tiny_tokenizer, prompt).encode([("one", "two"), ("three", "four")]).input_ids
     pieces = "".join("<clip>" if i == PLACEHOLDER else tiny_tokenizer.decode([i]) for i in ids.tolist())
     assert pieces == "<s>a <clip>\none = two</s>then three = four</s>"

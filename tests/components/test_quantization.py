@@ -1,0 +1,92 @@
+"""Quantised language models: what is refused without the package, and what is promised with it."""
+
+import importlib.util
+
+import pytest
+import torch
+
+from components.adapters import LoRA, NoAdapter, QLoRA
+from components.language_models import (
+    NF4,
+    ChatText,
+    LanguageModel,
+    NoQuantization,
+    PretrainedCausalLM,
+    ShortPrompt,
+    TinyLlama,
+)
+from components.language_models.tiny_tokenizer import build_tiny_tokenizer
+from tests.components.tiny_networks import save_tiny_network, tiny_network
+
+TRUE_FIND_SPEC = importlib.util.find_spec
+
+
+def marked(adapter):
+    """A language model whose network carries transformers' mark of quantised weights."""
+    network = tiny_network("llama")
+    network.is_quantized = True
+    return LanguageModel(network, ChatText(build_tiny_tokenizer(), ShortPrompt()), adapter)
+
+
+def test_without_the_package(monkeypatch, tmp_path):
+    folder = save_tiny_network("llama", tmp_path)
+    monkeypatch.setattr(
+        "components.language_models.quantization.find_spec",
+        lambda name: None if name == "bitsandbytes" else TRUE_FIND_SPEC(name),
+    )
+    with pytest.raises(ValueError, match=r"quantization is NF4, which needs the package bitsandbytes: `pip install"):
+        PretrainedCausalLM(folder, quantization=NF4)
+
+
+def test_qlora_refuses_weights_that_are_not_quantised():
+    with pytest.raises(ValueError, match=r"adapter is QLoRA, but .* not quantised: .*quantization set to NF4"):
+        TinyLlama(width=16, heads=2, adapter=QLoRA)
+
+
+def test_lora_on_quantised_weights_is_called_by_its_name():
+    with pytest.raises(ValueError, match=r"set model\.language_model\.init_args\.adapter to QLoRA"):
+        marked(LoRA)
+
+
+def test_quantised_weights_cannot_learn():
+    model = marked(NoAdapter)
+    with pytest.raises(ValueError, match=r"quantised weights cannot learn: set .*adapter to QLoRA"):
+        model.requires_grad_(True)
+    model.requires_grad_(False)
+    assert not any(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    pytest.importorskip("bitsandbytes")
+    return save_tiny_network("llama", tmp_path)
+
+
+def test_weights_in_four_bits(folder):
+    full, model = (
+        PretrainedCausalLM(folder, prompt=ShortPrompt, quantization=each).eval() for each in (NoQuantization, NF4)
+    )
+    ids = torch.tensor([[5, 9, 200, 31]])
+    weight = model.network.model.layers[0].self_attn.q_proj.weight
+    assert weight.dtype is torch.uint8
+    state = weight.quant_state
+    assert (state.quant_type, state.nested) == ("nf4", True)
+    ours = model.network(inputs_embeds=model.embed(ids.to(weight.device))).logits.cpu()
+    theirs = full.network(ids).logits
+    assert torch.nn.functional.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.9
+    assert not torch.equal(ours, theirs)
+
+
+def test_qlora_trains_beside_quantised_weights(folder):
+    model = PretrainedCausalLM(
+        folder, prompt=ShortPrompt, quantization=NF4, adapter=QLoRA, gradient_checkpointing=True
+    ).train()
+    weight = next(w for name, w in model.named_parameters() if name.endswith("q_proj.base_layer.weight"))
+    before = weight.clone()
+    embeddings = model.embed(torch.tensor([[5, 9, 200, 31]], device=weight.device)).detach().requires_grad_()
+    model.network(inputs_embeds=embeddings).logits.square().mean().backward()
+    assert embeddings.grad.abs().sum() > 0
+    learning = {name for name, w in model.named_parameters() if w.requires_grad}
+    assert learning == {name for name, _ in model.named_parameters() if "lora_" in name}
+    assert all(w.grad is not None for w in model.parameters() if w.requires_grad)
+    assert torch.equal(weight, before)

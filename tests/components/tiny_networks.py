@@ -1,0 +1,60 @@
+"""Networks of the usual families with a few random weights, as large as they need to be to behave like large ones."""
+
+import torch
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from components.language_models.tiny_tokenizer import build_tiny_tokenizer
+
+FAMILIES = {
+    "llama": (LlamaConfig, LlamaForCausalLM),
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+    "qwen3": (Qwen3Config, Qwen3ForCausalLM),
+    "phi3": (Phi3Config, Phi3ForCausalLM),
+    "mistral": (MistralConfig, MistralForCausalLM),
+    "gemma2": (Gemma2Config, Gemma2ForCausalLM),
+    "gemma3": (Gemma3TextConfig, Gemma3ForCausalLM),
+}
+WIDTH, LAYERS = 32, 3
+
+
+@torch.no_grad()
+def tiny_network(family, width=WIDTH, layers=LAYERS):
+    """A network with random weights that are large enough for what a token attends to to show."""
+    config_class, network_class = FAMILIES[family]
+    torch.manual_seed(0)
+    config = config_class(
+        vocab_size=len(build_tiny_tokenizer()) + 1,  # the tokenizer of one family adds a token
+        hidden_size=width,
+        intermediate_size=48,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=width // 2,
+        max_position_embeddings=128,
+        pad_token_id=None,
+        bos_token_id=None,
+        eos_token_id=None,
+        initializer_range=0.2,
+    )
+    return network_class(config).eval()
+
+
+def save_tiny_network(family, folder):
+    tiny_network(family).save_pretrained(folder)
+    build_tiny_tokenizer().save_pretrained(folder)
+    return str(folder)
