@@ -1,10 +1,13 @@
 """Language models: loss, greedy generation, pretrained folders, and how YAML names them."""
 
+import json
+import os
 import warnings
 
 import jsonargparse
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 import components.language_models as family
@@ -227,6 +230,72 @@ def test_sampling_settings_of_a_checkpoint_are_not_used(model, visual, tmp_path,
     assert not caplog.records
 
 
+def test_files_that_were_looked_for_are_named(model, tmp_path):
+    with pytest.raises(ValueError, match=r"needs config\.json, weights \(model\.safetensors.*The folder has no files"):
+        PretrainedCausalLM(str(tmp_path))
+    model.text.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"The folder has tokenizer\.json, tokenizer_config\.json"):
+        PretrainedCausalLM(str(tmp_path))
+
+
+def test_damaged_weights_are_refused(model, tmp_path):
+    save(model, tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="could not be loaded"):
+        PretrainedCausalLM(str(tmp_path))
+
+
+def test_weights_that_are_not_there_are_not_made_up(model, tmp_path):
+    save(model, tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"lack 1 tensors of a Llama.*, such as model\.layers\.1\.mlp\.up_proj"):
+        PretrainedCausalLM(str(tmp_path))
+
+
+def test_code_that_comes_with_a_model_is_not_run(model, tmp_path):
+    save(model, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    code = {"AutoConfig": "trap.TrapConfig", "AutoModelForCausalLM": "trap.Trap"}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "trap", "auto_map": code}))
+    (tmp_path / "trap.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')")
+    with pytest.raises(ValueError, match="could not be loaded"):
+        PretrainedCausalLM(str(tmp_path))
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_weight_files_are_read_as_tensors_only(model, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "sprung"),)
+
+    save(model, tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(model.network.state_dict(), tmp_path / "pytorch_model.bin")
+    assert PretrainedCausalLM(str(tmp_path), prompt=ShortPrompt)
+    torch.save({"model.norm.weight": Trap()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="could not be loaded"):
+        PretrainedCausalLM(str(tmp_path))
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_attention_that_is_unknown(model, tmp_path):
+    save(model, tmp_path)
+    with pytest.raises(ValueError, match=r"attention: unknown 'fused'; known: auto, sdpa, eager, flash_attention_2"):
+        PretrainedCausalLM(str(tmp_path), attention="fused")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_flash_attention_that_cannot_be_used(monkeypatch, model, tmp_path, there):
+    monkeypatch.setattr("components.language_models.pretrained.is_flash_attn_2_available", lambda: there)
+    save(model, tmp_path)
+    said = r"dtype bfloat16, not float32" if there else r"`pip install flash-attn .*or set it to sdpa"
+    with pytest.raises(ValueError, match=said):
+        PretrainedCausalLM(str(tmp_path), attention="flash_attention_2")
+
+
 @pytest.mark.parametrize("name", ["{folder}/absent", "{folder}", "not a model name"])
 def test_absent_model_is_named(name, tmp_path):
     name = name.format(folder=tmp_path)
@@ -237,7 +306,8 @@ def test_absent_model_is_named(name, tmp_path):
 
 def test_model_that_cannot_be_downloaded_is_named(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ValueError, match=r"'somebody/absent-model' could not be loaded.*local cache"):
+    said = r"'somebody/absent-model' could not be loaded.*local cache.*`hf download somebody/absent-model --local-dir"
+    with pytest.raises(ValueError, match=said):
         PretrainedCausalLM("somebody/absent-model")
 
 
