@@ -51,8 +51,8 @@ class ChatTemplate(PromptFormat):
         fixed = self._fixed_texts(tokenizer, len(turns), answered=True) if answered else asking
         pieces: list[Piece] = []
         if self.system is not None:
-            pieces += [*_split(tokenizer, fixed.pop(0)), Text(self.system)]
-            asking.pop(0)
+            before, *fixed = fixed
+            pieces += [*_split(tokenizer, before), Text(self.system)]
         pieces += _split(tokenizer, fixed[0])
         for number, (question, answer) in enumerate(turns):
             pieces += [Clip(), Text(f"\n{question}")] if with_clip and number == 0 else [Text(question)]

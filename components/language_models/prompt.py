@@ -115,33 +115,29 @@ class FixedFormat(PromptFormat):
 class VicunaV1(FixedFormat):
     """The format of Vicuna 1.5, with which the official code trains all three stages (its template `v1`)."""
 
-    def __init__(
-        self,
-        system: str = "A chat between a curious user and an artificial intelligence assistant. "
-        "The assistant gives helpful, detailed, and polite answers to the user's questions.",
-    ) -> None:
+    # No default value of the argument: a parser would carry that over to the next format that is chosen.
+    own_system = (
+        "A chat between a curious user and an artificial intelligence assistant. "
+        "The assistant gives helpful, detailed, and polite answers to the user's questions."
+    )
+
+    def __init__(self, system: str | None = None) -> None:
         """Choose the system text.
 
         Args:
-            system: text that opens every conversation.
+            system: text that opens every conversation; none is the format's own.
         """
-        super().__init__(opening=f"{system} USER: ", next_turn="USER: ", answer_cue=" ASSISTANT:")
+        opening = f"{self.own_system if system is None else system} USER: "
+        super().__init__(opening, next_turn="USER: ", answer_cue=" ASSISTANT:")
 
 
 class VideoPandaV1(VicunaV1):
     """The format with which the official code evaluates (its template `videopanda_v1`): "human" instead of "user"."""
 
-    def __init__(
-        self,
-        system: str = "A chat between a curious human and an artificial intelligence assistant. "
-        "The assistant gives helpful, detailed, and polite answers to the human's questions.",
-    ) -> None:
-        """Choose the system text.
-
-        Args:
-            system: text that opens every conversation.
-        """
-        super().__init__(system)
+    own_system = (
+        "A chat between a curious human and an artificial intelligence assistant. "
+        "The assistant gives helpful, detailed, and polite answers to the human's questions."
+    )
 
 
 class ShortPrompt(FixedFormat):

@@ -154,8 +154,13 @@ def test_special_tokens_in_what_was_said_are_only_text(name, tokenizer):
 def test_system_text():
     tokenizer = tokenizer_with(CHATML, ["<|im_start|>", "<|im_end|>"])
     text = ChatText(tokenizer, ChatTemplate(system="Be brief."))
-    ids = text.encode(TURNS[:1], with_clip=False).input_ids
+    ids = text.encode(TURNS, with_clip=False).input_ids
     assert tokenizer.decode(ids).startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWhat")
+    said = [{"role": "system", "content": "Be brief."}, *messages(TURNS)]
+    theirs = tokenizer.apply_chat_template(said, tokenize=True, return_dict=True).input_ids
+    assert ids.tolist() == theirs[:-1]  # but the newline after all
+    asked = text.encode_question(TURNS[:-1], TURNS[-1][0], with_clip=False)
+    assert torch.equal(asked, ids[: len(asked)])
 
 
 def test_a_variable_of_the_template():

@@ -11,7 +11,15 @@ from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 import components.language_models as family
-from components.language_models import LanguageModel, PretrainedCausalLM, ShortPrompt, TinyLlama, VicunaV1
+from components.language_models import (
+    ChatTemplate,
+    LanguageModel,
+    PretrainedCausalLM,
+    ShortPrompt,
+    TinyLlama,
+    VicunaV1,
+    VideoPandaV1,
+)
 from components.splice import IGNORED_LABEL, PaddingSide, plan_splice, splice
 
 TURNS = [
@@ -339,6 +347,16 @@ def test_flags_choose_a_language_model(parser):
     assert isinstance(model.text.prompt, ShortPrompt)
     model = built(parser, "--language_model=TinyLlama", "--language_model.prompt=VicunaV1")
     assert isinstance(model.text.prompt, VicunaV1)
+
+
+@pytest.mark.parametrize("prompt", [VideoPandaV1, ChatTemplate])
+def test_another_format_does_not_take_over_the_system_text_of_the_default(model, tmp_path, parser, prompt):
+    save(model, tmp_path)
+    chosen = ["--language_model=PretrainedCausalLM", f"--language_model.prompt={prompt.__name__}"]
+    arguments = parser.parse_args([*chosen, f"--language_model.name_or_path={tmp_path}"])
+    assert arguments.language_model.init_args.prompt.init_args.system is None
+    assert "curious human" in VideoPandaV1().opening
+    assert "curious user" in VicunaV1().opening
 
 
 def test_yaml_sets_the_system_text(parser, tmp_path):
