@@ -92,7 +92,7 @@ class LanguageModel(nn.Module):
         self.adapter.save(self.network, folder)
 
     def merge_adapter(self) -> None:
-        """Work the adapter into the weights: the same logits without its cost, and from here on all weights learn."""
+        """Work the adapter into the weights: the same logits without its cost, and without an adapter to train."""
         self.network = self.adapter.merge(self.network)
         self.adapter = NoAdapter()
 

@@ -8,11 +8,12 @@ import jsonargparse
 import peft
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 import components.adapters as family
 from components.adapters import Adapter, LoRA, NoAdapter, QLoRA, SavedAdapter
-from components.language_models import LanguageModel, PretrainedCausalLM, ShortPrompt, TinyLlama
+from components.language_models import ChatText, LanguageModel, PretrainedCausalLM, ShortPrompt, TinyLlama
+from components.language_models.tiny_tokenizer import build_tiny_tokenizer
 from components.splice import PaddingSide, plan_splice, splice
 from lightning_modules.stage import Stage
 from tests.components.tiny_networks import FAMILIES, WIDTH, save_tiny_network
@@ -203,6 +204,29 @@ def test_a_checkpoint_resumes_exactly(folders, visual):
     resumed.load_state_dict(checkpoint)
     assert train(resumed, 3, optimizer_state)[0] == uninterrupted
     assert len(set(uninterrupted)) == 3
+
+
+def test_an_adapter_of_a_bfloat16_network_learns_in_float32(folders, visual):
+    model = adapted(folders["llama"], dtype="bfloat16").train()
+    dtypes = {weight.requires_grad: weight.dtype for weight in model.parameters()}
+    assert dtypes == {True: torch.float32, False: torch.bfloat16}
+    loss = model(*inputs(model, visual)).loss
+    loss.backward()
+    assert loss.dtype is torch.float32
+    assert all(weight.grad is not None for weight in model.parameters() if weight.requires_grad)
+
+
+def test_a_network_whose_linear_layers_are_transposed():
+    tokenizer = build_tiny_tokenizer()
+    network = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_positions=64, n_embd=16, n_layer=1, n_head=2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = LanguageModel(network, ChatText(tokenizer, ShortPrompt()), lambda: LoRA(dropout=0))
+    logits = disturb(model).network(torch.tensor([[5, 9, 200]])).logits
+    model.merge_adapter()
+    torch.testing.assert_close(model.network(torch.tensor([[5, 9, 200]])).logits, logits)
+    with pytest.raises(ValueError, match="it has c_attn, c_fc, c_proj, lm_head"):
+        LanguageModel(network, model.text, lambda: LoRA(target_modules=["q_proj"]))
 
 
 def test_target_modules(folders):

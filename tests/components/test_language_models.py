@@ -123,6 +123,18 @@ def test_hidden_states_are_the_ones_asked_for(model, visual):
     assert model(embeddings, plan).hidden_states == ()
 
 
+def test_hidden_states_of_a_network_with_absolute_positions(absolute_model, visual):
+    embeddings, plan = training_inputs(absolute_model, [0, 1], visual)
+    expected = absolute_model.network(
+        inputs_embeds=embeddings,
+        attention_mask=plan.attention_mask,
+        position_ids=plan.position_ids,
+        output_hidden_states=True,
+    ).hidden_states
+    states = absolute_model(embeddings, plan, hidden_layers=(1, -1)).hidden_states
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(states, expected[1:], strict=True))
+
+
 def test_gradients_reach_visual_tokens_and_every_weight(model, visual):
     visual = [tokens.clone().requires_grad_() for tokens in visual]
     model.zero_grad()
