@@ -93,7 +93,10 @@ class VideoLanguageModel(LightningModule):
     def component_names(self) -> dict[str, str]:
         """Return the class in every slot: what a checkpoint must agree with, and what an ablation changes."""
         names = {group: type(module).__name__ for group, module in self.groups().items()}
-        names |= {f"encoder.{slot}": type(part).__name__ for slot, part in self.encoder.named_children()}
+        parts = ((name, part) for name, part in self.encoder.named_modules() if name and _in_slot(part))
+        names |= {f"encoder.{name}": type(part).__name__ for name, part in parts}
+        names["language_model.adapter"] = type(self.language_model.adapter).__name__
+        names["language_model.prompt"] = type(self.language_model.text.prompt).__name__
         return names
 
     def setup(self, stage: str) -> None:
@@ -285,3 +288,8 @@ class VideoLanguageModel(LightningModule):
         """Go on with the random numbers of the interrupted run."""
         if self._rng_state is not None:
             torch.set_rng_state(self._rng_state)
+
+
+def _in_slot(part: torch.nn.Module) -> bool:
+    """Whether `part` belongs to a family (whose contract is in its `base.py`), and could be another of its members."""
+    return any(kind.__module__.endswith(".base") for kind in type(part).__mro__)

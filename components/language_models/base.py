@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Self
 
 import torch
+import transformers
 from jaxtyping import Float, Int64
+from packaging.version import Version
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GenerationConfig, PreTrainedModel
@@ -131,8 +133,7 @@ class LanguageModel(nn.Module):
             attention_mask=plan.attention_mask,
             position_ids=plan.position_ids,
             logits_to_keep=plan.scored_columns,
-            # By number, transformers keeps no others.
-            output_hidden_states=list(hidden_layers) or False,
+            output_hidden_states=_wanted_states(hidden_layers),
             use_cache=False,
         )
         next_labels = functional.pad(plan.labels[:, 1:], (0, 1), value=IGNORED_LABEL)[:, plan.scored_columns]
@@ -169,3 +170,9 @@ class LanguageModel(nn.Module):
             inputs_embeds=embeddings, attention_mask=plan.attention_mask, max_new_tokens=max_new_tokens
         )
         return new_ids
+
+
+def _wanted_states(layers: Sequence[int]) -> list[int] | bool:
+    """Return what to ask of transformers: numbers, where it keeps no other states then (from 5.23), or all of them."""
+    by_number = Version(transformers.__version__) >= Version("5.23")
+    return list(layers) if layers and by_number else len(layers) > 0

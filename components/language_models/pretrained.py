@@ -69,7 +69,9 @@ class PretrainedCausalLM(LanguageModel):
             )
         if gradient_checkpointing:
             # Not reentrant, so that gradients reach the visual tokens through frozen layers.
-            network.activation_checkpointing_enable({"use_reentrant": False})
+            # Its name since transformers 5.23, and the one before.
+            enable = getattr(network, "activation_checkpointing_enable", network.gradient_checkpointing_enable)
+            enable({"use_reentrant": False})
         super().__init__(network, ChatText(tokenizer, prompt()), adapter)
 
 

@@ -118,3 +118,11 @@ def test_the_readme_has_trainings():
 def test_a_training_of_the_readme_takes_a_step(run, arguments):
     cli = run("fit", *shlex.split(arguments), "--trainer.fast_dev_run=1", tiny="real_clips" not in arguments)
     assert cli.trainer.global_step == 1
+
+
+def test_slots_within_slots_are_named_too(run):
+    cli = run("fit", "--config", "experiments/no_dense_connection.yaml", "--trainer.fast_dev_run=1",
+              "--model.language_model.adapter=LoRA")  # fmt: skip
+    names = cli.model.component_names()
+    assert names["encoder.local_encoding.connection"] == "NoDenseConnection"
+    assert names["language_model.adapter"] == "LoRA"
