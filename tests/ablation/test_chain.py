@@ -1,5 +1,9 @@
 """Stages in a row: weights are handed over, and a chain that was stopped goes on where it was."""
 
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -76,6 +80,14 @@ def test_a_stage_trains_only_its_groups_from_the_weights_of_the_one_before(in_th
     assert all(torch.equal(first[name], fresh[name]) for name in words)
     assert not any(torch.equal(first[name], second[name]) for name in words if name.endswith("proj.weight"))
     assert "init_from" in (integrate / "origin.txt").read_text()
+
+
+def test_the_chain_of_the_readme(in_this_process, settings, tmp_path):
+    (command,) = re.findall(r"^video-panda chain (.*)$", Path("README.md").read_text(), re.MULTILINE)
+    quick = [setting for setting in settings if "global_batch" not in setting and "max_epochs" not in setting]
+    chain.main([*shlex.split(command), *quick, f"--runs={tmp_path}"])
+    assert [Path(call[0]).name for call in in_this_process] == ["full.yaml"] * 3
+    assert (tmp_path / "full+instruct" / "seed_0" / "answers" / "test.jsonl").is_file()
 
 
 def test_a_stage_that_fails_stops_the_chain_with_one_line(settings, tmp_path, capsys):

@@ -110,6 +110,13 @@ def test_a_flag_wins_over_files_and_reaches_the_slot(clips, tmp_path):
     assert cli.model.encoder.width == 32
 
 
+def test_the_readme_lists_every_experiment_and_no_other():
+    readme = Path("README.md").read_text()
+    assert set(names(EXPERIMENTS)) <= set(re.findall(r"`(?:experiments/)?([a-z0-9_]+)(?:\.yaml)?`", readme))
+    listed = "".join(line for line in readme.splitlines() if line.startswith(("| Table", "| not in the")))
+    assert set(re.findall(r"`([a-z0-9_]+)`", listed)) <= set(names(EXPERIMENTS))
+
+
 def test_the_readme_has_trainings():
     assert len(TRAININGS) >= 3
 
