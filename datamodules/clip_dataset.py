@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from components.encoders.base import VideoShapes
-from components.language_models.text import ChatText
+from components.language_models.text import ChatText, EncodedText
 from datamodules.batch import Batch, SampleFacts
 from datamodules.records import Record
 from datamodules.video.frame_cache import FrameCache
@@ -24,6 +24,9 @@ from datamodules.video.sampling import FrameSampler
 from datamodules.video.shown_frames import ShownFrames
 
 log = logging.getLogger(__name__)
+
+# Tokenised conversations that are kept for the next epoch, a few KiB each: a small data set is tokenised once.
+KEPT_TEXTS = 8192
 
 
 @dataclass
@@ -75,6 +78,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
         self.damaged = damaged
         self.shown_frames = shown_frames
         self.cache = cache
+        self._texts: dict[int, EncodedText] = {}
 
     def __len__(self) -> int:
         return len(self.records)
@@ -87,7 +91,9 @@ class ClipDataset(Dataset[Sample | Skipped]):
             # An exception raised in a worker process loses its type and message on the way: hand the fact over instead.
             return Skipped(record_id=record.id, video=str(record.video), reason=str(error))
         turns = [(turn.question, turn.answer) for turn in record.turns]
-        encoded = self.text.encode(turns)
+        encoded = self._texts.get(index) or self.text.encode(turns)
+        if len(self._texts) < KEPT_TEXTS:
+            self._texts[index] = encoded
         return Sample(
             frames=self.shown_frames(frames, record.id),
             rectangle=rectangle,
