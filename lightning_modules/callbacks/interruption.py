@@ -74,7 +74,7 @@ class Interruption(Callback):
             return
         folder = Path(trainer.log_dir)
         checkpoint = folder / "checkpoints" / "interrupted.ckpt"
-        trainer.save_checkpoint(checkpoint)
+        trainer.save_checkpoint(checkpoint, weights_only=False)  # with optimiser and counters
         self._say(folder, checkpoint, trainer.global_step)
 
     @rank_zero_only
