@@ -33,10 +33,17 @@ class Origin(Callback):
         return "\n".join(lines) + "\n"
 
     def ablated(self) -> str:
-        """Return what is put into changed slots, in one short line: `fusion: FrameOnly`."""
-        changed = (change.partition(": ") for change in self.changes)
-        short = (f"{key.rsplit('.', 1)[-1]}: {values.rsplit(' -> ', 1)[-1]}" for key, _, values in changed)
-        return ", ".join(short) or "-"
+        """Return what the experiment puts into slots, in a line that fits a narrow column: `FrameOnly, frames: 4`.
+
+        Of what changed in model and data, a class stands for itself, another value beside its key.
+        """
+        cells = []
+        for change in self.changes:
+            key, _, values = change.partition(": ")
+            value = values.rsplit(" -> ", 1)[-1]
+            if key.startswith(("model.", "data.")):
+                cells.append(value if value[:1].isupper() else f"{key.rsplit('.', 1)[-1]}: {value}")
+        return ", ".join(cells) or "-"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write it once, when the run begins."""

@@ -22,8 +22,9 @@ def test_a_replaced_class_is_one_line_and_its_own_settings_follow():
 def test_what_is_put_into_slots_fits_into_one_cell():
     origin = Origin()
     assert origin.ablated() == "-"
-    origin.changes = ["model.encoder.fusion: LearnedFusion -> FrameOnly", "trainer.max_epochs: 10 -> 3"]
-    assert origin.ablated() == "fusion: FrameOnly, max_epochs: 3"
+    origin.changes = ["data.sampler.frames: 8 -> 4", "model.encoder.fusion: LearnedFusion -> FrameOnly",
+                      "trainer.max_epochs: 10 -> 3"]  # fmt: skip
+    assert origin.ablated() == "frames: 4, FrameOnly"
 
 
 @pytest.mark.parametrize("flags", [[], ["--seed_everything=3"]])

@@ -87,7 +87,7 @@ def test_the_hparams_entry_has_a_column_per_slot_and_the_final_figures(finished)
     hparams = HParamsPluginData.FromString(content).session_start_info.hparams
     assert hparams["encoder.local_encoding"].string_value == "NoLocalEncoding"
     assert hparams["experiment"].string_value == "no_lste"
-    assert "local_encoding: NoLocalEncoding" in hparams["ablated"].string_value
+    assert "NoLocalEncoding" in hparams["ablated"].string_value
     assert min(hparams) == "ablated"  # TensorBoard shows the first five by name
 
 
