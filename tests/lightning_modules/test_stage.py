@@ -81,7 +81,7 @@ def test_batches_add_up_to_the_global_batch(run):
     assert parts.trainer.global_step == whole.trainer.global_step == 2
 
 
-def test_the_global_batch_is_set_in_one_place_only(fails, tiny):
+def test_the_global_batch_is_set_in_one_place_only(fails, tiny, tmp_path):
     status, error = fails("fit", "--config=experiments/full.yaml", *tiny, "--model.stage.global_batch=2",
-                          "--trainer.accumulate_grad_batches=2")  # fmt: skip
+                          "--trainer.accumulate_grad_batches=2", f"--runs={tmp_path}")  # fmt: skip
     assert status == 1 and "only one of them can decide" in error
