@@ -37,6 +37,7 @@ def test_a_wrong_name_key_or_type_is_said(fails, arguments, said):
     ("arguments", "said"),
     [
         (["--data.canvas=60"], "data.init_args.canvas"),
+        (["--config=experiments/video_chatgpt.yaml", "--data.canvas=84"], "canvas is 84, but CLIPFrames takes 72 only"),
         (["--data.batch_size=0"], "data.init_args.batch_size is 0"),
         (["--model.encoder.width=50"], "heads: 8 does not divide the width 50"),
         (["--model.encoder.video_aggregator=NoVideoAggregator"], "FrameOnly"),
