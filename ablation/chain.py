@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ablation.attempts import attempts
+
 STAGES = ("configs/stage/align.yaml", "configs/stage/integrate.yaml", "configs/stage/instruct.yaml")
 
 
@@ -22,12 +24,8 @@ class ChainError(ValueError):
 
 def stage_folder(runs: Path, name: str, seed: int) -> Path | None:
     """Return the folder of the latest run of this name and seed that trained at all."""
-    tried = [folder for folder in (runs / name).glob(f"seed_{seed}*") if folder.stem == f"seed_{seed}"]
-    return max(
-        (folder for folder in tried if is_finished(folder) or checkpoint(folder)),
-        key=lambda folder: int(folder.suffix[1:] or 1),
-        default=None,
-    )
+    trained = [folder for folder in attempts(runs, name, seed) if is_finished(folder) or checkpoint(folder)]
+    return trained[-1] if trained else None
 
 
 def is_finished(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ablation.answers import ScoredAnswer, read_answers
+from ablation.attempts import attempts
 from ablation.statistics import Interval, paired_difference, share
 
 ROWS = ("full", "no_row_tokens", "no_fsra", "lsd_average_pool", "no_lste", "no_gstra", "no_gstra_no_lste", "blind")
@@ -22,11 +23,8 @@ Answers = dict[str, ScoredAnswer]
 
 def finished_run(runs: Path, row: str, seed: int) -> Path | None:
     """Return the latest run of an experiment that has test answers; one that was interrupted or failed has none."""
-    number = {
-        path: int(path.suffix[1:] or 1) for path in (runs / row).glob(f"seed_{seed}*") if path.stem == f"seed_{seed}"
-    }
-    done = [path for path in number if (path / "answers" / "test.jsonl").is_file()]
-    return max(done, key=number.__getitem__, default=None)
+    done = [folder for folder in attempts(runs, row, seed) if (folder / "answers" / "test.jsonl").is_file()]
+    return done[-1] if done else None
 
 
 def run_missing(rows: Sequence[str], runs: Path, seed: int, jobs: int = 1, configs: Sequence[Path] = ()) -> None:

@@ -24,7 +24,7 @@ def check_checkpoint(path: str | Path, key: str = "ckpt_path") -> None:
     Raises:
         CheckpointError: missing, unreadable, or without the entries that a checkpoint of ours has.
     """
-    if str(path) in KEYWORDS or str(path).startswith("registry:"):
+    if key == "ckpt_path" and (str(path) in KEYWORDS or str(path).startswith("registry:")):
         return
     path = Path(path)
     if not path.is_file():

@@ -49,5 +49,6 @@ class LastCheckpoint(Checkpoint):
     def _save(self, trainer: Trainer) -> None:
         quick: bool | int = trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector
         if trainer.log_dir is not None and not quick:
+            # Not the weights alone: a run goes on with its optimiser and counters.
             trainer.save_checkpoint(Path(trainer.log_dir) / "checkpoints" / "last.ckpt", weights_only=False)
             self._saved_at = trainer.global_step

@@ -45,7 +45,10 @@ def test_tensors_of_another_shape_are_named(fails, run, weights, tiny, capsys):
     assert "loaded: " in said and "ignored: " in said and "language_model.network" in said
 
 
-@pytest.mark.parametrize(("file", "said"), [("no_such.ckpt", "does not exist"), ("README.md", "is not a checkpoint")])
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [("no_such.ckpt", "does not exist"), ("last", "does not exist"), ("README.md", "is not a checkpoint")],
+)
 def test_a_file_that_is_none_is_refused(fails, tiny, file, said):
     status, error = fails("fit", *FULL, *tiny, f"--init_from={file}")
     assert status == 1 and f"init_from {file} {said}" in error
