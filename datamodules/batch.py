@@ -34,26 +34,44 @@ class SampleFacts:
 
 
 @dataclass
+class PackedClips:
+    """The clips of a batch, fitted to one canvas.
+
+    Attributes:
+        frames: canvases of all clips, one clip after the other, RGB.
+        shapes: frame counts and valid rectangles.
+    """
+
+    frames: UInt8[Tensor, "frames 3 height width"]
+    shapes: VideoShapes
+
+    def pin_memory(self) -> PackedClips:
+        """Pin the frames, the only large part, for an asynchronous copy to the device."""
+        return PackedClips(self.frames.pin_memory(), self.shapes)
+
+
+@dataclass
 class Batch:
     """A batch of samples with one clip each.
 
     Attributes:
-        frames: canvases of all clips, packed, RGB.
-        shapes: frame counts and valid rectangles.
+        clips: what the model sees; without a frame if every sample was left out.
+        teacher_clips: the same frames on the teacher's canvas; None where no teacher is asked.
         input_ids: token ids per sample; the clip is one placeholder.
         labels: the same lengths; -100 where no loss is taken.
         samples: facts per sample.
         skipped: samples left out while this batch was made.
     """
 
-    frames: UInt8[Tensor, "frames 3 height width"]
-    shapes: VideoShapes
+    clips: PackedClips
+    teacher_clips: PackedClips | None
     input_ids: list[Int64[Tensor, "_"]]
     labels: list[Int64[Tensor, "_"]]
     samples: list[SampleFacts]
     skipped: list[Skipped] = field(default_factory=list)
 
     def pin_memory(self) -> Batch:
-        """Pin the frames, the only large part, for an asynchronous copy to the device."""
-        self.frames = self.frames.pin_memory()
+        """Pin the frames, for an asynchronous copy to the device."""
+        self.clips = self.clips.pin_memory()
+        self.teacher_clips = self.teacher_clips and self.teacher_clips.pin_memory()
         return self

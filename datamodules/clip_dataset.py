@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from components.encoders.base import VideoShapes
 from components.language_models.text import ChatText, EncodedText
-from datamodules.batch import Batch, SampleFacts
+from datamodules.batch import Batch, PackedClips, SampleFacts
 from datamodules.records import Record
-from datamodules.video.frame_cache import FrameCache
-from datamodules.video.geometry import CanvasGeometry
+from datamodules.video.frame_cache import FrameCache, Views
+from datamodules.video.geometry import CanvasGeometry, FittedClip
 from datamodules.video.media_policy import MediaPolicy, Skipped
 from datamodules.video.open import DamagedVideo, open_video
 from datamodules.video.reader import VideoError
@@ -33,9 +33,7 @@ KEPT_TEXTS = 8192
 class Sample:
     """One record, ready to be put into a batch."""
 
-    frames: UInt8[Tensor, "frames 3 height width"]
-    rectangle: Int64[Tensor, 4]  # top, left, height, width in patches
-    canvas: tuple[int, int]  # rows, columns of patches
+    views: Views  # the model's, then the teacher's where one is asked
     input_ids: Int64[Tensor, text]
     labels: Int64[Tensor, text]
     facts: SampleFacts
@@ -51,7 +49,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
         self,
         records: Sequence[Record],
         sampler: FrameSampler,
-        geometry: CanvasGeometry,
+        geometries: Sequence[CanvasGeometry],
         text: ChatText,
         bad_media: MediaPolicy,
         damaged: DamagedVideo,
@@ -63,7 +61,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
         Args:
             records: what to load.
             sampler: which frames of a clip.
-            geometry: how frames are fitted to the canvas.
+            geometries: how frames are fitted to the model's canvas, and then to the teacher's where one is asked.
             text: tokenizer and prompt of the language model.
             bad_media: what to do with a clip that cannot be read.
             damaged: what to do with a clip of which only a part can be decoded.
@@ -72,7 +70,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
         """
         self.records = records
         self.sampler = sampler
-        self.geometry = geometry
+        self.geometries = geometries
         self.text = text
         self.bad_media = bad_media
         self.damaged = damaged
@@ -86,7 +84,8 @@ class ClipDataset(Dataset[Sample | Skipped]):
     def __getitem__(self, index: int) -> Sample | Skipped:
         record = self.records[index]
         try:
-            frames, rectangle = self.cache.get(str(record.video), lambda: self._read(record))
+            # Not every split is shown to a teacher.
+            views = self.cache.get((str(record.video), len(self.geometries)), lambda: self._read(record))
         except VideoError as error:
             # An exception raised in a worker process loses its type and message on the way: hand the fact over instead.
             return Skipped(record_id=record.id, video=str(record.video), reason=str(error))
@@ -95,34 +94,43 @@ class ClipDataset(Dataset[Sample | Skipped]):
         if len(self._texts) < KEPT_TEXTS:
             self._texts[index] = encoded
         return Sample(
-            frames=self.shown_frames(frames, record.id),
-            rectangle=rectangle,
-            canvas=self.geometry.patches,
+            # The teacher sees what the model sees: it must not tell of what is hidden from it.
+            views=tuple(replace(view, frames=self.shown_frames(view.frames, record.id)) for view in views),
             input_ids=encoded.input_ids,
             labels=encoded.labels,
             facts=SampleFacts(record.id, record.family, tuple(turns[:-1]), *turns[-1]),
         )
 
-    def _read(self, record: Record) -> tuple[Tensor, Tensor]:
+    def _read(self, record: Record) -> Views:
         with open_video(record.video, self.damaged) as reader:
-            return self.geometry(reader.frames(self.sampler.indices(len(reader), reader.fps)))
+            frames = reader.frames(self.sampler.indices(len(reader), reader.fps))
+        return tuple(geometry(frames) for geometry in self.geometries)
 
 
 def collate(samples: Sequence[Sample | Skipped]) -> Batch:
-    """Pack samples into a batch; clips may differ in frame count and valid area."""
+    """Put samples into a batch."""
     kept = [sample for sample in samples if isinstance(sample, Sample)]
     skipped = [sample for sample in samples if isinstance(sample, Skipped)]
-    counts = [len(sample.frames) for sample in kept]
-    rectangles = [sample.rectangle.expand(count, 4) for sample, count in zip(kept, counts, strict=True)]
+    packed = [_pack(views) for views in zip(*(sample.views for sample in kept), strict=True)] or [_pack([])]
     return Batch(
-        frames=torch.cat([sample.frames for sample in kept]) if kept else torch.empty(0, 3, 0, 0, dtype=torch.uint8),
-        shapes=VideoShapes(
-            frame_counts=torch.tensor(counts, dtype=torch.int64),
-            rectangles=torch.cat(rectangles) if kept else torch.empty(0, 4, dtype=torch.int64),
-            canvas=kept[0].canvas if kept else (0, 0),
-        ),
+        clips=packed[0],
+        teacher_clips=packed[1] if len(packed) > 1 else None,
         input_ids=[sample.input_ids for sample in kept],
         labels=[sample.labels for sample in kept],
         samples=[sample.facts for sample in kept],
         skipped=skipped,
+    )
+
+
+def _pack(clips: Sequence[FittedClip]) -> PackedClips:
+    """Put clips on one kind of canvas one after the other; they may differ in frame count and valid area."""
+    counts = [len(clip.frames) for clip in clips]
+    rectangles = [clip.rectangle.expand(count, 4) for clip, count in zip(clips, counts, strict=True)]
+    return PackedClips(
+        frames=torch.cat([clip.frames for clip in clips]) if clips else torch.empty(0, 3, 0, 0, dtype=torch.uint8),
+        shapes=VideoShapes(
+            frame_counts=torch.tensor(counts, dtype=torch.int64),
+            rectangles=torch.cat(rectangles) if clips else torch.empty(0, 4, dtype=torch.int64),
+            canvas=clips[0].canvas if clips else (0, 0),
+        ),
     )

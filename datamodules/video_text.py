@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from components.encoders.base import VideoEncoder
 from components.language_models.text import ChatText
+from components.teachers import Teacher
 from datamodules.clip_dataset import ClipDataset, Sample, collate
 from datamodules.records import Record
 from datamodules.seeded_order import SeededOrder
@@ -81,10 +82,15 @@ class VideoTextDataModule(LightningDataModule, ABC):
     def load_records(self, split: str) -> list[Record]:
         """Return the records of `train` (one per conversation) or of `val` or `test` (one per question)."""
 
-    def connect(self, encoder: VideoEncoder, text: ChatText) -> None:
+    def connect(self, encoder: VideoEncoder, text: ChatText, teacher: Teacher | None = None) -> None:
         """Take from the model what data need to know of it: patch unit, padding colour, tokenizer and prompt.
 
         Called by the model before any loader is made.
+
+        Args:
+            encoder: whose tokens a clip becomes.
+            text: tokenizer and prompt.
+            teacher: who sees the training clips too; None if nobody does.
 
         Raises:
             ValueError: the canvas does not suit the encoder.
@@ -94,12 +100,14 @@ class VideoTextDataModule(LightningDataModule, ABC):
                 f"data.init_args.canvas is {self.canvas}, but {type(encoder).__name__} takes {encoder.canvas} only "
                 "(image_size of its tower)"
             )
-        self.geometry = CanvasGeometry(
-            canvas=self.canvas,
-            patch_size=encoder.patch_size,
-            stride=encoder.stride,
-            fill=tuple(int(255 * value) for value in encoder.pixel_mean),  # type: ignore[arg-type]
-        )
+        geometry = CanvasGeometry(self.canvas, encoder.patch_size, encoder.stride, _colour(encoder.pixel_mean))
+        self._geometries = [geometry]
+        if teacher is not None:
+            # Where the teacher has a whole number of patches per token, valid areas agree to the patch.
+            tokens, patches = self.canvas // (encoder.patch_size * encoder.stride), teacher.grid[0]
+            stride = patches // tokens if patches % tokens == 0 else 1
+            fill = _colour(teacher.pixel_mean)
+            self._geometries.append(CanvasGeometry(teacher.canvas, teacher.patch_size, stride, fill))
         self.text = text
 
     def records(self, split: str) -> list[Record]:
@@ -123,7 +131,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         return ClipDataset(
             self.records(split),
             self.sampler,
-            self.geometry,
+            self._geometries if split == "train" else self._geometries[:1],
             self.text,
             self.bad_media,
             self.damaged,
@@ -177,3 +185,8 @@ class VideoTextDataModule(LightningDataModule, ABC):
         """Leave out the samples of the epoch that the interrupted run has seen."""
         self.order = SeededOrder(0, self.seed)
         self.order.resume(state_dict["epoch"], state_dict["samples"])
+
+
+def _colour(share: tuple[float, float, float]) -> tuple[int, int, int]:
+    red, green, blue = (int(255 * value) for value in share)
+    return red, green, blue

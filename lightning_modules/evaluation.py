@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from datamodules.batch import SampleFacts
 
 
 def normalized(answer: str) -> str:
@@ -18,6 +21,19 @@ def normalized(answer: str) -> str:
 def matches(prediction: str, reference: str) -> bool:
     """Return whether the two answers are the same after normalisation."""
     return normalized(prediction) == normalized(reference)
+
+
+@dataclass
+class Answer:
+    """A generated answer beside its reference."""
+
+    sample: SampleFacts
+    prediction: str
+
+    @property
+    def right(self) -> bool:
+        """Whether it is the reference after normalisation."""
+        return matches(self.prediction, self.sample.answer)
 
 
 class FamilyScores:

@@ -20,6 +20,7 @@ class Stage:
         encoder: peak rate of the video encoder.
         projector: peak rate of the projector.
         language_model: peak rate of the language model.
+        distillation: peak rate of the head that predicts the teacher's features.
         warmup: share of all steps that the rates take to rise.
         weight_decay: AdamW's, on all trained parameters (the paper uses 0).
         betas: AdamW's.
@@ -30,13 +31,14 @@ class Stage:
     encoder: float
     projector: float
     language_model: float
+    distillation: float
     warmup: float = 0.03
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     global_batch: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("encoder", "projector", "language_model", "weight_decay"):
+        for name in ("encoder", "projector", "language_model", "distillation", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ValueError(f"model.stage.{name} is {getattr(self, name)}; it must be at least 0")
         if not 0 <= self.warmup < 1:
@@ -71,7 +73,7 @@ class Stage:
         """Let only the groups with a rate learn.
 
         Args:
-            groups: `encoder`, `projector` and `language_model`.
+            groups: `encoder`, `projector`, `language_model` and `distillation`.
         """
         for name, module in groups.items():
             module.requires_grad_(getattr(self, name) > 0)

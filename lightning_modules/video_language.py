@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,48 +11,18 @@ from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from components.encoders import TokenLayout, VideoEncoder
+from components.distillation import Distillation, NoDistillation
+from components.encoders import VideoEncoder
 from components.language_models import LanguageModel
 from components.projectors import MLPProjector, Projector
 from components.splice import PaddingSide, SplicePlan, plan_splice, splice
-from datamodules.batch import Batch, SampleFacts
+from components.teachers import FeatureCache, NoFeatureCache, NoTeacher, Teacher, cached_features
+from datamodules.batch import Batch
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules.evaluation import FamilyScores, matches
+from lightning_modules.config_difference import difference
+from lightning_modules.evaluation import Answer, FamilyScores
+from lightning_modules.model_input import ModelInput, prepare
 from lightning_modules.stage import Stage
-
-
-@dataclass
-class ModelInput:
-    """A batch with everything that follows from its sizes worked out: no tensor need be read on the host again."""
-
-    frames: Tensor
-    frame_counts: list[int]  # per clip, for who wants to show single clips
-    layout: TokenLayout
-    text: SplicePlan
-    samples: list[SampleFacts]
-
-    def to(self, device: torch.device, non_blocking: bool = True) -> ModelInput:
-        """Move all tensors to `device`."""
-        return ModelInput(
-            self.frames.to(device, non_blocking=non_blocking),
-            self.frame_counts,
-            self.layout.to(device),
-            self.text.to(device),
-            self.samples,
-        )
-
-
-@dataclass
-class Answer:
-    """A generated answer beside its reference."""
-
-    sample: SampleFacts
-    prediction: str
-
-    @property
-    def right(self) -> bool:
-        """Whether it is the reference after normalisation."""
-        return matches(self.prediction, self.sample.answer)
 
 
 class VideoLanguageModel(LightningModule):
@@ -65,6 +34,9 @@ class VideoLanguageModel(LightningModule):
         language_model: LanguageModel,
         stage: Stage,
         projector: Callable[[int, int], Projector] = MLPProjector,
+        teacher: Callable[[], Teacher] = NoTeacher,
+        distillation: Callable[[int, int, int], Distillation] = NoDistillation,
+        feature_cache: Callable[[], FeatureCache] = NoFeatureCache,
         max_new_tokens: int = 16,
     ) -> None:
         """Assemble the model.
@@ -74,12 +46,26 @@ class VideoLanguageModel(LightningModule):
             language_model: reads text and visual tokens.
             stage: which groups train, at which rates.
             projector: takes features to the width of the language model.
+            teacher: whose features the language model learns to predict at the visual tokens, in training only.
+            distillation: how that is learnt; `NoDistillation` goes with `NoTeacher`, and any other with a teacher.
+            feature_cache: whether the teacher's features are kept.
             max_new_tokens: longest answer that evaluation generates.
+
+        Raises:
+            ValueError: a teacher without distillation, or distillation without a teacher.
         """
         super().__init__()
         self.encoder = encoder
         self.projector = projector(encoder.width, language_model.width)
         self.language_model = language_model
+        self.teacher = teacher()
+        self.distillation = distillation(language_model.width, language_model.layers, self.teacher.width)
+        self.feature_cache = feature_cache()
+        if not isinstance(self.teacher, NoTeacher) and not self.distillation.hidden_layers:
+            raise ValueError(
+                f"model.teacher is {type(self.teacher).__name__} and model.distillation is "
+                f"{type(self.distillation).__name__}, which would not ask it; set a distillation, or NoTeacher"
+            )
         self.stage = stage
         self.max_new_tokens = max_new_tokens
         stage.freeze(self.groups())
@@ -88,13 +74,19 @@ class VideoLanguageModel(LightningModule):
 
     def groups(self) -> dict[str, torch.nn.Module]:
         """Return the parameter groups that a stage speaks of."""
-        return {"encoder": self.encoder, "projector": self.projector, "language_model": self.language_model}
+        return {
+            "encoder": self.encoder,
+            "projector": self.projector,
+            "language_model": self.language_model,
+            "distillation": self.distillation,
+        }
 
     def component_names(self) -> dict[str, str]:
         """Return the class in every slot: what a checkpoint must agree with, and what an ablation changes."""
         names = {group: type(module).__name__ for group, module in self.groups().items()}
         parts = ((name, part) for name, part in self.encoder.named_modules() if name and _in_slot(part))
         names |= {f"encoder.{name}": type(part).__name__ for name, part in parts}
+        names["teacher"] = type(self.teacher).__name__
         names["language_model.adapter"] = type(self.language_model.adapter).__name__
         names["language_model.prompt"] = type(self.language_model.text.prompt).__name__
         return names
@@ -105,7 +97,10 @@ class VideoLanguageModel(LightningModule):
         Raises:
             ValueError: the stage's global batch cannot be had on these devices, or was set in two places.
         """
-        self.data.connect(self.encoder, self.language_model.text)
+        asks_teacher = stage == "fit" and bool(self.distillation.hidden_layers)
+        self.data.connect(self.encoder, self.language_model.text, self.teacher if asks_teacher else None)
+        if asks_teacher:
+            self.feature_cache.open(self.teacher, str(self.trainer.precision))
         if stage == "fit" and self.stage.global_batch is not None:
             if self.trainer.accumulate_grad_batches != 1:
                 raise ValueError(
@@ -126,35 +121,12 @@ class VideoLanguageModel(LightningModule):
 
     # From a batch to embeddings
 
-    def prepare(self, batch: Batch) -> ModelInput:
-        """Work out on the host where every token of the batch goes."""
-        layout = self.encoder.layout(batch.shapes)
-        return ModelInput(
-            frames=batch.frames,
-            frame_counts=batch.shapes.frame_counts.tolist(),
-            layout=layout,
-            text=self._plan(batch.input_ids, layout, batch.labels, PaddingSide.RIGHT),
-            samples=batch.samples,
-        )
-
-    def _plan(
-        self, ids: Sequence[Tensor], layout: TokenLayout, labels: Sequence[Tensor] | None, side: PaddingSide
-    ) -> SplicePlan:
-        return plan_splice(
-            ids,
-            layout.token_counts,
-            labels,
-            padding_side=side,
-            pad_id=self.language_model.text.pad_id,
-            max_length=self.language_model.max_length,
-        )
-
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Count what the loader left out, and prepare on the host, while the tensors are still there."""
         if not isinstance(batch, Batch):
             return batch
         self.data.skips.count(batch.skipped)
-        return self.prepare(batch) if batch.samples else batch
+        return prepare(batch, self.encoder, self.language_model, self.feature_cache) if batch.samples else batch
 
     def visual_tokens(self, batch: ModelInput) -> Float[Tensor, "tokens width"]:
         """Return the visual tokens of all clips, packed, in the language model's width."""
@@ -175,12 +147,35 @@ class VideoLanguageModel(LightningModule):
         loss: Tensor = self.language_model(self.embeddings(batch.text, visual_tokens), batch.text).loss
         return loss
 
+    def training_losses(self, batch: ModelInput) -> tuple[Tensor, Tensor | None]:
+        """Return the text loss and, where a teacher is asked, the distillation loss without its weight."""
+        if batch.teacher is None:
+            return self(batch), None
+        embeddings = self.embeddings(batch.text, self.visual_tokens(batch))
+        output = self.language_model(embeddings, batch.text, self.distillation.hidden_layers)
+        teacher = batch.teacher
+        features = cached_features(self.teacher, self.feature_cache, teacher.frames, teacher.frame_counts, teacher.keys)
+        distillation: Tensor = self.distillation(
+            [states.flatten(0, 1).index_select(0, teacher.positions) for states in output.hidden_states],
+            teacher.alignment.pool(features),
+            teacher.alignment.frames,
+            teacher.alignment.frame_count,
+        )
+        return output.loss, distillation
+
     @torch.no_grad()
     def generate(self, batch: ModelInput, visual_tokens: Float[Tensor, "tokens width"]) -> list[str]:
         """Return one greedy answer per sample."""
         text = self.language_model.text
         prompts = [text.encode_question(sample.before, sample.question) for sample in batch.samples]
-        plan = self._plan(prompts, batch.layout, None, PaddingSide.LEFT).to(visual_tokens.device)
+        plan = plan_splice(
+            prompts,
+            batch.layout.token_counts,
+            None,
+            padding_side=PaddingSide.LEFT,
+            pad_id=text.pad_id,
+            max_length=self.language_model.max_length,
+        ).to(visual_tokens.device)
         ids = self.language_model.generate(self.embeddings(plan, visual_tokens), plan, self.max_new_tokens)
         return [text.decode(row) for row in ids]
 
@@ -190,18 +185,25 @@ class VideoLanguageModel(LightningModule):
         """Return the loss; None for a batch of which every clip was left out."""
         if isinstance(batch, Batch):
             return None
-        loss: Tensor = self(batch)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.samples), sync_dist=True)
+        loss, distillation = self.training_losses(batch)
+        if distillation is not None:
+            self._log_loss("train/text_loss", loss, batch)
+            self._log_loss("train/distillation_loss", distillation, batch)
+            loss = loss + self.distillation.weight * distillation
+        self._log_loss("train/loss", loss, batch, prog_bar=True)
         if self.data.skips.failed:
             self.log("data/skipped_clips", float(len(self.data.skips.failed)))
         return loss
+
+    def _log_loss(self, name: str, loss: Tensor, batch: ModelInput, prog_bar: bool = False) -> None:
+        self.log(name, loss, prog_bar=prog_bar, batch_size=len(batch.samples), sync_dist=True)
 
     def _evaluate(self, batch: ModelInput | Batch, split: str) -> list[Answer]:
         if isinstance(batch, Batch):
             return []
         visual_tokens = self.visual_tokens(batch)
         loss = self.text_loss(batch, visual_tokens)
-        self.log(f"{split}/loss", loss, batch_size=len(batch.samples), sync_dist=True)
+        self._log_loss(f"{split}/loss", loss, batch)
         predictions = self.generate(batch, visual_tokens)
         answers = [Answer(sample, text) for sample, text in zip(batch.samples, predictions, strict=True)]
         for answer in answers:
@@ -274,14 +276,11 @@ class VideoLanguageModel(LightningModule):
         Raises:
             ValueError: the components of the checkpoint are not those of the configuration.
         """
-        saved, ours = checkpoint.get("components", {}), self.component_names()
-        different = [
-            f"{slot} is {saved.get(slot, 'absent')} there, {ours.get(slot, 'absent')} in the configuration"
-            for slot in sorted(saved.keys() | ours.keys())
-            if saved.get(slot) != ours.get(slot)
-        ]
+        different = difference(self.component_names(), checkpoint.get("components", {}))
         if different:
-            raise ValueError(f"ckpt_path holds another variant of the model: {'; '.join(different)}")
+            raise ValueError(
+                f"ckpt_path holds another variant of the model, there -> in the configuration: {'; '.join(different)}"
+            )
         self._rng_state = checkpoint.get("rng_state")
 
     def on_train_start(self) -> None:

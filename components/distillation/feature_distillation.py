@@ -39,10 +39,15 @@ class FeatureDistillation(Distillation):
             weight: factor of the loss beside the cross-entropy of the text.
 
         Raises:
-            ValueError: the weight is negative, a hidden state is not one of the language model's or is named twice,
-                there are fewer than two, or the heads do not divide the teacher's width.
+            ValueError: there is no teacher, the weight is negative, a hidden state is not one of the language model's
+                or is named twice, there are fewer than two, or the heads do not divide the teacher's width.
         """
         super().__init__()
+        if teacher_width == 0:
+            raise ValueError(
+                f"model.teacher is NoTeacher and model.distillation is {type(self).__name__}; set a teacher, or "
+                "NoDistillation"
+            )
         if not (weight >= 0 and math.isfinite(weight)):
             raise ValueError(f"model.distillation.init_args.weight: {weight} is not a number from 0 on")
         self.weight = weight

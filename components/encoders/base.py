@@ -41,10 +41,15 @@ class TokenLayout:
         token_counts: tokens of each clip; plain integers, they stay on the host.
         order: for every token of the packed sequence, the row of the encoder's output that fills it. A row may be used
             many times (a row token) and is then projected only once.
+        grid: places in the packed sequence of the tokens that stand for a part of one frame, frame by frame and row by
+            row: what a teacher's features can be compared with. Empty if the encoder has none.
+        grids: (rows, columns) of these tokens in every frame; no rows if the encoder has none.
     """
 
     token_counts: tuple[int, ...]
     order: Int64[Tensor, "tokens"]
+    grid: Int64[Tensor, "grid_tokens"]
+    grids: Int64[Tensor, "frames 2"]
 
     def to(self, device: torch.device | str) -> TokenLayout:
         """Return the same layout with its index tensors on `device`, copied without waiting for them."""

@@ -74,6 +74,9 @@ class CLIPFrames(ViTEncoder):
         return PooledLayout(
             token_counts=tuple(clip_of.bincount().tolist()),
             order=clip_of.argsort(stable=True),
+            # A token is a mean over a frame or over time: none stands for a part of one frame.
+            grid=torch.empty(0, dtype=torch.int64),
+            grids=torch.empty(0, 2, dtype=torch.int64),
             clips=clips,
             valid=valid,
             places=places,

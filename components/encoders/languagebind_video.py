@@ -67,7 +67,14 @@ class LanguageBindVideo(ViTEncoder):
         keeps = torch.cat([torch.ones(len(valid), 1, dtype=torch.bool), valid], 1)
         counts = torch.zeros_like(shapes.frame_counts).index_add(0, clips.group, keeps.sum(1))
         kept = keeps.flatten().nonzero()[:, 0]
-        return PatchLayout(token_counts=tuple(counts.tolist()), order=torch.arange(len(kept)), clips=clips, kept=kept)
+        return PatchLayout(
+            token_counts=tuple(counts.tolist()),
+            order=torch.arange(len(kept)),
+            grid=(kept % keeps.shape[1]).nonzero()[:, 0],  # all but the class tokens
+            grids=shapes.rectangles[:, 2:],
+            clips=clips,
+            kept=kept,
+        )
 
     def forward(
         self, frames: Float[Tensor, "frames 3 height width"], layout: TokenLayout

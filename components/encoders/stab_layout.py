@@ -91,9 +91,8 @@ def stab_layout(
     order = torch.full((int(tokens.sum()),), len(rows) * contexts + len(frame))  # what is left over is row tokens
     context_of = torch.arange(len(rows) * contexts)
     order[start[context_of]] = context_of
-    order[start[frame] + contexts + row * (columns[frame] + row_tokens) + column] = len(context_of) + torch.arange(
-        len(frame)
-    )
+    grid = start[frame] + contexts + row * (columns[frame] + row_tokens) + column
+    order[grid] = len(context_of) + torch.arange(len(frame))
 
     clip = torch.repeat_interleave(shapes.frame_counts)
     is_video = shapes.frame_counts >= shortest_video
@@ -101,6 +100,8 @@ def stab_layout(
     return STABLayout(
         token_counts=tuple(torch.zeros_like(shapes.frame_counts).index_add(0, clip, tokens).tolist()),
         order=order,
+        grid=grid,
+        grids=torch.stack([rows, columns], 1),
         canvas=shapes.canvas,
         shift=shapes.rectangles[:, :2] % cell_side,
         video_frames=video_frames,

@@ -1,44 +1,59 @@
 """Whether a teacher's features are kept on disk: a frozen teacher gives the same ones in every epoch and every run."""
 
 import hashlib
-import json
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import safetensors.torch
 import torch
+from jaxtyping import UInt8
 from safetensors import SafetensorError
 from torch import Tensor
 
 from components.teachers.atomic_file import write_atomically
+from components.teachers.base import Teacher
 
 Compute = Callable[[list[int]], Sequence[Tensor]]
 
 
-def feature_key(video: str, frames: Sequence[int], geometry: Mapping[str, object], teacher: str) -> str:
-    """Return the name of the features of a clip.
+def clip_key(frames: UInt8[Tensor, "frames 3 height width"], teacher: str) -> str:
+    """Return the name of the features of a clip: a hash of the very pixels that the teacher sees.
+
+    So it follows video, reader, sampling, geometry and whatever else was done to the frames, without a list of these.
 
     Args:
-        video: hash of the video file's content (`ContentHashes`).
-        frames: indices of the sampled frames.
-        geometry: all that was done to them: rectangle, flip, ... ; values that JSON can hold.
-        teacher: `Teacher.fingerprint()`.
+        frames: what the teacher is given.
+        teacher: who is asked, see `FeatureCache.open`.
     """
-    facts = {"video": video, "frames": list(frames), "geometry": dict(geometry), "teacher": teacher}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.blake2b(f"{teacher} {tuple(frames.shape)}".encode(), digest_size=32)
+    digest.update(frames.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 class FeatureCache(ABC):
     """The family `feature_cache`."""
 
     @abstractmethod
+    def open(self, teacher: Teacher, precision: str) -> None:
+        """Take the teacher whose features are asked for from now on.
+
+        Args:
+            teacher: on whatever device.
+            precision: in which it runs, beside the dtype of its weights: `trainer.precision`.
+        """
+
+    @abstractmethod
+    def key(self, frames: UInt8[Tensor, "frames 3 height width"]) -> str:
+        """Return the name of the features of a clip, of which the teacher sees these frames on the host."""
+
+    @abstractmethod
     def get(self, keys: Sequence[str], compute: Compute) -> list[Tensor]:
         """Return the features of clips, (frames, rows, columns, width) each.
 
         Args:
-            keys: name of each clip's features (`feature_key`).
+            keys: name of each clip's features.
             compute: returns the features of the clips at the given positions in `keys`; called once at most, with all
                 that are not kept.
         """
@@ -46,6 +61,13 @@ class FeatureCache(ABC):
 
 class NoFeatureCache(FeatureCache):
     """Compute every time."""
+
+    def open(self, teacher: Teacher, precision: str) -> None:
+        """Take note of nothing."""
+
+    def key(self, frames: UInt8[Tensor, "frames 3 height width"]) -> str:
+        """Return no name: nothing is kept."""
+        return ""
 
     def get(self, keys: Sequence[str], compute: Compute) -> list[Tensor]:
         """Return the features of all clips as computed."""
@@ -70,6 +92,16 @@ class DiskFeatureCache(FeatureCache):
         """
         self.folder = Path(folder)
         self.damaged = 0
+        self._teacher: str | None = None
+
+    def open(self, teacher: Teacher, precision: str) -> None:
+        """Take the fingerprint of the teacher, for which all its weights are read once."""
+        self._teacher = f"{teacher.fingerprint()} {precision}"
+
+    def key(self, frames: UInt8[Tensor, "frames 3 height width"]) -> str:
+        """Return the name of the features of a clip (`clip_key`)."""
+        assert self._teacher is not None, "open() tells whose features they are"
+        return clip_key(frames, self._teacher)
 
     def get(self, keys: Sequence[str], compute: Compute) -> list[Tensor]:
         """Return the features of clips: on the CPU where they were kept, on the device of `compute` where not."""

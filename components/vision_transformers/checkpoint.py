@@ -60,9 +60,11 @@ _SHOWN = 3  # problems of a kind that an error spells out; weights of another fa
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a config.json says of a vision transformer, beside the width and patch size that were asked for.
+    """What a config.json says of a vision transformer.
 
     Attributes:
+        width: size of a token.
+        patch_size: side of a patch in pixels.
         image_size: side of a frame in pixels.
         layers: layers of the whole transformer.
         heads: attention heads.
@@ -70,6 +72,8 @@ class Architecture:
         activation: builds the activation of the feed-forward layers.
     """
 
+    width: int
+    patch_size: int
     image_size: int
     layers: int
     heads: int
@@ -77,12 +81,12 @@ class Architecture:
     activation: Callable[[], nn.Module]
 
 
-def read_architecture(name_or_path: str, width: int, patch_size: int) -> Architecture:
+def read_architecture(name_or_path: str) -> Architecture:
     """Read config.json.
 
     Raises:
-        ValueError: it cannot be read, is of another family of models or of other sizes than those asked for, or
-            describes something that our transformers do not do.
+        ValueError: it cannot be read, is of another family of models, or describes something that our transformers do
+            not do.
     """
     path = _file(name_or_path, "config.json")
     try:
@@ -102,19 +106,29 @@ def read_architecture(name_or_path: str, width: int, patch_size: int) -> Archite
             raise ValueError(f"hidden_act is {sizes['hidden_act']!r}, known are {', '.join(sorted(ACT2FN))}")
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} ({_WHERE}) does not describe a CLIP or LanguageBind transformer: {error}") from error
-    for name, theirs, ours in (("width", sizes["hidden_size"], width), ("patch_size", sizes["patch_size"], patch_size)):
-        if theirs != ours:
-            raise ValueError(
-                f"the weights of {name_or_path!r} ({_WHERE}) are for a {name} of {theirs}, not {ours} "
-                f"(init_args.{name} of the encoder); a tower without pretrained weights takes any size"
-            )
     return Architecture(
+        width=sizes["hidden_size"],
+        patch_size=sizes["patch_size"],
         image_size=sizes["image_size"],
         layers=sizes["num_hidden_layers"],
         heads=sizes["num_attention_heads"],
         frames=int(sizes.get("num_frames", 1)),
         activation=lambda: ACT2FN[sizes["hidden_act"]],
     )
+
+
+def check_sizes(found: Architecture, name_or_path: str, width: int, patch_size: int) -> None:
+    """Refuse weights of other sizes than those that an encoder asks for.
+
+    Raises:
+        ValueError: the width or the patch size is another one.
+    """
+    for name, theirs, ours in (("width", found.width, width), ("patch_size", found.patch_size, patch_size)):
+        if theirs != ours:
+            raise ValueError(
+                f"the weights of {name_or_path!r} ({_WHERE}) are for a {name} of {theirs}, not {ours} "
+                f"(init_args.{name} of the encoder); a tower without pretrained weights takes any size"
+            )
 
 
 def load(tower: CLIPViT, name_or_path: str, layers: int) -> None:

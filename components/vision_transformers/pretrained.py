@@ -1,6 +1,6 @@
 """Vision transformers with released weights, by name on the Hugging Face hub or from a folder."""
 
-from components.vision_transformers.checkpoint import load, read_architecture
+from components.vision_transformers.checkpoint import check_sizes, load, read_architecture
 from components.vision_transformers.clip import CLIPViT
 from components.vision_transformers.languagebind import LanguageBindViT
 
@@ -29,7 +29,8 @@ class PretrainedCLIP(CLIPViT):
         Raises:
             ValueError: nothing readable there, another family of models, other sizes, or weights that do not fit.
         """
-        found = read_architecture(name_or_path, width, patch_size)
+        found = read_architecture(name_or_path)
+        check_sizes(found, name_or_path, width, patch_size)
         super().__init__(
             width=width,
             patch_size=patch_size,
@@ -63,7 +64,8 @@ class PretrainedLanguageBind(LanguageBindViT):
         Raises:
             ValueError: nothing readable there, another family of models, other sizes, or weights that do not fit.
         """
-        found = read_architecture(name_or_path, width, patch_size)
+        found = read_architecture(name_or_path)
+        check_sizes(found, name_or_path, width, patch_size)
         super().__init__(
             width=width,
             patch_size=patch_size,

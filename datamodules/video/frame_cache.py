@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
-from torch import Tensor
+from datamodules.video.geometry import FittedClip
 
-Fitted = tuple[Tensor, Tensor]  # frames (T, 3, S, S) uint8 and their rectangle (4,)
+Views = tuple[FittedClip, ...]  # one clip on one canvas or several
 
 
 class FrameCache(ABC):
     """The family `frame_cache`."""
 
     @abstractmethod
-    def get(self, key: str, read: Callable[[], Fitted]) -> Fitted:
+    def get(self, key: Hashable, read: Callable[[], Views]) -> Views:
         """Return the frames kept under `key`, or read them."""
 
 
 class NoCache(FrameCache):
     """Read every time."""
 
-    def get(self, key: str, read: Callable[[], Fitted]) -> Fitted:
+    def get(self, key: Hashable, read: Callable[[], Views]) -> Views:
         """Return `read()`."""
         return read()
 
@@ -41,14 +41,15 @@ class MemoryCache(FrameCache):
         if max_gib <= 0:
             raise ValueError(f"frame_cache.init_args.max_gib is {max_gib}; it must be above 0, or use NoCache")
         self.left = int(max_gib * 2**30)
-        self.kept: dict[str, Fitted] = {}
+        self.kept: dict[Hashable, Views] = {}
 
-    def get(self, key: str, read: Callable[[], Fitted]) -> Fitted:
+    def get(self, key: Hashable, read: Callable[[], Views]) -> Views:
         """Return the frames under `key`, reading them at most once while there is room."""
         if key in self.kept:
             return self.kept[key]
-        fitted = read()
-        if fitted[0].nbytes <= self.left:
-            self.left -= fitted[0].nbytes
-            self.kept[key] = fitted
-        return fitted
+        views = read()
+        size = sum(view.frames.nbytes for view in views)
+        if size <= self.left:
+            self.left -= size
+            self.kept[key] = views
+        return views

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
+
+
+@dataclass
+class FittedClip:
+    """The frames of one clip on a canvas.
+
+    Attributes:
+        frames: the canvases.
+        rectangle: (top, left, height, width) in patches of what the picture fills, the same in all frames.
+        canvas: (rows, columns) of patches.
+    """
+
+    frames: UInt8[Tensor, "frames 3 canvas canvas"]
+    rectangle: Int64[Tensor, "4"]
+    canvas: tuple[int, int]
 
 
 class CanvasGeometry:
@@ -45,14 +62,8 @@ class CanvasGeometry:
         self._unit = unit
         self._units = canvas // unit
 
-    def __call__(
-        self, frames: UInt8[np.ndarray, "frames height width 3"]
-    ) -> tuple[UInt8[Tensor, "frames 3 canvas canvas"], Int64[Tensor, "4"]]:
-        """Resize (Pillow's bicubic) and pad frames of one clip.
-
-        Returns:
-            The canvases, and the valid rectangle (top, left, height, width) in patches, which all frames share.
-        """
+    def __call__(self, frames: UInt8[np.ndarray, "frames height width 3"]) -> FittedClip:
+        """Resize (Pillow's bicubic) and pad frames of one clip."""
         rows, columns = self._size_in_units(*frames.shape[1:3])
         top, left = (self._units - rows) // 2, (self._units - columns) // 2
         height, width = rows * self._unit, columns * self._unit
@@ -66,7 +77,7 @@ class CanvasGeometry:
         if (height, width) != (self.canvas, self.canvas):
             canvas[:] = torch.tensor(self.fill, dtype=torch.uint8).view(3, 1, 1)
         canvas[:, :, y : y + height, x : x + width] = torch.from_numpy(frames).permute(0, 3, 1, 2)
-        return canvas, torch.tensor([top, left, rows, columns]) * self._stride
+        return FittedClip(canvas, torch.tensor([top, left, rows, columns]) * self._stride, self.patches)
 
     def _size_in_units(self, height: int, width: int) -> tuple[int, int]:
         """Return (rows, columns): the longer side fills the canvas, the shorter is rounded up, so at least 1."""

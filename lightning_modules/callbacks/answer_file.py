@@ -20,7 +20,7 @@ class AnswerFile(Callback):
 
     def _write(self, trainer: Trainer, module: LightningModule, split: str) -> None:
         assert isinstance(module, VideoLanguageModel)
-        if trainer.logger is None:
+        if trainer.logger is None or trainer.log_dir is None:  # nothing is logged, or it is a `fast_dev_run`
             return
         path = answer_path(trainer, split)
         path = path.with_stem(f"{path.stem}_rank{trainer.global_rank}") if trainer.world_size > 1 else path

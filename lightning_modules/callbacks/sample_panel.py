@@ -12,7 +12,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from lightning_modules.video_language import Answer, ModelInput, VideoLanguageModel
+from lightning_modules.evaluation import Answer
+from lightning_modules.model_input import ModelInput
+from lightning_modules.video_language import VideoLanguageModel
 
 FRAME_SIDE = 96  # pixels of a shown frame: small clips are enlarged, large ones reduced
 FRAMES_PER_ROW = 4  # about as wide as TensorBoard shows a picture in its overview

@@ -116,7 +116,8 @@ def test_half_resolution_gives_the_tokens_of_the_full_model(size):
     for name in ("full", "half_resolution"):
         stab = STAB(width=16, patch_size=12, **VARIANTS[name])
         geometry = CanvasGeometry(canvas=144, patch_size=stab.patch_size, stride=stab.stride, fill=(0, 0, 0))
-        frames, rectangle = geometry(np.full((2, *size, 3), 255, dtype=np.uint8))
+        fitted = geometry(np.full((2, *size, 3), 255, dtype=np.uint8))
+        frames, rectangle = fitted.frames, fitted.rectangle
         layout = stab.layout(VideoShapes(torch.tensor([2]), rectangle.expand(2, 4), geometry.patches))
         # The rectangle is where the picture is, in pixels.
         assert (frames[inside(rectangle.tolist(), stab.patch_size)] == 255).all()

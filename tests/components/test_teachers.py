@@ -11,10 +11,18 @@ from torch import nn
 from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model
 
 from components.registry import members
-from components.teachers import CLIPTeacher, DINOv2Teacher, InternVideo2Teacher, NoTeacher, Teacher, Untrained
+from components.teachers import (
+    CLIPTeacher,
+    DINOv2Teacher,
+    InternVideo2Teacher,
+    LanguageBindTeacher,
+    NoTeacher,
+    Teacher,
+    Untrained,
+)
 from tests.components.small_teachers import SIZES, SMALL, lively, normalized, video
 
-MEMBERS = [CLIPTeacher, DINOv2Teacher, InternVideo2Teacher]
+MEMBERS = [CLIPTeacher, DINOv2Teacher, InternVideo2Teacher, LanguageBindTeacher]
 
 
 @pytest.fixture(params=MEMBERS)
@@ -82,7 +90,8 @@ def test_features_do_not_depend_on_other_clips(teacher):
 
 
 @pytest.mark.parametrize(
-    ("member", "sees"), [(CLIPTeacher, False), (DINOv2Teacher, False), (InternVideo2Teacher, True)]
+    ("member", "sees"),
+    [(CLIPTeacher, False), (DINOv2Teacher, False), (InternVideo2Teacher, True), (LanguageBindTeacher, True)],
 )
 def test_only_a_video_teacher_sees_frames_together(member, sees):
     torch.manual_seed(0)
@@ -215,7 +224,9 @@ def test_frames_that_do_not_fit_are_refused(teacher, frames, counts):
 
 
 def test_the_family():
-    assert {"CLIPTeacher", "DINOv2Teacher", "InternVideo2Teacher", "NoTeacher"} <= set(members(Teacher))
+    assert {"CLIPTeacher", "DINOv2Teacher", "InternVideo2Teacher", "LanguageBindTeacher", "NoTeacher"} <= set(
+        members(Teacher)
+    )
     assert not {"ImageTeacher", "VideoTeacher"} & set(members(Teacher))
 
 

@@ -7,12 +7,11 @@ import pytest
 import safetensors.torch
 import torch
 
-import components.teachers.content_hash as content_hash_file
 from components.distillation import CosineDistillation, align
-from components.teachers import CLIPTeacher, ContentHashes, DiskFeatureCache, NoFeatureCache, Untrained, feature_key
+from components.teachers import CLIPTeacher, DiskFeatureCache, NoFeatureCache, Untrained, clip_key
 from components.teachers.atomic_file import write_atomically
 
-KEYS = [feature_key(f"video {i}", [0, 4], {"rectangle": [0, 0, 3, 3]}, "teacher") for i in range(3)]
+KEYS = [clip_key(torch.full((2, 3, 4, 4), i, dtype=torch.uint8), "teacher") for i in range(3)]
 
 
 class Source:
@@ -127,20 +126,20 @@ def test_no_cache_computes_every_time():
     assert source.asked == [[0, 1, 2]] * 2
 
 
-def test_every_fact_is_in_the_key():
-    facts = {"video": "a", "frames": [0, 1], "geometry": {"rectangle": [0, 0, 3, 3], "flip": False}, "teacher": "t"}
-    others = [
-        {"video": "b"},
-        {"frames": [0, 2]},
-        {"frames": [0, 1, 1]},
-        {"geometry": {"rectangle": [0, 0, 3, 3], "flip": True}},
-        {"geometry": {"rectangle": [0, 0, 3, 2], "flip": False}},
-        {"teacher": "u"},
-    ]
-    keys = {feature_key(**facts), *(feature_key(**facts | other) for other in others)}
-    assert len(keys) == 7
-    reordered = dict(reversed(facts["geometry"].items()))
-    assert feature_key(**facts | {"geometry": reordered}) == feature_key(**facts)
+def test_pixels_teacher_and_precision_are_in_the_key(tmp_path):
+    frames = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
+    changed = frames.clone()
+    changed[1, 2, 15, 15] ^= 1
+    teachers = [CLIPTeacher(Untrained(width=16, layers=3, heads=2, patch_size=4), canvas=16) for _ in range(2)]
+    keys = []
+    for teacher, precision in ((teachers[0], "32-true"), (teachers[1], "32-true"), (teachers[0], "bf16-mixed")):
+        cache = DiskFeatureCache(tmp_path)
+        cache.open(teacher, precision)
+        keys += [cache.key(frames), cache.key(changed), cache.key(frames[:1]), cache.key(frames.view(2, 3, 8, 32))]
+    assert len(set(keys)) == 12
+    again = DiskFeatureCache(tmp_path)
+    again.open(teachers[0], "32-true")
+    assert again.key(frames.transpose(2, 3).contiguous().transpose(2, 3)) == keys[0]  # strides do not matter
 
 
 def test_cached_and_live_features_give_the_same_loss(tmp_path):
@@ -164,28 +163,3 @@ def test_cached_and_live_features_give_the_same_loss(tmp_path):
         losses.append(distillation(states, alignment.pool(features), alignment.frames, alignment.frame_count))
     assert losses[0] == losses[1] == losses[2]
     DiskFeatureCache(tmp_path).get(KEYS, Source())  # nothing had to be computed
-
-
-def test_a_file_is_read_once_until_it_changes(tmp_path, monkeypatch):
-    reads = []
-    digest = content_hash_file.hashlib.file_digest
-    monkeypatch.setattr(content_hash_file.hashlib, "file_digest", lambda *args: reads.append(1) or digest(*args))
-    video, copy = tmp_path / "video.mp4", tmp_path / "copy.mp4"
-    video.write_bytes(b"frames" * 1000)
-    copy.write_bytes(b"frames" * 1000)
-    folder = tmp_path / "hashes"
-    first = ContentHashes(folder)(video)
-    assert ContentHashes(folder)(str(video)) == first  # as another run
-    assert len(reads) == 1
-    assert ContentHashes(folder)(copy) == first  # the content counts, not the name
-    assert len(reads) == 2
-
-    video.write_bytes(b"Frames" * 1000)  # as long, and later
-    os.utime(video, ns=(0, copy.stat().st_mtime_ns + 1))
-    assert ContentHashes(folder)(video) != first
-    assert len(reads) == 3
-    for kept in files(folder):
-        kept.write_text("half a ha")
-    assert ContentHashes(folder)(copy) == first
-    with pytest.raises(ValueError, match=r"nowhere.mp4 cannot be read"):
-        ContentHashes(folder)(tmp_path / "nowhere.mp4")

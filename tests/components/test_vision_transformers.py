@@ -4,23 +4,15 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel, LlamaConfig
 
 from components.encoders import CLIPFrames, LanguageBindVideo
 from components.stab.groups import Groups
 from components.vision_transformers import CLIPViT, LanguageBindViT, PretrainedCLIP, PretrainedLanguageBind
+from tests.components.languagebind_folder import HEADS, SIZES, languagebind_weights, save_languagebind
 
-SIZES = {
-    "hidden_size": 32,
-    "intermediate_size": 128,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "image_size": 8,
-    "patch_size": 2,
-}
-HEADS, FRAMES = 4, 8
 NAMES = {"width": 32, "patch_size": 2}
 COUNTS = (8, 3, 1)
 
@@ -52,32 +44,6 @@ def whole_clip_folder(tmp_path):
     text |= {"bos_token_id": 0, "eos_token_id": 1}
     CLIPModel(CLIPConfig(text_config=text, vision_config=SIZES)).save_pretrained(tmp_path)
     return tmp_path
-
-
-def languagebind_weights():
-    """Random weights under the names of the release: CLIP's, and attention over time in every layer."""
-    generator = torch.Generator().manual_seed(1)
-    vision = CLIPVisionModel(CLIPVisionConfig(**SIZES)).state_dict()
-    weights = {f"vision_model.{key}": tensor.shape for key, tensor in vision.items()}
-    for layer in range(SIZES["num_hidden_layers"]):
-        prefix = f"vision_model.encoder.layers.{layer}.temporal_"
-        weights[f"{prefix}embedding"] = (1, FRAMES, 32)
-        for name, shape in {"weight": (32, 32), "bias": (32,)}.items():
-            weights[f"{prefix}layer_norm1.{name}"] = (32,)
-            for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
-                weights[f"{prefix}attn.{projection}.{name}"] = shape
-    random = {key: torch.randn(shape, generator=generator) * 0.2 for key, shape in weights.items()}
-    rest = {"vision_model.embeddings.position_ids": torch.arange(17)[None], "logit_scale": torch.tensor(2.6)}
-    rest |= {"text_model.final_layer_norm.weight": torch.ones(8), "visual_projection.weight": torch.ones(8, 32)}
-    return random | rest
-
-
-def save_languagebind(folder, weights, **changes):
-    vision = SIZES | {"hidden_act": "gelu", "add_time_attn": True, "num_frames": FRAMES} | changes
-    config = {"model_type": "LanguageBindVideo", "architectures": ["CLIPModel"], "vision_config": vision}
-    (folder / "config.json").write_text(json.dumps(config))
-    save_file(weights, folder / "model.safetensors")
-    return folder
 
 
 def attend(weights, prefix, tokens):

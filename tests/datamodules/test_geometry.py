@@ -35,7 +35,8 @@ def teacher_view():
 
 def official_view(geometry, frames):
     """Canvases as the official code hands them on: normalised, with the mask as fourth channel."""
-    canvases, rectangle = geometry(frames)
+    fitted = geometry(frames)
+    canvases, rectangle = fitted.frames, fitted.rectangle
     top, left, height, width = (rectangle * 14).tolist()
     mask = torch.zeros(len(frames), 1, geometry.canvas, geometry.canvas)
     mask[:, :, top : top + height, left : left + width] = 1
@@ -113,7 +114,8 @@ def test_frames_of_the_right_size_are_not_touched(height, width):
 @pytest.mark.parametrize("size", [(1, 1000), (1000, 1), (1, 1), (2, 100000)])
 def test_extreme_shapes_keep_a_unit(size):
     geometry = student_view()
-    canvases, rectangle = geometry(np.zeros((1, *size, 3), np.uint8))
+    fitted = geometry(np.zeros((1, *size, 3), np.uint8))
+    canvases, rectangle = fitted.frames, fitted.rectangle
     top, left, height, width = rectangle.tolist()
     assert canvases.shape == (1, 3, 448, 448)
     assert min(height, width) >= 2 and max(height, width) == 32

@@ -132,3 +132,10 @@ def test_the_console_script_is_the_same_program():
     script = Path(sys.executable).with_name("video-panda")
     help_text = subprocess.run([script, "fit", "--help"], capture_output=True, text=True, check=False)
     assert help_text.returncode == 0 and "usage: video-panda" in help_text.stdout
+
+
+def test_a_quick_try_leaves_no_answers_behind(run, monkeypatch, tmp_path):
+    experiment = Path("experiments/full.yaml").resolve()
+    monkeypatch.chdir(tmp_path)
+    run("test", "--config", str(experiment), "--trainer.fast_dev_run=1")
+    assert not list(tmp_path.rglob("*.jsonl"))

@@ -1,0 +1,125 @@
+"""What the model is given: a batch with all sizes and positions worked out on the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Int64, UInt8
+from torch import Tensor, device
+
+from components.distillation import Alignment, align
+from components.encoders import TokenLayout, VideoEncoder
+from components.language_models import LanguageModel
+from components.splice import PaddingSide, SplicePlan, plan_splice
+from components.teachers import FeatureCache
+from datamodules.batch import Batch, PackedClips, SampleFacts
+
+
+@dataclass
+class TeacherInput:
+    """What a teacher is shown, and which of the model's tokens its features are compared with.
+
+    Attributes:
+        frames: canvases of all clips, packed, RGB.
+        frame_counts: frames per clip; they stay on the host.
+        keys: name of each clip's features in the cache.
+        positions: place of every grid token in the flattened batch (B * L).
+        alignment: the teacher's patches behind every grid token.
+    """
+
+    frames: UInt8[Tensor, "frames 3 height width"]
+    frame_counts: list[int]
+    keys: list[str]
+    positions: Int64[Tensor, " grid_tokens"]
+    alignment: Alignment
+
+    def to(self, device: device, non_blocking: bool = True) -> TeacherInput:
+        """Move all tensors to `device`."""
+        return TeacherInput(
+            self.frames.to(device, non_blocking=non_blocking),
+            self.frame_counts,
+            self.keys,
+            self.positions.to(device, non_blocking=non_blocking),
+            self.alignment.to(device),
+        )
+
+
+@dataclass
+class ModelInput:
+    """A batch with everything that follows from its sizes worked out: no tensor need be read on the host again.
+
+    Attributes:
+        frames: canvases of all clips, packed, RGB.
+        frame_counts: frames per clip, for who wants to show single clips; they stay on the host.
+        layout: where the encoder's features go.
+        text: where text and visual tokens go.
+        samples: facts per sample.
+        teacher: what a teacher is shown; None where none is asked.
+    """
+
+    frames: UInt8[Tensor, "frames 3 height width"]
+    frame_counts: list[int]
+    layout: TokenLayout
+    text: SplicePlan
+    samples: list[SampleFacts]
+    teacher: TeacherInput | None
+
+    def to(self, device: device, non_blocking: bool = True) -> ModelInput:
+        """Move all tensors to `device`."""
+        return ModelInput(
+            self.frames.to(device, non_blocking=non_blocking),
+            self.frame_counts,
+            self.layout.to(device),
+            self.text.to(device),
+            self.samples,
+            self.teacher and self.teacher.to(device, non_blocking),
+        )
+
+
+def prepare(
+    batch: Batch, encoder: VideoEncoder, language_model: LanguageModel, feature_cache: FeatureCache
+) -> ModelInput:
+    """Work out on the host where every token of a batch goes.
+
+    Args:
+        batch: with one sample at least.
+        encoder: decides what tokens a clip becomes.
+        language_model: decides how much fits.
+        feature_cache: names the clips that a teacher is shown.
+
+    Raises:
+        ValueError: sizes that the encoder does not take, a sample that is too long, or a teacher to compare with whose
+            grid, or an encoder whose tokens, do not allow it.
+    """
+    shapes = batch.clips.shapes
+    layout = encoder.layout(shapes)
+    text = plan_splice(
+        batch.input_ids,
+        layout.token_counts,
+        batch.labels,
+        padding_side=PaddingSide.RIGHT,
+        pad_id=language_model.text.pad_id,
+        max_length=language_model.max_length,
+    )
+    teacher = None
+    if batch.teacher_clips is not None:
+        if len(layout.grids) == 0:
+            raise ValueError(
+                f"{type(encoder).__name__} has no tokens that stand for a part of a frame, which a teacher's features "
+                "could be compared with; set model.teacher to NoTeacher and model.distillation to NoDistillation"
+            )
+        teacher = _teacher_input(batch.teacher_clips, layout, text, feature_cache)
+    return ModelInput(batch.clips.frames, shapes.frame_counts.tolist(), layout, text, batch.samples, teacher)
+
+
+def _teacher_input(
+    clips: PackedClips, layout: TokenLayout, text: SplicePlan, feature_cache: FeatureCache
+) -> TeacherInput:
+    counts = clips.shapes.frame_counts.tolist()
+    return TeacherInput(
+        frames=clips.frames,
+        frame_counts=counts,
+        keys=[feature_cache.key(frames) for frames in clips.frames.split(counts)],
+        positions=text.visual_positions[layout.grid],
+        alignment=align(layout.grids, clips.shapes.rectangles, clips.shapes.canvas),
+    )
