@@ -105,7 +105,7 @@ def stab_layout(
         canvas=shapes.canvas,
         shift=shapes.rectangles[:, :2] % cell_side,
         video_frames=video_frames,
-        chunks=Chunks.of_sizes(chunking(shapes.frame_counts[is_video])),
+        chunks=Chunks.of_clips(shapes.frame_counts[is_video], chunking(shapes.frame_counts[is_video])),
         valid=ValidArea.of_rectangles(rectangles[video_frames], (canvas_rows, canvas_columns)),
         windows=windows,
         frames=frames,

@@ -7,6 +7,7 @@ from components.stab.base import (
     DownsamplingPlacement,
     FrameAggregator,
     LocalEncoding,
+    NormalisationStatistics,
     PositionEncoding,
     RowTokens,
     SpatialDownsampling,
@@ -23,6 +24,7 @@ from components.stab.patch_embedding import HalfResolution, PatchEmbedding
 from components.stab.perceiver_resampler import PerceiverResampler
 from components.stab.placement import AfterLocalEncoding, BeforeLocalEncoding
 from components.stab.row_tokens import LearnedRowTokens, NoRowTokens
+from components.stab.statistics import BatchStatistics, ClipStatistics, FrozenStatistics
 from components.stab.video_aggregator import GSTRA, NoVideoAggregator
 
 __all__ = [
@@ -33,8 +35,10 @@ __all__ = [
     "AfterLocalEncoding",
     "AveragePool",
     "BareFrame",
+    "BatchStatistics",
     "BeforeLocalEncoding",
     "Chunking",
+    "ClipStatistics",
     "Connection",
     "ContextFusion",
     "DenseConnection",
@@ -44,6 +48,7 @@ __all__ = [
     "FixedFusion",
     "FrameAggregator",
     "FrameOnly",
+    "FrozenStatistics",
     "HalfResolution",
     "LearnedFusion",
     "LearnedQueryLSD",
@@ -59,6 +64,7 @@ __all__ = [
     "NoPositionEncoding",
     "NoRowTokens",
     "NoVideoAggregator",
+    "NormalisationStatistics",
     "PatchEmbedding",
     "PerceiverResampler",
     "PositionEncoding",

@@ -2,7 +2,8 @@
 
 A part takes the width first, the video aggregator and the fusion a dropout after it, and then settings of its own,
 which are chosen in YAML. An absent part is a class of its family (`NoLocalEncoding`, ...) that has no parameters.
-Parts that only arrange others (`Chunking`, `DownsamplingPlacement`, `Connection`) never have any.
+Parts that only arrange others (`Chunking`, `DownsamplingPlacement`, `Connection`, `NormalisationStatistics`) never
+have any.
 
 Legend: "frames" are those of the whole batch; "video_frames" those of clips that take the video path, i.e. not images.
 "rows columns" are those of the grid that local encoding reads: of patches, or of windows if these are merged before it.
@@ -50,6 +51,23 @@ class Connection(nn.Module, ABC):
         video_frames: Int64[Tensor, " video_frames"],
     ) -> Float[Tensor, "frames rows columns width"]:
         """Return the combination; frames that are not in `video_frames` are images and stay patch embeddings."""
+
+
+class NormalisationStatistics(nn.Module, ABC):
+    """Applies a batch normalisation with the statistics of its choice: a slot of `LSTE`."""
+
+    @abstractmethod
+    def forward(
+        self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], clips: int
+    ) -> Float[Tensor, "tokens width"]:
+        """Return the normalised tokens.
+
+        Args:
+            norm: holds weights and running statistics: an `nn.BatchNorm1d`, or what a strategy put in its place.
+            tokens: of all clips.
+            clip: of each token.
+            clips: how many there are.
+        """
 
 
 class LocalEncoding(nn.Module, ABC):

@@ -34,16 +34,19 @@ class Chunks(Groups):
 
     Attributes:
         followers: frames that follow another one in the same chunk.
+        clips: the frames of each clip.
     """
 
     followers: Int64[Tensor, " followers"]
+    clips: Groups
 
     @classmethod
-    def of_sizes(cls, sizes: Int64[Tensor, " groups"]) -> "Chunks":
-        """Cut the frame axis into consecutive chunks of the given sizes, each >= 1."""
+    def of_clips(cls, frame_counts: Int64[Tensor, " clips"], sizes: Int64[Tensor, " groups"]) -> "Chunks":
+        """Cut the frames of clips into consecutive chunks of the given sizes, each >= 1."""
         groups = Groups.of_sizes(sizes)
         followers = (groups.group[1:] == groups.group[:-1]).nonzero()[:, 0] + 1
-        return cls(groups.members, groups.occupied, groups.slots, groups.group, followers)
+        clips = Groups.of_sizes(frame_counts)
+        return cls(groups.members, groups.occupied, groups.slots, groups.group, followers, clips)
 
     def add_neighbours(
         self,

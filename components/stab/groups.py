@@ -63,6 +63,10 @@ class Groups:
 
     def to(self, device: torch.device | str) -> "Groups":
         """Return the same groups with their index tensors on `device`, copied without waiting for them."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         return type(self)(
-            **{field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}
+            **{
+                name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value.to(device)
+                for name, value in values.items()
+            }
         )

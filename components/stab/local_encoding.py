@@ -7,9 +7,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.stab.base import Connection, LocalEncoding, PositionEncoding
+from components.stab.base import Connection, LocalEncoding, NormalisationStatistics, PositionEncoding
 from components.stab.chunks import Chunks
 from components.stab.connection import DenseConnection
+from components.stab.statistics import BatchStatistics
 from components.stab.valid_area import ValidArea
 
 
@@ -85,9 +86,9 @@ class LSTE(LocalEncoding):
     x1 = x + expand(temporal(reduce(norm(x)))) with 1x1x1 convolutions as reduce and expand, then the position encoding.
     The patch embeddings are added once more before the downsampling reads the result (the paper's dense connection).
 
-    Batch normalisation takes its statistics from all frames of the videos of a batch, padding included (official: of
-    each video on its own). Initialisation: the last 1x1x1 convolution is zero, weight and bias, so that training starts
-    from x1 = x (official); PyTorch's default elsewhere.
+    Batch normalisation takes its statistics from all frames of the videos of a batch, padding included; with
+    `statistics: ClipStatistics` from each video on its own, as in the official code. Initialisation: the last 1x1x1
+    convolution is zero, weight and bias, so that training starts from x1 = x (official); PyTorch's default elsewhere.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class LSTE(LocalEncoding):
         width: int,
         position_encoding: Callable[[int], PositionEncoding] = DynamicPositionEncoding,
         connection: Callable[[], Connection] = DenseConnection,
+        statistics: Callable[[], NormalisationStatistics] = BatchStatistics,
     ) -> None:
         """Build the layers.
 
@@ -102,6 +104,7 @@ class LSTE(LocalEncoding):
             width: size of a token.
             position_encoding: added after the temporal convolution.
             connection: what the downsampling reads beside the encoded patches.
+            statistics: whose statistics the batch normalisation takes while training.
         """
         super().__init__()
         reduced = int(width / 1.5)
@@ -113,12 +116,14 @@ class LSTE(LocalEncoding):
         nn.init.zeros_(self.expand.bias)
         self.position_encoding = position_encoding(width)
         self.connection = connection()
+        self.statistics = statistics()
 
     def forward(
         self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "video_frames rows columns width"]:
         """Encode the patches of videos, inside their chunks."""
-        normalised = self.norm(patches.flatten(0, 2)).unflatten(0, patches.shape[:3])
+        clip = chunks.clips.group.repeat_interleave(patches.shape[1] * patches.shape[2])
+        normalised = self.normalise(patches.flatten(0, 2), clip, chunks).unflatten(0, patches.shape[:3])
         tokens = patches + self.expand(self.temporal(self.reduce(normalised), chunks))
         encoded: Tensor = self.position_encoding(tokens, chunks)
         return encoded
@@ -132,6 +137,13 @@ class LSTE(LocalEncoding):
         """Combine the encoded patches with the patch embeddings: the dense connection."""
         connected: Tensor = self.connection(patches, encoded, video_frames)
         return connected
+
+    def normalise(
+        self, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], chunks: Chunks
+    ) -> Float[Tensor, "tokens width"]:
+        """Normalise tokens, which are of these clips."""
+        normalised: Tensor = self.statistics(self.norm, tokens, clip, len(chunks.clips.members))
+        return normalised
 
 
 class NoLocalEncoding(LocalEncoding):

@@ -4,6 +4,8 @@ Everything that differs between folders of golden numbers (sizes, boxes, prompts
 differences are printed: pytest -s.
 """
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -15,11 +17,14 @@ from components.language_models import LanguageModel, TinyLlama
 from components.official import load_official, our_names
 from components.projectors import MLPProjector
 from components.splice import PLACEHOLDER, PaddingSide, plan_splice, splice
+from components.stab import LSTE, ClipStatistics, FrozenStatistics
 from tests.golden_formula import normal, read_arrays, read_json, weights
 
 FACTS = read_json("full_model.json")
 SIZES = FACTS["config"]
-PATCH, STRIDE, TEACHER_WIDTH = 14, 2, 1024
+PATCH, TEACHER_WIDTH = 14, 1024
+# The official code takes one clip at a time.
+STATISTICS = {"train_bn_batch": ClipStatistics, "train_bn_eval": FrozenStatistics}
 SHARED = ("model.video_tower.", "model.video_projector.", "model.video_tower_compressor.")
 
 
@@ -28,7 +33,7 @@ def official_name(key):
     return key.removeprefix("model.").removeprefix("video_tower.") if key.startswith(SHARED) else None
 
 
-def official_model():
+def official_model(statistics):
     network = LlamaForCausalLM(
         LlamaConfig(
             hidden_size=SIZES["hidden"],
@@ -41,7 +46,7 @@ def official_model():
     )
     parts = nn.ModuleDict(
         {
-            "encoder": STAB(dropout=0.0),
+            "encoder": STAB(dropout=0.0, local_encoding=partial(LSTE, statistics=statistics)),
             "projector": MLPProjector(1024, SIZES["hidden"]),
             "distillation": CosineDistillation(SIZES["hidden"], SIZES["layers"], TEACHER_WIDTH),
             "language_model": LanguageModel(network, TinyLlama().text),
@@ -66,23 +71,14 @@ class Run:
 
     def __init__(self, mode):
         self.mode, arrays = mode, read_arrays("full_model.npz")
-        self.model = model = official_model().train()
+        self.model = model = official_model(STATISTICS[mode]).train()
         encoder = model["encoder"]
-        if mode == "train_bn_eval":
-            encoder.eval()  # there is no dropout, so only batch normalisation differs
         clips = len(SIZES["samples"])
         frames = torch.cat([normal(f"full/{clip}/pixels", (8, 3, SIZES["H"], SIZES["W"])) for clip in range(clips)])
         valid = rectangles(SIZES["boxes"])
-        tokens, grid, counts = [], [], []
-        # The official code makes one call per clip, so batch statistics are those of one clip.
-        for part in torch.arange(clips).split(1 if mode == "train_bn_batch" else clips):
-            chosen = (part[:, None] * 8 + torch.arange(8)).flatten()
-            shapes = VideoShapes(torch.full_like(part, 8), valid[chosen], (SIZES["H"] // PATCH, SIZES["W"] // PATCH))
-            layout = encoder.layout(shapes)
-            tokens.append(model["projector"](encoder(frames[chosen], layout))[layout.order])
-            after = len(chosen) + len(layout.windows)  # features are context tokens, then the grid, then the row token
-            grid.append((layout.order >= len(chosen)) & (layout.order < after))
-            counts += layout.token_counts
+        shapes = VideoShapes(torch.full((clips,), 8), valid, (SIZES["H"] // PATCH, SIZES["W"] // PATCH))
+        layout = encoder.layout(shapes)
+        tokens = model["projector"](encoder(frames, layout))[layout.order]
 
         ids, labels = [], []
         for row, wanted in zip(
@@ -92,18 +88,18 @@ class Run:
             kept = (row != 0) & ~((row == PLACEHOLDER) & (row.roll(1) == PLACEHOLDER))
             ids.append(row[kept])
             labels.append(wanted[kept])
-        plan = plan_splice(ids, counts, labels, padding_side=PaddingSide.RIGHT, pad_id=0, max_length=2048)
+        plan = plan_splice(ids, layout.token_counts, labels, padding_side=PaddingSide.RIGHT, pad_id=0, max_length=2048)
         language_model, distillation = model["language_model"], model["distillation"]
         output = language_model(
-            splice(language_model.embed(plan.input_ids), torch.cat(tokens), plan), plan, distillation.hidden_layers
+            splice(language_model.embed(plan.input_ids), tokens, plan), plan, distillation.hidden_layers
         )
 
         side = SIZES["S"] // PATCH
         teacher = torch.cat(
             [normal(f"full/{clip}/teacher_features", (8 // 4, 4, 1 + side**2, TEACHER_WIDTH)) for clip in range(clips)]
         )
-        alignment = align(valid[:, 2:] // STRIDE, rectangles(SIZES["tboxes"]), (side, side))
-        positions = plan.visual_positions[torch.cat(grid)]
+        alignment = align(layout.grids, rectangles(SIZES["tboxes"]), (side, side))
+        positions = plan.visual_positions[layout.grid]
         self.losses = {
             "lm_loss": output.loss,
             "video_loss": distillation(

@@ -69,7 +69,7 @@ def test_groups_lay_members_out():
 def test_time_does_not_cross_chunks():
     torch.manual_seed(0)
     sizes = [3, 1, 2]
-    chunks = Chunks.of_sizes(torch.tensor(sizes))
+    chunks = Chunks.of_clips(torch.tensor([sum(sizes)]), torch.tensor(sizes))
     tokens = torch.randn(6, 4, 5, 16, dtype=torch.float64)
     encoding = DynamicPositionEncoding(16).double()
     nn.init.normal_(encoding.bias)
@@ -106,7 +106,7 @@ def test_scales_are_the_official_ones():
 
 def test_position_encoding_is_a_slot():
     lste = LSTE(16, position_encoding=NoPositionEncoding).eval()
-    chunks = Chunks.of_sizes(torch.tensor([4]))
+    chunks = Chunks.of_clips(torch.tensor([4]), torch.tensor([4]))
     patches = torch.randn(4, 3, 3, 16)
     valid = ValidArea.of_rectangles(torch.tensor([0, 0, 3, 3]).expand(4, 4), (3, 3))
     torch.testing.assert_close(lste(patches, chunks, valid), patches)  # nothing else is on before training
