@@ -17,7 +17,17 @@ from ablation.answers import ScoredAnswer, read_answers
 from ablation.attempts import attempts
 from ablation.statistics import Interval, paired_difference, share
 
-ROWS = ("full", "no_row_tokens", "no_fsra", "lsd_average_pool", "no_lste", "no_gstra", "no_gstra_no_lste", "blind")
+ROWS = (
+    "full",
+    "no_row_tokens",
+    "no_fsra",
+    "lsd_average_pool",
+    "no_lste",
+    "no_gstra",
+    "no_gstra_no_lste",
+    "no_distillation",
+    "blind",
+)
 Answers = dict[str, ScoredAnswer]
 
 

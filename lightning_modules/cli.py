@@ -23,7 +23,7 @@ import datamodules.shapes_in_motion.datamodule  # noqa: F401  (imported so that 
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules import callbacks
 from lightning_modules.checkpoint import check_checkpoint
-from lightning_modules.config_chain import base_files, given_files, with_bases
+from lightning_modules.config_chain import base_files, given_files, is_scale, with_bases
 from lightning_modules.config_difference import difference
 from lightning_modules.init_from import init_from
 from lightning_modules.known_names import explain
@@ -99,10 +99,12 @@ class ExperimentCLI(LightningCLI):
             )
 
     def changes(self) -> list[str]:
-        """Return how the configuration differs from the bases of the experiment's file."""
-        bases = [f"--config={base}" for file in self.given[:1] for base in base_files(file)]
-        if not bases:
+        """Return how the configuration differs from what the named files build on, at the same scale."""
+        asked = [file for file in self.given if not is_scale(file)] or self.given
+        files = [*(base for file in asked for base in base_files(file)), *(set(self.given) - set(asked))]
+        if not any(base_files(file) for file in asked):
             return []
+        bases = [f"--config={file}" for file in files]
         verb = self.config.subcommand
         ours = self.config[verb]
         seed = f"--seed_everything={ours.seed_everything}"  # another seed is not another experiment

@@ -75,7 +75,8 @@ def config_chain(path: str | Path, _open: tuple[Path, ...] = ()) -> list[Path]:
 def with_bases(arguments: Sequence[str]) -> list[str]:
     """Return command line arguments in which the bases of all `--config` files stand before these files.
 
-    So a base never overrides a file that the user named, in whichever order files are named.
+    So a base never overrides a file that the user named, in whichever order files are named. Among the bases, those of a
+    scale (`is_scale`) come last: it decides for any experiment, also where that one builds on another scale.
 
     Raises:
         ConfigChainError: as `config_chain`.
@@ -97,9 +98,16 @@ def with_bases(arguments: Sequence[str]) -> list[str]:
     if place is None:
         return rest
     chains = [config_chain(file) for file in given]
-    bases = dict.fromkeys(base for chain in chains for base in chain[:-1])
+    bases = dict.fromkeys(
+        base for chain in sorted(chains, key=lambda chain: is_scale(chain[-1])) for base in chain[:-1]
+    )
     files = [*(base for base in bases if base not in given), *given]
     return [*rest[:place], *(f"--config={file}" for file in files), *rest[place:]]
+
+
+def is_scale(file: Path) -> bool:
+    """Whether a config file sets how large all is, and not what is asked: those in a folder `scale`."""
+    return file.resolve().parent.name == "scale"
 
 
 def given_files(files: Sequence[Path]) -> list[Path]:

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 class Teacher(nn.Module, ABC):
     """A frozen vision network: the family `teachers`.
 
-    Members build on `ImageTeacher` or `VideoTeacher`. Each takes `weights`, where to load from or `Untrained` sizes,
-    then `layer`, the hidden state whose features it gives (0 is the input of the first layer, -1 the output of the
-    last; official: -2), and `canvas`. As all take the same, an experiment may change the class alone.
+    Members build on `ImageTeacher` or `VideoTeacher`. Each takes `weights`: where to load from, `Untrained` sizes, or
+    None for the released ones; then `layer`, the hidden state whose features it gives (0 is the input of the first
+    layer, -1 the output of the last; official: -2), and `canvas`. As all take the same, an experiment may change the
+    class alone, and a scale the settings.
 
     Attributes:
         network: the network, without what its features do not need.

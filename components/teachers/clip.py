@@ -9,20 +9,21 @@ from components.teachers.hidden_state import layers_needed
 from components.teachers.pretrained import load_pretrained
 from components.teachers.untrained import Untrained
 
+RELEASED = "openai/clip-vit-large-patch14"
+
 
 class CLIPTeacher(ImageTeacher):
     """CLIP, frame by frame (paper table 10, "CLIP").
 
-    The paper does not say which CLIP; the default is ViT-L/14, that of its encoder-based baselines.
+    The paper does not say which CLIP; `RELEASED` is ViT-L/14, that of its encoder-based baselines.
     """
 
-    def __init__(
-        self, weights: str | Untrained = "openai/clip-vit-large-patch14", layer: int = -2, canvas: int = 224
-    ) -> None:
+    def __init__(self, weights: str | Untrained | None = None, layer: int = -2, canvas: int = 224) -> None:
         """Load or build the network.
 
         Args:
-            weights: folder or name on the Hugging Face hub, or sizes of a network with random weights.
+            weights: folder or name on the Hugging Face hub, sizes of a network with random weights, or None for
+                `RELEASED`.
             layer: hidden state whose features are given, without the final norm; -2 is that before the last layer.
             canvas: side of a frame in pixels; position embeddings are interpolated to it.
 
@@ -40,7 +41,7 @@ class CLIPTeacher(ImageTeacher):
             )
             network = CLIPVisionModel(config)
         else:
-            network = load_pretrained(CLIPVisionModel, ("clip", "clip_vision_model"), weights, layer)
+            network = load_pretrained(CLIPVisionModel, ("clip", "clip_vision_model"), weights or RELEASED, layer)
         patch_size = network.config.patch_size
         assert isinstance(patch_size, int)
         super().__init__(network, network.config.hidden_size, patch_size, canvas)

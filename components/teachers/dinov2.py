@@ -9,21 +9,24 @@ from components.teachers.hidden_state import layers_needed
 from components.teachers.pretrained import load_pretrained
 from components.teachers.untrained import Untrained
 
+RELEASED = "facebook/dinov2-large"
+
 
 class DINOv2Teacher(ImageTeacher):
     """DINOv2, frame by frame (paper table 10, "DINOv2").
 
-    The paper does not say which DINOv2; the default is ViT-L/14, as large as the other teachers.
+    The paper does not say which DINOv2; `RELEASED` is ViT-L/14, as large as the other teachers.
     """
 
     pixel_mean = (0.485, 0.456, 0.406)  # of ImageNet
     pixel_std = (0.229, 0.224, 0.225)
 
-    def __init__(self, weights: str | Untrained = "facebook/dinov2-large", layer: int = -2, canvas: int = 224) -> None:
+    def __init__(self, weights: str | Untrained | None = None, layer: int = -2, canvas: int = 224) -> None:
         """Load or build the network.
 
         Args:
-            weights: folder or name on the Hugging Face hub, or sizes of a network with random weights.
+            weights: folder or name on the Hugging Face hub, sizes of a network with random weights, or None for
+                `RELEASED`.
             layer: hidden state whose features are given, without the final norm; -2 is that before the last layer.
             canvas: side of a frame in pixels; position embeddings are interpolated to it.
 
@@ -40,7 +43,7 @@ class DINOv2Teacher(ImageTeacher):
             )
             network = Dinov2Model(config)
         else:
-            network = load_pretrained(Dinov2Model, ("dinov2",), weights, layer)
+            network = load_pretrained(Dinov2Model, ("dinov2",), weights or RELEASED, layer)
         network.set_submodule("layernorm", nn.Identity())  # the final norm is not part of a hidden state
         patch_size = network.config.patch_size
         assert isinstance(patch_size, int)

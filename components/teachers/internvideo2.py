@@ -42,18 +42,22 @@ class InternVideo2Teacher(VideoTeacher):
     pixel_mean = (0.485, 0.456, 0.406)  # of ImageNet
     pixel_std = (0.229, 0.224, 0.225)
 
-    def __init__(self, weights: str | Untrained, layer: int = -2, canvas: int = 224) -> None:
+    def __init__(self, weights: str | Untrained | None = None, layer: int = -2, canvas: int = 224) -> None:
         """Load or build the network.
 
         Args:
             weights: the published file, or a folder with it as the only .pt, .pth, .bin or .safetensors file; or sizes
-                of a network with random weights. It is no model of transformers, so there is no name on the hub.
+                of a network with random weights. It is no model of transformers, so nothing can stand for None.
             layer: hidden state whose features are given; -2 is that before the last layer.
             canvas: side of a frame in pixels; position embeddings are interpolated to it.
 
         Raises:
             ValueError: the weights cannot be used, there is no such layer, or the canvas is not in whole patches.
         """
+        if weights is None:
+            raise ValueError(
+                "model.teacher.init_args.weights: InternVideo2Teacher needs the published file or its folder"
+            )
         if isinstance(weights, Untrained):
             network = InternVideo2ViT(
                 weights.width,

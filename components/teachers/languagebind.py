@@ -13,6 +13,8 @@ from components.teachers.untrained import Untrained
 from components.vision_transformers import LanguageBindViT, PretrainedLanguageBind
 from components.vision_transformers.checkpoint import read_architecture
 
+RELEASED = "LanguageBind/LanguageBind_Video_merge"
+
 
 class LanguageBindTeacher(Teacher):
     """LanguageBind for video (paper section 4.1 and table 10, "LanguageBind"; arXiv 2310.01852).
@@ -25,14 +27,15 @@ class LanguageBindTeacher(Teacher):
 
     def __init__(
         self,
-        weights: str | Untrained = "LanguageBind/LanguageBind_Video_merge",
+        weights: str | Untrained | None = None,
         layer: int = -2,
         canvas: int = 224,
     ) -> None:
         """Load or build the network.
 
         Args:
-            weights: folder or name on the Hugging Face hub, or sizes of a network with random weights.
+            weights: folder or name on the Hugging Face hub, sizes of a network with random weights, or None for
+                `RELEASED`.
             layer: hidden state whose features are given, without the final norm; -2 is that before the last layer. The
                 input of the first layer, 0, cannot be had from this network.
             canvas: side of a frame in pixels; the weights know one only (224).
@@ -41,6 +44,7 @@ class LanguageBindTeacher(Teacher):
             ValueError: the weights cannot be used or are for another canvas, there is no such layer, or the canvas is
                 not in whole patches.
         """
+        weights = weights or RELEASED
         network = _untrained(weights, layer, canvas) if isinstance(weights, Untrained) else _pretrained(weights, layer)
         super().__init__(network, network.width, network.patch_size, canvas)
         if network.image_size != canvas:

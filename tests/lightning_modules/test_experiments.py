@@ -8,7 +8,7 @@ import pytest
 
 from components.encoders import VideoEncoder
 from components.registry import slots
-from components.stab import Chunking, DenseConnection, DownsamplingPlacement
+from components.stab import Chunking, DenseConnection, DownsamplingPlacement, NormalisationStatistics
 from lightning_modules.cli import ExperimentCLI
 from lightning_modules.config_chain import base_files, read_config
 
@@ -28,7 +28,7 @@ REMOVED = {  # what must have no parameters left
     "eve": ["fusion", "local_encoding", "video_aggregator"],
 }
 # These only arrange other parts, so they have no parameters to lose.
-ARRANGEMENTS = (Chunking, DownsamplingPlacement, DenseConnection)
+ARRANGEMENTS = (Chunking, DownsamplingPlacement, DenseConnection, NormalisationStatistics)
 # Questions about what is shown and not about the model: they set this one slot of the data.
 DATA_SLOT = {"blind": "shown_frames", "frames_4": "sampler", "frames_16": "sampler", "frames_32": "sampler"}
 
