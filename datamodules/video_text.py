@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from lightning import LightningDataModule
@@ -13,7 +14,7 @@ from components.encoders.base import VideoEncoder
 from components.language_models.text import ChatText
 from components.teachers import Teacher
 from datamodules.clip_dataset import ClipDataset, Sample, collate
-from datamodules.records import Record
+from datamodules.records import AllRecords, Record, RecordSelection
 from datamodules.seeded_order import SeededOrder
 from datamodules.video.frame_cache import FrameCache
 from datamodules.video.geometry import CanvasGeometry
@@ -36,6 +37,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         frame_cache: FrameCache,
         bad_media: MediaPolicy,
         damaged: DamagedVideo = DamagedVideo.REFUSE,
+        train_records: Callable[[], RecordSelection] = AllRecords,
         batch_size: int = 8,
         eval_batch_size: int = 8,
         workers: int = 0,
@@ -50,6 +52,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             frame_cache: whether decoded frames are kept between epochs.
             bad_media: what happens to a clip that cannot be read.
             damaged: what happens to a clip of which only the beginning can be decoded.
+            train_records: which of the training records are learnt from.
             batch_size: training samples per step and device.
             eval_batch_size: samples per step of validation, test and prediction.
             workers: loader processes; 0 reads in the main process.
@@ -70,6 +73,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         self.frame_cache = frame_cache
         self.bad_media = bad_media
         self.damaged = damaged
+        self.train_records = train_records()
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.workers = workers
@@ -117,9 +121,12 @@ class VideoTextDataModule(LightningDataModule, ABC):
             ValueError: the split is empty.
         """
         if split not in self._records:
-            self._records[split] = self.load_records(split)
-            if not self._records[split]:
+            records = self.load_records(split)
+            if not records:
                 raise ValueError(f"the {split} split of {type(self).__name__} has no records")
+            self._records[split] = self.train_records(records) if split == "train" else records
+            if len(self._records[split]) < len(records):
+                log.info("learning from %d of %d records", len(self._records[split]), len(records))
         return self._records[split]
 
     def families(self, split: str) -> list[str]:

@@ -23,7 +23,7 @@ import datamodules.shapes_in_motion.datamodule  # noqa: F401  (imported so that 
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules import callbacks
 from lightning_modules.checkpoint import check_checkpoint
-from lightning_modules.config_chain import base_files, given_files, is_scale, with_bases
+from lightning_modules.config_chain import given_files, is_scale, with_bases
 from lightning_modules.config_difference import difference
 from lightning_modules.init_from import init_from
 from lightning_modules.known_names import explain
@@ -101,10 +101,9 @@ class ExperimentCLI(LightningCLI):
     def changes(self) -> list[str]:
         """Return how the configuration differs from what the named files build on, at the same scale."""
         asked = [file for file in self.given if not is_scale(file)] or self.given
-        files = [*(base for file in asked for base in base_files(file)), *(set(self.given) - set(asked))]
-        if not any(base_files(file) for file in asked):
+        bases = [f"--config={file}" for file in self.origin.files if file not in asked]
+        if not bases:
             return []
-        bases = [f"--config={file}" for file in files]
         verb = self.config.subcommand
         ours = self.config[verb]
         seed = f"--seed_everything={ours.seed_everything}"  # another seed is not another experiment
@@ -189,6 +188,7 @@ def program_name() -> str:
 # a run folder exists, which it does when a run is continued in it.
 EXPECTED_WARNINGS = (
     "You have overridden `on_before_batch_transfer` in `LightningModule`",
+    r"Found \d+ module\(s\) in eval mode at the start of training",  # the teacher, which never leaves it
     "Experiment logs directory .* exists and is not empty",
     "Checkpoint directory .* exists and is not empty",
 )

@@ -75,8 +75,8 @@ def config_chain(path: str | Path, _open: tuple[Path, ...] = ()) -> list[Path]:
 def with_bases(arguments: Sequence[str]) -> list[str]:
     """Return command line arguments in which the bases of all `--config` files stand before these files.
 
-    So a base never overrides a file that the user named, in whichever order files are named. Among the bases, those of a
-    scale (`is_scale`) come last: it decides for any experiment, also where that one builds on another scale.
+    So a base never overrides a file that the user named, in whichever order files are named. Among the bases, those of
+    files in `configs` come last: a scale decides for an experiment that builds on another scale.
 
     Raises:
         ConfigChainError: as `config_chain`.
@@ -99,7 +99,7 @@ def with_bases(arguments: Sequence[str]) -> list[str]:
         return rest
     chains = [config_chain(file) for file in given]
     bases = dict.fromkeys(
-        base for chain in sorted(chains, key=lambda chain: is_scale(chain[-1])) for base in chain[:-1]
+        base for chain in sorted(chains, key=lambda chain: _is_general(chain[-1])) for base in chain[:-1]
     )
     files = [*(base for base in bases if base not in given), *given]
     return [*rest[:place], *(f"--config={file}" for file in files), *rest[place:]]
@@ -108,6 +108,10 @@ def with_bases(arguments: Sequence[str]) -> list[str]:
 def is_scale(file: Path) -> bool:
     """Whether a config file sets how large all is, and not what is asked: those in a folder `scale`."""
     return file.resolve().parent.name == "scale"
+
+
+def _is_general(file: Path) -> bool:
+    return any(folder.name == "configs" for folder in file.resolve().parents)
 
 
 def given_files(files: Sequence[Path]) -> list[Path]:

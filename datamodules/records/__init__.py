@@ -3,5 +3,14 @@
 from datamodules.records.llava import load_llava_records
 from datamodules.records.record import Record, Turn
 from datamodules.records.record_error import RecordError
+from datamodules.records.selection import AllRecords, RandomShare, RecordSelection
 
-__all__ = ["Record", "RecordError", "Turn", "load_llava_records"]
+__all__ = [
+    "AllRecords",
+    "RandomShare",
+    "Record",
+    "RecordError",
+    "RecordSelection",
+    "Turn",
+    "load_llava_records",
+]

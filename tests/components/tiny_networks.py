@@ -30,10 +30,14 @@ FAMILIES = {
     "gemma3": (Gemma3TextConfig, Gemma3ForCausalLM),
 }
 WIDTH, LAYERS = 32, 3
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] + ':\n' + message['content'] + eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant:\n' }}{% endif %}"
+)
 
 
 @torch.no_grad()
-def tiny_network(family, width=WIDTH, layers=LAYERS):
+def tiny_network(family, width=WIDTH, layers=LAYERS, max_length=128):
     """A network with random weights that are large enough for what a token attends to to show."""
     config_class, network_class = FAMILIES[family]
     torch.manual_seed(0)
@@ -45,7 +49,7 @@ def tiny_network(family, width=WIDTH, layers=LAYERS):
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=width // 2,
-        max_position_embeddings=128,
+        max_position_embeddings=max_length,
         pad_token_id=None,
         bos_token_id=None,
         eos_token_id=None,
@@ -54,7 +58,9 @@ def tiny_network(family, width=WIDTH, layers=LAYERS):
     return network_class(config).eval()
 
 
-def save_tiny_network(family, folder):
-    tiny_network(family).save_pretrained(folder)
-    build_tiny_tokenizer().save_pretrained(folder)
+def save_tiny_network(family, folder, max_length=128):
+    tiny_network(family, max_length=max_length).save_pretrained(folder)
+    tokenizer = build_tiny_tokenizer()
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(folder)
     return str(folder)

@@ -1,0 +1,70 @@
+"""Configs of full size take a step: those of the encoder as they are, language models and teachers small stand-ins."""
+
+from pathlib import Path
+
+import pytest
+
+from lightning_modules.stage import Stage
+from tests.components.tiny_networks import save_tiny_network
+
+PAPER = ("--config=experiments/full.yaml", "--config=configs/scale/paper.yaml")
+FAMILY = {
+    "vicuna_7b": "llama",
+    "qwen2_5_7b": "qwen2",
+    "qwen3_8b": "qwen3",
+    "llama3_1_8b": "llama",
+    "phi3_mini": "phi3",
+    "mistral_7b": "mistral",
+    "gemma2_9b": "gemma2",
+}
+LANGUAGE_MODELS = sorted(Path("configs/llm").glob("*.yaml"))
+
+
+def stand_in(folder, family="llama"):
+    return f"--model.language_model.name_or_path={save_tiny_network(family, folder, max_length=2048)}"
+
+
+def test_the_paper_takes_a_step(run, tmp_path):
+    cli = run("fit", *PAPER, stand_in(tmp_path), "--model.teacher.weights={width: 16, layers: 2, heads: 2}",
+              "--data.sampler.frames=2", "--data.batch_size=1", "--data.workers=0", "--model.stage.global_batch=1",
+              "--trainer.precision=32-true", "--trainer.fast_dev_run=1")  # fmt: skip
+    assert cli.trainer.global_step == 1
+    stab = sum(parameter.numel() for parameter in cli.model.encoder.parameters())
+    assert stab == 45_066_578 - 20_979_712  # with a projector to 4096 it is the first number
+    batch = next(iter(cli.datamodule.train_dataloader()))
+    assert batch.clips.shapes.canvas == (32, 32) and batch.teacher_clips.shapes.canvas == (16, 16)
+
+
+def test_the_paper_trains_by_table_6(run, tmp_path):
+    parsed = {}
+
+    class Parsed(Exception):
+        pass
+
+    def stop(cli):
+        parsed.update(cli.config.fit.as_dict())
+        raise Parsed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lightning_modules.cli.ExperimentCLI.instantiate_classes", stop)
+        for stage, expected in {
+            "align": (4e-4, 0.0, 2048, 0.03, "RandomShare"),
+            "integrate": (4e-5, 4e-5, 2048, 0.01, "AllRecords"),
+            "instruct": (2e-5, 2e-5, 1024, 0.01, "AllRecords"),
+        }.items():
+            with pytest.raises(Parsed):
+                run("fit", *PAPER, f"--config=configs/stage/{stage}.yaml")
+            found = Stage(**parsed["model"]["stage"])
+            assert found.encoder == found.projector == found.distillation == expected[0]
+            assert (found.language_model, found.global_batch, found.warmup) == expected[1:4]
+            assert (found.weight_decay, found.betas) == (0.0, (0.9, 0.999))
+            assert parsed["data"]["init_args"]["train_records"]["class_path"].endswith(expected[4])
+            assert parsed["trainer"]["max_epochs"] == 1
+
+
+@pytest.mark.parametrize("config", LANGUAGE_MODELS, ids=lambda path: path.stem)
+def test_a_language_model_goes_with_the_full_model(run, tmp_path, config):
+    cli = run("fit", "--config=experiments/full.yaml", f"--config={config}", "--trainer.fast_dev_run=1",
+              stand_in(tmp_path, FAMILY[config.stem]))  # fmt: skip
+    assert cli.trainer.global_step == 1
+    assert cli.model.component_names()["language_model.prompt"] in config.read_text()
