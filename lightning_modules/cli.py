@@ -195,14 +195,19 @@ EXPECTED_WARNINGS = (
 
 
 # What is not a verb of Lightning; imported only when asked for.
-PROGRAMS = {"chain": "ablation.chain"}
+PROGRAMS = {
+    "chain": ("ablation.chain", "main"),
+    "import-official": ("lightning_modules.official_checkpoint", "main_import"),
+    "export-official": ("lightning_modules.official_checkpoint", "main_export"),
+}
 
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; a user's error is one line and status 1 or 2."""
     words = sys.argv[1:] if args is None else args
     if words and words[0] in PROGRAMS:
-        import_module(PROGRAMS[words[0]]).main(words[1:])
+        module, function = PROGRAMS[words[0]]
+        getattr(import_module(module), function)(words[1:])
         return
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)

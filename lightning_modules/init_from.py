@@ -11,6 +11,8 @@ from itertools import groupby
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lightning_modules.checkpoint import CheckpointError, check_checkpoint
@@ -50,29 +52,36 @@ def init_from(model: nn.Module, components: dict[str, str], path: str | Path, pa
     Args:
         model: the assembled model.
         components: class in every slot of `model`.
-        path: checkpoint file of another run.
+        path: checkpoint file of another run, or a safetensors file with the tensors of some groups of the model
+            (`encoder`, `projector`, ...); groups that it does not have stay as they are, and what it has for groups
+            without tensors here, as `NoDistillation`, is left aside.
         partially: take over what fits by name and shape, also from another variant.
 
     Raises:
         CheckpointError: no checkpoint of ours, or nothing in it fits; or, unless `partially`, its components, or names
             and shapes of its tensors, are not those of the model.
     """
-    check_checkpoint(path, key="init_from")
-    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    changed = difference(components, content["components"])
-    if changed and not partially:
-        raise CheckpointError(
-            f"init_from {path} holds another variant of the model ({'; '.join(changed)}, there -> here); "
-            "set init_partially: true to take over what fits"
-        )
-    ours, theirs = model.state_dict(), content["state_dict"]
+    ours = model.state_dict()
+    if Path(path).suffix == ".safetensors":
+        theirs = _safetensors(Path(path))
+        # Counters of batch normalisation, which nothing computes with, may be missing.
+        groups = {name.split(".")[0] for name in theirs}
+        ours = {
+            name: tensor
+            for name, tensor in ours.items()
+            if name in theirs or (name.split(".")[0] in groups and not name.endswith("num_batches_tracked"))
+        }
+    else:
+        theirs = _checkpoint(path, components, partially)
     loaded = [name for name, tensor in ours.items() if name in theirs and theirs[name].shape == tensor.shape]
     report = InitReport(
         tuple(loaded), tuple(sorted(ours.keys() - set(loaded))), tuple(sorted(theirs.keys() - set(loaded)))
     )
-    if (report.fresh or report.ignored) and not partially:
+    groups = {name.split(".")[0] for name in model.state_dict()}
+    misfits = [*report.fresh, *(name for name in report.ignored if name.split(".")[0] in groups)]
+    if misfits and not partially:
         raise CheckpointError(
-            f"init_from {path} does not have just the tensors of this model: {_differences(ours, theirs, report)}; "
+            f"init_from {path} does not have just the tensors of this model: {_differences(ours, theirs, misfits)}; "
             "set init_partially: true to take over what fits"
         )
     if not loaded:
@@ -83,8 +92,28 @@ def init_from(model: nn.Module, components: dict[str, str], path: str | Path, pa
     return report
 
 
-def _differences(ours: dict[str, Tensor], theirs: dict[str, Tensor], report: InitReport) -> str:
-    names = sorted({*report.fresh, *report.ignored})
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"init_from {path} cannot be read: {error}") from error
+
+
+def _checkpoint(path: str | Path, components: dict[str, str], partially: bool) -> dict[str, Tensor]:
+    check_checkpoint(path, key="init_from")
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    changed = difference(components, content["components"])
+    if changed and not partially:
+        raise CheckpointError(
+            f"init_from {path} holds another variant of the model ({'; '.join(changed)}, there -> here); "
+            "set init_partially: true to take over what fits"
+        )
+    weights: dict[str, Tensor] = content["state_dict"]
+    return weights
+
+
+def _differences(ours: dict[str, Tensor], theirs: dict[str, Tensor], misfits: list[str]) -> str:
+    names = sorted(set(misfits))
     shapes = [
         f"{name} is {_shape(theirs.get(name))} there, {_shape(ours.get(name))} here" for name in names[:5]
     ]  # five tell what is wrong

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from components.encoders import STAB
-from components.official import load_official, our_names
+from components.official import load_official, our_names, to_official, to_ours
 from components.projectors import MLPProjector
 from components.stab import FrameOnly, NoVideoAggregator
 
@@ -99,3 +99,21 @@ def test_official_weights_that_do_not_fit_are_refused_as_a_whole():
     assert "no key for encoder.local_encoding.position_encoding.bias" in str(raised.value)
     assert "proj.2.weight has shape [8, 16], ours [[16, 16]]" in str(raised.value)
     assert all(torch.equal(before[name], tensor) for name, tensor in encoder.state_dict().items())
+
+
+def test_there_and_back_is_the_same_to_the_bit():
+    stab, projector = STAB(width=16, patch_size=2), MLPProjector(16, 20)
+    shapes = nn.ModuleDict({"encoder": stab, "projector": projector}).state_dict()
+    official = {key: torch.randn(shape).bfloat16() for key, shape in OFFICIAL_SHAPES.items() if shape}
+    ours, report = to_ours(official, {name: tensor.shape for name, tensor in shapes.items()})
+    back = to_official(ours)
+    assert back.keys() == set(report.loaded)
+    for key, tensor in back.items():
+        assert tensor.dtype == torch.bfloat16
+        assert torch.equal(tensor, official[key]), key
+        assert tensor.shape == official[key].shape, key
+
+
+def test_parts_that_the_official_model_lacks_cannot_go_back():
+    with pytest.raises(ValueError, match=r"no such parts: encoder.fusion.gate"):
+        to_official({"encoder.fusion.gate": torch.zeros(1)})

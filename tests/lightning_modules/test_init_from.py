@@ -21,7 +21,7 @@ def test_a_run_starts_from_the_weights_of_another_with_fresh_counters(run, weigh
     assert frozen and all(torch.equal(ours[name], saved[name]) for name in frozen)
     assert cli.trainer.global_step == 1
     said = capsys.readouterr().out
-    assert f"init_from {weights}" in said and f"loaded: {len(saved)} tensors: encoder.downsampling" in said
+    assert f"init_from {weights}" in said and f"loaded: {len(saved)} tensors: distillation.head" in said
     assert "fresh: 0 tensors" in said
     assert f"init_from {weights}" in (cli.folder / "origin.txt").read_text()
 

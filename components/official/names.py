@@ -5,6 +5,7 @@ kernels are dropped and the packed query/key/value projection of GSTRA is cut in
 being reported.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -92,21 +93,37 @@ def load_official(
     Args:
         encoder: a `STAB`.
         projector: an `MLPProjector` for the released weights.
-        state_dict: keys as in the official `VideoTokenizer`; those of the projector begin with `video_projector.`,
-            those of the distillation head with `video_tower_compressor.`.
+        state_dict: see `to_ours`.
         distillation: a `CosineDistillation`; without it, keys of the head are `absent`.
 
     Raises:
-        ValueError: unknown keys, parameters of ours that no key fills, or other shapes; all of them are listed, and
-            nothing is copied.
+        ValueError: see `to_ours`; nothing is copied then.
     """
     modules = nn.ModuleDict({"encoder": encoder, "projector": projector})
     if distillation is not None:
         modules["distillation"] = distillation
-    ours = {name: tensor for name, tensor in modules.state_dict().items() if not name.endswith("num_batches_tracked")}
-    copies: list[tuple[Tensor, Tensor]] = []
+    ours = modules.state_dict()
+    tensors, report = to_ours(state_dict, {name: tensor.shape for name, tensor in ours.items()})
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            ours[name].copy_(tensor)
+    return report
+
+
+def to_ours(state_dict: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> tuple[dict[str, Tensor], LoadReport]:
+    """Give official tensors our names and layout; values and dtypes stay.
+
+    Args:
+        state_dict: keys as in the official `VideoTokenizer`; those of the projector begin with `video_projector.`,
+            those of the distillation head with `video_tower_compressor.`.
+        shapes: of every tensor of our model, by our name; they begin with `encoder.`, `projector.`, `distillation.`.
+
+    Raises:
+        ValueError: unknown keys, parameters of ours that no key fills, or other shapes; all of them are listed.
+    """
+    ours = {name: shape for name, shape in shapes.items() if not name.endswith("num_batches_tracked")}
+    tensors: dict[str, Tensor] = {}
     loaded, unused, absent, problems = [], [], [], []
-    missing = set(ours)
     for key, tensor in state_dict.items():
         names = our_names(key)
         if key.startswith(_NEVER_USED) or key.endswith("num_batches_tracked"):
@@ -117,28 +134,58 @@ def load_official(
             absent.append(key)
         else:
             targets = [ours[name] for name in names]
-            missing -= set(names)
             loaded.append(key)
             if _same_layout(tensor, targets):
-                pieces = tensor.reshape(-1, *targets[0].shape[1:]).split([len(target) for target in targets])
-                copies += zip(targets, pieces, strict=True)
+                pieces = tensor.reshape(-1, *targets[0][1:]).split([target[0] for target in targets])
+                tensors |= {name: piece.reshape(ours[name]) for name, piece in zip(names, pieces, strict=True)}
             else:
-                problems.append(f"{key} has shape {list(tensor.shape)}, ours {[list(t.shape) for t in targets]}")
-    problems += [f"no key for {name}" for name in sorted(missing)]
+                tensors |= dict.fromkeys(names, tensor)
+                problems.append(f"{key} has shape {list(tensor.shape)}, ours {[list(target) for target in targets]}")
+    problems += [f"no key for {name}" for name in sorted(ours.keys() - tensors.keys())]
     if all(any(key.startswith(_HEAD_LAYERS) for key in keys) for keys in (loaded, absent)):
         problems.append(
             "the distillation head reads fewer hidden states, so its layers are others than the official ones"
         )
     if problems:
         raise ValueError("official weights do not fit this model: " + "; ".join(problems))
-    with torch.no_grad():
-        for target, piece in copies:
-            target.copy_(piece)
-    return LoadReport(tuple(loaded), tuple(unused), tuple(absent))
+    return tensors, LoadReport(tuple(loaded), tuple(unused), tuple(absent))
 
 
-def _same_layout(official: Tensor, targets: list[Tensor]) -> bool:
+def to_official(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give tensors of ours the official names and layout: undoes `to_ours`.
+
+    Raises:
+        ValueError: tensors that the official model does not have.
+    """
+    found: dict[str, Tensor] = {}
+    rest = set(tensors)
+    for official, ours in _NAMES.items():
+        for name in sorted(rest):
+            if name == ours[0] or (ours[0].endswith(".") and name.startswith(ours[0])):
+                key = official + name.removeprefix(ours[0])
+                pieces = [tensors[each] for each in our_names(key)]
+                rest -= set(our_names(key))
+                found[key] = _official_layout(key, torch.cat(pieces) if len(pieces) > 1 else pieces[0])
+    if rest:
+        raise ValueError(f"the official model has no such parts: {', '.join(sorted(rest))}")
+    return found
+
+
+def _official_layout(key: str, tensor: Tensor) -> Tensor:
+    """Give kernels and the video query the sizes of 1 that ours lack."""
+    if key == "temporal_cls_token":
+        return tensor[None, None]
+    if key == "patch_embedding.weight":
+        side = math.isqrt(tensor.shape[1] // 3)
+        return tensor.reshape(len(tensor), 3, side, side)
+    if key in ("lmhra1.pos_embed.1.weight", "lmhra1.pos_embed.3.weight"):
+        return tensor[..., None, None, None]
+    return tensor[:, None, :, None, None] if key == "lmhra1.pos_embed.2.weight" else tensor
+
+
+def _same_layout(official: Tensor, targets: list[torch.Size]) -> bool:
     """Whether the shapes agree once sizes of 1 are dropped, or the official kernel is flattened (patch embedding)."""
-    ours = [sum(len(target) for target in targets), *targets[0].shape[1:]]
+    ours = [sum(target[0] for target in targets), *targets[0][1:]]
     squeezed = [size for size in official.shape if size != 1]
-    return squeezed == [size for size in ours if size != 1] or list(official.flatten(1).shape) == ours
+    flattened = list(official.flatten(1).shape) if official.dim() > 1 else []
+    return squeezed == [size for size in ours if size != 1] or flattened == ours

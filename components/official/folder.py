@@ -1,0 +1,109 @@
+"""Reading and writing folders of the Hugging Face format, tensor by tensor: config.json, weight files, tokenizer.
+
+Weight files are read as tensors only: safetensors, or pickles of which nothing is executed.
+"""
+
+import json
+import pickle
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import save_torch_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+_WEIGHTS = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
+_TOKENIZER = (
+    "tokenizer.model",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+
+
+class FolderError(ValueError):
+    """A folder that is not what it should be."""
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read config.json.
+
+    Raises:
+        FolderError: there is no such folder, no such file, or it is no JSON object.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FolderError(f"{folder} has no config.json; it must be a folder with a model") from None
+    except (ValueError, OSError) as error:
+        raise FolderError(f"{path} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise FolderError(f"{path} holds a {type(config).__name__}, not an object")
+    return config
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """Read all tensors, from one weight file or from the parts that an index names.
+
+    Raises:
+        FolderError: there are no weights, a part is missing or cannot be read as tensors only, or the index names a
+            tensor that its part does not have.
+    """
+    found = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
+    if found is None:
+        raise FolderError(f"{folder} has no weights; looked for {', '.join(_WEIGHTS)}")
+    if found.suffix != ".json":
+        return _read_file(found)
+    try:
+        parts: dict[str, str] = json.loads(found.read_text(encoding="utf-8"))["weight_map"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FolderError(f"{found} is no index of weight files: {error!r}") from error
+    absent = sorted({part for part in parts.values() if not (folder / part).is_file()})
+    if absent:
+        raise FolderError(f"{folder} lacks {len(absent)} of the weight files that its index names: {', '.join(absent)}")
+    content = {part: _read_file(folder / part) for part in sorted(set(parts.values()))}
+    lost = [key for key, part in parts.items() if key not in content[part]]
+    if lost:
+        raise FolderError(f"{found} says that {parts[lost[0]]} has {lost[0]}, which it has not ({len(lost)} in all)")
+    return {key: content[part][key] for key, part in parts.items()}
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise FolderError(f"{path} cannot be read as tensors only (damaged, or it holds code): {reason}") from error
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise FolderError(f"{path} does not hold tensors by name")
+    return content
+
+
+def write_model(folder: Path, config: Mapping[str, Any], tensors: dict[str, Tensor], tokenizer_from: Path) -> None:
+    """Write a folder with config.json, safetensors in parts of 5 GB at most, and the tokenizer of another folder.
+
+    Raises:
+        FolderError: the other folder has no tokenizer.
+    """
+    names = [name for name in _TOKENIZER if (tokenizer_from / name).is_file()]
+    if not {"tokenizer.model", "tokenizer.json"} & set(names):
+        raise FolderError(f"{tokenizer_from} has no tokenizer: neither tokenizer.model nor tokenizer.json")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(dict(config), indent=2) + "\n", encoding="utf-8")
+    # Tensors that share memory would be written once only.
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        tensors[name] = (tensor.clone() if place in seen else tensor).contiguous()
+        seen.add(place)
+    save_torch_state_dict(tensors, folder)
+    for name in names:
+        shutil.copyfile(tokenizer_from / name, folder / name)
