@@ -135,7 +135,7 @@ class ExperimentCLI(LightningCLI):
         if config.get("ckpt_path") is not None:
             lines = [f"not read: ckpt_path {config.ckpt_path} has the weights of this run"]
         else:
-            lines = init_from(self.model, self.model.component_names(), config.init_from, config.init_partially).lines()
+            lines = init_from(self.model, config.init_from, config.init_partially).lines()
         self.origin.weights = [f"init_from {config.init_from}", *(f"  {line}" for line in lines)]
         print("\n".join(self.origin.weights), end="\n\n")
 

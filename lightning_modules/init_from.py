@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_modules.checkpoint import CheckpointError, check_checkpoint
 from lightning_modules.config_difference import difference
+from lightning_modules.video_language import VideoLanguageModel
 
 
 @dataclass(frozen=True)
@@ -25,19 +26,24 @@ class InitReport:
 
     Attributes:
         loaded: taken over.
+        base: not in the file, which says that they are those of the same pretrained language model.
         fresh: in the model, but not in the file (or of another shape there): as initialised.
         ignored: in the file, but not in the model (or of another shape there).
     """
 
     loaded: tuple[str, ...]
+    base: tuple[str, ...]
     fresh: tuple[str, ...]
     ignored: tuple[str, ...]
 
     def lines(self) -> list[str]:
         """Return one line per kind, naming the modules that the tensors belong to."""
+        kinds = {"loaded": self.loaded, "fresh": self.fresh, "ignored": self.ignored}
+        if self.base:
+            kinds["as pretrained"] = self.base
         return [
             f"{kind}: {len(names)} tensors{': ' if names else ''}{', '.join(_modules(names))}"
-            for kind, names in (("loaded", self.loaded), ("fresh", self.fresh), ("ignored", self.ignored))
+            for kind, names in kinds.items()
         ]
 
 
@@ -46,12 +52,11 @@ def _modules(names: Iterable[str], depth: int = 2) -> list[str]:
     return [f"{owner} ({len(list(group))})" for owner, group in groupby(owners)]
 
 
-def init_from(model: nn.Module, components: dict[str, str], path: str | Path, partially: bool = False) -> InitReport:
+def init_from(model: VideoLanguageModel, path: str | Path, partially: bool = False) -> InitReport:
     """Copy the weights of a checkpoint of ours into `model`.
 
     Args:
         model: the assembled model.
-        components: class in every slot of `model`.
         path: checkpoint file of another run, or a safetensors file with the tensors of some groups of the model
             (`encoder`, `projector`, ...); groups that it does not have stay as they are, and what it has for groups
             without tensors here, as `NoDistillation`, is left aside.
@@ -62,6 +67,7 @@ def init_from(model: nn.Module, components: dict[str, str], path: str | Path, pa
             and shapes of its tensors, are not those of the model.
     """
     ours = model.state_dict()
+    base: set[str] = set()
     if Path(path).suffix == ".safetensors":
         theirs = _safetensors(Path(path))
         # Counters of batch normalisation, which nothing computes with, may be missing.
@@ -72,10 +78,15 @@ def init_from(model: nn.Module, components: dict[str, str], path: str | Path, pa
             if name in theirs or (name.split(".")[0] in groups and not name.endswith("num_batches_tracked"))
         }
     else:
-        theirs = _checkpoint(path, components, partially)
-    loaded = [name for name, tensor in ours.items() if name in theirs and theirs[name].shape == tensor.shape]
+        theirs, base = _checkpoint(model, path, partially)
+    loaded = [
+        name
+        for name, tensor in ours.items()
+        if name in theirs and name not in base and theirs[name].shape == tensor.shape
+    ]
+    known = {*loaded, *base}
     report = InitReport(
-        tuple(loaded), tuple(sorted(ours.keys() - set(loaded))), tuple(sorted(theirs.keys() - set(loaded)))
+        tuple(loaded), tuple(base), tuple(sorted(ours.keys() - known)), tuple(sorted(theirs.keys() - known))
     )
     groups = {name.split(".")[0] for name in model.state_dict()}
     misfits = [*report.fresh, *(name for name in report.ignored if name.split(".")[0] in groups)]
@@ -89,6 +100,7 @@ def init_from(model: nn.Module, components: dict[str, str], path: str | Path, pa
     with torch.no_grad():
         for name in loaded:
             ours[name].copy_(theirs[name])
+    model.frozen_base.overwritten(loaded)
     return report
 
 
@@ -99,17 +111,23 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"init_from {path} cannot be read: {error}") from error
 
 
-def _checkpoint(path: str | Path, components: dict[str, str], partially: bool) -> dict[str, Tensor]:
+def _checkpoint(model: VideoLanguageModel, path: str | Path, partially: bool) -> tuple[dict[str, Tensor], set[str]]:
+    """Return the tensors of a checkpoint, and the names of those that it left to the pretrained language model."""
     check_checkpoint(path, key="init_from")
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    changed = difference(components, content["components"])
+    changed = difference(model.component_names(), content["components"])
     if changed and not partially:
         raise CheckpointError(
             f"init_from {path} holds another variant of the model ({'; '.join(changed)}, there -> here); "
             "set init_partially: true to take over what fits"
         )
     weights: dict[str, Tensor] = content["state_dict"]
-    return weights
+    try:
+        return weights, set(model.frozen_base.put_back(content, f"init_from {path}"))
+    except CheckpointError:
+        if not partially:
+            raise
+        return weights, set()
 
 
 def _differences(ours: dict[str, Tensor], theirs: dict[str, Tensor], misfits: list[str]) -> str:

@@ -21,6 +21,7 @@ from datamodules.batch import Batch
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.config_difference import difference
 from lightning_modules.evaluation import Answer, FamilyScores
+from lightning_modules.frozen_base import FrozenBase
 from lightning_modules.model_input import ModelInput, prepare
 from lightning_modules.stage import Stage
 
@@ -66,6 +67,7 @@ class VideoLanguageModel(LightningModule):
                 f"model.teacher is {type(self.teacher).__name__} and model.distillation is "
                 f"{type(self.distillation).__name__}, which would not ask it; set a distillation, or NoTeacher"
             )
+        self.frozen_base = FrozenBase(language_model)
         self.stage = stage
         self.max_new_tokens = max_new_tokens
         stage.freeze(self.groups())
@@ -266,21 +268,24 @@ class VideoLanguageModel(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which components the weights belong to, and the state of the random numbers."""
+        """Note which components the weights belong to, and the state of the random numbers; leave out a frozen base."""
         checkpoint["components"] = self.component_names()
         checkpoint["rng_state"] = torch.get_rng_state()
+        self.frozen_base.leave_out(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights of another variant.
+        """Refuse weights of another variant, and complete those that were saved without their frozen base.
 
         Raises:
-            ValueError: the components of the checkpoint are not those of the configuration.
+            ValueError: the components of the checkpoint are not those of the configuration, or it was trained on
+                another language model.
         """
         different = difference(self.component_names(), checkpoint.get("components", {}))
         if different:
             raise ValueError(
                 f"ckpt_path holds another variant of the model, there -> in the configuration: {'; '.join(different)}"
             )
+        self.frozen_base.put_back(checkpoint, "ckpt_path")
         self._rng_state = checkpoint.get("rng_state")
 
     def on_train_start(self) -> None:

@@ -51,7 +51,11 @@ class LanguageModel(nn.Module):
         width: size C of an embedding.
         layers: number of layers.
         max_length: longest sequence, in tokens.
+        source: where its weights can be loaded from again, while they are still those; None where they cannot.
+        base_names: of its parameters without those of the adapter.
     """
+
+    source: str | None = None
 
     def __init__(self, network: PreTrainedModel, text: ChatText, adapter: Callable[[], Adapter] = NoAdapter) -> None:
         super().__init__()
@@ -74,7 +78,11 @@ class LanguageModel(nn.Module):
             eos_token_id=text.end_id,
             pad_token_id=text.pad_id,
         )
+        base = {id(parameter) for parameter in network.parameters()}
         self.network = self.adapter.attach(network)
+        # A tensor that is shared, as embeddings often are, has several names in a checkpoint.
+        named = self.named_parameters(remove_duplicate=False)
+        self.base_names = [name for name, parameter in named if id(parameter) in base]
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Let the language model learn, or freeze it: of a model with an adapter, only the adapter ever learns.

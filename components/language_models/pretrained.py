@@ -73,6 +73,7 @@ class PretrainedCausalLM(LanguageModel):
             enable = getattr(network, "activation_checkpointing_enable", network.gradient_checkpointing_enable)
             enable({"use_reentrant": False})
         super().__init__(network, ChatText(tokenizer, prompt()), adapter)
+        self.source = name_or_path
 
 
 def _check_attention(attention: str, dtype: str) -> None:

@@ -7,7 +7,6 @@ was loaded from in the first place, and `fingerprint` says which ones they are.
 Legend: F frames of all clips, S side of the canvas in pixels, C width.
 """
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+
+from components.fingerprint import fingerprint
 
 
 class Teacher(nn.Module, ABC):
@@ -91,11 +92,7 @@ class Teacher(nn.Module, ABC):
     def fingerprint(self) -> str:
         """Return a hash of all that a feature depends on besides the frames: weights, layer, geometry, pixel scale."""
         settings = (type(self).__name__, self.canvas, self.patch_size, self.pixel_mean, self.pixel_std)
-        digest = hashlib.sha256(repr(settings).encode())
-        for name, tensor in [*self.network.named_parameters(), *self.network.named_buffers()]:
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        return fingerprint([*self.network.named_parameters(), *self.network.named_buffers()], repr(settings))
 
     def _normalize(self, frames: Tensor) -> Tensor:
         like = next(self.parameters())

@@ -37,10 +37,10 @@ CHAT_TEMPLATE = (
 
 
 @torch.no_grad()
-def tiny_network(family, width=WIDTH, layers=LAYERS, max_length=128):
+def tiny_network(family, width=WIDTH, layers=LAYERS, max_length=128, seed=0):
     """A network with random weights that are large enough for what a token attends to to show."""
     config_class, network_class = FAMILIES[family]
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = config_class(
         vocab_size=len(build_tiny_tokenizer()) + 1,  # the tokenizer of one family adds a token
         hidden_size=width,
@@ -58,8 +58,8 @@ def tiny_network(family, width=WIDTH, layers=LAYERS, max_length=128):
     return network_class(config).eval()
 
 
-def save_tiny_network(family, folder, max_length=128):
-    tiny_network(family, max_length=max_length).save_pretrained(folder)
+def save_tiny_network(family, folder, **changes):
+    tiny_network(family, **changes).save_pretrained(folder)
     tokenizer = build_tiny_tokenizer()
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)

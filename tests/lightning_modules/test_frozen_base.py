@@ -1,0 +1,100 @@
+"""Checkpoints of a stage with a frozen pretrained language model: small, whole again when loaded, never mixed up."""
+
+import pytest
+import torch
+
+from tests.components.tiny_networks import save_tiny_network
+from tests.lightning_modules.short_run import SHORT
+
+FULL = ("--config=experiments/full.yaml", "--trainer.limit_train_batches=1", "--trainer.limit_val_batches=1")
+FROZEN = ("--model.stage.language_model=0",)
+
+
+@pytest.fixture
+def pretrained(tmp_path):
+    folder = save_tiny_network("llama", tmp_path / "pretrained", max_length=2048)
+    return ("--config=configs/llm/qwen2_5_7b.yaml", f"--model.language_model.name_or_path={folder}")
+
+
+@pytest.fixture
+def other(tmp_path, pretrained):
+    folder = save_tiny_network("llama", tmp_path / "other", max_length=2048, seed=1)
+    return (*pretrained[:1], f"--model.language_model.name_or_path={folder}")
+
+
+def saved(cli):
+    path = cli.folder / "checkpoints" / "last.ckpt"
+    return path, torch.load(path, weights_only=True)
+
+
+def language_model_keys(content):
+    return [name for name in content["state_dict"] if name.startswith("language_model.")]
+
+
+def test_a_frozen_language_model_is_named_and_not_saved(run, pretrained):
+    _, content = saved(run("fit", *FULL, *SHORT, *FROZEN, *pretrained))
+    assert language_model_keys(content) == []
+    left_out = content["frozen_base"]
+    assert left_out["source"] == pretrained[1].partition("=")[2]
+    assert len(left_out["fingerprint"]) == 64 and len(left_out["tensors"]) == 30
+    _, trained = saved(run("fit", *FULL, *SHORT, *pretrained))
+    assert len(language_model_keys(trained)) == 30 and "frozen_base" not in trained
+
+
+def test_shared_embeddings_are_not_saved_either(run, pretrained, tmp_path):
+    folder = save_tiny_network("gemma2", tmp_path / "gemma", max_length=2048)
+    arguments = (*FULL, *FROZEN, *pretrained[:1], f"--model.language_model.name_or_path={folder}")
+    path, content = saved(run("fit", *arguments, *SHORT))
+    assert language_model_keys(content) == []
+    run("test", *arguments, f"--ckpt_path={path}")
+
+
+def test_a_language_model_from_a_seed_is_saved(run):
+    _, content = saved(run("fit", *FULL, *SHORT, *FROZEN))
+    assert language_model_keys(content) and "frozen_base" not in content
+
+
+def test_a_run_goes_on_and_is_tested_with_the_same_language_model(run, pretrained):
+    first = run("fit", *FULL, *SHORT, *FROZEN, *pretrained)
+    path, _ = saved(first)
+    again = run("test", *FULL, *FROZEN, *pretrained, f"--ckpt_path={path}")
+    for name, tensor in first.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], tensor), name
+    longer = run("fit", *FULL, *SHORT, "--trainer.max_epochs=3", *FROZEN, *pretrained, f"--ckpt_path={path}")
+    assert longer.trainer.global_step == 3
+
+
+@pytest.mark.parametrize("key", ["ckpt_path", "init_from"])
+def test_another_language_model_is_refused(run, fails, tiny, pretrained, other, key):
+    path, _ = saved(run("fit", *FULL, *SHORT, *FROZEN, *pretrained))
+    status, error = fails("validate", *FULL, *tiny, *FROZEN, *other, f"--{key}={path}")
+    assert status == 1
+    assert "was trained on the frozen weights of" in error and "name the same language model" in error
+
+
+def test_the_next_stage_starts_from_it_and_saves_what_it_trains(run, pretrained, capsys):
+    path, _ = saved(run("fit", *FULL, *SHORT, *FROZEN, *pretrained))
+    capsys.readouterr()
+    second = run("fit", *FULL, *SHORT, *pretrained, f"--init_from={path}")
+    assert "as pretrained: 30 tensors: language_model.network (30)" in capsys.readouterr().out
+    path, content = saved(second)
+    assert len(language_model_keys(content)) == 30
+    # A language model that has been trained is not that of its source any more, frozen again or not.
+    third = run("fit", *FULL, *SHORT, *FROZEN, *pretrained, f"--init_from={path}")
+    _, content = saved(third)
+    assert len(language_model_keys(content)) == 30 and "frozen_base" not in content
+    for name in language_model_keys(content):
+        assert torch.equal(content["state_dict"][name], second.model.state_dict()[name]), name
+
+
+def test_with_an_adapter_the_adapter_alone_is_saved(run, pretrained):
+    lora = ("--config=configs/adapter/lora.yaml",)
+    first = run("fit", *FULL, *SHORT, *pretrained, *lora)
+    path, content = saved(first)
+    names = language_model_keys(content)
+    assert names and all("lora_" in name for name in names)
+    again = run("test", *FULL, *pretrained, *lora, f"--ckpt_path={path}")
+    for name, tensor in first.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], tensor), name
+    frozen = run("fit", *FULL, *SHORT, *pretrained, *lora, *FROZEN, f"--init_from={path}")
+    assert language_model_keys(saved(frozen)[1]) == names
