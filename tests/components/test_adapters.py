@@ -99,13 +99,13 @@ def test_only_the_adapter_learns(folder, visual):
 def test_a_stage_trains_the_adapter_alone():
     model = TinyLlama(width=16, heads=2, adapter=LoRA)
     groups = {"encoder": torch.nn.Linear(2, 2), "projector": torch.nn.Linear(2, 2), "language_model": model}
-    stage = Stage(encoder=1e-3, projector=0, language_model=1e-4)
+    stage = Stage(encoder=1e-3, projector=0, language_model=1e-4, distillation=0)
     stage.freeze(groups)
     encoder, language_model = stage.optimizer(groups).param_groups
     lora = [weight for name, weight in model.named_parameters() if "lora_" in name]
     assert [id(weight) for weight in language_model["params"]] == [id(weight) for weight in lora]
     assert (encoder["lr"], language_model["lr"]) == (1e-3, 1e-4)
-    Stage(encoder=1e-3, projector=0, language_model=0).freeze(groups)
+    Stage(encoder=1e-3, projector=0, language_model=0, distillation=0).freeze(groups)
     assert learning(model) == set()
 
 

@@ -14,7 +14,7 @@ def groups():
 
 
 def test_a_rate_of_zero_freezes_a_group_and_keeps_it_out_of_the_optimiser():
-    parts, stage = groups(), Stage(encoder=4e-4, projector=2e-4, language_model=0)
+    parts, stage = groups(), Stage(encoder=4e-4, projector=2e-4, language_model=0, distillation=1e-4)
     stage.freeze(parts)
     optimizer = stage.optimizer(parts)
     assert [(group["name"], group["lr"]) for group in optimizer.param_groups] == [
@@ -29,7 +29,7 @@ def test_a_rate_of_zero_freezes_a_group_and_keeps_it_out_of_the_optimiser():
 
 
 def test_rates_rise_linearly_then_fall_as_a_cosine_to_zero():
-    parts, stage = groups(), Stage(encoder=1.0, projector=0.5, language_model=0.1, warmup=0.1)
+    parts, stage = groups(), Stage(encoder=1.0, projector=0.5, language_model=0.1, distillation=0.5, warmup=0.1)
     optimizer = stage.optimizer(parts)
     schedule = stage.schedule(optimizer, steps=100)
     rates = []
@@ -52,7 +52,7 @@ def test_rates_rise_linearly_then_fall_as_a_cosine_to_zero():
 )
 def test_impossible_stages_are_refused(values, said):
     with pytest.raises(ValueError, match=said):
-        Stage(**{"encoder": 1e-3, "projector": 1e-3, "language_model": 1e-3} | values)
+        Stage(**{"encoder": 1e-3, "projector": 1e-3, "language_model": 1e-3, "distillation": 1e-3} | values)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_impossible_stages_are_refused(values, said):
     [(None, 8, 4, 1), (16, 8, 1, 2), (16, 8, 2, 1), (2048, 8, 64, 4)],
 )
 def test_the_global_batch_is_the_same_on_any_number_of_devices(global_batch, batch_size, devices, batches):
-    assert Stage(1e-3, 1e-3, 0, global_batch=global_batch).accumulation(batch_size, devices) == batches
+    assert Stage(1e-3, 1e-3, 0, 1e-3, global_batch=global_batch).accumulation(batch_size, devices) == batches
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_global_batch_is_the_same_on_any_number_of_devices(global_batch, bat
 )
 def test_a_global_batch_that_cannot_be_had_is_refused_with_what_can(global_batch, said):
     with pytest.raises(ValueError, match=said):
-        Stage(1e-3, 1e-3, 0, global_batch=global_batch).accumulation(4, 2)
+        Stage(1e-3, 1e-3, 0, 1e-3, global_batch=global_batch).accumulation(4, 2)
 
 
 def test_batches_add_up_to_the_global_batch(run):
