@@ -11,6 +11,8 @@ import inspect
 import typing
 from collections.abc import Iterator
 
+from torch import nn
+
 
 def _below(base: type) -> Iterator[type]:
     children: list[type] = base.__subclasses__()
@@ -59,3 +61,19 @@ def slots(root: type, packages: tuple[str, ...] = ("components.", "datamodules."
                 found[name] = family
                 waiting += [family, *_below(family)]
     return dict(sorted(found.items()))
+
+
+def slot_names(prefix: str, module: nn.Module) -> dict[str, str]:
+    """Return path -> class name of every part of `module` that fills a slot, slots within slots too.
+
+    Such a part belongs to a family, whose contract is in its `base.py`, and could be another of its members.
+
+    Args:
+        prefix: path of the module itself, which is put in front of those of its parts.
+        module: an assembled module.
+    """
+    return {
+        f"{prefix}.{name}": type(part).__name__
+        for name, part in module.named_modules()
+        if name and any(kind.__module__.endswith(".base") for kind in type(part).__mro__)
+    }

@@ -15,7 +15,8 @@ from components.distillation import Distillation, NoDistillation
 from components.encoders import VideoEncoder
 from components.language_models import LanguageModel
 from components.projectors import MLPProjector, Projector
-from components.splice import PaddingSide, SplicePlan, plan_splice, splice
+from components.registry import slot_names
+from components.splice import IGNORED_LABEL, PaddingSide, SplicePlan, plan_splice, splice
 from components.teachers import FeatureCache, NoFeatureCache, NoTeacher, Teacher, cached_features
 from datamodules.batch import Batch
 from datamodules.video_text import VideoTextDataModule
@@ -86,8 +87,7 @@ class VideoLanguageModel(LightningModule):
     def component_names(self) -> dict[str, str]:
         """Return the class in every slot: what a checkpoint must agree with, and what an ablation changes."""
         names = {group: type(module).__name__ for group, module in self.groups().items()}
-        parts = ((name, part) for name, part in self.encoder.named_modules() if name and _in_slot(part))
-        names |= {f"encoder.{name}": type(part).__name__ for name, part in parts}
+        names |= slot_names("encoder", self.encoder)
         names["teacher"] = type(self.teacher).__name__
         names["language_model.adapter"] = type(self.language_model.adapter).__name__
         names["language_model.prompt"] = type(self.language_model.text.prompt).__name__
@@ -151,8 +151,9 @@ class VideoLanguageModel(LightningModule):
 
     def training_losses(self, batch: ModelInput) -> tuple[Tensor, Tensor | None]:
         """Return the text loss and, where a teacher is asked, the distillation loss without its weight."""
+        answer_tokens = (batch.text.labels != IGNORED_LABEL).sum()
         if batch.teacher is None:
-            return self(batch), None
+            return self._share(self(batch), answer_tokens), None
         embeddings = self.embeddings(batch.text, self.visual_tokens(batch))
         output = self.language_model(embeddings, batch.text, self.distillation.hidden_layers)
         teacher = batch.teacher
@@ -163,7 +164,15 @@ class VideoLanguageModel(LightningModule):
             teacher.alignment.frames,
             teacher.alignment.frame_count,
         )
-        return output.loss, distillation
+        frames = torch.tensor(teacher.alignment.frame_count, device=distillation.device)
+        return self._share(output.loss, answer_tokens), self._share(distillation, frames)
+
+    def _share(self, loss: Tensor, count: Tensor) -> Tensor:
+        """Weight a mean over `count` so that the mean over devices is that over all counted: as on one device."""
+        if self.trainer.world_size == 1:
+            return loss
+        mean: Tensor = self.trainer.strategy.reduce(count.float(), reduce_op="mean")
+        return loss * count / mean
 
     @torch.no_grad()
     def generate(self, batch: ModelInput, visual_tokens: Float[Tensor, "tokens width"]) -> list[str]:
@@ -200,16 +209,18 @@ class VideoLanguageModel(LightningModule):
     def _log_loss(self, name: str, loss: Tensor, batch: ModelInput, prog_bar: bool = False) -> None:
         self.log(name, loss, prog_bar=prog_bar, batch_size=len(batch.samples), sync_dist=True)
 
-    def _evaluate(self, batch: ModelInput | Batch, split: str) -> list[Answer]:
+    def _evaluate(self, batch: ModelInput | Batch, split: str) -> None:
         if isinstance(batch, Batch):
-            return []
+            return
         visual_tokens = self.visual_tokens(batch)
         loss = self.text_loss(batch, visual_tokens)
         self._log_loss(f"{split}/loss", loss, batch)
+        for answer in self._answer(batch, visual_tokens):
+            self.scores.add(answer.sample.family, answer.right)
+
+    def _answer(self, batch: ModelInput, visual_tokens: Tensor) -> list[Answer]:
         predictions = self.generate(batch, visual_tokens)
         answers = [Answer(sample, text) for sample, text in zip(batch.samples, predictions, strict=True)]
-        for answer in answers:
-            self.scores.add(answer.sample.family, answer.right)
         self.answers += answers
         return answers
 
@@ -254,10 +265,7 @@ class VideoLanguageModel(LightningModule):
         """Return the generated answers of one batch."""
         if isinstance(batch, Batch):
             return []
-        predictions = self.generate(batch, self.visual_tokens(batch))
-        answers = [Answer(sample, text) for sample, text in zip(batch.samples, predictions, strict=True)]
-        self.answers += answers
-        return answers
+        return self._answer(batch, self.visual_tokens(batch))
 
     # Optimisation and checkpoints
 
@@ -292,8 +300,3 @@ class VideoLanguageModel(LightningModule):
         """Go on with the random numbers of the interrupted run."""
         if self._rng_state is not None:
             torch.set_rng_state(self._rng_state)
-
-
-def _in_slot(part: torch.nn.Module) -> bool:
-    """Whether `part` belongs to a family (whose contract is in its `base.py`), and could be another of its members."""
-    return any(kind.__module__.endswith(".base") for kind in type(part).__mro__)
