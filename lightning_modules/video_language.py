@@ -121,8 +121,6 @@ class VideoLanguageModel(LightningModule):
             raise ValueError(f"the data must be a VideoTextDataModule, not {type(data).__name__}")
         return data
 
-    # From a batch to embeddings
-
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Count what the loader left out, and prepare on the host, while the tensors are still there."""
         if not isinstance(batch, Batch):
@@ -189,8 +187,6 @@ class VideoLanguageModel(LightningModule):
         ).to(visual_tokens.device)
         ids = self.language_model.generate(self.embeddings(plan, visual_tokens), plan, self.max_new_tokens)
         return [text.decode(row) for row in ids]
-
-    # Steps
 
     def training_step(self, batch: ModelInput | Batch, batch_idx: int) -> Tensor | None:
         """Return the loss; None for a batch of which every clip was left out."""
@@ -266,8 +262,6 @@ class VideoLanguageModel(LightningModule):
         if isinstance(batch, Batch):
             return []
         return self._answer(batch, self.visual_tokens(batch))
-
-    # Optimisation and checkpoints
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW with the stage's rates, warm-up and cosine over all steps of the run."""
