@@ -15,6 +15,7 @@ from components.encoders.base import VideoShapes
 from components.language_models.text import ChatText, EncodedText
 from datamodules.batch import Batch, PackedClips, SampleFacts
 from datamodules.records import Record
+from datamodules.video.augmentation import Augmentation
 from datamodules.video.frame_cache import FrameCache, Views
 from datamodules.video.geometry import CanvasGeometry, FittedClip
 from datamodules.video.media_policy import MediaPolicy, Skipped
@@ -55,6 +56,8 @@ class ClipDataset(Dataset[Sample | Skipped]):
         damaged: DamagedVideo,
         shown_frames: ShownFrames,
         cache: FrameCache,
+        augmentation: Augmentation,
+        seed: int,
     ) -> None:
         """Keep the parts; nothing is opened yet.
 
@@ -67,6 +70,8 @@ class ClipDataset(Dataset[Sample | Skipped]):
             damaged: what to do with a clip of which only a part can be decoded.
             shown_frames: what the model gets to see of the frames.
             cache: keeps fitted frames between epochs.
+            augmentation: random changes of what was fitted.
+            seed: of these.
         """
         self.records = records
         self.sampler = sampler
@@ -76,12 +81,15 @@ class ClipDataset(Dataset[Sample | Skipped]):
         self.damaged = damaged
         self.shown_frames = shown_frames
         self.cache = cache
+        self.augmentation = augmentation
+        self.seed = seed
         self._texts: dict[int, EncodedText] = {}
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, index: int) -> Sample | Skipped:
+        epoch, index = divmod(index, len(self.records))  # as SeededOrder counts
         record = self.records[index]
         try:
             # Not every split is shown to a teacher.
@@ -94,12 +102,15 @@ class ClipDataset(Dataset[Sample | Skipped]):
         if len(self._texts) < KEPT_TEXTS:
             self._texts[index] = encoded
         return Sample(
-            # The teacher sees what the model sees: it must not tell of what is hidden from it.
-            views=tuple(replace(view, frames=self.shown_frames(view.frames, record.id)) for view in views),
+            views=self.augmentation(self._shown(views, record), f"{self.seed} {epoch} {record.id}"),
             input_ids=encoded.input_ids,
             labels=encoded.labels,
             facts=SampleFacts(record.id, record.family, tuple(turns[:-1]), *turns[-1]),
         )
+
+    def _shown(self, views: Views, record: Record) -> Views:
+        # The teacher sees what the model sees: it must not tell of what is hidden from it.
+        return tuple(replace(view, frames=self.shown_frames(view.frames, record.id)) for view in views)
 
     def _read(self, record: Record) -> Views:
         with open_video(record.video, self.damaged) as reader:

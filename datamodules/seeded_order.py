@@ -11,6 +11,9 @@ from torch.utils.data import Sampler
 class SeededOrder(Sampler[int]):
     """A permutation per epoch that depends on nothing but the seed and the epoch.
 
+    It counts on from epoch to epoch: index `i` of epoch `e` is `e * size + i`, so that whoever loads a sample, in
+    whatever process, knows the epoch (`divmod(index, size)`).
+
     `set_epoch` is called by Lightning at the start of every epoch. After a resume, `skip` samples of that one epoch,
     which the interrupted run has seen, are left out; the length stays that of the whole epoch, by which Lightning
     counts.
@@ -45,4 +48,4 @@ class SeededOrder(Sampler[int]):
         order = torch.randperm(self.size, generator=generator).tolist()
         order += order[: len(self) * self.ranks - self.size]
         start = self.skip if self.epoch == self.skip_epoch else 0
-        return iter(order[self.rank :: self.ranks][start:])
+        return (self.epoch * self.size + index for index in order[self.rank :: self.ranks][start:])

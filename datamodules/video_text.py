@@ -16,6 +16,7 @@ from components.teachers import Teacher
 from datamodules.clip_dataset import ClipDataset, Sample, collate
 from datamodules.records import AllRecords, Record, RecordSelection
 from datamodules.seeded_order import SeededOrder
+from datamodules.video.augmentation import Augmentation, NoAugmentation
 from datamodules.video.frame_cache import FrameCache
 from datamodules.video.geometry import CanvasGeometry
 from datamodules.video.media_policy import MediaPolicy, SkipCounter, Skipped
@@ -38,6 +39,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         bad_media: MediaPolicy,
         damaged: DamagedVideo = DamagedVideo.REFUSE,
         train_records: Callable[[], RecordSelection] = AllRecords,
+        augmentation: Callable[[], Augmentation] = NoAugmentation,
         batch_size: int = 8,
         eval_batch_size: int = 8,
         workers: int = 0,
@@ -53,6 +55,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             bad_media: what happens to a clip that cannot be read.
             damaged: what happens to a clip of which only the beginning can be decoded.
             train_records: which of the training records are learnt from.
+            augmentation: random changes of the clips that are learnt from.
             batch_size: training samples per step and device.
             eval_batch_size: samples per step of validation, test and prediction.
             workers: loader processes; 0 reads in the main process.
@@ -74,6 +77,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         self.bad_media = bad_media
         self.damaged = damaged
         self.train_records = train_records()
+        self.augmentation = augmentation()
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.workers = workers
@@ -144,6 +148,8 @@ class VideoTextDataModule(LightningDataModule, ABC):
             self.damaged,
             self.shown_frames,
             self.frame_cache,
+            self.augmentation if split == "train" or self.augmentation.at_evaluation else NoAugmentation(),
+            self.seed,
         )
 
     def _loader(self, split: str, batch_size: int, order: Sampler[int] | None = None) -> DataLoader[Sample | Skipped]:

@@ -39,6 +39,7 @@ DATA_SLOT = {
     "frames_16": "sampler",
     "frames_32": "sampler",
     "stage1_full_data": "train_records",
+    "official_flip": "augmentation",
 }
 
 

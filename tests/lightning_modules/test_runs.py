@@ -67,7 +67,7 @@ def test_a_checkpoint_of_another_variant_is_refused(fails, finished, clips, tmp_
         f"--data.root={clips}", "--data.test_questions_per_family=1", "--trainer.accelerator=cpu", f"--runs={tmp_path}",
     )  # fmt: skip
     assert status == 1
-    assert "another variant" in error and "encoder.local_encoding is NoLocalEncoding there, LSTE in" in error
+    assert "another variant" in error and "encoder.local_encoding: NoLocalEncoding -> LSTE" in error
 
 
 def test_the_hparams_entry_has_a_column_per_slot_and_the_final_figures(finished):
