@@ -1,5 +1,7 @@
 """Configs of full size take a step: those of the encoder as they are, language models and teachers small stand-ins."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,26 @@ FAMILY = {
 LANGUAGE_MODELS = sorted(Path("configs/llm").glob("*.yaml"))
 
 
+README = [
+    arguments
+    for arguments in re.findall(r"^python -m lightning fit (.*)$", Path("README.md").read_text(), re.MULTILINE)
+    if "scale/paper" in arguments
+]
+TABLE_6 = {
+    "align": (4e-4, 0.0, 2048, 0.03, "RandomShare"),
+    "integrate": (4e-5, 4e-5, 2048, 0.01, "AllRecords"),
+    "instruct": (2e-5, 2e-5, 1024, 0.01, "AllRecords"),
+}
+
+
+class ParsedError(Exception):
+    """Carries a configuration out of a run that is not to begin."""
+
+
+def stop(cli):
+    raise ParsedError(cli.config.fit.as_dict())
+
+
 def stand_in(folder, family="llama"):
     return f"--model.language_model.name_or_path={save_tiny_network(family, folder, max_length=2048)}"
 
@@ -35,31 +57,28 @@ def test_the_paper_takes_a_step(run, tmp_path):
     assert batch.clips.shapes.canvas == (32, 32) and batch.teacher_clips.shapes.canvas == (16, 16)
 
 
-def test_the_paper_trains_by_table_6(run, tmp_path):
-    parsed = {}
+@pytest.mark.parametrize(("stage", "expected"), TABLE_6.items(), ids=TABLE_6.keys())
+def test_the_paper_trains_by_table_6(run, monkeypatch, stage, expected):
+    monkeypatch.setattr("lightning_modules.cli.ExperimentCLI.instantiate_classes", stop)
+    with pytest.raises(ParsedError) as caught:
+        run("fit", *PAPER, f"--config=configs/stage/{stage}.yaml")
+    config = caught.value.args[0]
+    found = Stage(**config["model"]["stage"])
+    assert found.encoder == found.projector == found.distillation == expected[0]
+    assert (found.language_model, found.global_batch, found.warmup) == expected[1:4]
+    assert (found.weight_decay, found.betas) == (0.0, (0.9, 0.999))
+    assert config["data"]["init_args"]["train_records"]["class_path"].endswith(expected[4])
+    assert config["trainer"]["max_epochs"] == 1
 
-    class Parsed(Exception):
-        pass
 
-    def stop(cli):
-        parsed.update(cli.config.fit.as_dict())
-        raise Parsed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lightning_modules.cli.ExperimentCLI.instantiate_classes", stop)
-        for stage, expected in {
-            "align": (4e-4, 0.0, 2048, 0.03, "RandomShare"),
-            "integrate": (4e-5, 4e-5, 2048, 0.01, "AllRecords"),
-            "instruct": (2e-5, 2e-5, 1024, 0.01, "AllRecords"),
-        }.items():
-            with pytest.raises(Parsed):
-                run("fit", *PAPER, f"--config=configs/stage/{stage}.yaml")
-            found = Stage(**parsed["model"]["stage"])
-            assert found.encoder == found.projector == found.distillation == expected[0]
-            assert (found.language_model, found.global_batch, found.warmup) == expected[1:4]
-            assert (found.weight_decay, found.betas) == (0.0, (0.9, 0.999))
-            assert parsed["data"]["init_args"]["train_records"]["class_path"].endswith(expected[4])
-            assert parsed["trainer"]["max_epochs"] == 1
+@pytest.mark.parametrize("arguments", README)
+def test_a_training_of_the_readme_is_understood(run, monkeypatch, arguments):
+    monkeypatch.setattr("lightning_modules.cli.ExperimentCLI.instantiate_classes", stop)
+    with pytest.raises(ParsedError) as caught:
+        run("fit", *shlex.split(arguments))
+    config = caught.value.args[0]
+    assert config["data"]["init_args"]["canvas"] == 448
+    assert config["model"]["language_model"]["init_args"]["name_or_path"].count("/") == 1
 
 
 @pytest.mark.parametrize("config", LANGUAGE_MODELS, ids=lambda path: path.stem)
