@@ -27,6 +27,7 @@ from lightning_modules.config_chain import given_files, is_scale, with_bases
 from lightning_modules.config_difference import difference
 from lightning_modules.init_from import init_from
 from lightning_modules.known_names import explain
+from lightning_modules.parameter_difference import parameter_difference
 from lightning_modules.run_folder import free_folder, keep_metrics, resumed_folder
 from lightning_modules.user_errors import user_errors
 from lightning_modules.video_language import VideoLanguageModel
@@ -47,6 +48,7 @@ class ExperimentCLI(LightningCLI):
         """Parse `args` (default: the command line) and run the verb."""
         set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
         self.origin = callbacks.Origin()
+        self.base_encoder: dict[str, Any] | None = None
         self.summary = callbacks.RunSummary(self.origin)
         super().__init__(
             VideoLanguageModel,
@@ -108,6 +110,7 @@ class ExperimentCLI(LightningCLI):
         ours = self.config[verb]
         seed = f"--seed_everything={ours.seed_everything}"  # another seed is not another experiment
         base = self.parser.parse_args(with_bases([verb, *bases, seed]))[verb]
+        self.base_encoder = base.model.encoder.as_dict()
         return [
             line
             for part in ("model", "data", "trainer")
@@ -128,8 +131,14 @@ class ExperimentCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def initialize(self) -> None:
-        """Take the weights of `init_from`, and say which; a run that is continued has its own."""
+        """Say what the experiment changes in size; take the weights of `init_from`, and say which.
+
+        A run that is continued has its own weights.
+        """
         config = self.config[self.subcommand]
+        if self.base_encoder not in (None, config.model.encoder.as_dict()):
+            self.origin.sizes = parameter_difference(self.model.encoder, self.base_encoder)
+            print("\n".join([*(f"  {line}" for line in self.origin.sizes), ""]))
         if config.init_from is None:
             return
         if config.get("ckpt_path") is not None:

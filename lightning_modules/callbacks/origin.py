@@ -16,12 +16,14 @@ class Origin(Callback):
     Attributes:
         files: config files of the run, the most basic first.
         changes: one line per key in which the experiment differs from the files it builds on.
+        sizes: one line per part that has more or fewer parameters for it.
         weights: what was taken from another run's checkpoint, if any was.
     """
 
     def __init__(self) -> None:
         self.files: Sequence[Path] = ()
         self.changes: Sequence[str] = ()
+        self.sizes: Sequence[str] = ()
         self.weights: Sequence[str] = ()
         self._written = False
 
@@ -29,6 +31,7 @@ class Origin(Callback):
         """Return files and changes as plain text."""
         lines = ["config files, later ones win:", *(f"  {os.path.normpath(file)}" for file in self.files)]
         lines += ["changed by the experiment:", *(f"  {change}" for change in self.changes or ["nothing"])]
+        lines += [f"  {size}" for size in self.sizes]
         lines += self.weights
         return "\n".join(lines) + "\n"
 

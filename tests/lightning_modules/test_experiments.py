@@ -112,6 +112,16 @@ def test_the_difference_is_said_before_training(run, capsys):
     assert changed == ["model.encoder.local_encoding: LSTE -> NoLocalEncoding"]
 
 
+def test_what_it_changes_in_size_is_said_and_kept(run, capsys):
+    cli = run("fit", "--config", "experiments/no_lste.yaml", "--trainer.max_steps=1", "--trainer.limit_val_batches=0")
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines() if line.endswith(" parameters")]
+    full, left = (int(number.replace(",", "")) for number in re.findall(r"[\d,]+", lines[0]))
+    removed = int(re.fullmatch(r"encoder.local_encoding: ([\d,]+) -> 0 parameters", lines[1])[1].replace(",", ""))
+    assert len(lines) == 2 and lines[0].startswith("encoder: ")
+    assert left == sum(parameter.numel() for parameter in cli.model.encoder.parameters()) == full - removed
+    assert all(line in (cli.folder / "origin.txt").read_text() for line in lines)
+
+
 def test_a_flag_wins_over_files_and_reaches_the_slot(clips, tmp_path):
     cli = ExperimentCLI(
         ["fit", "--config", "experiments/no_lste.yaml", "--model.encoder.local_encoding=LSTE",
