@@ -83,7 +83,8 @@ def test_a_stage_trains_only_its_groups_from_the_weights_of_the_one_before(in_th
 
 
 def test_the_chain_of_the_readme(in_this_process, settings, tmp_path):
-    (command,) = re.findall(r"^video-panda chain (.*)$", Path("README.md").read_text(), re.MULTILINE)
+    commands = re.findall(r"^video-panda chain (.*)$", Path("README.md").read_text(), re.MULTILINE)
+    (command,) = (command for command in commands if "scale/paper" not in command)
     quick = [setting for setting in settings if "global_batch" not in setting and "max_epochs" not in setting]
     chain.main([*shlex.split(command), *quick, f"--runs={tmp_path}"])
     assert [Path(call[0]).name for call in in_this_process] == ["full.yaml"] * 3

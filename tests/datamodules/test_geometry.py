@@ -93,7 +93,8 @@ def test_official_student_and_teacher_of_one_sample():
 
 
 def test_padding_has_the_fill_colour_and_the_rest_the_picture():
-    canvases, rectangle = student_view()(np.full((3, 90, 160, 3), 200, np.uint8))
+    fitted = student_view()(np.full((3, 90, 160, 3), 200, np.uint8))
+    canvases, rectangle = fitted.frames, fitted.rectangle
     assert rectangle.tolist() == [6, 0, 18, 32]
     outside = torch.ones(448, 448, dtype=torch.bool)
     outside[84:336] = False
@@ -104,7 +105,8 @@ def test_padding_has_the_fill_colour_and_the_rest_the_picture():
 @pytest.mark.parametrize(("height", "width"), [(448, 448), (448, 252), (84, 448)])
 def test_frames_of_the_right_size_are_not_touched(height, width):
     frames = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
-    canvases, rectangle = student_view()(frames)
+    fitted = student_view()(frames)
+    canvases, rectangle = fitted.frames, fitted.rectangle
     top, left, rows, columns = (rectangle * 14).tolist()
     assert (rows, columns) == (height, width)
     inside = canvases[:, :, top : top + rows, left : left + columns]
