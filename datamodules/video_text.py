@@ -191,7 +191,10 @@ class VideoTextDataModule(LightningDataModule, ABC):
     def state_dict(self) -> dict[str, int]:
         """Return how far the training epoch has come, for a resume in its middle."""
         assert self.trainer is not None
-        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        loop = self.trainer.fit_loop
+        # Between epochs, Lightning has the next one's number and still the last one's batches.
+        under_way = loop.epoch_progress.current.ready > loop.epoch_progress.current.processed
+        done = loop.epoch_loop.batch_progress.current.completed if under_way else 0
         return {"epoch": self.trainer.current_epoch, "samples": done * self.batch_size}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:

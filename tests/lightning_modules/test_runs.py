@@ -139,3 +139,10 @@ def test_a_quick_try_leaves_no_answers_behind(run, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     run("test", "--config", str(experiment), "--trainer.fast_dev_run=1")
     assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_a_finished_run_that_is_given_more_epochs_trains_them_whole(run, finished):
+    checkpoint = finished.folder / "checkpoints" / "last.ckpt"
+    assert finished.trainer.global_step == 4  # two epochs of two steps
+    longer = run("fit", *NO_LSTE, *SHORT, "--trainer.max_epochs=3", f"--ckpt_path={checkpoint}")
+    assert longer.trainer.global_step == 6
