@@ -193,7 +193,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         assert self.trainer is not None
         loop = self.trainer.fit_loop
         # Between epochs, Lightning has the next one's number and still the last one's batches.
-        under_way = loop.epoch_progress.current.ready > loop.epoch_progress.current.processed
+        under_way = loop.epoch_progress.current.ready > self.trainer.current_epoch
         done = loop.epoch_loop.batch_progress.current.completed if under_way else 0
         return {"epoch": self.trainer.current_epoch, "samples": done * self.batch_size}
 
