@@ -1,12 +1,12 @@
 """`video-panda import-official` and `export-official`: the released checkpoint as a model of ours, and back."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from components.official.exporting import export_official
 from components.official.importing import import_official
+from lightning_modules.user_errors import user_errors
 
 
 def _folders(program: str, about: str, source: str, args: Sequence[str]) -> tuple[Path, Path]:
@@ -21,17 +21,14 @@ def main_import(args: Sequence[str]) -> None:
     """Import a checkpoint, say what became of its keys, and how to use it."""
     about = "Makes a model folder of an official checkpoint."
     source, out = _folders("import-official", about, "folder with config.json, weights and tokenizer", args)
-    try:
+    with user_errors():
         report = import_official(source, out)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
     print(
         "\n".join(
             [
                 *report.lines(),
                 f"written to {out}; to test it:",
-                f"  python -m lightning test --config experiments/full.yaml --config configs/scale/paper.yaml "
+                "  python -m lightning test --config experiments/full.yaml --config configs/scale/paper.yaml "
                 f"--config {out / 'config.yaml'} --config DATA.yaml",
             ]
         )
@@ -42,9 +39,6 @@ def main_export(args: Sequence[str]) -> None:
     """Write an imported model in the official format again."""
     about = "Makes an official checkpoint of a model folder that import-official made."
     source, out = _folders("export-official", about, "model folder", args)
-    try:
+    with user_errors():
         count = export_official(source, out)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
     print(f"{count} tensors written to {out}")

@@ -81,7 +81,9 @@ def import_official(source: Path, out: Path) -> ImportReport:
     if unknown - computed:
         raise ValueError(f"{source} holds keys that are not explained: {', '.join(sorted(unknown - computed)[:5])}")
     short = {key.removeprefix("model.").removeprefix("video_tower."): key for key in vision}
-    ours, report = to_ours({name: vision[key] for name, key in short.items()}, _our_shapes(config, vision))
+    ours, report = to_ours(
+        {name: vision[key] for name, key in short.items()}, _our_shapes(config | language_config, vision)
+    )
     unused = [*(short[name] for name in report.unused), *sorted(computed)]
 
     write_model(out / "language_model", language_config, language_model, source)
