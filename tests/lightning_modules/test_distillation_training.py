@@ -111,6 +111,18 @@ def test_the_teacher_sees_the_frames_of_the_model(run, asked):
     assert torch.equal(batch.teacher_clips.shapes.rectangles, batch.clips.shapes.rectangles // 2)
 
 
+@torch.no_grad()
+def test_features_are_compared_with_the_windows_and_nothing_else(run):
+    cli = run("fit", *FULL, "--trainer.fast_dev_run=1")
+    model = cli.model.eval()
+    batch = model.on_before_batch_transfer(next(iter(cli.datamodule.train_dataloader())), 0)
+    features = model.projector(model.encoder(model.encoder.normalize(batch.frames), batch.layout))
+    contexts = len(batch.frames)  # one token in front of each frame, then the windows of all frames
+    windows = features[contexts : contexts + len(batch.layout.windows)]
+    embeddings = model.embeddings(batch.text, model.visual_tokens(batch)).flatten(0, 1)
+    torch.testing.assert_close(embeddings[batch.teacher.positions], windows)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
