@@ -38,6 +38,10 @@ class Adapter(ABC):
     def merge(self, network: PreTrainedModel) -> PreTrainedModel:
         """Return an attached network without adapter, its weights changed so that it computes the same."""
 
+    @abstractmethod
+    def detach(self, network: PreTrainedModel) -> PreTrainedModel:
+        """Return an attached network without adapter, as it was before."""
+
 
 def is_quantized(network: PreTrainedModel) -> bool:
     """Whether the weights are stored in fewer bits than they can be trained in."""

@@ -42,3 +42,7 @@ class NoAdapter(Adapter):
     def merge(self, network: PreTrainedModel) -> PreTrainedModel:
         """Return the network as it is."""
         return network
+
+    def detach(self, network: PreTrainedModel) -> PreTrainedModel:
+        """Return the network as it is."""
+        return network

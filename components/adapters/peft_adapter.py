@@ -45,3 +45,9 @@ class PeftAdapter(Adapter):
         assert isinstance(network, PeftModel)
         merged: PreTrainedModel = network.merge_and_unload(safe_merge=True)
         return merged
+
+    def detach(self, network: PreTrainedModel) -> PreTrainedModel:
+        """Take out what PEFT put in."""
+        assert isinstance(network, PeftModel)
+        plain: PreTrainedModel = network.unload()
+        return plain

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: Lightning sets the fields of a batch anew when it trains in bf16-true
 class VideoShapes:
     """Sizes of a packed batch of clips, known on the host before any pixel is looked at.
 
@@ -99,10 +99,17 @@ class VideoEncoder(nn.Module, ABC):
     ) -> Float[Tensor, "features width"]:
         """Encode normalised frames; token k of the batch is row `layout.order[k]` of the result."""
 
+    def units(self) -> list[nn.Module]:
+        """Return large parts that run once per forward pass: what a sharded model gathers one at a time."""
+        return []
+
     def normalize(self, frames: Tensor) -> Tensor:
         """Scale uint8 frames (F, 3, H, W) to 0..1 and standardise them, in the encoder's own dtype and device."""
         like = next(self.parameters())
-        mean = torch.tensor(self.pixel_mean, device=frames.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.pixel_std, device=frames.device).view(1, 3, 1, 1)
+        # Of float32 also where that is not the default: bf16-true.
+        mean, std = (
+            torch.tensor(values, dtype=torch.float32, device=frames.device).view(1, 3, 1, 1)
+            for values in (self.pixel_mean, self.pixel_std)
+        )
         # In place where the tensor is our own: no new memory for every step.
         return (frames.float() / 255).sub_(mean).div_(std).to(like.dtype)

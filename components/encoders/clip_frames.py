@@ -9,7 +9,7 @@ from torch import Tensor
 
 from components.encoders.base import TokenLayout, VideoShapes
 from components.encoders.vit import ViTEncoder, ViTLayout
-from components.stab.groups import Groups
+from components.groups import Groups
 from components.vision_transformers import CLIPViT, VisionTransformer
 
 
@@ -31,7 +31,7 @@ class CLIPFrames(ViTEncoder):
 
     A frame's token is the mean over its patches, the token of a place is the mean over the clip's frames; a square clip
     of T frames has T + 256 tokens, frames first, 356 for the 100 frames of Video-ChatGPT. Its projector is
-    `LinearProjector`, its tower stays frozen (`model.stage.encoder: 0`). The original fills up clips of fewer than 100
+    `LinearProjector`, its tower stays frozen (`train_tower: false`). The original fills up clips of fewer than 100
     frames with zeros, which is left out here.
 
     Paper Table 3 gives it 307 M parameters, as many as the whole ViT-L/14 and the linear projector to 4096 have (here,
@@ -45,6 +45,7 @@ class CLIPFrames(ViTEncoder):
         patch_size: int = 14,
         dropout: float = 0.0,
         tower: Callable[[int, int], VisionTransformer] = CLIPViT,
+        train_tower: bool = True,
     ) -> None:
         """Build the tower.
 
@@ -53,11 +54,12 @@ class CLIPFrames(ViTEncoder):
             patch_size: side of a patch in pixels.
             dropout: has no use here; encoders take the same sizes, so that a scale goes with any.
             tower: vision transformer; `PretrainedCLIP` for released weights.
+            train_tower: whether the tower learns in a stage that trains the encoder.
 
         Raises:
             ValueError: the tower's sizes do not go together, or its weights do not fit.
         """
-        super().__init__(width, patch_size, tower)
+        super().__init__(width, patch_size, tower, train_tower)
 
     def layout(self, shapes: VideoShapes) -> PooledLayout:
         """Work out the tokens of a batch, on the host.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from components.encoders.base import TokenLayout, VideoShapes
 from components.encoders.vit import ViTEncoder, ViTLayout
-from components.stab.groups import Groups
+from components.groups import Groups
 from components.vision_transformers import LanguageBindViT, VisionTransformer
 
 
@@ -29,7 +29,7 @@ class LanguageBindVideo(ViTEncoder):
 
     A square frame has 257 tokens, 2056 for the 8 frames of Video-LLaVA, whose code keeps the class tokens of videos
     (official: the line that would drop them is a comment). Its projector is `MLPProjector`, its tower stays frozen
-    (`model.stage.encoder: 0`).
+    (`train_tower: false`).
 
     Paper Table 3 gives it 425 M parameters, as many as the whole transformer and the MLP projector to 4096 have (here,
     up to the last but one layer, 408.4 M), and 864.1 GFLOPs, which are reached as for `CLIPFrames` with 8 frames, if
@@ -42,6 +42,7 @@ class LanguageBindVideo(ViTEncoder):
         patch_size: int = 14,
         dropout: float = 0.0,
         tower: Callable[[int, int], VisionTransformer] = LanguageBindViT,
+        train_tower: bool = True,
     ) -> None:
         """Build the tower.
 
@@ -50,11 +51,12 @@ class LanguageBindVideo(ViTEncoder):
             patch_size: side of a patch in pixels.
             dropout: has no use here; encoders take the same sizes, so that a scale goes with any.
             tower: vision transformer; `PretrainedLanguageBind` for released weights.
+            train_tower: whether the tower learns in a stage that trains the encoder.
 
         Raises:
             ValueError: the tower's sizes do not go together, or its weights do not fit.
         """
-        super().__init__(width, patch_size, tower)
+        super().__init__(width, patch_size, tower, train_tower)
 
     def layout(self, shapes: VideoShapes) -> PatchLayout:
         """Work out the tokens of a batch, on the host.

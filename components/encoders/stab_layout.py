@@ -12,8 +12,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from components.encoders.base import TokenLayout, VideoShapes
+from components.groups import Groups
 from components.stab.chunks import Chunks
-from components.stab.groups import Groups
 from components.stab.valid_area import ValidArea
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from jaxtyping import Bool
-from torch import Tensor
+from torch import Tensor, nn
 
 from components.encoders.base import TokenLayout, VideoEncoder, VideoShapes
-from components.stab.groups import Groups
+from components.groups import Groups
 from components.vision_transformers import VisionTransformer
 
 
@@ -29,13 +30,25 @@ class ViTEncoder(VideoEncoder):
     The original models have no padding: Video-ChatGPT stretches a frame to a square, Video-LLaVA crops one out of it.
     """
 
-    def __init__(self, width: int, patch_size: int, tower: Callable[[int, int], VisionTransformer]) -> None:
+    def __init__(
+        self, width: int, patch_size: int, tower: Callable[[int, int], VisionTransformer], train_tower: bool
+    ) -> None:
         super().__init__()
         self.tower = tower(width, patch_size)
+        self.train_tower = train_tower
+        self.requires_grad_(True)
         self.width = self.tower.width
         self.patch_size = self.tower.patch_size
         self.stride = 1
         self.canvas: int = self.tower.image_size
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Let the encoder learn, or freeze it; a tower that is not to be trained stays frozen."""
+        return super().requires_grad_(requires_grad and self.train_tower)
+
+    def units(self) -> list[nn.Module]:
+        """Return the layers of the tower."""
+        return self.tower.units()
 
     def valid_patches(self, shapes: VideoShapes) -> Bool[Tensor, "frames patches"]:
         """Return which patches of every frame lie in its valid rectangle.

@@ -5,16 +5,18 @@ The prompt formats are here too, because a language model takes one.
 
 from components.language_models.base import LanguageModel, LanguageModelOutput
 from components.language_models.chat_template import ChatTemplate
+from components.language_models.eve import EVECausalLM
 from components.language_models.pretrained import PretrainedCausalLM
 from components.language_models.prompt import FixedFormat, PromptFormat, ShortPrompt, VicunaV1, VideoPandaV1
 from components.language_models.quantization import NF4, NoQuantization, Quantization
 from components.language_models.text import ChatText, EncodedText
-from components.language_models.tiny_llama import TinyLlama
+from components.language_models.tiny import TinyCausalLM, TinyLlama, TinyQwen3
 
 __all__ = [
     "NF4",
     "ChatTemplate",
     "ChatText",
+    "EVECausalLM",
     "EncodedText",
     "FixedFormat",
     "LanguageModel",
@@ -24,7 +26,9 @@ __all__ = [
     "PromptFormat",
     "Quantization",
     "ShortPrompt",
+    "TinyCausalLM",
     "TinyLlama",
+    "TinyQwen3",
     "VicunaV1",
     "VideoPandaV1",
 ]

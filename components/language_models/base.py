@@ -51,11 +51,13 @@ class LanguageModel(nn.Module):
         width: size C of an embedding.
         layers: number of layers.
         max_length: longest sequence, in tokens.
-        source: where its weights can be loaded from again, while they are still those; None where they cannot.
+        gradient_checkpointing: whether training keeps only each layer's input, and computes the layer again.
         base_names: of its parameters without those of the adapter.
+        left_aside: names of tensors that are stored with its weights and are none of them.
     """
 
-    source: str | None = None
+    gradient_checkpointing: bool = False
+    left_aside: tuple[str, ...] = ()
 
     def __init__(self, network: PreTrainedModel, text: ChatText, adapter: Callable[[], Adapter] = NoAdapter) -> None:
         super().__init__()
@@ -106,6 +108,15 @@ class LanguageModel(nn.Module):
         self.network = self.adapter.merge(self.network)
         self.adapter = NoAdapter()
 
+    def units(self) -> list[nn.Module]:
+        """Return the layers, each of which runs once per forward pass: what a sharded model gathers one at a time."""
+        layers = next(
+            module
+            for module in self.network.modules()
+            if isinstance(module, nn.ModuleList) and len(module) == self.layers
+        )
+        return list(layers)
+
     def embed(self, ids: Int64[Tensor, "batch length"]) -> Float[Tensor, "batch length {self.width}"]:
         """Look up the embeddings of token ids."""
         embeddings: Tensor = self.network.get_input_embeddings()(ids)
@@ -152,7 +163,11 @@ class LanguageModel(nn.Module):
 
     @torch.no_grad()
     def generate(
-        self, embeddings: Float[Tensor, "batch length {self.width}"], plan: SplicePlan, max_new_tokens: int
+        self,
+        embeddings: Float[Tensor, "batch length {self.width}"],
+        plan: SplicePlan,
+        max_new_tokens: int,
+        together: bool = False,
     ) -> Int64[Tensor, "batch new"]:
         """Continue each sample greedily until its end token.
 
@@ -160,6 +175,8 @@ class LanguageModel(nn.Module):
             embeddings: spliced embeddings of `plan`, padded on the left.
             plan: the mask.
             max_new_tokens: longest answer, in tokens.
+            together: whether all processes run as many forward passes as the one with the longest answer, because each
+                pass needs all of them: in a model that is sharded.
 
         Returns:
             New ids only, at most `max_new_tokens` of them; after the end token, padding.
@@ -175,7 +192,10 @@ class LanguageModel(nn.Module):
                 "language model takes: use fewer frames, shorter text, or fewer new tokens"
             )
         new_ids: Tensor = self.network.generate(  # type: ignore[operator]  # from a mixin that the class does not declare
-            inputs_embeds=embeddings, attention_mask=plan.attention_mask, max_new_tokens=max_new_tokens
+            inputs_embeds=embeddings,
+            attention_mask=plan.attention_mask,
+            max_new_tokens=max_new_tokens,
+            synced_gpus=together,
         )
         return new_ids
 

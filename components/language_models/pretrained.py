@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from huggingface_hub.constants import HF_HUB_CACHE
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+import torch
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils.hub import cached_file
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from components.adapters import Adapter, NoAdapter
+from components.adapters.base import is_quantized
 from components.language_models.base import LanguageModel
-from components.language_models.prompt import PromptFormat, VicunaV1
+from components.language_models.prompt import PromptFormat, ShortPrompt, VicunaV1
 from components.language_models.quantization import NoQuantization, Quantization
 from components.language_models.text import ChatText
+from components.language_models.tiny_tokenizer import build_tiny_tokenizer
+from components.model_files import UNREADABLE, whereabouts, why
+from components.pretrained import Pretrained
+from components.published import only_sizes, sizes_of
 
 DType = Literal["float32", "bfloat16"]
 Attention = Literal["auto", "sdpa", "eager", "flash_attention_2"]
@@ -27,11 +40,11 @@ FILES = (
 )
 
 
-class PretrainedCausalLM(LanguageModel):
+class PretrainedCausalLM(LanguageModel, Pretrained):
     """A language model with pretrained weights and its own tokenizer.
 
     Safetensors are read where the model has them; other weight files are read as tensors only, and no code that comes
-    with a model is run.
+    with a model is run. On the meta device only its sizes are read, and a small tokenizer stands in for its own.
 
     Args:
         name_or_path: name on the Hugging Face hub, or folder with config.json, weights and tokenizer.
@@ -60,20 +73,84 @@ class PretrainedCausalLM(LanguageModel):
         adapter: Callable[[], Adapter] = NoAdapter,
     ) -> None:
         _check_attention(attention, dtype)
-        tokenizer, network = _load(name_or_path, dtype, attention, quantization())
+        if only_sizes():
+            prompt = ShortPrompt  # of the tokenizer that stands in
+        tokenizer, network, unexpected = (
+            _sized(self.sized_config(sizes_of(name_or_path, f"{KEYS}.name_or_path")), dtype, attention)
+            if only_sizes()
+            else _load(name_or_path, self.read_config, dtype, attention, quantization().load_arguments())
+        )
         embeddings = network.config.get_text_config().vocab_size
         if len(tokenizer) > embeddings:
             raise ValueError(
                 f"the tokenizer of {name_or_path!r} has {len(tokenizer)} tokens, but its network has embeddings for "
                 f"{embeddings} ({KEYS}.name_or_path)"
             )
-        if gradient_checkpointing:
+        if gradient_checkpointing and not only_sizes():
             # Not reentrant, so that gradients reach the visual tokens through frozen layers.
             # Its name since transformers 5.23, and the one before.
             enable = getattr(network, "activation_checkpointing_enable", network.gradient_checkpointing_enable)
             enable({"use_reentrant": False})
         super().__init__(network, ChatText(tokenizer, prompt()), adapter)
-        self.source = name_or_path
+        self.name_or_path = self.source = name_or_path
+        self.gradient_checkpointing = gradient_checkpointing
+        self.left_aside = self.explained(unexpected)
+
+    @classmethod
+    def read_config(cls, name_or_path: str) -> PreTrainedConfig:
+        """Return the network's configuration, which also tells of which class it is.
+
+        Raises:
+            ValueError: there is none, or it is of a family that transformers do not know.
+        """
+        config: PreTrainedConfig = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
+        return config
+
+    @classmethod
+    def sized_config(cls, sizes: dict[str, Any]) -> PreTrainedConfig:
+        """Return the network's configuration from the content of a config.json."""
+        config: PreTrainedConfig = AutoConfig.for_model(**sizes)
+        return config
+
+    def explained(self, unexpected: list[str]) -> tuple[str, ...]:
+        """Return the names of tensors in the weight files that the network does not have, once they are accounted for.
+
+        Raises:
+            ValueError: it is not known what they are.
+        """
+        return tuple(unexpected)
+
+    def export(self, folder: Path) -> str:
+        """Write network and tokenizer in the Hugging Face format, the weights in parts of 5 GB at most.
+
+        The adapter is no part of this, and is taken off for good, so that no second copy of the weights is needed.
+
+        Returns:
+            `PretrainedCausalLM`: the format is the plain one, whatever the weights came in.
+
+        Raises:
+            ValueError: the weights are quantised.
+        """
+        if is_quantized(self.network):
+            raise ValueError(
+                f"the weights of {self.name_or_path!r} are quantised ({KEYS}.quantization), and only whole ones can be "
+                "written"
+            )
+        self.network = self.adapter.detach(self.network)
+        self.adapter = NoAdapter()
+        self.network.save_pretrained(folder, max_shard_size="5GB")
+        self.text.tokenizer.save_pretrained(folder)
+        sentencepiece = _file(self.name_or_path, "tokenizer.model")
+        if sentencepiece is not None:  # programs of before tokenizer.json read it
+            shutil.copyfile(sentencepiece, folder / "tokenizer.model")
+        return PretrainedCausalLM.__name__
+
+
+def _file(name_or_path: str, name: str) -> str | None:
+    try:
+        return cached_file(name_or_path, name)
+    except OSError:
+        return None
 
 
 def _check_attention(attention: str, dtype: str) -> None:
@@ -90,26 +167,46 @@ def _check_attention(attention: str, dtype: str) -> None:
         raise ValueError(f"{KEYS}.attention is flash_attention_2, which needs {KEYS}.dtype bfloat16, not {dtype}")
 
 
+def _sized(
+    config: PreTrainedConfig, dtype: str, attention: str
+) -> tuple[PreTrainedTokenizerBase, PreTrainedModel, list[str]]:
+    """Return the built-in tokenizer and the network without weights, on the meta device."""
+    network: PreTrainedModel = AutoModelForCausalLM.from_config(
+        config, dtype=getattr(torch, dtype), attn_implementation=None if attention == "auto" else attention
+    )
+    return build_tiny_tokenizer(), network, []
+
+
 def _load(
-    name_or_path: str, dtype: str, attention: str, quantization: Quantization
-) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-    arguments = quantization.load_arguments()
+    name_or_path: str,
+    read_config: Callable[[str], PreTrainedConfig],
+    dtype: str,
+    attention: str,
+    arguments: dict[str, Any],
+) -> tuple[PreTrainedTokenizerBase, PreTrainedModel, list[str]]:
+    """Return tokenizer, network, and the names of tensors that are in the weight files and not in the network."""
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
+        config = read_config(name_or_path)
+        if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+            raise ValueError(f"its config.json is of a {config.model_type}, which is no causal language model")
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            name_or_path, config=config, trust_remote_code=False
+        )
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             name_or_path,
+            config=config,
             dtype=dtype,
             attn_implementation=None if attention == "auto" else attention,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
             **arguments,
         )
     # A damaged file, or a device or package that quantisation lacks, is the user's to put right as well.
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())
+    except (*UNREADABLE, ImportError) as error:
         raise ValueError(
-            f"language model {name_or_path!r} could not be loaded ({KEYS}.name_or_path): {reason} "
-            f"A language model needs {FILES}. {_where(name_or_path)}"
+            f"language model {name_or_path!r} could not be loaded ({KEYS}.name_or_path): {why(error)}. "
+            f"A language model needs {FILES}. {whereabouts(name_or_path)}"
         ) from error
     network, report = loaded
     if report["missing_keys"]:
@@ -118,15 +215,10 @@ def _load(
             f"the weight files of {name_or_path!r} lack {len(absent)} tensors of a {type(network).__name__}, such as "
             f"{absent[0]}, which would be random ({KEYS}.name_or_path)"
         )
-    return tokenizer, network
-
-
-def _where(name_or_path: str) -> str:
-    """Say where the files were looked for, and how to provide them."""
-    if Path(name_or_path).is_dir():
-        files = sorted(file.name for file in Path(name_or_path).iterdir() if file.is_file())
-        return f"The folder has {', '.join(files) or 'no files'}"
-    return (
-        f"There is no such folder, and no such model in the local cache {HF_HUB_CACHE} or on the hub; where the hub "
-        f"can be reached, `hf download {name_or_path} --local-dir FOLDER` makes a folder to name here"
-    )
+    misshapen = [f"{key} of shape {list(found)}, not {list(own)}" for key, found, own in report["mismatched_keys"]]
+    if misshapen:
+        raise ValueError(
+            f"{len(misshapen)} tensors of {name_or_path!r} do not have the shapes that its config.json says, such as "
+            f"{min(misshapen)} ({KEYS}.name_or_path)"
+        )
+    return tokenizer, network, sorted(report["unexpected_keys"])

@@ -6,7 +6,9 @@ Weight files are read as tensors only: safetensors, or pickles of which nothing 
 import json
 import pickle
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +32,47 @@ class FolderError(ValueError):
     """A folder that is not what it should be."""
 
 
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """Give a folder to write into, which becomes `out` once all is written: there is never half a model.
+
+    A program that is killed leaves `.OUT.*.unfinished` beside it, which can be deleted.
+
+    Raises:
+        FolderError: `out` is not empty, or no folder, or weights cannot be written, as to a full disk.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FolderError(f"{out} is not empty; name a new folder with --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".unfinished", dir=out.parent) as place:
+        unfinished = Path(place) / out.name
+        unfinished.mkdir()
+        try:
+            yield unfinished
+        except SafetensorError as error:
+            raise FolderError(f"{out} cannot be written: {error}") from error
+        unfinished.replace(out)
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """Read config.json.
 
     Raises:
         FolderError: there is no such folder, no such file, or it is no JSON object.
     """
-    path = folder / "config.json"
+    return read_json(folder / "config.json")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file with a JSON object.
+
+    Raises:
+        FolderError: there is no such file, or it is none.
+    """
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise FolderError(f"{folder} has no config.json; it must be a folder with a model") from None
+        raise FolderError(f"{path.parent} has no {path.name}; it must be a folder with a model") from None
     except (ValueError, OSError) as error:
         raise FolderError(f"{path} cannot be read: {error}") from error
     if not isinstance(config, dict):

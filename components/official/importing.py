@@ -13,11 +13,12 @@ import torch
 import yaml
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from components.distillation import CosineDistillation
 from components.encoders import STAB
-from components.official.folder import FolderError, read_config, read_tensors, write_model
+from components.language_models.llama_config import llama_config
+from components.official.folder import FolderError, new_folder, read_config, read_tensors, write_model
 from components.official.names import to_ours
 from components.projectors import MLPProjector
 
@@ -63,8 +64,11 @@ def import_official(source: Path, out: Path) -> ImportReport:
         FolderError: `source` is no folder with an official checkpoint, or `out` is not empty.
         ValueError: keys that are not explained, missing or of another shape; nothing is written then.
     """
-    if out.exists() and any(out.iterdir()):
-        raise FolderError(f"{out} is not empty; name a new folder with --out")
+    with new_folder(out) as folder:
+        return _import(source, folder)
+
+
+def _import(source: Path, out: Path) -> ImportReport:
     config = read_config(source)
     if "video_hidden_size" not in config:
         raise FolderError(
@@ -93,7 +97,7 @@ def import_official(source: Path, out: Path) -> ImportReport:
     (official / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (official / "keys.json").write_text(json.dumps(keys), encoding="utf-8")
     save_file({key: tensors[key].clone().contiguous() for key in unused}, official / "unused.safetensors")
-    (out / "config.yaml").write_text(_run_config(out.resolve(), config), encoding="utf-8")
+    (out / "config.yaml").write_text(_run_config(config), encoding="utf-8")
     return ImportReport(
         tuple(short[name] for name in report.loaded), tuple(language_model), tuple(aliases), tuple(unused)
     )
@@ -114,8 +118,7 @@ def _check_aliases(tensors: dict[str, Tensor]) -> list[str]:
 
 def _language_model(config: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return tensors and configuration of the language model, a Llama."""
-    known = LlamaConfig().to_dict().keys() - {"model_type", "architectures", "transformers_version", "auto_map"}
-    llama = LlamaConfig(**{name: value for name, value in config.items() if name in known})
+    llama = llama_config(config)
     with torch.device("meta"):
         expected = {name: tensor.shape for name, tensor in LlamaForCausalLM(llama).state_dict().items()}
     found = {
@@ -151,10 +154,10 @@ def _our_shapes(config: dict[str, Any], vision: dict[str, Tensor]) -> dict[str, 
     return {name: tensor.shape for name, tensor in parts.state_dict().items()}
 
 
-def _run_config(out: Path, config: dict[str, Any]) -> str:
+def _run_config(config: dict[str, Any]) -> str:
     statistics = {"class_path": "LSTE", "init_args": {"statistics": "ClipStatistics"}}
     content = {
-        "init_from": str(out / "weights.safetensors"),
+        "init_from": "${here}/weights.safetensors",
         "model": {
             "encoder": {
                 "class_path": "STAB",
@@ -165,7 +168,7 @@ def _run_config(out: Path, config: dict[str, Any]) -> str:
             "distillation": "NoDistillation",
             "language_model": {
                 "class_path": "PretrainedCausalLM",
-                "init_args": {"name_or_path": str(out / "language_model"), "prompt": "VideoPandaV1"},
+                "init_args": {"name_or_path": "${here}/language_model", "prompt": "VideoPandaV1"},
             },
         },
     }

@@ -13,7 +13,7 @@ from components.stab.base import (
     SpatialDownsampling,
     VideoAggregator,
 )
-from components.stab.chunking import EqualChunks, WholeVideo
+from components.stab.chunking import EqualChunks, OfficialChunks, WholeVideo
 from components.stab.connection import DenseConnection, NoDenseConnection
 from components.stab.downsampling import LSD, AveragePool, LearnedQueryLSD, NoDownsampling
 from components.stab.frame_aggregator import FSRA, NoFrameAggregator
@@ -65,6 +65,7 @@ __all__ = [
     "NoRowTokens",
     "NoVideoAggregator",
     "NormalisationStatistics",
+    "OfficialChunks",
     "PatchEmbedding",
     "PerceiverResampler",
     "PositionEncoding",

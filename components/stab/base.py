@@ -14,8 +14,8 @@ from abc import ABC, abstractmethod
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from components.groups import Groups
 from components.stab.chunks import Chunks
-from components.stab.groups import Groups
 from components.stab.valid_area import ValidArea
 
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from components.stab.groups import Groups
+from components.groups import Groups
 
 
 def chunk_sizes(frame_counts: Int64[Tensor, " clips"], chunk_frames: int) -> Int64[Tensor, " chunks"]:

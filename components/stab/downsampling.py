@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from components.groups import Groups
 from components.stab.base import SpatialDownsampling
-from components.stab.groups import Groups
 from components.stab.single_query_attention import SingleQueryAttention
 
 

@@ -5,9 +5,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from components.groups import Groups
 from components.stab.base import SpatialDownsampling
 from components.stab.downsampling import check_stride
-from components.stab.groups import Groups
 
 
 class PerceiverLayer(nn.Module):

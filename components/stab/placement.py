@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from components.groups import Groups
 from components.stab.base import DownsamplingPlacement, SpatialDownsampling
-from components.stab.groups import Groups
 
 
 class AfterLocalEncoding(DownsamplingPlacement):

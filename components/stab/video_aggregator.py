@@ -4,18 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from components.quick_gelu import QuickGELU
 from components.stab.base import VideoAggregator
 from components.stab.chunks import Chunks
 from components.stab.single_query_attention import SingleQueryAttention
 from components.stab.valid_area import ValidArea
-
-
-class QuickGELU(nn.Module):
-    """x * sigmoid(1.702 x), the approximation of GELU that the official code uses here."""
-
-    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Apply it to every element."""
-        return x * torch.sigmoid(1.702 * x)
 
 
 class GSTRA(VideoAggregator):

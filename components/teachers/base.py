@@ -96,8 +96,11 @@ class Teacher(nn.Module, ABC):
 
     def _normalize(self, frames: Tensor) -> Tensor:
         like = next(self.parameters())
-        mean = torch.tensor(self.pixel_mean, device=frames.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.pixel_std, device=frames.device).view(1, 3, 1, 1)
+        # Of float32 also where that is not the default: bf16-true.
+        mean, std = (
+            torch.tensor(values, dtype=torch.float32, device=frames.device).view(1, 3, 1, 1)
+            for values in (self.pixel_mean, self.pixel_std)
+        )
         return (frames.float() / 255).sub_(mean).div_(std).to(like.dtype)
 
 

@@ -35,6 +35,11 @@ def clip_key(frames: UInt8[Tensor, "frames 3 height width"], teacher: str) -> st
 class FeatureCache(ABC):
     """The family `feature_cache`."""
 
+    @property
+    @abstractmethod
+    def always_asks(self) -> bool:
+        """Whether the teacher is asked for every batch."""
+
     @abstractmethod
     def open(self, teacher: Teacher, precision: str) -> None:
         """Take the teacher whose features are asked for from now on.
@@ -62,6 +67,8 @@ class FeatureCache(ABC):
 class NoFeatureCache(FeatureCache):
     """Compute every time."""
 
+    always_asks = True
+
     def open(self, teacher: Teacher, precision: str) -> None:
         """Take note of nothing."""
 
@@ -83,6 +90,8 @@ class DiskFeatureCache(FeatureCache):
     Attributes:
         damaged: damaged files found so far.
     """
+
+    always_asks = False
 
     def __init__(self, folder: str | Path) -> None:
         """Keep the folder.

@@ -1,16 +1,15 @@
 """InternVideo2 as a teacher."""
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from components.model_files import read_weight_file, why
+from components.published import only_sizes
 from components.teachers.base import VideoTeacher
 from components.teachers.hidden_state import layers_needed
 from components.teachers.internvideo2_vit import InternVideo2ViT
@@ -30,6 +29,9 @@ _TELLING = (
     "blocks.0.mlp.fc1.weight",
 )
 _UNTRAINED_FRAMES = 8
+# The published 1B: what costs are counted with, on the meta device.
+_SIZES_1B = Untrained(width=1408, layers=40, heads=16, patch_size=14)
+_HIDDEN_1B = 6144
 
 
 class InternVideo2Teacher(VideoTeacher):
@@ -54,20 +56,15 @@ class InternVideo2Teacher(VideoTeacher):
         Raises:
             ValueError: the weights cannot be used, there is no such layer, or the canvas is not in whole patches.
         """
-        if weights is None:
+        if weights is None and not only_sizes():
             raise ValueError(
-                "model.teacher.init_args.weights: InternVideo2Teacher needs the published file or its folder"
+                "model.teacher.init_args.weights is not set; InternVideo2Teacher needs the path of the published file "
+                "(stage 2, 1B or 6B) or of a folder with it, for it is no model that is fetched by name"
             )
         if isinstance(weights, Untrained):
-            network = InternVideo2ViT(
-                weights.width,
-                layers_needed(layer, weights.layers),
-                weights.heads,
-                4 * weights.width,
-                weights.patch_size,
-                _UNTRAINED_FRAMES,
-                canvas // weights.patch_size,
-            )
+            network = _random(weights, 4 * weights.width, layer, canvas)
+        elif weights is None or only_sizes():
+            network = _random(_SIZES_1B, _HIDDEN_1B, layer, canvas)
         else:
             network = _network(_vision_tensors(_read(Path(weights))), layer, Path(weights))
         width, _, _, patch_size, _ = network.patch_embed.proj.weight.shape
@@ -81,6 +78,18 @@ class InternVideo2Teacher(VideoTeacher):
         return hidden
 
 
+def _random(sizes: Untrained, hidden: int, layer: int, canvas: int) -> InternVideo2ViT:
+    return InternVideo2ViT(
+        sizes.width,
+        layers_needed(layer, sizes.layers),
+        sizes.heads,
+        hidden,
+        sizes.patch_size,
+        _UNTRAINED_FRAMES,
+        canvas // sizes.patch_size,
+    )
+
+
 def _read(path: Path) -> Mapping[str, object]:
     where = f"model.teacher.init_args.weights: {path}"
     files = [path]
@@ -92,11 +101,9 @@ def _read(path: Path) -> Mapping[str, object]:
             f"{', '.join(file.name for file in files if file.is_file()) or 'nothing'}"
         )
     try:
-        if files[0].suffix == ".safetensors":
-            return load_file(files[0])
-        content = torch.load(files[0], map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise ValueError(f"{where} cannot be read as tensors only: {str(error).splitlines()[0]}") from error
+        content = read_weight_file(files[0])
+    except ValueError as error:
+        raise ValueError(f"{where} cannot be used: {error}") from error
     for wrapper in ("model", "module"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -152,5 +159,5 @@ def _network(tensors: dict[str, Tensor], layer: int, path: Path) -> InternVideo2
     try:
         network.load_state_dict(wanted, assign=True)
     except RuntimeError as error:
-        raise ValueError(f"{where} does not fit InternVideo2's vision encoder: {error}") from error
+        raise ValueError(f"{where} does not fit InternVideo2's vision encoder: {why(error)}") from error
     return network

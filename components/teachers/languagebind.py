@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from components.stab.groups import Groups
+from components.groups import Groups
 from components.teachers.base import Teacher
 from components.teachers.hidden_state import layers_needed
 from components.teachers.untrained import Untrained

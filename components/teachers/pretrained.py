@@ -1,12 +1,12 @@
 """Loading a vision network of transformers as far as one hidden state needs it."""
 
-import pickle
 from typing import Any, TypeVar
 
-from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
+from components.model_files import UNREADABLE, whereabouts, why
+from components.published import only_sizes, sizes_of
 from components.teachers.hidden_state import layers_needed
 
 Network = TypeVar("Network", bound=PreTrainedModel)
@@ -16,6 +16,7 @@ def load_pretrained(network_class: type[Network], family: tuple[str, ...], name_
     """Load a network from a folder or the Hugging Face hub, without the layers above a hidden state.
 
     Safetensors are read where there are some; other weight files are read as tensors only, and no code is run.
+    On the meta device only its sizes are read.
 
     Args:
         network_class: class of the network.
@@ -29,22 +30,34 @@ def load_pretrained(network_class: type[Network], family: tuple[str, ...], name_
     where = f"model.teacher.init_args.weights: {name_or_path!r}"
     verbosity = logging.get_verbosity()
     try:
-        config = AutoConfig.from_pretrained(name_or_path)
+        config = (
+            AutoConfig.for_model(**sizes_of(name_or_path, "model.teacher.init_args.weights"))
+            if only_sizes()
+            else AutoConfig.from_pretrained(name_or_path)
+        )
         if config.model_type not in family:
             raise ValueError(f"its config.json says {config.model_type}, not {' or '.join(family)}")
         config = getattr(config, "vision_config", config)
         config.num_hidden_layers = layers_needed(layer, config.num_hidden_layers)
+        if only_sizes():
+            return network_class(config)
         logging.set_verbosity_error()  # a report of the weights that are left out on purpose
-        loaded: Any = network_class.from_pretrained(name_or_path, config=config, output_loading_info=True)
-        network, found = loaded
-        if found["missing_keys"] or found["mismatched_keys"]:
-            wrong = sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]]))
+        loaded: Any = network_class.from_pretrained(
+            name_or_path,
+            config=config,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+        )
+        network, report = loaded
+        wrong = sorted(report["missing_keys"])
+        wrong += sorted(f"{name} of shape {list(found)}" for name, found, _ in report["mismatched_keys"])
+        if wrong:
             raise ValueError(f"weights are missing or of another shape: {', '.join(wrong[:5])} ({len(wrong)} in all)")
-    except (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
         raise ValueError(
-            f"{where} could not be loaded as a {network_class.__name__}; it must be a folder with config.json and "
-            "weights, or a name on the Hugging Face hub that is in the local cache or can be downloaded. "
-            f"Reason: {error}"
+            f"{where} could not be loaded as a {network_class.__name__}: {why(error)}. It must be a folder with "
+            "config.json and weights (model.safetensors or pytorch_model.bin, or the index of their parts), or a name "
+            f"on the Hugging Face hub. {whereabouts(name_or_path)}"
         ) from error
     finally:
         logging.set_verbosity(verbosity)

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from components.stab.groups import Groups
+from components.groups import Groups
 
 
 class VisionTransformer(nn.Module, ABC):
@@ -23,6 +23,10 @@ class VisionTransformer(nn.Module, ABC):
     width: int
     patch_size: int
     image_size: int
+
+    def units(self) -> list[nn.Module]:
+        """Return the layers, each of which runs once per forward pass: what a sharded model gathers one at a time."""
+        return [layer for part in self.children() if isinstance(part, nn.ModuleList) for layer in part]
 
     @abstractmethod
     def forward(

@@ -5,21 +5,21 @@ Both use the names of transformers' CLIP; LanguageBind adds attention over time 
 """
 
 import json
-import pickle
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig
 from transformers.activations import ACT2FN
 from transformers.utils.hub import cached_file
 
+from components.model_files import read_weight_file, whereabouts, why
+from components.published import only_sizes, sizes_of
 from components.vision_transformers.clip import CLIPViT
 
 _WHERE = "init_args.name_or_path of the tower"
@@ -88,9 +88,11 @@ def read_architecture(name_or_path: str) -> Architecture:
         ValueError: it cannot be read, is of another family of models, or describes something that our transformers do
             not do.
     """
-    path = _file(name_or_path, "config.json")
+    path = name_or_path if only_sizes() else _file(name_or_path, "config.json")
     try:
-        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        raw: dict[str, Any] = (
+            sizes_of(name_or_path, _WHERE) if only_sizes() else json.loads(Path(path).read_text(encoding="utf-8"))
+        )
         family, vision = raw.get("model_type"), raw.get("vision_config", raw)
         if family not in _FAMILIES:
             raise ValueError(f"model_type is {family!r}, known are {', '.join(_FAMILIES)}")
@@ -135,7 +137,8 @@ def load(tower: CLIPViT, name_or_path: str, layers: int) -> None:
     """Copy weights into a tower.
 
     Keys of the text half, of layers behind the one that the tower ends with, and of what has no effect on it are left
-    aside; every other key must be one of the tower's, and every parameter of the tower must get its weights.
+    aside; every other key must be one of the tower's, and every parameter of the tower must get its weights. On the
+    meta device there is nothing to copy to.
 
     Args:
         tower: of the sizes of the checkpoint.
@@ -146,6 +149,8 @@ def load(tower: CLIPViT, name_or_path: str, layers: int) -> None:
         ValueError: no weights can be read there; or keys are unknown, weights are missing or have other shapes: all are
             counted, the first of each kind are listed, and nothing is copied.
     """
+    if only_sizes():
+        return
     ours = tower.state_dict()
     copies: dict[str, Tensor] = {}
     unknown, misshapen = [], []
@@ -180,6 +185,38 @@ def load(tower: CLIPViT, name_or_path: str, layers: int) -> None:
     tower.load_state_dict(copies)
 
 
+def save(tower: CLIPViT, name_or_path: str, folder: Path) -> None:
+    """Write a tower as a folder that `load` reads: undoes it, up to what was left aside.
+
+    Args:
+        tower: of the sizes of the checkpoint.
+        name_or_path: what it was loaded from, whose config.json goes with it.
+        folder: to write.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in tower.state_dict().items():
+        if name.startswith("patch_embedding."):
+            tensor = tensor.unflatten(1, (3, tower.patch_size, tower.patch_size))
+        elif name.startswith("temporal.") and name.endswith(".embedding"):
+            tensor = tensor[None]
+        tensors[f"vision_model.{_their_name(name)}"] = tensor.contiguous()
+    folder.mkdir(parents=True)
+    shutil.copyfile(_file(name_or_path, "config.json"), folder / "config.json")
+    save_file(tensors, folder / "model.safetensors")
+
+
+def _their_name(name: str) -> str:
+    layer = re.match(r"(?:blocks|temporal)\.(\d+)\.", name)
+    number, names = (layer[1], _NAMES_IN_LAYER) if layer else ("", _NAMES)
+    place = f"encoder.layers.{number}." if layer else ""
+    theirs, ours = next(
+        (theirs, ours.format(number))
+        for theirs, ours in names.items()
+        if name == ours.format(number) or (theirs.endswith(".") and name.startswith(ours.format(number)))
+    )
+    return place + theirs + name.removeprefix(ours)
+
+
 def _our_name(key: str) -> tuple[str, int]:
     """Return our name for a key, empty if it is unknown, and its layer, -1 outside of layers."""
     inside = _LAYER.fullmatch(key)
@@ -200,27 +237,25 @@ def _our_layout(name: str, tensor: Tensor) -> Tensor:
 def _weights(name_or_path: str) -> dict[str, Tensor]:
     path = _file(name_or_path, *_WEIGHT_FILES)
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
-            raise RuntimeError("it is no mapping of names to tensors")
-        return weights
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} ({_WHERE}) cannot be read as weights. Reason: {error}") from error
+        content = read_weight_file(path)
+    except ValueError as error:
+        raise ValueError(f"{error} ({_WHERE})") from error
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{path} ({_WHERE}) does not hold tensors by name")
+    return content
 
 
 def _file(name_or_path: str, *names: str) -> Path:
     """Return the first of these files that is there, from the folder, the local cache or the hub."""
-    reason = "the folder does not have it"  # for a config.json this is told by None, for other files by an error
+    reason = ""
     for name in names:
         try:
             found = cached_file(name_or_path, name)
             if found is not None:
                 return Path(found)
         except OSError as error:
-            reason = str(error)
+            reason = "" if Path(name_or_path).is_dir() else f" {why(error)}."
     raise ValueError(
-        f"{name_or_path!r} has no {' or '.join(names)}; {_WHERE} must be a folder with config.json and weights, or a "
-        f"name on the Hugging Face hub that is in the local cache or can be downloaded. Reason: {reason}"
+        f"{name_or_path!r} has no {' or '.join(names)}; {_WHERE} must be a folder with config.json and weights in one "
+        f"file ({' or '.join(_WEIGHT_FILES)}), or a name on the Hugging Face hub.{reason} {whereabouts(name_or_path)}"
     )

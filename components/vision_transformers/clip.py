@@ -7,9 +7,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.stab.groups import Groups
+from components.groups import Groups
+from components.quick_gelu import QuickGELU
 from components.stab.patch_embedding import PatchEmbedding
-from components.stab.video_aggregator import QuickGELU
 from components.vision_transformers.base import VisionTransformer
 
 
@@ -58,9 +58,9 @@ class Block(nn.Module):
 class CLIPViT(VisionTransformer):
     """The ViT of CLIP with random weights; its default sizes are ViT-L/14 at 224 pixels (arXiv 2103.00020).
 
-    Only what leads to the hidden state that is asked for is built: layers behind it and the final norm, which CLIP has
-    for its class token alone, would have no effect. A whole ViT-L/14 has 303,179,776 parameters, one that ends at its
-    last but one layer 290,581,504.
+    Only what leads to the hidden state that is asked for is built, unless more is asked for: layers behind it and the
+    final norm, which CLIP has for its class token alone, have no effect. A whole ViT-L/14 has 303,179,776 parameters,
+    one that ends at its last but one layer 290,581,504.
 
     Initialisation: class token N(0, 1 / width), positions N(0, 0.02^2) as in CLIP, PyTorch's default elsewhere.
     """
@@ -74,6 +74,8 @@ class CLIPViT(VisionTransformer):
         heads: int = 16,
         output_layer: int = -2,
         activation: Callable[[], nn.Module] = QuickGELU,
+        stored_layers: int | None = None,
+        computed_layers: int | None = None,
     ) -> None:
         """Build the layers.
 
@@ -86,6 +88,8 @@ class CLIPViT(VisionTransformer):
             output_layer: the layer whose output is the result, counted from 1, or from the end with -1 for the last;
                 LLaVA, Video-ChatGPT, Video-LLaVA and the teacher of Video-Panda read the last but one.
             activation: between the linear layers of the feed-forward layer.
+            stored_layers: how many layers it has at all, if more than lead to the output: for costs as published.
+            computed_layers: how many of these are computed, likewise.
 
         Raises:
             ValueError: sizes that are not positive or do not divide, or no such layer.
@@ -116,7 +120,16 @@ class CLIPViT(VisionTransformer):
         self.patch_embedding = PatchEmbedding(width, patch_size)
         self.position_embedding = nn.Parameter(torch.randn(1 + (image_size // patch_size) ** 2, width) * 0.02)
         self.norm = nn.LayerNorm(width)
-        self.blocks = nn.ModuleList(Block(width, heads, activation) for _ in range(depth))
+        self.depth = depth
+        self.computed = depth if computed_layers is None else computed_layers
+        stored = max(depth, self.computed) if stored_layers is None else stored_layers
+        if not depth <= self.computed <= stored <= layers:
+            raise ValueError(
+                f"of {layers} layers, {depth} lead to the output, {self.computed} are to be computed "
+                f"(computed_layers) and {stored} to be there (stored_layers of the tower); none of these may be less "
+                "than the one before it, or more than there are"
+            )
+        self.blocks = nn.ModuleList(Block(width, heads, activation) for _ in range(stored))
 
     def embed(self, frames: Float[Tensor, "frames 3 height width"]) -> Float[Tensor, "frames tokens embedding_width"]:
         """Return class token and patches with their positions: what the first layer reads.
@@ -137,8 +150,18 @@ class CLIPViT(VisionTransformer):
     def forward(
         self, frames: Float[Tensor, "frames 3 height width"], clips: Groups
     ) -> Float[Tensor, "frames tokens embedding_width"]:
-        """Encode each frame on its own, whatever its clip."""
-        tokens = self.embed(frames)
-        for block in self.blocks:
-            tokens = block(tokens)
-        return tokens
+        """Encode the frames.
+
+        Raises:
+            ValueError: frames of another size than `image_size`.
+        """
+        tokens = output = self.embed(frames)
+        for number in range(self.computed):
+            tokens = self.layer(number, tokens, clips)
+            output = tokens if number < self.depth else output
+        return output
+
+    def layer(self, number: int, tokens: Tensor, clips: Groups) -> Tensor:
+        """Return the output of a layer, counted from 0: each frame on its own, whatever its clip."""
+        output: Tensor = self.blocks[number](tokens)
+        return output

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from components.stab.groups import Groups
+from components.groups import Groups
 from components.vision_transformers.clip import CLIPViT, SelfAttention
 
 
@@ -53,6 +53,8 @@ class LanguageBindViT(CLIPViT):
         frames: int = 8,
         output_layer: int = -2,
         activation: Callable[[], nn.Module] = nn.GELU,
+        stored_layers: int | None = None,
+        computed_layers: int | None = None,
     ) -> None:
         """Build the layers.
 
@@ -65,11 +67,15 @@ class LanguageBindViT(CLIPViT):
             frames: of the longest clip.
             output_layer: the layer whose output is the result, see `CLIPViT`.
             activation: between the linear layers of the feed-forward layer.
+            stored_layers: how many layers it has at all, see `CLIPViT`.
+            computed_layers: how many of these are computed, see `CLIPViT`.
 
         Raises:
             ValueError: sizes that are not positive or do not divide, or no such layer.
         """
-        super().__init__(width, patch_size, image_size, layers, heads, output_layer, activation)
+        super().__init__(
+            width, patch_size, image_size, layers, heads, output_layer, activation, stored_layers, computed_layers
+        )
         if frames < 1:
             raise ValueError(f"frames: {frames} is not at least 1 (init_args of the tower)")
         self.frames = frames
@@ -89,7 +95,9 @@ class LanguageBindViT(CLIPViT):
                 f"a clip has {longest} frames, but the tower has time embeddings for {self.frames}; take at most "
                 f"{self.frames} per clip (data.init_args.sampler)"
             )
-        tokens = self.embed(frames)
-        for temporal, block in zip(self.temporal, self.blocks, strict=True):
-            tokens = block(temporal(tokens, clips))
-        return tokens
+        return super().forward(frames, clips)
+
+    def layer(self, number: int, tokens: Tensor, clips: Groups) -> Tensor:
+        """Return the output of a layer, counted from 0: over time first, then each frame on its own."""
+        output: Tensor = self.blocks[number](self.temporal[number](tokens, clips))
+        return output

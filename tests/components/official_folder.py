@@ -12,7 +12,7 @@ from tests.golden_formula import GOLDEN_DIR, read_json, weight, weights
 
 CONFIG = {
     "architectures": ["VideoPandaLlamaForCausalLM"],
-    "model_type": "videopanda_llama",
+    "model_type": "videopanda",
     "hidden_size": SIZES["hidden"],
     "intermediate_size": SIZES["inter"],
     "num_hidden_layers": SIZES["layers"],

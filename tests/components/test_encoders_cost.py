@@ -6,8 +6,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from components.encoders import EVE, STAB, CLIPFrames, LanguageBindVideo
+from components.groups import Groups
 from components.projectors import LinearProjector, MLPProjector
-from components.stab.groups import Groups
 from components.vision_transformers import CLIPViT, LanguageBindViT
 
 LLM = 4096

@@ -12,21 +12,16 @@ from components.adapters import LoRA
 from components.language_models import ChatText, LanguageModel, PretrainedCausalLM, ShortPrompt
 from components.language_models.tiny_tokenizer import build_tiny_tokenizer
 from components.splice import PaddingSide, plan_splice, splice
-from tests.components.tiny_networks import FAMILIES, LAYERS, WIDTH, save_tiny_network
+from tests.components.tiny_networks import LAYERS, WIDTH
 
 TURNS = [[("What colour is it?", "It is red.")], [("Which way?", "Left."), ("How fast?", "Slowly.")]]
 COUNTS = [7, 3]
 IDS = torch.tensor([[5, 9, 200, 31, 77, 4]])
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
-def folder(request, tmp_path_factory):
-    return save_tiny_network(request.param, tmp_path_factory.mktemp(request.param))
-
-
 @pytest.fixture(scope="module")
-def model(folder):
-    return PretrainedCausalLM(folder, prompt=ShortPrompt).eval()
+def model(tiny_folder):
+    return PretrainedCausalLM(tiny_folder, prompt=ShortPrompt).eval()
 
 
 @pytest.fixture
@@ -87,16 +82,16 @@ def test_generating_together_equals_generating_alone_and_by_ids(model, visual):
     assert torch.equal(model.generate(model.embed(IDS), plan, max_new_tokens=10)[0], by_ids[0, IDS.shape[1] :])
 
 
-def test_attention_implementations_agree(folder, model, visual):
-    eager = PretrainedCausalLM(folder, prompt=ShortPrompt, attention="eager").eval()
+def test_attention_implementations_agree(tiny_folder, model, visual):
+    eager = PretrainedCausalLM(tiny_folder, prompt=ShortPrompt, attention="eager").eval()
     torch.testing.assert_close(*(m(*inputs(m, [0, 1], visual)).loss for m in (eager, model)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.fixture(params=["plain", "checkpointed", "adapted", "both"])
-def variant(request, folder):
+def variant(request, tiny_folder):
     adapter = {"adapter": lambda: LoRA(rank=2)} if request.param in ("adapted", "both") else {}
     checkpointing = request.param in ("checkpointed", "both")
-    return PretrainedCausalLM(folder, prompt=ShortPrompt, gradient_checkpointing=checkpointing, **adapter)
+    return PretrainedCausalLM(tiny_folder, prompt=ShortPrompt, gradient_checkpointing=checkpointing, **adapter)
 
 
 def test_hidden_states_are_those_of_transformers(variant, visual):
@@ -136,10 +131,10 @@ def test_only_the_hidden_states_asked_for_are_kept(model, visual):
     assert alive == [last, last + 1, last + 2, last]
 
 
-def test_gradients_pass_through_a_frozen_checkpointed_network(folder, visual):
+def test_gradients_pass_through_a_frozen_checkpointed_network(tiny_folder, visual):
     gradients, computed = [], []
     for checkpointing in (False, True):
-        model = PretrainedCausalLM(folder, prompt=ShortPrompt, gradient_checkpointing=checkpointing).train()
+        model = PretrainedCausalLM(tiny_folder, prompt=ShortPrompt, gradient_checkpointing=checkpointing).train()
         model.requires_grad_(False)
         tokens = [each.clone().requires_grad_() for each in visual]
         calls = []
@@ -154,12 +149,16 @@ def test_gradients_pass_through_a_frozen_checkpointed_network(folder, visual):
     assert torch.equal(*gradients)
 
 
-def test_gradients_of_all_weights_are_the_same_checkpointed(folder, visual):
+@pytest.mark.parametrize("asked", [(), (0, 1, -1)])
+def test_gradients_of_all_weights_are_the_same_checkpointed(tiny_folder, visual, asked):
     plain, checkpointed = (
-        PretrainedCausalLM(folder, prompt=ShortPrompt, gradient_checkpointing=each).train() for each in (False, True)
+        PretrainedCausalLM(tiny_folder, prompt=ShortPrompt, gradient_checkpointing=each).train()
+        for each in (False, True)
     )
     for model in (plain, checkpointed):
-        model(*inputs(model, [0, 1], visual)).loss.backward()
+        output = model(*inputs(model, [0, 1], visual), asked)
+        # As distillation does, which learns from hidden states too.
+        sum((states.square().mean() for states in output.hidden_states), output.loss).backward()
     for ours, theirs in zip(plain.parameters(), checkpointed.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
 

@@ -1,39 +1,26 @@
-"""Language models: loss, greedy generation, pretrained folders, and how YAML names them."""
+"""Language models: loss, hidden states and greedy generation."""
 
-import json
-import os
 import warnings
 
-import jsonargparse
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel
 
-import components.language_models as family
-from components.language_models import (
-    ChatTemplate,
-    LanguageModel,
-    PretrainedCausalLM,
-    ShortPrompt,
-    TinyLlama,
-    VicunaV1,
-    VideoPandaV1,
+from components.language_models import LanguageModel, TinyLlama
+from components.splice import IGNORED_LABEL, PaddingSide
+from tests.components.small_language_model import (
+    TURNS,
+    generation_inputs,
+    sharpened,
+    small_llama,
+    training_inputs,
+    visual_tokens,
 )
-from components.splice import IGNORED_LABEL, PaddingSide, plan_splice, splice
-
-TURNS = [
-    [("What colour is the circle?", "It is red.")],
-    [("Which way?", "Left."), ("How fast does it move to the left of the square?", "Slowly.")],
-    [("Is it a dog?", "No, it is a cat on a table.")],
-]
-COUNTS = [7, 2, 12]
 
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    return sharpened(TinyLlama(width=32, layers=2, heads=2, max_length=128))
+    return small_llama()
 
 
 @pytest.fixture(scope="module")
@@ -46,43 +33,9 @@ def absolute_model(model):
     return sharpened(LanguageModel(GPT2LMHeadModel(config), model.text))
 
 
-@torch.no_grad()
-def sharpened(model):
-    """Fresh weights are so small that what a token attends to would hardly show."""
-    for weight in model.parameters():
-        weight.mul_(5 if weight.ndim > 1 else 1)
-    return model.eval()
-
-
-def training_inputs(model, samples, visual, side=PaddingSide.RIGHT):
-    encoded = [model.text.encode(TURNS[i]) for i in samples]
-    plan = plan_splice(
-        [text.input_ids for text in encoded],
-        [COUNTS[i] for i in samples],
-        [text.labels for text in encoded],
-        padding_side=side,
-        pad_id=model.text.pad_id,
-        max_length=model.max_length,
-    )
-    return splice(model.embed(plan.input_ids), torch.cat([visual[i] for i in samples]), plan), plan
-
-
-def generation_inputs(model, samples, visual):
-    plan = plan_splice(
-        [model.text.encode_question(TURNS[i][:-1], TURNS[i][-1][0]) for i in samples],
-        [COUNTS[i] for i in samples],
-        None,
-        padding_side=PaddingSide.LEFT,
-        pad_id=model.text.pad_id,
-        max_length=model.max_length,
-    )
-    return splice(model.embed(plan.input_ids), torch.cat([visual[i] for i in samples]), plan), plan
-
-
 @pytest.fixture
 def visual():
-    generator = torch.Generator().manual_seed(1)
-    return [torch.randn(count, 32, generator=generator) for count in COUNTS]
+    return visual_tokens()
 
 
 def test_loss_is_the_mean_over_all_labels_of_the_batch(model, visual):
@@ -221,169 +174,3 @@ def test_tiny_llama_follows_the_seed():
 def test_tiny_llama_refuses_an_odd_width():
     with pytest.raises(ValueError, match=r"width 20 .* 4 heads"):
         TinyLlama(width=20)
-
-
-def save(model, folder):
-    model.network.save_pretrained(folder)
-    model.text.tokenizer.save_pretrained(folder)
-
-
-def test_pretrained_folder_gives_the_same_model(model, visual, tmp_path):
-    save(model, tmp_path)
-    loaded = PretrainedCausalLM(str(tmp_path), prompt=ShortPrompt).eval()
-    assert (loaded.width, loaded.max_length) == (model.width, model.max_length)
-    for inputs in (training_inputs, generation_inputs):
-        ours, theirs = inputs(model, [0, 1, 2], visual), inputs(loaded, [0, 1, 2], visual)
-        assert torch.equal(ours[0], theirs[0])
-    embeddings, plan = training_inputs(model, [0, 1, 2], visual)
-    assert torch.equal(loaded(embeddings, plan).logits, model(embeddings, plan).logits)
-    assert PretrainedCausalLM(str(tmp_path), dtype="bfloat16").embed(plan.input_ids).dtype is torch.bfloat16
-
-
-def test_sampling_settings_of_a_checkpoint_are_not_used(model, visual, tmp_path, caplog):
-    save(model, tmp_path)
-    (tmp_path / "generation_config.json").write_text('{"do_sample": true, "temperature": 0.9, "top_p": 0.6}')
-    loaded = PretrainedCausalLM(str(tmp_path), prompt=ShortPrompt).eval()
-    caplog.clear()
-    answers = [m.generate(*generation_inputs(m, [0, 1], visual), max_new_tokens=6) for m in (loaded, model)]
-    assert torch.equal(*answers)
-    assert not caplog.records
-
-
-def test_files_that_were_looked_for_are_named(model, tmp_path):
-    with pytest.raises(ValueError, match=r"needs config\.json, weights \(model\.safetensors.*The folder has no files"):
-        PretrainedCausalLM(str(tmp_path))
-    model.text.tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"The folder has tokenizer\.json, tokenizer_config\.json"):
-        PretrainedCausalLM(str(tmp_path))
-
-
-def test_damaged_weights_are_refused(model, tmp_path):
-    save(model, tmp_path)
-    weights = tmp_path / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="could not be loaded"):
-        PretrainedCausalLM(str(tmp_path))
-
-
-def test_weights_that_are_not_there_are_not_made_up(model, tmp_path):
-    save(model, tmp_path)
-    tensors = load_file(tmp_path / "model.safetensors")
-    del tensors["model.layers.1.mlp.up_proj.weight"]
-    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match=r"lack 1 tensors of a Llama.*, such as model\.layers\.1\.mlp\.up_proj"):
-        PretrainedCausalLM(str(tmp_path))
-
-
-def test_code_that_comes_with_a_model_is_not_run(model, tmp_path):
-    save(model, tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    code = {"AutoConfig": "trap.TrapConfig", "AutoModelForCausalLM": "trap.Trap"}
-    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "trap", "auto_map": code}))
-    (tmp_path / "trap.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')")
-    with pytest.raises(ValueError, match="could not be loaded"):
-        PretrainedCausalLM(str(tmp_path))
-    assert not (tmp_path / "sprung").exists()
-
-
-def test_weight_files_are_read_as_tensors_only(model, tmp_path):
-    class Trap:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / "sprung"),)
-
-    save(model, tmp_path)
-    (tmp_path / "model.safetensors").unlink()
-    torch.save(model.network.state_dict(), tmp_path / "pytorch_model.bin")
-    assert PretrainedCausalLM(str(tmp_path), prompt=ShortPrompt)
-    torch.save({"model.norm.weight": Trap()}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(ValueError, match="could not be loaded"):
-        PretrainedCausalLM(str(tmp_path))
-    assert not (tmp_path / "sprung").exists()
-
-
-def test_attention_that_is_unknown(model, tmp_path):
-    save(model, tmp_path)
-    with pytest.raises(ValueError, match=r"attention: unknown 'fused'; known: auto, sdpa, eager, flash_attention_2"):
-        PretrainedCausalLM(str(tmp_path), attention="fused")
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_flash_attention_that_cannot_be_used(monkeypatch, model, tmp_path, there):
-    monkeypatch.setattr("components.language_models.pretrained.is_flash_attn_2_available", lambda: there)
-    save(model, tmp_path)
-    said = r"dtype bfloat16, not float32" if there else r"`pip install flash-attn .*or set it to sdpa"
-    with pytest.raises(ValueError, match=said):
-        PretrainedCausalLM(str(tmp_path), attention="flash_attention_2")
-
-
-@pytest.mark.parametrize("name", ["{folder}/absent", "{folder}", "not a model name"])
-def test_absent_model_is_named(name, tmp_path):
-    name = name.format(folder=tmp_path)
-    with pytest.raises(ValueError, match=r"could not be loaded.*language_model\.init_args\.name_or_path") as error:
-        PretrainedCausalLM(name)
-    assert repr(name) in str(error.value)
-
-
-def test_model_that_cannot_be_downloaded_is_named(monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    said = r"'somebody/absent-model' could not be loaded.*local cache.*`hf download somebody/absent-model --local-dir"
-    with pytest.raises(ValueError, match=said):
-        PretrainedCausalLM("somebody/absent-model")
-
-
-def test_tokenizer_larger_than_the_model_is_refused(model, tmp_path):
-    LlamaForCausalLM(
-        LlamaConfig(vocab_size=10, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
-    ).save_pretrained(tmp_path)
-    model.text.tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"tokens, but its network has embeddings for 10"):
-        PretrainedCausalLM(str(tmp_path))
-
-
-@pytest.fixture
-def parser():
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(LanguageModel, "language_model")
-    parser.add_argument("--config", action="config")
-    return parser
-
-
-def built(parser, *arguments):
-    return parser.instantiate(parser.parse_args(list(arguments))).language_model
-
-
-def test_flags_choose_a_language_model(parser):
-    model = built(parser, "--language_model=TinyLlama", "--language_model.width=32")
-    assert isinstance(model, TinyLlama)
-    assert model.width == 32
-    assert isinstance(model.text.prompt, ShortPrompt)
-    model = built(parser, "--language_model=TinyLlama", "--language_model.prompt=VicunaV1")
-    assert isinstance(model.text.prompt, VicunaV1)
-
-
-@pytest.mark.parametrize("prompt", [VideoPandaV1, ChatTemplate])
-def test_another_format_does_not_take_over_the_system_text_of_the_default(model, tmp_path, parser, prompt):
-    save(model, tmp_path)
-    chosen = ["--language_model=PretrainedCausalLM", f"--language_model.prompt={prompt.__name__}"]
-    arguments = parser.parse_args([*chosen, f"--language_model.name_or_path={tmp_path}"])
-    assert arguments.language_model.init_args.prompt.init_args.system is None
-    assert "curious human" in VideoPandaV1().opening
-    assert "curious user" in VicunaV1().opening
-
-
-def test_yaml_sets_the_system_text(parser, tmp_path):
-    config = tmp_path / "config.yaml"
-    config.write_text(
-        "language_model:\n  class_path: TinyLlama\n  init_args:\n    prompt:\n      class_path: VicunaV1\n"
-        "      init_args: {system: Be brief.}\n"
-    )
-    assert built(parser, f"--config={config}").text.prompt.opening == "Be brief. USER: "
-    # A saved configuration builds the same again.
-    saved = tmp_path / "saved.yaml"
-    saved.write_text(parser.dump(parser.parse_args([f"--config={config}"])))
-    assert built(parser, f"--config={saved}").text.prompt.opening == "Be brief. USER: "
-
-
-def test_every_language_model_is_in_the_package():
-    names = {cls.__name__ for cls in LanguageModel.__subclasses__() if cls.__module__.startswith("components.")}
-    assert names <= set(family.__all__)

@@ -56,6 +56,14 @@ def test_quantised_weights_cannot_learn():
     assert not any(weight.requires_grad for weight in model.parameters())
 
 
+def test_quantised_weights_cannot_be_exported(tmp_path):
+    model = PretrainedCausalLM(save_tiny_network("llama", tmp_path / "whole"), prompt=ShortPrompt)
+    model.network.is_quantized = True
+    with pytest.raises(ValueError, match=r"are quantised .*, and only whole ones can be written"):
+        model.export(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.fixture
 def folder(tmp_path):
     pytest.importorskip("bitsandbytes")

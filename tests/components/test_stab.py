@@ -1,7 +1,6 @@
-"""Properties of STAB as a whole: packing, slots, what is refused."""
+"""Properties of STAB as a whole: packing and slots."""
 
 import itertools
-import zlib
 from functools import partial
 
 import pytest
@@ -11,94 +10,16 @@ from benchmarks.plain_stab import PlainSTAB
 from components.encoders import STAB, VideoShapes
 from components.stab import (
     LSD,
-    LSTE,
     AveragePool,
-    BeforeLocalEncoding,
     DynamicPositionEncoding,
-    FixedFusion,
     FrameOnly,
-    HalfResolution,
-    LearnedQueryLSD,
-    MaskedGSTRA,
-    MaskedLSTE,
     NoContext,
-    NoDenseConnection,
-    NoDownsampling,
     NoFrameAggregator,
     NoLocalEncoding,
-    NoPositionEncoding,
     NoRowTokens,
     NoVideoAggregator,
-    PerceiverResampler,
-    SumFusion,
-    VideoOnly,
-    WholeVideo,
 )
-
-WIDTH, PATCH, CANVAS = 48, 2, (6, 8)
-REMOVALS = {
-    "full": {},
-    "no_row_tokens": {"row_tokens": NoRowTokens},
-    "no_fsra": {"frame_aggregator": NoFrameAggregator, "fusion": VideoOnly},
-    "lsd_average_pool": {"downsampling": AveragePool},
-    "no_lste": {"local_encoding": NoLocalEncoding},
-    "no_gstra": {"video_aggregator": NoVideoAggregator, "fusion": FrameOnly},
-    "no_gstra_no_lste": {
-        "video_aggregator": NoVideoAggregator,
-        "fusion": FrameOnly,
-        "local_encoding": NoLocalEncoding,
-    },
-    "no_context": {
-        "video_aggregator": NoVideoAggregator,
-        "frame_aggregator": NoFrameAggregator,
-        "fusion": NoContext,
-    },
-}
-MASKED = {"local_encoding": MaskedLSTE, "video_aggregator": MaskedGSTRA}
-VARIANTS = REMOVALS | {
-    "lsd_before_lste": {"downsampling_placement": BeforeLocalEncoding},
-    "half_resolution": {"patch_embedding": HalfResolution, "downsampling": NoDownsampling},
-    "perceiver_resampler": {"downsampling": PerceiverResampler},
-    "perceiver_before_lste": {"downsampling": PerceiverResampler, "downsampling_placement": BeforeLocalEncoding},
-    "lsd_learned_query": {"downsampling": LearnedQueryLSD},
-    "no_position_encoding": {"local_encoding": partial(LSTE, position_encoding=NoPositionEncoding)},
-    "no_dense_connection": {"local_encoding": partial(LSTE, connection=NoDenseConnection)},
-    "whole_video": {"chunking": WholeVideo},
-    "masked_canvas": MASKED,
-    "masked_canvas_before_lste": MASKED | {"downsampling_placement": BeforeLocalEncoding},
-    "fusion_fixed": {"fusion": FixedFusion},
-    "fusion_sum": {"fusion": SumFusion},
-}
-
-
-def build(**slots):
-    """A small float64 STAB in eval mode; a parameter's numbers depend on its name alone, and none is special."""
-    stab = STAB(width=WIDTH, patch_size=PATCH, **slots).double().eval()
-    with torch.no_grad():
-        for name, tensor in stab.state_dict().items():
-            generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-            if name.endswith("running_var"):
-                tensor.uniform_(0.5, 2, generator=generator)
-            elif tensor.is_floating_point():
-                tensor.normal_(1.0 if name.endswith("norm.weight") else 0.0, 0.3, generator=generator)
-    return stab
-
-
-def clips(*frame_counts, seed=0, patch_size=PATCH):
-    """Random frames for clips that show different rectangles, also within a clip."""
-    generator = torch.Generator().manual_seed(seed)
-    count = sum(frame_counts)
-    frames = torch.randn(count, 3, *(side * patch_size for side in CANVAS), dtype=torch.float64, generator=generator)
-    size = torch.tensor(CANVAS)
-    extent = 2 + (torch.rand(count, 2, generator=generator) * (size - 1)).long()
-    corner = (torch.rand(count, 2, generator=generator) * (size - extent + 1)).long()
-    return frames, VideoShapes(torch.tensor(frame_counts), torch.cat([corner, extent], 1), CANVAS)
-
-
-def tokens_of(stab, frames, shapes):
-    layout = stab.layout(shapes)
-    tokens = stab(frames, layout)[layout.order]
-    return tokens.split(list(layout.token_counts))
+from tests.components.small_stab import CANVAS, PATCH, REMOVALS, VARIANTS, WIDTH, build, clips, tokens_of
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -231,54 +152,6 @@ def test_stride_of_the_downsampling_is_the_stride_of_the_block():
     shapes = VideoShapes(torch.tensor([4]), torch.tensor([0, 0, 6, 6]).expand(4, 4), (6, 6))
     assert stab.stride == 3
     assert len(tokens_of(stab, frames, shapes)[0]) == 4 * (1 + 2 * (2 + 1))
-
-
-@pytest.mark.parametrize(
-    ("counts", "rectangle", "message"),
-    [
-        ([2], [0, 0, 4, 4], "add up to 2 frames, but there are 1"),
-        ([0, 1], [0, 0, 4, 4], "at least one"),
-        ([1], [3, 0, 4, 4], "leaves the canvas"),
-        ([1], [-1, 0, 4, 4], "leaves the canvas"),
-        ([1], [0, 0, 1, 4], "holds no 2 x 2"),
-    ],
-)
-def test_impossible_shapes_are_refused(counts, rectangle, message):
-    with pytest.raises(ValueError, match=message):
-        build().layout(VideoShapes(torch.tensor(counts), torch.tensor([rectangle]), CANVAS))
-
-
-def test_frames_that_do_not_fit_the_layout_are_refused():
-    stab = build()
-    frames, shapes = clips(2)
-    layout = stab.layout(shapes)
-    with pytest.raises(ValueError, match="do not fit a layout"):
-        stab(frames[..., :-PATCH], layout)
-    with pytest.raises(ValueError, match="not whole patches"):
-        stab(frames[..., 1:], layout)
-
-
-@pytest.mark.parametrize(
-    ("slots", "fitting"),
-    [
-        ({"video_aggregator": NoVideoAggregator}, "FrameOnly"),
-        ({"frame_aggregator": NoFrameAggregator}, "VideoOnly"),
-        ({"frame_aggregator": NoFrameAggregator, "video_aggregator": NoVideoAggregator}, "NoContext"),
-        ({"fusion": FrameOnly}, "LearnedFusion"),
-        ({"fusion": NoContext}, "LearnedFusion"),
-        ({"fusion": VideoOnly, "video_aggregator": NoVideoAggregator}, "FrameOnly"),
-    ],
-)
-def test_a_fusion_that_does_not_fit_is_refused(slots, fitting):
-    with pytest.raises(ValueError, match=rf"set model\.encoder\.init_args\.fusion to {fitting}"):
-        build(**slots)
-
-
-def test_sizes_that_cannot_be_are_refused():
-    with pytest.raises(ValueError, match=r"init_args\.chunk_frames: 0"):
-        STAB(width=16, chunk_frames=0)
-    with pytest.raises(ValueError, match="heads: 8 does not divide the width 20"):
-        STAB(width=20)
 
 
 def test_before_training_lste_only_adds_position():

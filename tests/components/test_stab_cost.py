@@ -11,7 +11,7 @@ import torch
 from benchmarks.stab_formulations import gmac
 from components.encoders import STAB
 from components.projectors import MLPProjector
-from tests.components.test_stab import PATCH, VARIANTS, WIDTH, build, clips
+from tests.components.small_stab import PATCH, VARIANTS, WIDTH, build, clips
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,7 +59,7 @@ COMPILED = """
 import sys, torch
 backend, device, root = sys.argv[1:]
 sys.path.insert(0, root)
-from tests.components.test_stab import build, clips
+from tests.components.small_stab import build, clips
 stab = build().to(device)
 compiled = torch.compile(stab, fullgraph=True, backend=backend)
 for counts in ((8, 1, 5), (4, 9, 1, 2)):

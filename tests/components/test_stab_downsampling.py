@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.plain_stab import plain_attention
 from components.encoders import STAB, VideoShapes
+from components.groups import Groups
 from components.stab import (
     LSD,
     AveragePool,
@@ -20,9 +21,8 @@ from components.stab import (
     PatchEmbedding,
     PerceiverResampler,
 )
-from components.stab.groups import Groups
 from datamodules.video.geometry import CanvasGeometry
-from tests.components.test_stab import CANVAS, PATCH, REMOVALS, VARIANTS, WIDTH, build, clips, tokens_of
+from tests.components.small_stab import CANVAS, PATCH, REMOVALS, VARIANTS, WIDTH, build, clips, tokens_of
 from tests.components.test_stab_variants import RECTANGLE, inside, shared
 
 # LSD before LSTE

@@ -16,7 +16,7 @@ from components.stab import (
     PerceiverResampler,
     WholeVideo,
 )
-from tests.components.test_stab import CANVAS, MASKED, build, clips, tokens_of
+from tests.components.small_stab import CANVAS, MASKED, build, clips, tokens_of
 from tests.components.test_stab_variants import RECTANGLE, inside, shared
 
 

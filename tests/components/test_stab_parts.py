@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from benchmarks.plain_stab import plain_attention
 from components.encoders import STAB, VideoEncoder
+from components.groups import Groups
 from components.projectors import IdentityProjector, LinearProjector, MLPProjector
 from components.stab import (
     FSRA,
@@ -16,14 +17,15 @@ from components.stab import (
     LSTE,
     AveragePool,
     DynamicPositionEncoding,
+    EqualChunks,
     FrameOnly,
     LearnedFusion,
     NoLocalEncoding,
     NoPositionEncoding,
     NoVideoAggregator,
+    OfficialChunks,
 )
 from components.stab.chunks import Chunks, chunk_sizes
-from components.stab.groups import Groups
 from components.stab.local_encoding import TemporalConvolution
 from components.stab.single_query_attention import SingleQueryAttention
 from components.stab.valid_area import ValidArea
@@ -64,6 +66,23 @@ def test_groups_lay_members_out():
     assert groups.unpad(groups.pad(values, -1.0)).tolist() == values.tolist()
     assert groups.group.tolist() == [0, 0, 1, 2, 2, 2]
     assert Groups.of_sizes(torch.tensor([], dtype=torch.int64)).pad(values[:0], 0.0).shape == (0, 0)
+
+
+@pytest.mark.parametrize("frames", range(1, 65))
+def test_official_chunks_are_those_of_torch_or_refused(frames):
+    chunking = OfficialChunks(4)
+    sizes = [len(chunk) for chunk in torch.arange(frames).chunk(max(frames // 4, 1))]
+    if frames >= 4 and len(set(sizes)) == 1:
+        assert chunking(torch.tensor([frames])).tolist() == sizes
+        assert chunking(torch.tensor([8, frames])).tolist() == [4, 4, *sizes]
+    else:
+        assert EqualChunks(4)(torch.tensor([frames])).sum() == frames
+        with pytest.raises(ValueError, match=rf"a clip of {frames} frames cannot be cut .* or EqualChunks .model"):
+            chunking(torch.tensor([8, frames]))
+
+
+def test_official_chunks_of_images_alone():
+    assert OfficialChunks(4)(torch.zeros(0, dtype=torch.int64)).tolist() == []
 
 
 def test_time_does_not_cross_chunks():

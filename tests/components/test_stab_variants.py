@@ -27,7 +27,7 @@ from components.stab import (
     SumFusion,
     WholeVideo,
 )
-from tests.components.test_stab import CANVAS, PATCH, REMOVALS, VARIANTS, build, clips, tokens_of
+from tests.components.small_stab import CANVAS, PATCH, REMOVALS, VARIANTS, build, clips, tokens_of
 from tests.golden_formula import weights
 
 ROOT = Path(__file__).parents[2]
@@ -148,7 +148,7 @@ COMPILED = """
 import json, sys, traceback, torch
 root, *variants = sys.argv[1:]
 sys.path.insert(0, root)
-from tests.components.test_stab import VARIANTS, build, clips
+from tests.components.small_stab import VARIANTS, build, clips
 torch.set_num_threads(1)
 for variant in variants:
     torch.compiler.reset()

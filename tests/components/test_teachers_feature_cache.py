@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 
 from components.distillation import CosineDistillation, align
-from components.teachers import CLIPTeacher, DiskFeatureCache, NoFeatureCache, Untrained, clip_key
+from components.teachers import CLIPTeacher, DiskFeatureCache, NoFeatureCache, Untrained, cached_features, clip_key
 from components.teachers.atomic_file import write_atomically
 
 KEYS = [clip_key(torch.full((2, 3, 4, 4), i, dtype=torch.uint8), "teacher") for i in range(3)]
@@ -140,6 +140,17 @@ def test_pixels_teacher_and_precision_are_in_the_key(tmp_path):
     again = DiskFeatureCache(tmp_path)
     again.open(teachers[0], "32-true")
     assert again.key(frames.transpose(2, 3).contiguous().transpose(2, 3)) == keys[0]  # strides do not matter
+
+
+def test_features_of_another_teacher_are_not_taken(tmp_path):
+    frames = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
+    for width in (16, 32):
+        teacher = CLIPTeacher(Untrained(width=width, layers=3, heads=2, patch_size=4), canvas=16)
+        cache = DiskFeatureCache(tmp_path)
+        cache.open(teacher, "32-true")
+        features = cached_features(teacher, cache, frames, [2], [cache.key(frames)])
+        assert torch.equal(features, teacher(frames, [2]))
+    assert len(files(tmp_path)) == 2
 
 
 def test_cached_and_live_features_give_the_same_loss(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from components.stab.groups import Groups
+from components.groups import Groups
 from components.teachers import LanguageBindTeacher, Untrained
 from components.vision_transformers import PretrainedLanguageBind
 from tests.components.languagebind_folder import SIZES, languagebind_weights, save_languagebind

@@ -6,11 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
-from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel, LlamaConfig
+from transformers import CLIPConfig, CLIPModel, CLIPVisionModel, LlamaConfig
 
 from components.encoders import CLIPFrames, LanguageBindVideo
-from components.stab.groups import Groups
+from components.groups import Groups
 from components.vision_transformers import CLIPViT, LanguageBindViT, PretrainedCLIP, PretrainedLanguageBind
+from tests.components.clip_folder import save_clip
 from tests.components.languagebind_folder import HEADS, SIZES, languagebind_weights, save_languagebind
 
 NAMES = {"width": 32, "patch_size": 2}
@@ -31,9 +32,7 @@ def groups():
 def clip_folder(tmp_path_factory):
     """The vision half alone, as transformers saves it."""
     folder = tmp_path_factory.mktemp("clip")
-    torch.manual_seed(0)
-    CLIPVisionModel(CLIPVisionConfig(**SIZES)).save_pretrained(folder)
-    return folder
+    return save_clip(folder, **SIZES)
 
 
 @pytest.fixture
@@ -142,19 +141,19 @@ class NotATensor:
     """What must never be run or built when weights are read."""
 
 
-@pytest.mark.parametrize("content", [{"pre_layrnorm.weight": NotATensor()}, {"state": {}}, [torch.ones(2)]])
-def test_a_pickle_file_of_other_things_is_refused(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"pre_layrnorm.weight": NotATensor()}, "it holds .*NotATensor, which is no tensor and was not run"),
+        ({"state": {}}, "does not hold tensors by name"),
+        ([torch.ones(2)], "does not hold tensors by name"),
+    ],
+)
+def test_a_pickle_file_of_other_things_is_refused(tmp_path, content, said):
     folder = save_languagebind(tmp_path, {})
     (folder / "model.safetensors").unlink()
     torch.save(content, folder / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=r"pytorch_model.bin .* cannot be read as weights"):
-        PretrainedLanguageBind(**NAMES, name_or_path=str(folder))
-
-
-def test_damaged_safetensors_are_refused(tmp_path):
-    folder = save_languagebind(tmp_path, languagebind_weights())
-    (folder / "model.safetensors").write_bytes(b"\x10" * 40)
-    with pytest.raises(ValueError, match=r"model.safetensors .* cannot be read as weights"):
+    with pytest.raises(ValueError, match=rf"pytorch_model.bin .*{said}"):
         PretrainedLanguageBind(**NAMES, name_or_path=str(folder))
 
 
@@ -241,3 +240,18 @@ def test_encoders_take_any_tower(clip_folder, frames, groups):
     for encoder in (pooled, patches):
         assert (encoder.width, encoder.patch_size, encoder.canvas) == (32, 2, 8)
         torch.testing.assert_close(encoder.tower(frames, groups), PretrainedCLIP(**NAMES, **read)(frames, groups))
+
+
+@pytest.mark.parametrize("layer", [-1, -2])
+def test_an_exported_tower_is_the_same_to_the_bit(clip_folder, tmp_path, frames, groups, layer):
+    (tmp_path / "languagebind").mkdir()
+    languagebind = save_languagebind(tmp_path / "languagebind", languagebind_weights())
+    for kind, folder in ((PretrainedCLIP, clip_folder), (PretrainedLanguageBind, languagebind)):
+        tower = kind(**NAMES, name_or_path=str(folder), output_layer=layer)
+        tower.export(tmp_path / kind.__name__)
+        again = kind(**NAMES, name_or_path=str(tmp_path / kind.__name__), output_layer=layer)
+        assert torch.equal(again(frames, groups), tower(frames, groups))
+        theirs, ours = (load_file(path / "model.safetensors") for path in (folder, tmp_path / kind.__name__))
+        vision = {key.removeprefix("vision_model."): tensor for key, tensor in theirs.items()}
+        for key, tensor in ours.items():
+            assert torch.equal(tensor, vision[key.removeprefix("vision_model.")]), key

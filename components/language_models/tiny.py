@@ -1,0 +1,87 @@
+"""Language models small enough for a laptop, so that every experiment can run at toy scale without a download."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+
+from components.adapters import Adapter, NoAdapter
+from components.language_models.base import LanguageModel
+from components.language_models.prompt import PromptFormat, ShortPrompt
+from components.language_models.text import ChatText
+from components.language_models.tiny_tokenizer import build_tiny_tokenizer
+
+
+class TinyCausalLM(LanguageModel):
+    """A small language model with random weights from torch's seed, and the built-in tokenizer.
+
+    Args:
+        width: size of an embedding; a multiple of twice `heads`.
+        layers: number of layers.
+        heads: attention heads.
+        prompt: format of conversations.
+        max_length: longest sequence, in tokens.
+        adapter: what learns when the language model is trained.
+
+    Raises:
+        ValueError: `width` does not divide into heads of even size.
+    """
+
+    def __init__(
+        self,
+        width: int = 128,
+        layers: int = 2,
+        heads: int = 4,
+        prompt: Callable[[], PromptFormat] = ShortPrompt,
+        max_length: int = 4096,
+        adapter: Callable[[], Adapter] = NoAdapter,
+    ) -> None:
+        if width % (2 * heads):
+            raise ValueError(
+                f"width {width} must be a multiple of twice the {heads} heads, because rotary positions turn pairs of "
+                "channels (model.language_model.init_args.width and .heads)"
+            )
+        text = ChatText(build_tiny_tokenizer(), prompt())
+        sizes = {
+            "vocab_size": len(text.tokenizer),
+            "hidden_size": width,
+            "intermediate_size": 8 * math.ceil(width / 3),  # 8/3 as in Llama, in whole eights
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": heads,
+            "head_dim": width // heads,
+            "max_position_embeddings": max_length,
+            # The usual 0.02 suits a width of thousands; here it would leave attention uniform for hundreds of steps.
+            "initializer_range": width**-0.5,
+            "bos_token_id": text.tokenizer.bos_token_id,
+            "eos_token_id": text.end_id,
+            "pad_token_id": None,
+        }
+        super().__init__(self.build(sizes), text, adapter)
+
+    @staticmethod
+    @abstractmethod
+    def build(sizes: dict[str, Any]) -> PreTrainedModel:
+        """Return the network for these settings of its configuration."""
+
+
+class TinyLlama(TinyCausalLM):
+    """A small Llama: the family of Vicuna, the paper's language model."""
+
+    @staticmethod
+    def build(sizes: dict[str, Any]) -> PreTrainedModel:
+        """Return a Llama."""
+        return LlamaForCausalLM(LlamaConfig(**sizes))
+
+
+class TinyQwen3(TinyCausalLM):
+    """A small Qwen3, which normalises queries and keys."""
+
+    @staticmethod
+    def build(sizes: dict[str, Any]) -> PreTrainedModel:
+        """Return a Qwen3."""
+        return Qwen3ForCausalLM(Qwen3Config(**sizes))
