@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
 from lightning import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Sampler
 
 from components.encoders.base import VideoEncoder
 from components.language_models.text import ChatText
 from components.teachers import Teacher
+from datamodules.batch import Batch
 from datamodules.clip_dataset import ClipDataset, Sample, collate
 from datamodules.records import AllRecords, Record, RecordSelection
 from datamodules.seeded_order import SeededOrder
@@ -85,10 +88,15 @@ class VideoTextDataModule(LightningDataModule, ABC):
         self.skips = SkipCounter(bad_media)
         self.order: SeededOrder | None = None
         self._records: dict[str, list[Record]] = {}
+        self._stand_in: Batch | None = None
 
     @abstractmethod
     def load_records(self, split: str) -> list[Record]:
         """Return the records of `train` (one per conversation) or of `val` or `test` (one per question)."""
+
+    def count_training_records(self) -> int:
+        """Return how many records there are to learn from, before `train_records` chooses; no clip is made for it."""
+        return len(self.load_records("train"))
 
     def connect(self, encoder: VideoEncoder, text: ChatText, teacher: Teacher | None = None) -> None:
         """Take from the model what data need to know of it: patch unit, padding colour, tokenizer and prompt.
@@ -161,6 +169,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             sampler=order,
             collate_fn=collate,
             num_workers=self.workers,
+            worker_init_fn=leave_signals_to_parent,
             # Of its own, or every new epoch would move the global generator that dropout draws from.
             generator=torch.Generator().manual_seed(self.seed),
             persistent_workers=self.workers > 0,
@@ -176,6 +185,23 @@ class VideoTextDataModule(LightningDataModule, ABC):
             self.order.resume(resumed.skip_epoch, resumed.skip)
         return self._loader("train", self.batch_size, self.order)
 
+    def stand_in(self) -> Batch:
+        """Return a batch of the first training sample whose clip can be read.
+
+        It is what a process of several computes with when it cannot read any clip of its own batch.
+
+        Raises:
+            ValueError: there is no such clip.
+        """
+        if self._stand_in is None:
+            dataset = self.dataset("train")
+            samples = (dataset[index] for index in range(len(dataset)))
+            first = next((sample for sample in samples if isinstance(sample, Sample)), None)
+            if first is None:
+                raise ValueError(f"none of the {len(dataset)} training samples has a clip that can be read")
+            self._stand_in = collate([first])
+        return self._stand_in
+
     def val_dataloader(self) -> DataLoader[Sample | Skipped]:
         """Return the validation loader, in the order of the records."""
         return self._loader("val", self.eval_batch_size)
@@ -189,18 +215,38 @@ class VideoTextDataModule(LightningDataModule, ABC):
         return self.test_dataloader()
 
     def state_dict(self) -> dict[str, int]:
-        """Return how far the training epoch has come, for a resume in its middle."""
+        """Return how far the training epoch has come, for a resume in its middle, on as many devices or others."""
         assert self.trainer is not None
         loop = self.trainer.fit_loop
         # Between epochs, Lightning has the next one's number and still the last one's batches.
         under_way = loop.epoch_progress.current.ready > self.trainer.current_epoch
         done = loop.epoch_loop.batch_progress.current.completed if under_way else 0
-        return {"epoch": self.trainer.current_epoch, "samples": done * self.batch_size}
+        at_once = self.batch_size * self.trainer.world_size
+        return {"epoch": self.trainer.current_epoch, "samples": done * at_once, "at_once": at_once}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Leave out the samples of the epoch that the interrupted run has seen."""
-        self.order = SeededOrder(0, self.seed)
-        self.order.resume(state_dict["epoch"], state_dict["samples"])
+        """Leave out the samples of the epoch that the interrupted run has seen.
+
+        Raises:
+            ValueError: this run counts the rest of the epoch in other batches.
+        """
+        assert self.trainer is not None
+        at_once, before = self.batch_size * self.trainer.world_size, state_dict["at_once"]
+        if self.trainer.state.fn == TrainerFn.FITTING and state_dict["samples"] and at_once != before:
+            raise ValueError(
+                f"the checkpoint stands in the middle of an epoch, of which the run had taken {before} samples at a "
+                f"time, and this one takes data.init_args.batch_size x devices = {at_once}; set batch_size so that it "
+                "takes as many"
+            )
+        # Some strategies restore a run after its loader has been made, and some before.
+        self.order = self.order or SeededOrder(0, self.seed)
+        self.order.resume(state_dict["epoch"], state_dict["samples"] // self.trainer.world_size)
+
+
+def leave_signals_to_parent(worker: int) -> None:
+    """Let a loader process outlive Ctrl-C and SIGTERM, which may go to all: its parent still has a step to finish."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _colour(share: tuple[float, float, float]) -> tuple[int, int, int]:

@@ -53,7 +53,7 @@ class ModelInput:
         frame_counts: frames per clip, for who wants to show single clips; they stay on the host.
         layout: where the encoder's features go.
         text: where text and visual tokens go.
-        samples: facts per sample.
+        samples: facts per sample; none in a batch whose loss counts nothing.
         teacher: what a teacher is shown; None where none is asked.
     """
 
@@ -110,6 +110,19 @@ def prepare(
             )
         teacher = _teacher_input(batch.teacher_clips, layout, text, feature_cache)
     return ModelInput(batch.clips.frames, shapes.frame_counts.tolist(), layout, text, batch.samples, teacher)
+
+
+def prepare_questions(batch: ModelInput, language_model: LanguageModel) -> SplicePlan:
+    """Return where the tokens of a batch's questions go, without their answers, for a language model to go on from."""
+    text = language_model.text
+    return plan_splice(
+        [text.encode_question(sample.before, sample.question) for sample in batch.samples],
+        batch.layout.token_counts,
+        None,
+        padding_side=PaddingSide.LEFT,
+        pad_id=text.pad_id,
+        max_length=language_model.max_length,
+    )
 
 
 def _teacher_input(

@@ -46,19 +46,25 @@ class Stage:
         if not any((self.encoder, self.projector, self.language_model)):
             raise ValueError("model.stage trains nothing: encoder, projector and language_model are all 0")
 
-    def accumulation(self, batch_size: int, devices: int) -> int:
+    def accumulation(self, batch_size: int, devices: int, given: int = 1) -> int:
         """Return over how many batches gradients add up, so that a step sees `global_batch` samples on any machine.
 
         Args:
             batch_size: samples per device and batch.
             devices: number of devices, over all machines.
+            given: what the trainer was told, which holds if there is no `global_batch`.
 
         Raises:
-            ValueError: `global_batch` is not a multiple of what the devices take at once.
+            ValueError: `global_batch` is not a multiple of what the devices take at once, or both are set.
         """
-        at_once = batch_size * devices
         if self.global_batch is None:
-            return 1
+            return given
+        if given != 1:
+            raise ValueError(
+                f"trainer.accumulate_grad_batches is {given} and model.stage.global_batch is {self.global_batch}; "
+                "only one of them can decide"
+            )
+        at_once = batch_size * devices
         if self.global_batch < 1 or self.global_batch % at_once:
             sizes = range(1, self.global_batch // devices + 1)
             fitting = [size for size in sizes if self.global_batch % (size * devices) == 0]

@@ -17,6 +17,10 @@ class RecordSelection(ABC):
     def __call__(self, records: Sequence[Record]) -> list[Record]:
         """Return the chosen records, in their order."""
 
+    @abstractmethod
+    def size(self, count: int) -> int:
+        """Return how many of `count` records are chosen."""
+
 
 class AllRecords(RecordSelection):
     """Every record."""
@@ -24,6 +28,10 @@ class AllRecords(RecordSelection):
     def __call__(self, records: Sequence[Record]) -> list[Record]:
         """Return `records`."""
         return list(records)
+
+    def size(self, count: int) -> int:
+        """Return `count`."""
+        return count
 
 
 class RandomShare(RecordSelection):
@@ -47,7 +55,10 @@ class RandomShare(RecordSelection):
         self.seed = seed
 
     def __call__(self, records: Sequence[Record]) -> list[Record]:
-        """Return `share` of the records, rounded, at least one of those there are."""
-        count = min(len(records), max(1, round(self.share * len(records))))
+        """Return `share` of the records."""
         order = torch.randperm(len(records), generator=torch.Generator().manual_seed(self.seed))
-        return [records[index] for index in order[:count].sort().values.tolist()]
+        return [records[index] for index in order[: self.size(len(records))].sort().values.tolist()]
+
+    def size(self, count: int) -> int:
+        """Return `share` of `count`, rounded, at least one of those there are."""
+        return min(count, max(1, round(self.share * count)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
 
 from datamodules.records import Record
+from datamodules.shapes_in_motion.answers import FAMILIES
 from datamodules.shapes_in_motion.records import question_records, training_records
 from datamodules.shapes_in_motion.settings import SceneSettings
 from datamodules.video_text import VideoTextDataModule
@@ -52,6 +54,10 @@ class ShapesInMotion(VideoTextDataModule):
         """Make the clips of all splits that are not there yet."""
         for split in ("train", "val", "test"):
             self.records(split)
+
+    def count_training_records(self) -> int:
+        """Return how many records the training clips give."""
+        return self.train_clips * math.ceil(len(FAMILIES) / self.turns_per_record)
 
     def load_records(self, split: str) -> list[Record]:
         """Return the records of `split`; makes its clips where they are missing."""

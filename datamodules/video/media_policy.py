@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: Lightning sets the fields of a batch anew when it trains in bf16-true
 class Skipped:
     """Takes the place of a sample whose clip cannot be read.
 

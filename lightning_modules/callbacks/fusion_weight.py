@@ -6,6 +6,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from components.stab.fusion import LearnedFusion
+from lightning_modules.fully_sharded import whole_tensor
 
 
 class FusionWeight(Callback):
@@ -17,7 +18,7 @@ class FusionWeight(Callback):
             return
         for fusion in pl_module.modules():
             if isinstance(fusion, LearnedFusion):
-                alpha = fusion.balance.detach().float().sigmoid()
+                alpha = whole_tensor(fusion.balance.detach()).float().sigmoid()
                 pl_module.log("alpha/mean", alpha.mean())
                 pl_module.log("alpha/std", alpha.std())
                 if isinstance(trainer.logger, TensorBoardLogger):

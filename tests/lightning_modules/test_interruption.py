@@ -83,20 +83,23 @@ def heard():
     signal.signal(signal.SIGINT, before)
 
 
-def test_a_training_that_is_stopped_by_ctrl_c_goes_on_with_the_same_losses(run, finished, capsys, monkeypatch, heard):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_is_stopped_goes_on_with_the_same_losses(run, finished, capsys, monkeypatch, heard, number):
     from lightning_modules.video_language import VideoLanguageModel
 
     def step(self, batch, batch_idx):
         if self.global_step == 1:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         return original(self, batch, batch_idx)
 
-    original = VideoLanguageModel.training_step
+    original, handler = VideoLanguageModel.training_step, signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(VideoLanguageModel, "training_step", step)
         run("fit", *NO_LSTE, *SHORT)
     said = capsys.readouterr().err
-    assert "stopping after this step" in said and "interrupted after step 2; continue with" in said
+    assert ("stopping after this step" in said) == (number == signal.SIGINT)
+    assert "interrupted after step 2; continue with" in said
+    assert signal.getsignal(signal.SIGTERM) == handler
     checkpoint = Path(said.rsplit("--ckpt_path ")[1].splitlines()[0])
     assert losses(checkpoint.parents[1]) == losses(finished.folder)[:2]
     resumed = run("fit", *NO_LSTE, *SHORT, f"--ckpt_path={checkpoint}")
@@ -116,6 +119,29 @@ def test_ctrl_c_waits_for_the_step_that_gradients_add_up_for(run, capsys, monkey
     with pytest.raises(SystemExit):
         run("fit", *NO_LSTE, *SHORT, "--data.batch_size=1", "--model.stage.global_batch=2")
     assert "interrupted after step 1; continue with" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_in_mid_epoch_with_batches_of_another_size_only_if_they_add_up(run, finished, monkeypatch):
+    from lightning_modules.video_language import VideoLanguageModel
+
+    def interrupted(self, batch, batch_idx):
+        if self.global_step == 1:
+            raise KeyboardInterrupt
+        return step(self, batch, batch_idx)
+
+    step = VideoLanguageModel.training_step
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(VideoLanguageModel, "training_step", interrupted)
+        run("fit", *NO_LSTE, *SHORT)
+    checkpoint = finished.folder.with_name("seed_0.2") / "checkpoints" / "interrupted.ckpt"
+    with pytest.raises(ValueError, match=r"taken 2 samples at a time, and this one takes .* = 1; set batch_size"):
+        run("fit", *NO_LSTE, *SHORT, "--data.batch_size=1", f"--ckpt_path={checkpoint}")
+    run("validate", *NO_LSTE, "--data.batch_size=1", f"--ckpt_path={checkpoint}")
+    between_epochs = finished.folder / "checkpoints" / "last.ckpt"
+    longer = run(
+        "fit", *NO_LSTE, *SHORT, "--data.batch_size=1", "--trainer.max_epochs=3", f"--ckpt_path={between_epochs}"
+    )
+    assert longer.trainer.global_step == 4 + 4
 
 
 def test_a_second_ctrl_c_stops_at_once(run, capsys, monkeypatch, heard):

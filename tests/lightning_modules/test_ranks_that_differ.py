@@ -1,0 +1,73 @@
+"""What happens to one of several processes does not stop the others, nor let them wait for ever."""
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.lightning_modules.short_run import NO_LSTE, SHORT, losses
+from tests.lightning_modules.two_ranks import run_two, signal_itself
+
+VIDEOS = Path("tests/data/videos")
+# Batch normalisation by clip, or the batch of one process would matter.
+SETTINGS = (
+    "--config=experiments/clip_statistics.yaml",
+    "--config=configs/data/real_clips.yaml",
+    "--name=skipping",
+    "--model.encoder.dropout=0",
+    "--model.stage.global_batch=2",
+    "--trainer.max_epochs=2",
+    "--trainer.log_every_n_steps=1",
+    "--trainer.limit_val_batches=0",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--test_after_fit=false",
+)
+
+
+@pytest.fixture
+def half_broken(tmp_path):
+    """Four clips, of which two cannot be read: one process is left without any in some steps."""
+    media = tmp_path / "media"
+    media.mkdir()
+    clips = {"a.mp4": "toy_rabbit320.mp4", "b.mp4": "hard/not_a_video.mp4", "c.mp4": "hard/truncated_no_moov.mp4",
+             "d.mp4": "bottle_detection.mp4"}  # fmt: skip
+    for name, source in clips.items():
+        shutil.copyfile(VIDEOS / source, media / name)
+    records = [
+        {"id": name, "video": name, "conversations": [{"from": "human", "value": "<video>\nWhat is it?"},
+                                                      {"from": "gpt", "value": f"It is {name} " * (2 + number)}]}
+        for number, name in enumerate(clips)
+    ]  # fmt: skip
+    file = tmp_path / "records.json"
+    file.write_text(json.dumps(records))
+    splits = [f"--data.{split}={file}" for split in ("train", "val", "test")]
+    return [*splits, f"--data.media_root={media}", "--data.bad_media=SkipBadMedia", "--data.bad_media.max_share=0.5"]
+
+
+def test_a_process_without_a_readable_clip_takes_part_and_counts_nothing(run, half_broken, tmp_path):
+    alone = run("fit", *SETTINGS, *half_broken, "--data.batch_size=2", tiny=False)
+    runs = tmp_path / "two"
+    status, said = run_two("fit", *SETTINGS, *half_broken, "--data.batch_size=1", "--trainer.strategy=ddp",
+                           f"--runs={runs}")  # fmt: skip
+    assert status == [0, 0], said
+    together = losses(runs / "skipping" / "seed_0")
+    assert len(together) == 4
+    assert [float(loss) for loss in together] == pytest.approx([float(loss) for loss in losses(alone.folder)], rel=1e-4)
+
+
+def test_sigterm_to_one_process_and_its_loaders_saves_what_one_device_goes_on_with(run, tiny, tmp_path):
+    settings = (*NO_LSTE, *SHORT, "--model.stage.global_batch=2", "--model.encoder.dropout=0")
+    whole = run("fit", *settings)
+    stop = signal_itself(tmp_path, rank=1, step=1, number=signal.SIGTERM.value)
+    rest = [argument for argument in tiny if not argument.startswith("--data.batch_size")]
+    status, said = run_two("fit", *settings, stop, "--name=no_lste", "--trainer.strategy=ddp", "--data.batch_size=1",
+                           "--data.workers=1", *rest, f"--runs={tmp_path / 'two'}")  # fmt: skip
+    assert status == [1, 1], said
+    assert "interrupted after step 1; continue with" in said[0] and "Traceback" not in said[1]
+    folder = tmp_path / "two" / "no_lste" / "seed_0"
+    run("fit", *settings, f"--ckpt_path={folder / 'checkpoints' / 'interrupted.ckpt'}")
+    found = losses(folder, "metrics.1.csv") + losses(folder)
+    assert [float(loss) for loss in found] == pytest.approx([float(loss) for loss in losses(whole.folder)], rel=1e-4)

@@ -1,0 +1,72 @@
+"""DeepSpeed as far as it goes without CUDA: its configuration, and what is said about its package and checkpoints."""
+
+import pytest
+
+from tests.lightning_modules.short_run import NO_LSTE
+
+ZERO = (*NO_LSTE, "--config=configs/trainer/zero2.yaml")
+
+
+class ParsedError(Exception):
+    """Carries a configuration out of a run that is not to begin."""
+
+
+def stop(cli):
+    raise ParsedError(cli.config.fit.as_dict()["trainer"])
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    monkeypatch.setattr("lightning_modules.zero.find_spec", lambda name: name)
+
+
+@pytest.mark.parametrize("strategy", [ZERO, (*NO_LSTE, "--trainer.strategy=deepspeed_stage_2")])
+def test_a_missing_package_is_said_at_once(fails, monkeypatch, strategy):
+    monkeypatch.setattr("lightning_modules.zero.find_spec", lambda name: None)
+    status, error = fails("fit", *strategy)
+    assert status == 1 and "pip install deepspeed" in error and "fsdp.yaml" in error
+
+
+def test_zero_2_leaves_clipping_and_accumulation_to_the_trainer(run, monkeypatch, installed):
+    monkeypatch.setattr("lightning_modules.cli.ExperimentCLI.instantiate_classes", stop)
+    with pytest.raises(ParsedError) as caught:
+        run("fit", *ZERO)
+    trainer = caught.value.args[0]
+    assert trainer["gradient_clip_val"] == 1.0
+    assert trainer["strategy"]["class_path"] == "lightning.pytorch.strategies.DeepSpeedStrategy"
+    pytest.importorskip("deepspeed")
+    from lightning.pytorch.strategies import DeepSpeedStrategy
+
+    config = DeepSpeedStrategy(**trainer["strategy"]["init_args"]).config
+    assert config["zero_optimization"]["stage"] == 2
+    # Lightning fills in what is not there.
+    assert not {"gradient_clipping", "gradient_accumulation_steps"} & config.keys()
+
+
+def test_the_batches_of_a_step_are_known_before_a_strategy_reads_them(run, monkeypatch):
+    found = []
+    monkeypatch.setattr(
+        "lightning_modules.video_language.VideoLanguageModel.configure_model",
+        lambda model: found.append(model.trainer.accumulate_grad_batches),
+    )
+    run("fit", *NO_LSTE, "--data.batch_size=1", "--model.stage.global_batch=4", "--trainer.fast_dev_run=1")
+    assert found == [4]
+
+
+def test_a_folder_of_shards_is_for_deepspeed_alone(run, fails, tmp_path, monkeypatch, installed):
+    shards, file = tmp_path / "last.ckpt", tmp_path / "whole.ckpt"
+    (shards / "checkpoint").mkdir(parents=True)
+    file.touch()
+    for verb, key in (("fit", "ckpt_path"), ("test", "ckpt_path")):
+        status, error = fails(verb, *NO_LSTE, f"--{key}={shards}")
+        assert status == 1 and f"{key} {shards} is a folder" in error and "convert_zero_checkpoint" in error
+    status, error = fails("fit", *ZERO, f"--ckpt_path={file}")
+    assert status == 1 and f"{file} is no checkpoint folder of DeepSpeed" in error and "init_from" in error
+    monkeypatch.setattr("lightning_modules.cli.ExperimentCLI.instantiate_classes", stop)
+    with pytest.raises(ParsedError):
+        run("fit", *ZERO, f"--ckpt_path={shards}")
+
+
+def test_init_from_a_folder_says_how_to_make_a_file_of_it(fails, tiny, tmp_path):
+    status, error = fails("fit", *NO_LSTE, *tiny, f"--init_from={tmp_path}", f"--runs={tmp_path / 'runs'}")
+    assert status == 1 and f"init_from {tmp_path} is a folder" in error
