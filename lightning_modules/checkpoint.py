@@ -14,12 +14,13 @@ class CheckpointError(ValueError):
     """A file that is not a checkpoint of this project, or not one of this model."""
 
 
-def check_checkpoint(path: str | Path, key: str = "ckpt_path") -> None:
+def check_checkpoint(path: str | Path, key: str = "ckpt_path", folder: bool = False) -> None:
     """Look whether `path` can be read as a checkpoint.
 
     Args:
         path: what the user gave.
         key: where they gave it.
+        folder: whether it is to be a folder of DeepSpeed's, which goes on from nothing else.
 
     Raises:
         CheckpointError: missing, unreadable, or without the entries that a checkpoint of ours has.
@@ -27,8 +28,21 @@ def check_checkpoint(path: str | Path, key: str = "ckpt_path") -> None:
     if key == "ckpt_path" and (str(path) in KEYWORDS or str(path).startswith("registry:")):
         return
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise CheckpointError(f"{key} {path} does not exist")
+    if folder:
+        if not (path / "checkpoint").is_dir():
+            raise CheckpointError(
+                f"{key} {path} is no checkpoint folder of DeepSpeed, which trainer.strategy is; init_from takes the "
+                "weights of a file"
+            )
+        return
+    if path.is_dir():
+        raise CheckpointError(
+            f"{key} {path} is a folder; if it is DeepSpeed's, a run with configs/trainer/zero2.yaml goes on from it, "
+            'and this makes a file of it: python -c "from lightning.pytorch.utilities.deepspeed import '
+            f"convert_zero_checkpoint_to_fp32_state_dict as convert; convert('{path}', 'FILE')\""
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:

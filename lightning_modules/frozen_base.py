@@ -1,4 +1,4 @@
-"""The frozen weights of a pretrained language model, which checkpoints leave out.
+"""The frozen weights of pretrained parts, a language model or a vision transformer, which checkpoints leave out.
 
 A checkpoint says where they come from and has a hash of them instead: a stage that trains the vision part alone writes
 megabytes and not the language model again and again. Whoever loads the checkpoint must have the same weights from the
@@ -7,47 +7,61 @@ same kind of source; the hash is compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from components.fingerprint import fingerprint
-from components.language_models import LanguageModel
+from components.pretrained import Pretrained
 from lightning_modules.checkpoint import CheckpointError
+from lightning_modules.fully_sharded import whole_tensor
 
-PREFIX = "language_model."
 ENTRY = "frozen_base"
 
 
 class FrozenBase:
     """Leaves frozen weights out of a checkpoint's state dict, and puts them back.
 
-    Weights count as frozen if they do not learn and are still those of `LanguageModel.source`.
+    Weights count as frozen if they do not learn and are still those of `Pretrained.source`.
+
+    Attributes:
+        parts: the pretrained parts of the model, by their path in it: `language_model`, `encoder.tower`.
     """
 
-    def __init__(self, language_model: LanguageModel) -> None:
-        self.language_model = language_model
-        self._known: tuple[tuple[str, ...], str] | None = None
+    def __init__(self, groups: Mapping[str, nn.Module]) -> None:
+        """Find the pretrained parts.
+
+        Args:
+            groups: of the model, by the name that they have in it.
+        """
+        self.parts = {
+            path: module
+            for group, part in groups.items()
+            for path, module in part.named_modules(prefix=group)
+            if isinstance(module, Pretrained)
+        }
+        self._known: dict[str, tuple[tuple[str, ...], str]] = {}
 
     def leave_out(self, checkpoint: dict[str, Any]) -> None:
         """Take the frozen weights out of `checkpoint`, and note what they are."""
-        if self.language_model.source is None:
-            return
-        ours = self._parameters()
-        names = [name for name in self.language_model.base_names if not ours[name].requires_grad]
-        if not names:
-            return
-        for name in names:
-            checkpoint["state_dict"].pop(PREFIX + name, None)
-        checkpoint[ENTRY] = {
-            "source": self.language_model.source,
-            "tensors": names,
-            "fingerprint": self._fingerprint(names),
-        }
+        left_out = {}
+        for path, part in self.parts.items():
+            ours = _parameters(part)
+            names = [name for name in part.base_names if part.source is not None and not ours[name].requires_grad]
+            if names:
+                left_out[path] = {
+                    "source": part.source,
+                    "tensors": names,
+                    "fingerprint": self._fingerprint(path, names),
+                }
+                for name in names:
+                    checkpoint["state_dict"].pop(f"{path}.{name}", None)
+        if left_out:
+            checkpoint[ENTRY] = left_out
 
     def put_back(self, checkpoint: dict[str, Any], key: str) -> list[str]:
-        """Add to the state dict of `checkpoint` the weights that were left out of it, from our language model.
+        """Add to the state dict of `checkpoint` the weights that were left out of it, from our parts.
 
         Args:
             checkpoint: as read.
@@ -57,35 +71,43 @@ class FrozenBase:
             The names that were added.
 
         Raises:
-            CheckpointError: our language model does not have these weights.
+            CheckpointError: our parts do not have these weights.
         """
-        left_out = checkpoint.get(ENTRY)
-        if left_out is None:
-            self.overwritten(checkpoint["state_dict"])
-            return []
-        names: list[str] = left_out["tensors"]
-        ours = self._parameters()
-        if not ours.keys() >= set(names) or self._fingerprint(names) != left_out["fingerprint"]:
-            raise CheckpointError(
-                f"{key} was trained on the frozen weights of {left_out['source']!r}, and those of "
-                f"model.language_model ({self.language_model.source or type(self.language_model).__name__!r}) are "
-                "others; name the same language model"
-            )
-        added = [PREFIX + name for name in names]
-        checkpoint["state_dict"] |= {PREFIX + name: ours[name].detach() for name in names}
-        return added
+        # DeepSpeed loads weights by itself, and hands over the rest.
+        weights: dict[str, Tensor] = checkpoint.setdefault("state_dict", {})
+        self.overwritten(weights)
+        added: dict[str, Tensor] = {}
+        left_out: dict[str, Any] = checkpoint.get(ENTRY, {})
+        for path, entry in left_out.items():
+            names: list[str] = entry["tensors"]
+            part = self.parts.get(path)
+            ours = {} if part is None else _parameters(part)
+            if not ours.keys() >= set(names) or self._fingerprint(path, names) != entry["fingerprint"]:
+                here = "without pretrained ones" if part is None else repr(part.source or part.name_or_path)
+                raise CheckpointError(
+                    f"{key} was trained on the frozen weights of {entry['source']!r}, and those of model.{path} "
+                    f"({here}) are others; name the same ones"
+                )
+            added |= {f"{path}.{name}": ours[name].detach() for name in names}
+        weights |= added
+        return list(added)
 
     def overwritten(self, names: Iterable[str]) -> None:
         """Take note that these tensors of the model get other values than those of the source."""
-        if not {PREFIX + name for name in self.language_model.base_names}.isdisjoint(names):
-            self.language_model.source = None
+        names = set(names)
+        for path, part in self.parts.items():
+            if not names.isdisjoint(f"{path}.{name}" for name in part.base_names):
+                part.source = None
 
-    def _parameters(self) -> dict[str, Tensor]:
-        return dict(self.language_model.named_parameters(remove_duplicate=False))
-
-    def _fingerprint(self, names: Sequence[str]) -> str:
+    def _fingerprint(self, path: str, names: Sequence[str]) -> str:
         """Return the hash of weights that do not change while they are frozen, so it is worked out once."""
-        if self._known is None or self._known[0] != tuple(names):
-            ours = self._parameters()
-            self._known = tuple(names), fingerprint((name, ours[name]) for name in names)
-        return self._known[1]
+        if path not in self._known or self._known[path][0] != tuple(names):
+            ours = _parameters(self.parts[path])
+            self._known[path] = tuple(names), fingerprint((name, whole_tensor(ours[name])) for name in names)
+        return self._known[path][1]
+
+
+def _parameters(part: object) -> dict[str, Tensor]:
+    assert isinstance(part, nn.Module)
+    # A tensor that is shared, as embeddings often are, has several names in a checkpoint.
+    return dict(part.named_parameters(remove_duplicate=False))

@@ -26,7 +26,7 @@ class InitReport:
 
     Attributes:
         loaded: taken over.
-        base: not in the file, which says that they are those of the same pretrained language model.
+        base: not in the file, which says that they are those of the same pretrained part.
         fresh: in the model, but not in the file (or of another shape there): as initialised.
         ignored: in the file, but not in the model (or of another shape there).
     """
@@ -42,12 +42,13 @@ class InitReport:
         if self.base:
             kinds["as pretrained"] = self.base
         return [
-            f"{kind}: {len(names)} tensors{': ' if names else ''}{', '.join(_modules(names))}"
+            f"{kind}: {len(names)} tensors{': ' if names else ''}{', '.join(by_module(names))}"
             for kind, names in kinds.items()
         ]
 
 
-def _modules(names: Iterable[str], depth: int = 2) -> list[str]:
+def by_module(names: Iterable[str], depth: int = 2) -> list[str]:
+    """Return one text per module that tensors belong to: `encoder.fusion (5)`."""
     owners = sorted(".".join(name.split(".")[:depth]) for name in names)
     return [f"{owner} ({len(list(group))})" for owner, group in groupby(owners)]
 
@@ -58,8 +59,8 @@ def init_from(model: VideoLanguageModel, path: str | Path, partially: bool = Fal
     Args:
         model: the assembled model.
         path: checkpoint file of another run, or a safetensors file with the tensors of some groups of the model
-            (`encoder`, `projector`, ...); groups that it does not have stay as they are, and what it has for groups
-            without tensors here, as `NoDistillation`, is left aside.
+            (`encoder`, `projector`, ..., a pretrained tower is one by itself); groups that it does not have stay as
+            they are, and what it has for groups without tensors here, as `NoDistillation`, is left aside.
         partially: take over what fits by name and shape, also from another variant.
 
     Raises:
@@ -71,11 +72,11 @@ def init_from(model: VideoLanguageModel, path: str | Path, partially: bool = Fal
     if Path(path).suffix == ".safetensors":
         theirs = _safetensors(Path(path))
         # Counters of batch normalisation, which nothing computes with, may be missing.
-        groups = {name.split(".")[0] for name in theirs}
+        groups = {_group(model, name) for name in theirs}
         ours = {
             name: tensor
             for name, tensor in ours.items()
-            if name in theirs or (name.split(".")[0] in groups and not name.endswith("num_batches_tracked"))
+            if name in theirs or (_group(model, name) in groups and not name.endswith("num_batches_tracked"))
         }
     else:
         theirs, base = _checkpoint(model, path, partially)
@@ -104,6 +105,10 @@ def init_from(model: VideoLanguageModel, path: str | Path, partially: bool = Fal
     return report
 
 
+def _group(model: VideoLanguageModel, name: str) -> str:
+    return next((path for path in model.frozen_base.parts if name.startswith(f"{path}.")), name.split(".")[0])
+
+
 def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
@@ -112,7 +117,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _checkpoint(model: VideoLanguageModel, path: str | Path, partially: bool) -> tuple[dict[str, Tensor], set[str]]:
-    """Return the tensors of a checkpoint, and the names of those that it left to the pretrained language model."""
+    """Return the tensors of a checkpoint, and the names of those that it left to pretrained parts."""
     check_checkpoint(path, key="init_from")
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     changed = difference(model.component_names(), content["components"])

@@ -1,12 +1,20 @@
 """`video-panda import-official` and `export-official`: the released checkpoint as a model of ours, and back."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from components.official.exporting import export_official
+from components.official.exporting import export_official, is_imported
+from components.official.folder import read_json
 from components.official.importing import import_official
+from lightning_modules.config_chain import read_config
+from lightning_modules.config_difference import difference
+from lightning_modules.export import ORIGIN
+from lightning_modules.trained_run import model_parser
 from lightning_modules.user_errors import user_errors
+
+_TEXT_AND_STORAGE = ("name_or_path", "prompt", "dtype", "attention", "gradient_checkpointing", "quantization")
 
 
 def _folders(program: str, about: str, source: str, args: Sequence[str]) -> tuple[Path, Path]:
@@ -15,6 +23,41 @@ def _folders(program: str, about: str, source: str, args: Sequence[str]) -> tupl
     parser.add_argument("--out", type=Path, required=True, help="folder to write, which must be new")
     known = parser.parse_args(args)
     return known.source, known.out
+
+
+def check_full_model(folder: Path) -> None:
+    """Refuse a model that is not the full one: other components than the official ones, or other options of these.
+
+    Raises:
+        ValueError: it is not, and what differs; or `folder` is no model folder that `export` wrote.
+    """
+    trained = read_json(folder / ORIGIN)["config"]["model"]
+    ours = {**read_config(folder / "config.yaml")["model"], "distillation": trained["distillation"]}
+    official = ours | {
+        "encoder": _official(ours["encoder"], "STAB", ("width", "patch_size", "dropout")),
+        "projector": "MLPProjector",
+        "language_model": _official(ours["language_model"], "PretrainedCausalLM", _TEXT_AND_STORAGE),
+        "distillation": _official(trained["distillation"], trained["distillation"]["class_path"], ("weight",)),
+    }
+    local_encoding = ours["encoder"].get("init_args", {}).get("local_encoding", {})
+    statistics = local_encoding.get("init_args", {}).get("statistics")
+    if statistics is not None:  # which differ in training only
+        official["encoder"]["init_args"]["local_encoding"] = {
+            "class_path": "LSTE",
+            "init_args": {"statistics": statistics},
+        }
+    official["language_model"]["init_args"].setdefault("name_or_path", "")  # which another class may not have
+    parser = model_parser()
+    found, expected = (parser.parse_object({"model": model}).as_dict() for model in (ours, official))
+    different = difference(found, expected)
+    if different:
+        raise ValueError(f"{folder} is not the official model (official -> here): {'; '.join(different)}")
+
+
+def _official(slot: Mapping[str, Any], component: str, free: Sequence[str]) -> dict[str, Any]:
+    """Return the official component for a slot, with those options of ours that the format leaves open."""
+    options = slot.get("init_args", {})
+    return {"class_path": component, "init_args": {name: options[name] for name in free if name in options}}
 
 
 def main_import(args: Sequence[str]) -> None:
@@ -36,9 +79,11 @@ def main_import(args: Sequence[str]) -> None:
 
 
 def main_export(args: Sequence[str]) -> None:
-    """Write an imported model in the official format again."""
-    about = "Makes an official checkpoint of a model folder that import-official made."
+    """Write a model folder in the official format."""
+    about = "Makes an official checkpoint of a model folder: of one that was imported, or an exported full model."
     source, out = _folders("export-official", about, "model folder", args)
     with user_errors():
+        if not is_imported(source):
+            check_full_model(source)
         count = export_official(source, out)
     print(f"{count} tensors written to {out}")

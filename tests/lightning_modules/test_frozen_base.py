@@ -1,8 +1,9 @@
-"""Checkpoints of a stage with a frozen pretrained language model: small, whole again when loaded, never mixed up."""
+"""Checkpoints with frozen pretrained parts: small, whole again when loaded, never mixed up."""
 
 import pytest
 import torch
 
+from tests.components.eve_folder import save_eve
 from tests.components.tiny_networks import save_tiny_network
 from tests.lightning_modules.short_run import SHORT
 
@@ -34,7 +35,7 @@ def language_model_keys(content):
 def test_a_frozen_language_model_is_named_and_not_saved(run, pretrained):
     _, content = saved(run("fit", *FULL, *SHORT, *FROZEN, *pretrained))
     assert language_model_keys(content) == []
-    left_out = content["frozen_base"]
+    left_out = content["frozen_base"]["language_model"]
     assert left_out["source"] == pretrained[1].partition("=")[2]
     assert len(left_out["fingerprint"]) == 64 and len(left_out["tensors"]) == 30
     _, trained = saved(run("fit", *FULL, *SHORT, *pretrained))
@@ -69,7 +70,7 @@ def test_another_language_model_is_refused(run, fails, tiny, pretrained, other, 
     path, _ = saved(run("fit", *FULL, *SHORT, *FROZEN, *pretrained))
     status, error = fails("validate", *FULL, *tiny, *FROZEN, *other, f"--{key}={path}")
     assert status == 1
-    assert "was trained on the frozen weights of" in error and "name the same language model" in error
+    assert "was trained on the frozen weights of" in error and "name the same ones" in error
 
 
 def test_the_next_stage_starts_from_it_and_saves_what_it_trains(run, pretrained, capsys):
@@ -98,3 +99,14 @@ def test_with_an_adapter_the_adapter_alone_is_saved(run, pretrained):
         assert torch.equal(again.model.state_dict()[name], tensor), name
     frozen = run("fit", *FULL, *SHORT, *pretrained, *lora, *FROZEN, f"--init_from={path}")
     assert language_model_keys(saved(frozen)[1]) == names
+
+
+def test_the_language_model_of_eve_is_left_out_and_what_came_with_it_is_said(run, tmp_path, capsys):
+    folder = save_eve(tmp_path / "eve")
+    eve = ("--config=configs/llm/eve_7b.yaml", f"--model.language_model.name_or_path={folder}")
+    first = run("fit", *FULL, *SHORT, *FROZEN, *eve)
+    said = "not used, stored with the language model: 6 tensors: model.mm_projector (1), model.vision_clip (1)"
+    assert said in capsys.readouterr().out and said in (first.folder / "origin.txt").read_text()
+    path, content = saved(first)
+    assert language_model_keys(content) == [] and content["frozen_base"]["language_model"]["source"] == folder
+    run("validate", *FULL, *FROZEN, *eve, f"--ckpt_path={path}")

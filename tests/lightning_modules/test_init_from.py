@@ -2,8 +2,18 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from components.encoders import CLIPFrames
+from components.language_models import TinyLlama
+from components.vision_transformers import PretrainedCLIP
+from lightning_modules.checkpoint import CheckpointError
+from lightning_modules.init_from import init_from
+from lightning_modules.stage import Stage
+from lightning_modules.video_language import VideoLanguageModel
+from tests.components.clip_folder import save_clip
 from tests.lightning_modules.short_run import NO_LSTE, SHORT
+from tests.lightning_modules.test_frozen_tower import SIZES
 
 FULL = ("--config", "experiments/full.yaml")
 
@@ -45,6 +55,11 @@ def test_tensors_of_another_shape_are_named(fails, run, weights, tiny, capsys):
     assert "loaded: " in said and "ignored: " in said and "language_model.network" in said
 
 
+def test_a_distillation_head_for_another_teacher_is_refused(fails, weights, tiny):
+    status, error = fails("fit", *NO_LSTE, *tiny, f"--init_from={weights}", "--model.teacher.weights.width=64")
+    assert status == 1 and "distillation.head.output.weight is [48, 48] there, [64, 64] here" in error
+
+
 @pytest.mark.parametrize(
     ("file", "said"),
     [("no_such.ckpt", "does not exist"), ("last", "does not exist"), ("README.md", "is not a checkpoint")],
@@ -58,3 +73,16 @@ def test_a_run_that_goes_on_keeps_its_own_weights(run, finished, weights, capsys
     cli = run("fit", *NO_LSTE, *SHORT, f"--init_from={weights}", f"--ckpt_path={weights}")
     assert cli.trainer.global_step == finished.trainer.global_step
     assert "not read: ckpt_path" in capsys.readouterr().out
+
+
+def test_a_pretrained_tower_need_not_be_in_the_file_with_the_rest_of_its_encoder(tmp_path):
+    folder = save_clip(tmp_path / "tower", **SIZES)
+    encoder = CLIPFrames(96, 12, tower=lambda width, patch: PretrainedCLIP(width, patch, str(folder)))
+    encoder.register_parameter("scale", torch.nn.Parameter(torch.zeros(1)))
+    model = VideoLanguageModel(encoder, TinyLlama(width=16, heads=2), Stage(1.0, 1.0, 1.0, 1.0))
+    save_file({"encoder.scale": torch.ones(1)}, tmp_path / "weights.safetensors")
+    assert init_from(model, tmp_path / "weights.safetensors").loaded == ("encoder.scale",)
+    assert float(encoder.scale) == 1 and encoder.tower.source == str(folder)
+    save_file({"encoder.tower.norm.bias": torch.ones(96)}, tmp_path / "half.safetensors")
+    with pytest.raises(CheckpointError, match=r"encoder\.tower\..* is absent there"):
+        init_from(model, tmp_path / "half.safetensors")

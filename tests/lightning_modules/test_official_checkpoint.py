@@ -55,6 +55,16 @@ def test_the_model_is_that_of_the_golden_numbers(imported):
     assert all(torch.equal(found[name], expected[name]) for name in found)
 
 
+def test_its_tokenizer_is_exported_in_both_formats(imported, tmp_path):
+    model = PretrainedCausalLM(str(imported / "language_model"))
+    model.export(tmp_path / "out")
+    again = PretrainedCausalLM(str(tmp_path / "out"))
+    turns = [("What  colour\nis it?", "Red </s> USER: \u00e9t\u00e9.")]
+    assert torch.equal(again.text.encode(turns).input_ids, model.text.encode(turns).input_ids)
+    theirs, ours = (folder / "tokenizer.model" for folder in (imported / "language_model", tmp_path / "out"))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
 @pytest.mark.parametrize(("parts", "pickled"), [(3, True), (1, True), (2, False), (1, False)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_there_and_back_is_the_same_to_the_bit(tensors, tmp_path, parts, pickled, dtype, capsys):
@@ -169,7 +179,7 @@ def test_what_is_no_such_checkpoint_is_refused(source, tmp_path, fails, damage, 
     status, error = fails("import-official", str(source), "--out", str(tmp_path / "ours"))
     assert status == 1 and said in error
     assert not (tmp_path / "executed").exists()
-    assert not (tmp_path / "ours" / "config.yaml").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
 
 
 def test_folders_are_not_written_over_and_must_be_there(imported, tmp_path, fails):
@@ -177,7 +187,7 @@ def test_folders_are_not_written_over_and_must_be_there(imported, tmp_path, fail
         (["import-official", str(tmp_path / "checkpoint"), "--out", str(imported)], "is not empty"),
         (["import-official", str(tmp_path / "nowhere"), "--out", str(tmp_path / "new")], "has no config.json"),
         (["export-official", str(imported), "--out", str(imported)], "is not empty"),
-        (["export-official", str(tmp_path / "checkpoint"), "--out", str(tmp_path / "new")], "has no folder `official`"),
+        (["export-official", str(tmp_path / "checkpoint"), "--out", str(tmp_path / "new")], "has no origin.json"),
     ):
         status, error = fails(*arguments)
         assert status == 1 and said in error

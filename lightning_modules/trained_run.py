@@ -1,0 +1,113 @@
+"""A trained run, found by its folder or one of its checkpoints, and its model as it is for answering questions."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_modules.checkpoint import CheckpointError, check_checkpoint
+from lightning_modules.cli import ExperimentParser
+from lightning_modules.config_chain import read_config
+from lightning_modules.config_difference import difference
+from lightning_modules.video_language import VideoLanguageModel
+
+# What a training has beside the model that answers.
+_TRAINING_ONLY = {"teacher": "NoTeacher", "distillation": "NoDistillation", "feature_cache": "NoFeatureCache"}
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What is on disk.
+
+    Attributes:
+        folder: of the run.
+        checkpoint: the file in question.
+        config: resolved configuration.
+    """
+
+    folder: Path
+    checkpoint: Path
+    config: dict[str, Any]
+
+    def model_config(self) -> dict[str, Any]:
+        """Return the configuration of the model without what only trains it: teacher and distillation."""
+        model: dict[str, Any] = deepcopy(self.config["model"])
+        return model | _TRAINING_ONLY
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a checkpoint holds.
+
+    Attributes:
+        model: with the trained weights, those of a frozen base too.
+        head: tensors of the distillation, by their names in the checkpoint.
+        components: class in every slot, those of the training too.
+        progress: epochs and optimiser steps of the training.
+    """
+
+    model: VideoLanguageModel
+    head: dict[str, Tensor]
+    components: dict[str, str]
+    progress: dict[str, int]
+
+
+def find_run(source: Path) -> TrainedRun:
+    """Find configuration and checkpoint.
+
+    Args:
+        source: run folder, whose `checkpoints/last.ckpt` is meant, or a checkpoint in the `checkpoints` of one.
+
+    Raises:
+        ValueError: there is no such run, or its checkpoint or configuration is none.
+    """
+    checkpoint = source / "checkpoints" / "last.ckpt" if source.is_dir() else source
+    check_checkpoint(checkpoint, key="checkpoint")
+    folder = checkpoint.absolute().parent.parent
+    config = read_config(folder / "config.yaml")
+    if "model" not in config or "data" not in config:
+        raise CheckpointError(f"{folder / 'config.yaml'} is no configuration of a run: it has no `model` or `data`")
+    return TrainedRun(folder, checkpoint, config)
+
+
+def model_parser() -> ExperimentParser:
+    """Return a parser for the configuration of a model alone."""
+    parser = ExperimentParser()
+    parser.add_lightning_class_args(VideoLanguageModel, "model")
+    return parser
+
+
+def load(run: TrainedRun) -> TrainedModel:
+    """Build the model of a run with its trained weights.
+
+    Raises:
+        ValueError: the checkpoint is of other components or sizes than the run's configuration says, or was trained on
+            other frozen weights than those that the configuration names.
+    """
+    parser = model_parser()
+    model = parser.instantiate_classes(parser.parse_object({"model": run.model_config()})).model
+    content = torch.load(run.checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    components: dict[str, str] = content["components"]
+    changed = difference(model.component_names() | {name: components.get(name) for name in _TRAINING_ONLY}, components)
+    if changed:
+        raise CheckpointError(
+            f"checkpoint {run.checkpoint} holds another variant of the model than {run.folder / 'config.yaml'}: "
+            f"{'; '.join(changed)} (there -> in the file)"
+        )
+    model.frozen_base.put_back(content, f"checkpoint {run.checkpoint}")
+    weights: dict[str, Tensor] = content["state_dict"]
+    head = {name: weights.pop(name) for name in list(weights) if name.startswith("distillation.")}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"checkpoint {run.checkpoint} does not have just the tensors that {run.folder / 'config.yaml'} asks for: "
+            f"{' '.join(str(error).split())}"
+        ) from error
+    progress = {"epochs": int(content["epoch"]) + 1, "steps": int(content["global_step"])}
+    return TrainedModel(model.eval(), head, components, progress)
