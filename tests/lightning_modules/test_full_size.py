@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lightning_modules.stage import Stage
+from tests.components.eve_folder import save_eve
 from tests.components.tiny_networks import save_tiny_network
 
 PAPER = ("--config=experiments/full.yaml", "--config=configs/scale/paper.yaml")
@@ -18,6 +19,7 @@ FAMILY = {
     "phi3_mini": "phi3",
     "mistral_7b": "mistral",
     "gemma2_9b": "gemma2",
+    "eve_7b": "eve",
 }
 LANGUAGE_MODELS = sorted(Path("configs/llm").glob("*.yaml"))
 
@@ -43,7 +45,8 @@ def stop(cli):
 
 
 def stand_in(folder, family="llama"):
-    return f"--model.language_model.name_or_path={save_tiny_network(family, folder, max_length=2048)}"
+    made = save_eve(folder) if family == "eve" else save_tiny_network(family, folder, max_length=2048)
+    return f"--model.language_model.name_or_path={made}"
 
 
 def test_the_paper_takes_a_step(run, tmp_path):
@@ -84,6 +87,6 @@ def test_a_training_of_the_readme_is_understood(run, monkeypatch, arguments):
 @pytest.mark.parametrize("config", LANGUAGE_MODELS, ids=lambda path: path.stem)
 def test_a_language_model_goes_with_the_full_model(run, tmp_path, config):
     cli = run("fit", "--config=experiments/full.yaml", f"--config={config}", "--trainer.fast_dev_run=1",
-              stand_in(tmp_path, FAMILY[config.stem]))  # fmt: skip
+              stand_in(tmp_path / "model", FAMILY[config.stem]))  # fmt: skip
     assert cli.trainer.global_step == 1
     assert cli.model.component_names()["language_model.prompt"] in config.read_text()

@@ -1,0 +1,94 @@
+"""What a real device does and the meta device does not, so that tensors kept for the backward pass can be counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from transformers import AttentionInterface, PreTrainedModel
+from transformers.masking_utils import AttentionMaskInterface
+
+FUSED = "video_panda_sizes_only"
+# What autocast computes in the lower precision, as far as it occurs here.
+_LOWERED = {
+    functional.linear,
+    functional.conv1d,
+    functional.conv2d,
+    functional.conv3d,
+    torch.matmul,
+    torch.bmm,
+    torch.einsum,
+    torch.addmm,
+    torch.baddbmm,
+    Tensor.matmul,
+    Tensor.__matmul__,
+    Tensor.bmm,
+}
+
+
+class MetaAutocast(TorchFunctionMode):
+    """Mixed precision for the meta device: matrix products and convolutions take their inputs in `dtype`.
+
+    As autocast does, it makes the copy of a weight that learns once, and of others at every use.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.copies: dict[int, Tensor] = {}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Lower the tensors of a call that autocast lowers."""
+        if func not in _LOWERED:
+            return func(*args, **(kwargs or {}))
+        lowered = {name: self._lower(value) for name, value in (kwargs or {}).items()}
+        return func(*map(self._lower, args), **lowered)
+
+    def _lower(self, value: Any) -> Any:
+        if not isinstance(value, Tensor) or value.dtype != torch.float32:
+            return value
+        if not (isinstance(value, nn.Parameter) and value.requires_grad):
+            return value.to(self.dtype)
+        if id(value) not in self.copies:
+            self.copies[id(value)] = value.to(self.dtype)
+        return self.copies[id(value)]
+
+
+class _FusedAttention(torch.autograd.Function):
+    """Keeps what fused kernels keep: inputs, output, and one number per query; not the attention weights."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        output = torch.empty_like(query)
+        ctx.save_for_backward(query, key, value, output, query.new_empty(query.shape[:-1], dtype=torch.float32))
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        raise NotImplementedError("nothing is computed on the meta device")
+
+
+def _attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
+    output: Tensor = _FusedAttention.apply(query, key, value)
+    return output.transpose(1, 2), None
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    """Make no mask: which positions are hidden needs numbers."""
+
+
+def use_fused_attention(network: PreTrainedModel) -> None:
+    """Let a network on the meta device keep for its backward pass what torch's fused attention would keep."""
+    AttentionInterface.register(FUSED, _attention)
+    AttentionMaskInterface.register(FUSED, _no_mask)
+    network.set_attn_implementation(FUSED)

@@ -1,0 +1,85 @@
+"""How much memory the parts of a model take while they compute, beside weights and input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, record_function
+
+MIB = 2**20
+_ANNOTATION = "part of the model: "
+
+
+def peak_memory(
+    parts: Mapping[str, nn.Module], function: Callable[[], object], device: torch.device
+) -> dict[str, float]:
+    """Return in MiB what every part allocates at most, its result included.
+
+    Args:
+        parts: each is called once at most by `function`; they may lie within each other.
+        function: computes with the parts.
+        device: where they are.
+    """
+    return _on_cuda(parts, function, device) if device.type == "cuda" else _on_cpu(parts, function)
+
+
+def _on_cuda(parts: Mapping[str, nn.Module], function: Callable[[], object], device: torch.device) -> dict[str, float]:
+    """Call each part alone, with the input that it gets: the allocator keeps one peak at a time."""
+    inputs: dict[str, tuple[Any, ...]] = {}
+    hooks = [
+        part.register_forward_pre_hook(lambda _part, args, name=name: inputs.update({name: args}))
+        for name, part in parts.items()
+    ]
+    function()
+    for handle in hooks:
+        handle.remove()
+    peaks = {}
+    for name, args in inputs.items():
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        parts[name](*args)
+        peaks[name] = (torch.cuda.max_memory_allocated(device) - before) / MIB
+    return peaks
+
+
+def _on_cpu(parts: Mapping[str, nn.Module], function: Callable[[], object]) -> dict[str, float]:
+    """Read the allocations off the trace of torch's profiler, in which every part is a span of time."""
+    open_spans: dict[str, record_function] = {}
+
+    def enter(name: str) -> None:
+        open_spans[name] = record_function(_ANNOTATION + name)
+        open_spans[name].__enter__()
+
+    hooks = []
+    for name, part in parts.items():
+        hooks.append(part.register_forward_pre_hook(lambda *_, name=name: enter(name)))
+        hooks.append(part.register_forward_hook(lambda *_, name=name: open_spans[name].__exit__(None, None, None)))
+    with torch.profiler.profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profile:
+        function()
+    for handle in hooks:
+        handle.remove()
+    with TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        profile.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+    changes = sorted(
+        (float(event["ts"]), int(event["args"]["Total Allocated"]), int(event["args"]["Bytes"]))
+        for event in events
+        if event.get("name") == "[memory]"
+    )
+    peaks = {}
+    for event in events:
+        if event.get("cat") == "user_annotation" and event["name"].startswith(_ANNOTATION):
+            start, end = float(event["ts"]), float(event["ts"]) + float(event["dur"])
+            within = [(total, change) for at, total, change in changes if start <= at <= end]
+            before = within[0][0] - within[0][1] if within else 0
+            peaks[event["name"].removeprefix(_ANNOTATION)] = (
+                max((total - before for total, _ in within), default=0) / MIB
+            )
+    return peaks

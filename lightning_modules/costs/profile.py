@@ -1,0 +1,146 @@
+"""`video-panda profile`: what the visual path of an experiment costs, and each of its parts.
+
+The input is one square clip, as the experiment's data would give it; at the paper's scale, unless a --config of
+configs/scale says another. Weights are random: nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from lightning_modules.costs.operations import count_operations
+from lightning_modules.costs.resolved import Resolved, resolve
+from lightning_modules.costs.table import table
+from lightning_modules.costs.timing import TimedPath, Timing, time_side_by_side
+from lightning_modules.costs.visual_path import visual_path
+from lightning_modules.user_errors import user_errors
+
+Record = dict[str, Any]
+
+
+def profile(
+    experiments: Sequence[Resolved], device: torch.device, dtype: torch.dtype, repeats: int, seconds: float
+) -> dict[str, Record]:
+    """Return for every experiment its input and the costs of its parts.
+
+    Args:
+        experiments: of different names.
+        device: where latency and memory are measured.
+        dtype: number format of weights and activations.
+        repeats: timed runs of each, at most; 0 measures neither latency nor memory.
+        seconds: no further round of runs is begun after this long.
+
+    Raises:
+        ValueError: an experiment whose parts or data do not go together, or no such device.
+    """
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"--device is {device}, but torch finds no CUDA device here; use --device cpu")
+    paths, clips, counted = {}, {}, {}
+    for experiment in experiments:
+        path, clip = visual_path(experiment)
+        paths[experiment.name], clips[experiment.name] = path, clip
+        counted[experiment.name] = count_operations(path, clip)
+    timings: dict[str, dict[str, Timing]] = {name: {} for name in paths}
+    if repeats:
+        timed = {name: TimedPath(path, clips[name], device, dtype) for name, path in paths.items()}
+        time_side_by_side(list(timed.values()), repeats, seconds)
+        timings = {name: path.timings() for name, path in timed.items()}
+    where = {
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "dtype": str(dtype),
+        "torch": torch.__version__,
+    }
+    records = {}
+    for experiment in experiments:
+        name = experiment.name
+        costs = {
+            part: asdict(operations) | (asdict(timings[name][part]) if timings[name] else {})
+            for part, operations in counted[name].items()
+        }
+        records[name] = {"scale": experiment.scale, "input": asdict(clips[name])} | where | costs
+    return records
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a device is called."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def parts_table(record: Record) -> str:
+    """Return one experiment's costs, a line per part."""
+    costs = {name: part for name, part in record.items() if isinstance(part, Mapping) and "gmac" in part}
+    return table(
+        ["part", *_heads(record)],
+        [[name, *_cells(part)] for name, part in costs.items()],
+    )
+
+
+def comparison_table(records: Mapping[str, Record]) -> str:
+    """Return the costs of several visual paths, a line each; latency also as a multiple of the first one's."""
+    first = next(iter(records.values()))
+    rows = []
+    for name, record in records.items():
+        row = [name, str(record["input"]["frames"]), str(record["input"]["canvas"]), *_cells(record["visual"])]
+        if "latency_ms" in record["visual"]:
+            row.append(f"{record['visual']['latency_ms'] / first['visual']['latency_ms']:.2f}")
+        rows.append(row)
+    relative = ["x first"] if "latency_ms" in first["visual"] else []
+    return table(["experiment", "frames", "pixels", *_heads(first), *relative], rows)
+
+
+def _heads(record: Record) -> list[str]:
+    measured = ["latency ms", "peak MiB"] if "latency_ms" in record["visual"] else []
+    return ["parameters", "GMAC", "tokens", *measured]
+
+
+def _cells(part: Mapping[str, Any]) -> list[str]:
+    cells = [f"{part['parameters']:,}", f"{part['gmac']:.{2 if part['gmac'] >= 1 else 4}f}", f"{part['tokens']:,}"]
+    if "latency_ms" in part:
+        cells += [f"{part['latency_ms']:.1f}", f"{part['peak_memory_mib']:.0f}"]
+    return cells
+
+
+def main(args: Sequence[str]) -> None:
+    """Read the command line, and print a table or JSON."""
+    parser = argparse.ArgumentParser(
+        prog="video-panda profile", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--config", action="append", required=True, help="config file; experiment first; flags of fit too"
+    )
+    parser.add_argument("--compare", nargs="+", default=[], help="further experiments, with the same other files")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="what is printed")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="number format")
+    parser.add_argument("--repeats", type=int, default=10, help="timed runs of each; 0: count only")
+    parser.add_argument("--seconds", type=float, default=60.0, help="begin no further round of runs after this long")
+    known, settings = parser.parse_known_args(args)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would say on stderr that there is no GPU
+    with user_errors():
+        first, *others = known.config
+        experiments = [resolve([file, *others], settings) for file in dict.fromkeys((first, *known.compare))]
+        records = profile(
+            experiments, torch.device(known.device), getattr(torch, known.dtype), known.repeats, known.seconds
+        )
+    if known.format == "json":
+        print(json.dumps(records, indent=2))
+        return
+    for name, record in records.items():
+        shown = record["input"]
+        side = shown["canvas"]
+        print(f"\n{name}, {record['scale']} scale: {shown['frames']} frames of {side} x {side} pixels")
+        print(parts_table(record))
+    if len(records) > 1:
+        print(f"\nvisual paths side by side\n{comparison_table(records)}")
+    if known.repeats:
+        runs = min(record["visual"]["runs"] for record in records.values())
+        where = f"{record['device']}, {record['threads']} threads, {record['dtype']}"
+        print(f"\n{where}: median of {runs} runs after the first")

@@ -1,0 +1,137 @@
+"""How much memory a training step takes on a device, worked out on the meta device: nothing is computed or allocated.
+
+The tensors that are kept for the backward pass are counted while the model runs; the rest is arithmetic: weights,
+gradients, and AdamW's two moments of every trained weight. Not counted is what libraries and the CUDA context reserve
+for themselves, fragments between tensors, and what single operations need for a moment.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.costs.meta_training import MetaAutocast, use_fused_attention
+from lightning_modules.costs.precision import Precision
+from lightning_modules.model_input import ModelInput
+from lightning_modules.video_language import VideoLanguageModel
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """Bytes on one device.
+
+    Attributes:
+        weights: of the whole model, the teacher's included.
+        gradients: of the weights that learn.
+        optimiser: AdamW's moments.
+        activations: kept from the forward pass for the backward pass, the largest layer that is computed again there,
+            and copies of weights in lower precision.
+        accumulates: whether gradients of earlier batches are there while a batch is computed.
+    """
+
+    weights: int
+    gradients: int
+    optimiser: int
+    activations: int
+    accumulates: bool
+
+    @property
+    def peak(self) -> int:
+        """The larger of two moments: the end of a forward pass, and the optimiser's step, with its own temporaries."""
+        forward = self.activations + (self.gradients if self.accumulates else 0)
+        step = 2 * self.gradients
+        return self.weights + self.optimiser + max(forward, step)
+
+
+def training_memory(
+    model: VideoLanguageModel, batch: ModelInput, precision: Precision, accumulates: bool
+) -> TrainingMemory:
+    """Return what a step takes on a single device that holds all of the model.
+
+    Args:
+        model: on the meta device; changed by this.
+        batch: on the meta device.
+        precision: number format of weights and operations.
+        accumulates: whether a step adds up the gradients of several batches.
+    """
+    if precision.weights is not None:
+        model.to(precision.weights)
+    weights = _size([*model.parameters(), *model.buffers()])
+    trained = _size(parameter for parameter in model.parameters() if parameter.requires_grad)
+    return TrainingMemory(
+        weights=weights,
+        gradients=trained,
+        optimiser=2 * trained,
+        activations=_activations(model, batch, precision),
+        accumulates=accumulates,
+    )
+
+
+def _activations(model: VideoLanguageModel, batch: ModelInput, precision: Precision) -> int:
+    use_fused_attention(model.language_model.network)
+    model.train()
+    kept = _Kept(model)
+    layers = model.language_model.units() if model.language_model.gradient_checkpointing else []
+    autocast = MetaAutocast(precision.operations) if precision.operations is not None else nullcontext()
+    with kept.counting(layers), autocast:
+        kept.results = model.losses(batch)
+    rest, inside = kept.bytes.pop(None, 0), kept.bytes
+    # Of a layer that is computed again, only its input is kept; the largest is there once more in the backward pass.
+    return rest + (kept.inputs + max(inside.values()) if inside else 0)
+
+
+class _Kept:
+    """Counts the storages that autograd keeps, by the layer in which it does.
+
+    Attributes:
+        bytes: per layer; None for what is outside of all.
+        inputs: bytes of the layers' inputs.
+        results: keeps the graph, and with it the storages, alive.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.bytes: Counter[int | None] = Counter()
+        self.inputs = 0
+        self.results: object = None
+        self._seen = {id(storage): storage for storage in map(_storage, [*model.parameters(), *model.buffers()])}
+        self._layer: int | None = None
+
+    @contextmanager
+    def counting(self, layers: list[nn.Module]) -> Iterator[None]:
+        hooks = [handle for number, layer in enumerate(layers) for handle in self._watch(number, layer)]
+        with torch.autograd.graph.saved_tensors_hooks(self._keep, lambda tensor: tensor):
+            yield
+        for hook in hooks:
+            hook.remove()
+
+    def _watch(self, number: int, layer: nn.Module) -> Iterable[torch.utils.hooks.RemovableHandle]:
+        def enter(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            self._layer = number
+            self.inputs += inputs[0].untyped_storage().nbytes()
+
+        def leave(*_: object) -> None:
+            self._layer = None
+
+        return layer.register_forward_pre_hook(enter), layer.register_forward_hook(leave)
+
+    def _keep(self, tensor: Tensor) -> Tensor:
+        storage = _storage(tensor)
+        if id(storage) not in self._seen:
+            self._seen[id(storage)] = storage
+            self.bytes[self._layer] += storage.nbytes()
+        return tensor
+
+
+def _storage(tensor: Tensor) -> torch.UntypedStorage:
+    return tensor.untyped_storage()
+
+
+def _size(tensors: Iterable[Tensor]) -> int:
+    return sum({id(storage): storage.nbytes() for storage in map(_storage, tensors)}.values())

@@ -1,0 +1,80 @@
+"""The visual path, from frames to the language model's input, alone and with one clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from components.encoders import TokenLayout, VideoEncoder, VideoShapes
+from components.projectors import Projector
+from datamodules.video.geometry import CanvasGeometry
+from lightning_modules.costs.resolved import Resolved
+
+
+class VisualPath(nn.Module):
+    """Encoder and projector, as `VideoLanguageModel` puts them together."""
+
+    def __init__(self, encoder: VideoEncoder, projector: Projector) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.projector = projector
+        self.requires_grad_(False)
+
+    def forward(
+        self, frames: Float[Tensor, "frames 3 height width"], layout: TokenLayout
+    ) -> Float[Tensor, "tokens width"]:
+        """Return the tokens of the clips, packed."""
+        tokens: Tensor = self.projector(self.encoder(frames, layout)).index_select(0, layout.order)
+        return tokens
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return what costs are told of: the path, its two halves, and the parts of the encoder."""
+        parts = {f"encoder.{name}": part for name, part in self.encoder.named_children()}
+        return {"visual": self, "encoder": self.encoder, **parts, "projector": self.projector}
+
+    def randomise(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Give a path from the meta device memory and random weights: enough to time it, no weights need be loaded."""
+        self.to_empty(device=device)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.02)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm.BatchNorm2d):
+                module.reset_running_stats()
+        self.to(dtype).eval()
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A square clip that fills its canvas.
+
+    Attributes:
+        frames: how many.
+        canvas: side in pixels.
+    """
+
+    frames: int
+    canvas: int
+
+    def shapes(self, encoder: VideoEncoder) -> VideoShapes:
+        """Return what an encoder is told of it.
+
+        Raises:
+            ValueError: the canvas does not suit the encoder.
+        """
+        CanvasGeometry(self.canvas, encoder.patch_size, encoder.stride, (0, 0, 0))
+        side = self.canvas // encoder.patch_size
+        rectangle = torch.tensor([0, 0, side, side])
+        return VideoShapes(torch.tensor([self.frames]), rectangle.expand(self.frames, 4), (side, side))
+
+    def pixels(self, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "frames 3 canvas canvas"]:
+        """Return frames as an encoder takes them."""
+        return torch.zeros(self.frames, 3, self.canvas, self.canvas, device=device, dtype=dtype)
+
+
+def visual_path(resolved: Resolved) -> tuple[VisualPath, Clip]:
+    """Return the visual path of a configuration on the meta device, and a clip as its data would give it."""
+    model = resolved.model_on_meta()
+    return VisualPath(model.encoder, model.projector), Clip(resolved.frames(), resolved.data.canvas)

@@ -1,0 +1,124 @@
+"""`video-panda profile`: counts agree with the paper's Table 3, and every part is timed and measured."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_modules.cli import main
+from lightning_modules.costs.peak_memory import peak_memory
+from lightning_modules.costs.profile import profile
+from lightning_modules.costs.resolved import resolve
+
+TOY = ("--config", "configs/scale/toy.yaml")
+# Table 3: millions of parameters, and giga multiply-accumulates ("GFLOPs"). Ours of STAB are fewer by reformulation.
+TABLE_3 = {"full": (45, None), "video_llava": (425, 864.1), "video_chatgpt": (307, 8109.1)}
+
+
+def profiled(capsys, *arguments):
+    main(["profile", *arguments])
+    return capsys.readouterr().out
+
+
+def as_json(capsys, *arguments):
+    return json.loads(profiled(capsys, *arguments, "--format", "json"))
+
+
+def test_table_3_to_one_percent(capsys):
+    first, *others = (f"experiments/{name}.yaml" for name in TABLE_3)
+    records = as_json(capsys, "--config", first, "--compare", *others, "--repeats", "0")
+    assert list(records) == list(TABLE_3)
+    for name, (millions, gmac) in TABLE_3.items():
+        assert records[name]["scale"] == "paper"
+        assert records[name]["visual"]["parameters"] / 1e6 == pytest.approx(millions, rel=0.01)
+        if gmac is not None:
+            assert records[name]["visual"]["gmac"] == pytest.approx(gmac, rel=0.01)
+    assert records["full"]["visual"]["gmac"] == pytest.approx(68.7, abs=0.05)
+    assert [records[name]["visual"]["tokens"] for name in TABLE_3] == [8 * (16 * 17 + 1), 8 * 257, 100 + 256]
+    assert [records[name]["input"] for name in TABLE_3] == [
+        {"frames": 8, "canvas": 448}, {"frames": 8, "canvas": 224}, {"frames": 100, "canvas": 224},
+    ]  # fmt: skip
+
+
+def test_parts_add_up(capsys):
+    costs = as_json(capsys, "--config", "experiments/full.yaml", "--repeats", "0")["full"]
+    slots = [part for name, part in costs.items() if name.startswith("encoder.")]
+    assert len(slots) == 7
+    for cost in ("parameters", "gmac"):
+        assert costs["encoder"][cost] == pytest.approx(sum(part[cost] for part in slots), rel=1e-6)
+        assert costs["visual"][cost] == pytest.approx(costs["encoder"][cost] + costs["projector"][cost], rel=1e-6)
+
+
+def test_every_part_is_timed_and_measured(capsys):
+    record = as_json(capsys, "--config", "experiments/full.yaml", *TOY, "--repeats", "3", "--device", "cpu")["full"]
+    parts = {name: part for name, part in record.items() if isinstance(part, dict) and "gmac" in part}
+    assert all(part["latency_ms"] > 0 and part["peak_memory_mib"] > 0 and part["runs"] == 3 for part in parts.values())
+    slots = [part["latency_ms"] for name, part in parts.items() if name.startswith("encoder.")]
+    assert parts["visual"]["latency_ms"] >= parts["encoder"]["latency_ms"]
+    assert parts["visual"]["peak_memory_mib"] >= max(part["peak_memory_mib"] for part in parts.values())
+    assert len(slots) == 7 and record["device"] == "cpu"
+
+
+def test_a_part_that_is_left_out_costs_nothing(capsys):
+    record = as_json(capsys, "--config", "experiments/no_lste.yaml", *TOY, "--repeats", "0")["no_lste"]
+    assert "encoder.local_encoding" not in record and "encoder.downsampling" in record
+
+
+def test_the_comparison_is_a_table(capsys):
+    said = profiled(capsys, "--config", "experiments/full.yaml", *TOY, "--compare", "experiments/no_lste.yaml",
+                    "--repeats", "1", "--device", "cpu")  # fmt: skip
+    rows = [line for line in said.split("side by side")[1].splitlines() if line.startswith("|")]
+    assert [row.split("|")[1].strip() for row in rows[2:]] == ["full", "no_lste"]
+    assert rows[2].split("|")[-2].strip() == "1.00" and len({len(row) for row in rows}) == 1
+    assert "full, toy scale: 8 frames of 72 x 72 pixels" in said
+
+
+def test_flags_of_fit_count(capsys):
+    record = as_json(capsys, "--config", "experiments/full.yaml", *TOY, "--repeats", "0", "--model.encoder.width=48",
+                     "--data.sampler.frames=4")["full"]  # fmt: skip
+    assert record["input"]["frames"] == 4
+    assert record["encoder.row_tokens"]["parameters"] == 48
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--config", "experiments/nothing.yaml"], "does not exist"),
+        (["--config", "experiments/full.yaml", "--data.canvas=30"], "needs a multiple of 28 pixels"),
+        (["--config", "experiments/full.yaml", "--device=cuda"], "torch finds no CUDA device here"),
+    ],
+)
+def test_what_is_wrong_is_said(capsys, arguments, said):
+    if "cuda" in arguments[-1] and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(SystemExit):
+        main(["profile", *arguments])
+    assert said in capsys.readouterr().err
+
+
+class Doubling(nn.Module):
+    """Holds up to three tensors of the size of its input at a time, the last of them its result."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Identity()
+
+    def forward(self, numbers):
+        first = numbers + 1
+        second = first * 2
+        return self.inner(first + second)
+
+
+def test_peak_memory_is_what_is_allocated_at_once():
+    model, numbers = Doubling(), torch.zeros(256, 1024)
+    peaks = peak_memory({"model": model, "inner": model.inner}, lambda: model(numbers), torch.device("cpu"))
+    assert peaks == {"model": pytest.approx(3.0, abs=0.01), "inner": pytest.approx(0.0, abs=0.01)}
+
+
+def test_two_experiments_of_one_configuration_cost_the_same():
+    records = profile(
+        [resolve([f"experiments/{name}.yaml", "configs/scale/toy.yaml"]) for name in ("full", "blind")],
+        torch.device("cpu"), torch.float32, repeats=0, seconds=1.0,
+    )  # fmt: skip
+    assert records["full"]["visual"] == records["blind"]["visual"]
