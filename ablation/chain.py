@@ -1,7 +1,8 @@
 """Training stages in a row, as one command: each starts from the weights of the one before, the last one is tested.
 
 `video-panda chain --config experiments/full.yaml` trains align, integrate and instruct of the paper's Table 6. What was
-stopped or killed goes on where it was when the same command is given again; what is finished is not trained again.
+stopped or killed goes on where it was when the same command is given again; what is finished is not trained again. A
+stage that was trained with other settings is neither: it stops the chain.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablation.attempts import attempts
+from ablation.stage_config import asked_config, kept_config, stage_difference
 
 STAGES = ("configs/stage/align.yaml", "configs/stage/integrate.yaml", "configs/stage/instruct.yaml")
 
 
 class ChainError(ValueError):
-    """A stage that did not end well."""
+    """A stage that did not end well, or was trained with other settings."""
 
 
 def stage_folder(runs: Path, name: str, seed: int) -> Path | None:
@@ -61,21 +63,24 @@ def chain(
         settings: further arguments of every stage.
 
     Raises:
-        ChainError: a stage did not end well; the same call goes on from there.
+        ChainError: a stage did not end well, and the same call goes on from there; or it was trained before with other
+            settings than these.
     """
     folders: list[Path] = []
     for stage in stages:
         files = stage.split("+")
         name = f"{Path(configs[0]).stem}+{Path(files[0]).stem}"
+        arguments = [f"--config={file}" for file in (*configs, *files)]
+        arguments += [f"--name={name}", f"--runs={runs}", f"--seed_everything={seed}"]
         folder = stage_folder(runs, name, seed)
+        if folder is not None:
+            check_same(folder, [*arguments, *settings])
         if folder is not None and is_finished(folder):
             print(f"{name}: finished in {folder}", flush=True)
             folders.append(folder)
             continue
         start = _start(folder, folders)
         print(f"{name}: {start[0] if start else 'starts'}", flush=True)
-        arguments = [f"--config={file}" for file in (*configs, *files)]
-        arguments += [f"--name={name}", f"--runs={runs}", f"--seed_everything={seed}"]
         arguments += [f"--test_after_fit={str(stage == stages[-1]).lower()}", *settings, *start]
         status = train_stage(arguments)
         folder = stage_folder(runs, name, seed)
@@ -83,6 +88,27 @@ def chain(
             raise ChainError(f"stage {name} did not end well (status {status}); the same command goes on from there")
         folders.append(folder)
     return folders
+
+
+def check_same(folder: Path, arguments: Sequence[str]) -> None:
+    """Compare a stage that was trained before, to its end or not, with what is asked for now.
+
+    Args:
+        folder: of its run.
+        arguments: of the training that is asked for.
+
+    Raises:
+        ChainError: their settings differ, or cannot be read.
+    """
+    try:
+        changed = stage_difference(kept_config(folder), asked_config(arguments))
+    except ValueError as error:
+        raise ChainError(str(error)) from error
+    if changed:
+        raise ChainError(
+            f"{folder} was trained with other settings, there -> in this call: {'; '.join(changed)}. Give the settings "
+            f"it was trained with to keep it; or, to train anew, another --runs, or delete {folder} and later stages"
+        )
 
 
 def _start(folder: Path | None, earlier: Sequence[Path]) -> list[str]:

@@ -6,13 +6,15 @@ the experiment, and a test after every training.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import set_parsing_settings
+import yaml
+from jsonargparse import Namespace, set_parsing_settings
 from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -23,18 +25,31 @@ import datamodules.shapes_in_motion.datamodule  # noqa: F401  (imported so that 
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules import callbacks
 from lightning_modules.checkpoint import check_checkpoint
-from lightning_modules.config_chain import given_files, is_scale, with_bases
+from lightning_modules.config_chain import given_files, in_its_place, is_scale, read_config, with_bases
 from lightning_modules.config_difference import difference
-from lightning_modules.init_from import init_from
+from lightning_modules.init_from import by_module, init_from
 from lightning_modules.known_names import explain
 from lightning_modules.parameter_difference import parameter_difference
 from lightning_modules.run_folder import free_folder, keep_metrics, resumed_folder
 from lightning_modules.user_errors import user_errors
 from lightning_modules.video_language import VideoLanguageModel
+from lightning_modules.zero import asks_deepspeed
 
 
 class ExperimentParser(LightningArgumentParser):
-    """A parser whose message for an unknown component lists the known ones."""
+    """A parser whose message for an unknown component lists the known ones, and which knows `${here}` in files."""
+
+    def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
+        """Read a config file."""
+        file = Path(path)
+        content = read_config(file)
+        placed = in_its_place(content, file.absolute().parent)
+        parsed: Namespace = (
+            super().parse_path(path, *args, **kwargs)
+            if placed == content
+            else self.parse_string(yaml.safe_dump(placed), file.name, *args, **kwargs)
+        )
+        return parsed
 
     def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
         """Print `message`, made plainer where we can, and exit with status 2."""
@@ -69,6 +84,7 @@ class ExperimentCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what belongs to the run rather than to model, data or trainer."""
         parser.add_argument("--base", type=str | list[str] | None, help="files that a config file builds on")
+        parser.add_argument("--at_scale", type=dict[str, Any] | None, help="what a config file sets at one scale alone")
         parser.add_argument("--name", type=str | None, help="name of the run; default: the config files' names")
         parser.add_argument("--runs", type=str, default="runs", help="folder of all runs")
         parser.add_argument("--test_after_fit", type=bool, default=True, help="whether a training ends with a test")
@@ -81,11 +97,14 @@ class ExperimentCLI(LightningCLI):
         self.config = parser.parse_args(with_bases(sys.argv[1:] if args is None else args))
         verb = self.config.subcommand
         config = self.config[verb]
+        deepspeed = asks_deepspeed(config.trainer.strategy)
         checkpoint = config.get("ckpt_path")
         if checkpoint is not None:
-            check_checkpoint(checkpoint)
-        self.given = given_files([Path(str(file)) for file in config.config or []])
-        config.base = None
+            check_checkpoint(checkpoint, folder=deepspeed)
+        # What a file sets at a scale stands there as None.
+        self.files = [Path(str(file)) for file in config.config or [] if file is not None]
+        self.given = given_files(self.files)
+        config.base = config.at_scale = None  # followed by now
         config.name = config.name or "+".join(file.stem for file in self.given) or "unnamed"
         self.folder = resumed_folder(checkpoint, verb) or free_folder(
             Path(config.runs), config.name, config.seed_everything, verb
@@ -93,7 +112,7 @@ class ExperimentCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Say what the experiment changes, before it is built."""
-        self.origin.files = [Path(str(file)) for file in self.config[self.subcommand].config or []]
+        self.origin.files = self.files
         self.origin.changes = lines = self.changes()
         if lines:
             print(
@@ -131,7 +150,7 @@ class ExperimentCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def initialize(self) -> None:
-        """Say what the experiment changes in size; take the weights of `init_from`, and say which.
+        """Say what the experiment changes in size; take the weights of `init_from`, and say which and which not.
 
         A run that is continued has its own weights.
         """
@@ -139,14 +158,20 @@ class ExperimentCLI(LightningCLI):
         if self.base_encoder not in (None, config.model.encoder.as_dict()):
             self.origin.sizes = parameter_difference(self.model.encoder, self.base_encoder)
             print("\n".join([*(f"  {line}" for line in self.origin.sizes), ""]))
+        left_aside = self.model.language_model.left_aside
+        if left_aside:
+            what = ", ".join(by_module(left_aside))
+            self.origin.weights = [f"not used, stored with the language model: {len(left_aside)} tensors: {what}"]
+            print(self.origin.weights[0], end="\n\n")
         if config.init_from is None:
             return
         if config.get("ckpt_path") is not None:
             lines = [f"not read: ckpt_path {config.ckpt_path} has the weights of this run"]
         else:
             lines = init_from(self.model, config.init_from, config.init_partially).lines()
-        self.origin.weights = [f"init_from {config.init_from}", *(f"  {line}" for line in lines)]
-        print("\n".join(self.origin.weights), end="\n\n")
+        said = [f"init_from {config.init_from}", *(f"  {line}" for line in lines)]
+        self.origin.weights = [*self.origin.weights, *said]
+        print("\n".join(said), end="\n\n")
 
     before_fit = before_validate = before_test = before_predict = initialize
 
@@ -206,6 +231,8 @@ EXPECTED_WARNINGS = (
 # What is not a verb of Lightning; imported only when asked for.
 PROGRAMS = {
     "chain": ("ablation.chain", "main"),
+    "profile": ("lightning_modules.costs.profile", "main"),
+    "export": ("lightning_modules.export", "main"),
     "import-official": ("lightning_modules.official_checkpoint", "main_import"),
     "export-official": ("lightning_modules.official_checkpoint", "main_export"),
 }

@@ -1,16 +1,23 @@
 """`base:` in a YAML file: an experiment is a small difference from the file it names.
 
 The chain of bases is followed upward, and all files are handed to the parser as if each had been given with its own
-`--config`: bases first, then what the user named, then flags. Later wins.
+`--config`: bases first, then what the user named, then flags. Later wins. In all of them, `${here}` is the folder that
+the file is in.
+
+What an experiment sets to something else at every scale, it has under `at_scale:`, by the name of the scale: what is
+under `paper` there counts where `configs/scale/paper.yaml` decides, like a file that stands right behind both.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+HERE = "${here}"
 
 
 class ConfigChainError(ValueError):
@@ -40,6 +47,15 @@ def read_config(path: Path) -> dict[str, Any]:
     return content
 
 
+def in_its_place(value: Any, folder: Path) -> Any:
+    """Return what a config file holds, with `${here}` replaced by the folder of the file wherever it stands."""
+    if isinstance(value, dict):
+        return {key: in_its_place(item, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [in_its_place(item, folder) for item in value]
+    return value.replace(HERE, str(folder)) if isinstance(value, str) else value
+
+
 def base_files(path: Path) -> list[Path]:
     """Return the files that `path` names under `base:`, relative to its own folder.
 
@@ -51,6 +67,25 @@ def base_files(path: Path) -> list[Path]:
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
         raise ConfigChainError(f"`base` in {path} is {bases!r}; it must be a file name or a list of file names")
     return [path.parent / base for base in bases]
+
+
+def settings_at(path: Path, scale: Path) -> dict[str, Any]:
+    """Return what `path` sets at one scale alone.
+
+    Raises:
+        ConfigChainError: `at_scale` is not a mapping of the names of scales, files beside `scale`, to settings.
+    """
+    scales = read_config(path).get("at_scale") or {}
+    if not isinstance(scales, dict) or not all(isinstance(settings, dict) for settings in scales.values()):
+        raise ConfigChainError(
+            f"`at_scale` in {path} is {scales!r}; it must be a mapping such as `paper: {{data: {{init_args: ...}}}}`"
+        )
+    known = sorted(file.stem for file in scale.parent.glob("*.yaml"))
+    unknown = [str(name) for name in scales if name not in known]
+    if unknown:
+        raise ConfigChainError(f"`at_scale` in {path} names {', '.join(unknown)}; the scales are {', '.join(known)}")
+    settings: dict[str, Any] = scales.get(scale.stem, {})
+    return settings
 
 
 def config_chain(path: str | Path, _open: tuple[Path, ...] = ()) -> list[Path]:
@@ -76,7 +111,8 @@ def with_bases(arguments: Sequence[str]) -> list[str]:
     """Return command line arguments in which the bases of all `--config` files stand before these files.
 
     So a base never overrides a file that the user named, in whichever order files are named. Among the bases, those of
-    files in `configs` come last: a scale decides for an experiment that builds on another scale.
+    files in `configs` come last: a scale decides for an experiment that builds on another scale. What files set at the
+    scale that decides is put in, as JSON, right behind it and them.
 
     Raises:
         ConfigChainError: as `config_chain`.
@@ -101,8 +137,24 @@ def with_bases(arguments: Sequence[str]) -> list[str]:
     bases = dict.fromkeys(
         base for chain in sorted(chains, key=lambda chain: _is_general(chain[-1])) for base in chain[:-1]
     )
-    files = [*(base for base in bases if base not in given), *given]
+    files = _with_settings_at_scale([*(base for base in bases if base not in given), *given])
     return [*rest[:place], *(f"--config={file}" for file in files), *rest[place:]]
+
+
+def _with_settings_at_scale(files: list[Path]) -> list[Path | str]:
+    scales = [place for place, file in enumerate(files) if is_scale(file)]
+    if not scales:
+        return [*files]
+    scale = scales[-1]
+    behind: list[list[str]] = [[] for _ in files]
+    for place, file in enumerate(files):
+        settings = settings_at(file, files[scale])
+        if settings:
+            behind[max(place, scale)].append(json.dumps(settings))
+    result: list[Path | str] = []
+    for file, settings_behind in zip(files, behind, strict=True):
+        result += [file, *settings_behind]
+    return result
 
 
 def is_scale(file: Path) -> bool:

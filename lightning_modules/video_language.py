@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,20 +11,22 @@ from jaxtyping import Float
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 
 from components.distillation import Distillation, NoDistillation
 from components.encoders import VideoEncoder
 from components.language_models import LanguageModel
 from components.projectors import MLPProjector, Projector
 from components.registry import slot_names
-from components.splice import IGNORED_LABEL, PaddingSide, SplicePlan, plan_splice, splice
+from components.splice import IGNORED_LABEL, SplicePlan, splice
 from components.teachers import FeatureCache, NoFeatureCache, NoTeacher, Teacher, cached_features
 from datamodules.batch import Batch
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.config_difference import difference
 from lightning_modules.evaluation import Answer, FamilyScores
 from lightning_modules.frozen_base import FrozenBase
-from lightning_modules.model_input import ModelInput, prepare
+from lightning_modules.fully_sharded import class_name, shard
+from lightning_modules.model_input import ModelInput, prepare, prepare_questions
 from lightning_modules.stage import Stage
 
 
@@ -68,7 +71,7 @@ class VideoLanguageModel(LightningModule):
                 f"model.teacher is {type(self.teacher).__name__} and model.distillation is "
                 f"{type(self.distillation).__name__}, which would not ask it; set a distillation, or NoTeacher"
             )
-        self.frozen_base = FrozenBase(language_model)
+        self.frozen_base = FrozenBase(self.groups())
         self.stage = stage
         self.max_new_tokens = max_new_tokens
         stage.freeze(self.groups())
@@ -88,13 +91,13 @@ class VideoLanguageModel(LightningModule):
         """Return the class in every slot: what a checkpoint must agree with, and what an ablation changes."""
         names = {group: type(module).__name__ for group, module in self.groups().items()}
         names |= slot_names("encoder", self.encoder)
-        names["teacher"] = type(self.teacher).__name__
+        names["teacher"] = class_name(self.teacher)
         names["language_model.adapter"] = type(self.language_model.adapter).__name__
         names["language_model.prompt"] = type(self.language_model.text.prompt).__name__
         return names
 
     def setup(self, stage: str) -> None:
-        """Tell the data what this model needs, before any loader is made, and the trainer how many batches make a step.
+        """Tell the data what this model needs, and the trainer how many batches make a step, before these are asked.
 
         Raises:
             ValueError: the stage's global batch cannot be had on these devices, or was set in two places.
@@ -103,15 +106,16 @@ class VideoLanguageModel(LightningModule):
         self.data.connect(self.encoder, self.language_model.text, self.teacher if asks_teacher else None)
         if asks_teacher:
             self.feature_cache.open(self.teacher, str(self.trainer.precision))
-        if stage == "fit" and self.stage.global_batch is not None:
-            if self.trainer.accumulate_grad_batches != 1:
-                raise ValueError(
-                    f"trainer.accumulate_grad_batches is {self.trainer.accumulate_grad_batches} and "
-                    f"model.stage.global_batch is {self.stage.global_batch}; only one of them can decide"
-                )
-            self.trainer.accumulate_grad_batches = self.stage.accumulation(
-                self.data.batch_size, self.trainer.world_size
-            )
+        if stage == "fit":
+            given, devices = self.trainer.accumulate_grad_batches, self.trainer.world_size
+            self.trainer.accumulate_grad_batches = self.stage.accumulation(self.data.batch_size, devices, given)
+
+    def configure_model(self) -> None:
+        """Shard the model if the strategy is one that shards: once, for a training and the test after it."""
+        if self.device_mesh is not None and not isinstance(self, FSDPModule):
+            units = [*self.encoder.units(), *self.language_model.units()]
+            teacher = [self.teacher] if self.feature_cache.always_asks else []  # or ranks would not ask it together
+            shard(self, [*units, *teacher], self.teacher, self.device_mesh)
 
     @property
     def data(self) -> VideoTextDataModule:
@@ -122,11 +126,18 @@ class VideoLanguageModel(LightningModule):
         return data
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Count what the loader left out, and prepare on the host, while the tensors are still there."""
+        """Count what the loader left out, and prepare on the host, while the tensors are still there.
+
+        A process that has nothing to learn from takes part in the step of the others with a stand-in, which has no
+        samples and whose loss counts nothing.
+        """
         if not isinstance(batch, Batch):
             return batch
         self.data.skips.count(batch.skipped)
-        return prepare(batch, self.encoder, self.language_model, self.feature_cache) if batch.samples else batch
+        if not batch.samples and not (self.trainer.training and self.trainer.world_size > 1):
+            return batch
+        shown = batch if batch.samples else self.data.stand_in()
+        return replace(prepare(shown, self.encoder, self.language_model, self.feature_cache), samples=batch.samples)
 
     def visual_tokens(self, batch: ModelInput) -> Float[Tensor, "tokens width"]:
         """Return the visual tokens of all clips, packed, in the language model's width."""
@@ -147,11 +158,10 @@ class VideoLanguageModel(LightningModule):
         loss: Tensor = self.language_model(self.embeddings(batch.text, visual_tokens), batch.text).loss
         return loss
 
-    def training_losses(self, batch: ModelInput) -> tuple[Tensor, Tensor | None]:
+    def losses(self, batch: ModelInput) -> tuple[Tensor, Tensor | None]:
         """Return the text loss and, where a teacher is asked, the distillation loss without its weight."""
-        answer_tokens = (batch.text.labels != IGNORED_LABEL).sum()
         if batch.teacher is None:
-            return self._share(self(batch), answer_tokens), None
+            return self(batch), None
         embeddings = self.embeddings(batch.text, self.visual_tokens(batch))
         output = self.language_model(embeddings, batch.text, self.distillation.hidden_layers)
         teacher = batch.teacher
@@ -162,31 +172,33 @@ class VideoLanguageModel(LightningModule):
             teacher.alignment.frames,
             teacher.alignment.frame_count,
         )
-        frames = torch.tensor(teacher.alignment.frame_count, device=distillation.device)
-        return self._share(output.loss, answer_tokens), self._share(distillation, frames)
+        return output.loss, distillation
+
+    def training_losses(self, batch: ModelInput) -> tuple[Tensor, Tensor | None]:
+        """Return the losses so that their mean over devices is that over all answers and frames."""
+        loss, distillation = self.losses(batch)
+        counts = len(batch.samples) > 0
+        loss = self._share(loss, (batch.text.labels != IGNORED_LABEL).sum() * counts)
+        if distillation is not None:
+            assert batch.teacher is not None
+            frames = batch.teacher.alignment.frame_count * counts
+            distillation = self._share(distillation, torch.tensor(frames, device=loss.device))
+        return loss, distillation
 
     def _share(self, loss: Tensor, count: Tensor) -> Tensor:
         """Weight a mean over `count` so that the mean over devices is that over all counted: as on one device."""
         if self.trainer.world_size == 1:
             return loss
         mean: Tensor = self.trainer.strategy.reduce(count.float(), reduce_op="mean")
-        return loss * count / mean
+        return loss * count / mean.clamp(min=1 / self.trainer.world_size)  # 0 / 0 where no device has any
 
     @torch.no_grad()
     def generate(self, batch: ModelInput, visual_tokens: Float[Tensor, "tokens width"]) -> list[str]:
         """Return one greedy answer per sample."""
-        text = self.language_model.text
-        prompts = [text.encode_question(sample.before, sample.question) for sample in batch.samples]
-        plan = plan_splice(
-            prompts,
-            batch.layout.token_counts,
-            None,
-            padding_side=PaddingSide.LEFT,
-            pad_id=text.pad_id,
-            max_length=self.language_model.max_length,
-        ).to(visual_tokens.device)
-        ids = self.language_model.generate(self.embeddings(plan, visual_tokens), plan, self.max_new_tokens)
-        return [text.decode(row) for row in ids]
+        plan = prepare_questions(batch, self.language_model).to(visual_tokens.device)
+        embeddings, sharded = self.embeddings(plan, visual_tokens), isinstance(self, FSDPModule)
+        ids = self.language_model.generate(embeddings, plan, self.max_new_tokens, together=sharded)
+        return [self.language_model.text.decode(row) for row in ids]
 
     def training_step(self, batch: ModelInput | Batch, batch_idx: int) -> Tensor | None:
         """Return the loss; None for a batch of which every clip was left out."""
@@ -280,7 +292,7 @@ class VideoLanguageModel(LightningModule):
 
         Raises:
             ValueError: the components of the checkpoint are not those of the configuration, or it was trained on
-                another language model.
+                other frozen weights.
         """
         different = difference(self.component_names(), checkpoint.get("components", {}))
         if different:

@@ -1,13 +1,17 @@
 """Stages in a row: weights are handed over, and a chain that was stopped goes on where it was."""
 
+import contextlib
+import io
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from ablation import chain
+from ablation.stage_config import IGNORED, stage_difference
 from lightning_modules.cli import ExperimentCLI
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -39,7 +43,14 @@ def in_this_process(monkeypatch):
         ExperimentCLI(["fit", *arguments])
         return 0
 
+    def resolve(arguments):
+        with contextlib.redirect_stdout(io.StringIO()) as printed, pytest.raises(SystemExit) as ended:
+            ExperimentCLI(["fit", *arguments, "--print_config"])
+        assert not ended.value.code
+        return yaml.safe_load(printed.getvalue())
+
     monkeypatch.setattr(chain, "train_stage", train)
+    monkeypatch.setattr(chain, "asked_config", resolve)
     return calls
 
 
@@ -69,6 +80,56 @@ def test_a_chain_that_is_killed_in_its_second_stage_goes_on_there(in_this_proces
     assert [call[-1].partition("=")[0] for call in in_this_process] == ["--ckpt_path", "--init_from"]  # not align again
     for ours, theirs in zip(gone_on, whole, strict=True):
         torch.testing.assert_close(weights(ours), weights(theirs), rtol=0, atol=0)
+
+
+def test_a_stage_that_was_trained_with_other_settings_stops_the_chain(in_this_process, settings, tmp_path):
+    file = tmp_path / "warmup.yaml"
+    file.write_text("model: {stage: {warmup: 0.03}}")
+    stages = [f"{chain.STAGES[0]}+{file}"]
+    (align,) = chain.chain(EXPERIMENT, stages, tmp_path, 0, settings)
+    elsewhere = ["--trainer.devices=1", "--data.workers=1", "--trainer.enable_progress_bar=true"]
+    assert chain.chain(EXPERIMENT, stages, tmp_path, 0, [*settings, *elsewhere]) == [align]
+    other = "model.stage.encoder: 0.0004 -> 0.001"
+    with pytest.raises(chain.ChainError, match=rf"align/seed_0 was trained with other .*: {other}\. .*another --runs"):
+        chain.chain(EXPERIMENT, stages, tmp_path, 0, [*settings, "--model.stage.encoder=1e-3"])
+    file.write_text("model: {stage: {warmup: 0.5}}")  # the same command, but not the same file
+    with pytest.raises(chain.ChainError, match=r"in this call: model\.stage\.warmup: 0\.03 -> 0\.5\. Give"):
+        chain.chain(EXPERIMENT, stages, tmp_path, 0, settings)
+    file.write_text("model: {stage: {warmup: 0.03}}")
+    (align / "summary.json").unlink()  # as if it had been killed
+    with pytest.raises(chain.ChainError, match=r"model\.encoder\.init_args\.width: 96 -> 64"):
+        chain.chain(EXPERIMENT, stages, tmp_path, 0, [*settings, "--model.encoder.width=64"])
+    (align / "config.yaml").unlink()
+    with pytest.raises(chain.ChainError, match=r"config\.yaml cannot be read, so it is not known what was trained"):
+        chain.chain(EXPERIMENT, stages, tmp_path, 0, settings)
+    assert len(in_this_process) == 1
+
+
+def test_what_only_says_where_and_how_fast_is_not_compared():
+    for key in IGNORED:
+        kept, asked = {}, {}
+        for config, value in ((kept, 1), (asked, {"class_path": "Other"})):
+            *parents, last = key.split(".")
+            for parent in parents:
+                config = config.setdefault(parent, {})
+            config[last] = value
+        assert stage_difference(kept, asked) == []
+    assert stage_difference({"model": {"a": 1}}, {"model": {"b": {"c": None}}}) == [
+        "model.a: 1 -> -", "model.b.c: - -> None"
+    ]  # fmt: skip
+    assert stage_difference({"trainer": {"devices_more": 1}}, {"trainer": {}}) == ["trainer.devices_more: 1 -> -"]
+
+
+def test_other_settings_are_said_by_the_program(settings, tmp_path, capsys):
+    folder = tmp_path / "no_lste+align" / "seed_0"
+    folder.mkdir(parents=True)
+    (folder / "summary.json").write_text("{}")
+    (folder / "config.yaml").write_text("seed_everything: 3")
+    stage = ["--config=experiments/no_lste.yaml", "--stages=configs/stage/align.yaml", f"--runs={tmp_path}", *settings]
+    with pytest.raises(SystemExit) as caught:
+        chain.main(stage)
+    assert caught.value.code == 1
+    assert "trained with other settings" in (error := capsys.readouterr().err) and "seed_everything: 3 -> 0" in error
 
 
 def test_a_stage_trains_only_its_groups_from_the_weights_of_the_one_before(in_this_process, settings, tmp_path):

@@ -39,6 +39,8 @@ def test_a_wrong_name_key_or_type_is_said(fails, arguments, said):
         (["--data.canvas=60"], "data.init_args.canvas"),
         (["--config=experiments/video_chatgpt.yaml", "--data.canvas=84"], "canvas is 84, but CLIPFrames takes 72 only"),
         (["--data.batch_size=0"], "data.init_args.batch_size is 0"),
+        (["--data.batch_size=3", "--model.stage.global_batch=4"], "model.stage.global_batch"),
+        (["--data.sampler.frames=9", "--model.encoder.chunking=OfficialChunks"], "a clip of 9 frames cannot be cut"),
         (["--model.encoder.width=50"], "heads: 8 does not divide the width 50"),
         (["--model.encoder.video_aggregator=NoVideoAggregator"], "FrameOnly"),
         (["--model.stage.warmup=2"], "model.stage.warmup is 2"),

@@ -53,6 +53,38 @@ def test_named_files_are_told_from_bases(tree):
     assert names(given_files(config_chain(tree / "experiments/child.yaml"))) == ["child.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["child.yaml"], ["trainer.yaml", "small.yaml", "sized.yaml", "{toy}", "child.yaml"]),
+        (
+            ["child.yaml", "large.yaml", "more.yaml"],
+            ["trainer.yaml", "small.yaml", "sized.yaml", "child.yaml", "large.yaml", "{paper}", "more.yaml"],
+        ),
+        (
+            ["large.yaml", "sized.yaml", "more.yaml"],
+            ["trainer.yaml", "small.yaml", "large.yaml", "sized.yaml", "{paper}", "more.yaml"],
+        ),
+    ],
+)
+def test_what_is_set_at_a_scale_stands_behind_the_scale_and_who_sets_it(tmp_path, given, expected):
+    files = {
+        "trainer.yaml": "",
+        "scale/small.yaml": "base: ../trainer.yaml",
+        "scale/large.yaml": "base: ../trainer.yaml",
+        "sized.yaml": "base: scale/small.yaml\nat_scale: {small: {data: {a: c}}, large: {data: {a: b}}}",
+        "child.yaml": "base: sized.yaml",
+        "more.yaml": "",
+    }
+    (tmp_path / "scale").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    paths = {Path(name).name: tmp_path / name for name in files}
+    expanded = names(with_bases(["fit", *(f"--config={paths[name]}" for name in given)])[1:])
+    texts = {"{toy}": '{"data": {"a": "c"}}', "{paper}": '{"data": {"a": "b"}}'}
+    assert expanded == [texts.get(name, name) for name in expected]
+
+
 def test_a_loop_is_refused_and_shown(tmp_path):
     (tmp_path / "a.yaml").write_text("base: b.yaml")
     (tmp_path / "b.yaml").write_text("base: a.yaml")
@@ -80,6 +112,22 @@ def test_a_malformed_file_is_named(tmp_path, text, said):
     with pytest.raises(ConfigChainError, match=said) as caught:
         config_chain(tmp_path / "a.yaml")
     assert "a.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[paper]", "must be a mapping"),
+        ("{small: sizes.yaml}", "must be a mapping"),
+        ("{smal: {data: {}}}", "names smal; the scales are small"),
+    ],
+)
+def test_malformed_settings_at_a_scale_are_named(tmp_path, text, said):
+    (tmp_path / "scale").mkdir()
+    (tmp_path / "scale/small.yaml").touch()
+    (tmp_path / "a.yaml").write_text(f"base: scale/small.yaml\nat_scale: {text}")
+    with pytest.raises(ConfigChainError, match=rf"a\.yaml .*{said}"):
+        with_bases(["fit", "--config", str(tmp_path / "a.yaml")])
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):

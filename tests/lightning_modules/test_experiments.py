@@ -12,6 +12,7 @@ from components.stab import Chunking, DenseConnection, DownsamplingPlacement, No
 from lightning_modules.cli import ExperimentCLI
 from lightning_modules.config_chain import base_files, read_config
 
+SCALES = sorted(Path("configs/scale").glob("*.yaml"))
 EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
 # Those of full size need files that are not here, see test_full_size.py.
 CONFIGS = sorted(
@@ -78,7 +79,7 @@ def test_a_config_goes_with_the_full_model_in_either_order(run, config):
         assert cli.trainer.global_step == 1
 
 
-@pytest.mark.parametrize("scale", sorted(Path("configs/scale").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("scale", SCALES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=names(EXPERIMENTS))
 def test_a_scale_and_an_experiment_give_the_same_in_either_order(monkeypatch, experiment, scale):
     monkeypatch.setattr(ExperimentCLI, "instantiate_classes", lambda cli: None)
@@ -95,14 +96,18 @@ def test_a_scale_and_an_experiment_give_the_same_in_either_order(monkeypatch, ex
 def test_an_experiment_is_a_small_difference_with_its_source_on_top(experiment):
     assert experiment.read_text().startswith("# ")
     assert len(base_files(experiment)) == 1
-    lines = [line for line in experiment.read_text().splitlines() if not line.startswith("#")]
-    assert len(lines) <= 10
     config = read_config(experiment)
+    scales = config.pop("at_scale", {})
+    assert set(scales) in (set(), {path.stem for path in SCALES}), "what one scale needs, the others do too"
+    lines = [line for line in experiment.read_text().split("\nat_scale:")[0].splitlines() if not line.startswith("#")]
+    assert len(lines) <= 10
     if experiment.stem in DATA_SLOT:
         assert set(config) == {"base", "data"}
         assert list(config["data"]["init_args"]) == [DATA_SLOT[experiment.stem]]
     elif experiment.stem != "full":
-        assert set(config) == {"base", "model"}, "an experiment sets slots, not sizes or data"
+        assert set(config) == ({"base"} if scales and len(config) == 1 else {"base", "model"}), (
+            "an experiment sets slots, not sizes or data"
+        )
 
 
 def test_the_difference_is_said_before_training(run, capsys):

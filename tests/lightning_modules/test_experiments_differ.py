@@ -1,0 +1,37 @@
+"""No two experiments are the same at toy scale: each answers a question of its own."""
+
+import json
+from itertools import combinations
+from pathlib import Path
+
+import components.distillation
+from lightning_modules.cli import ExperimentCLI
+
+
+def made_of(monkeypatch, *arguments):
+    """Model, data and stage that a command line comes to; hidden states by number, whichever way they are chosen."""
+    with monkeypatch.context() as patch:
+        patch.setattr(ExperimentCLI, "instantiate_classes", lambda cli: None)
+        patch.setattr(ExperimentCLI, "_run_subcommand", lambda cli, subcommand: None)
+        patch.setattr(ExperimentCLI, "changes", lambda cli: [])
+        config = ExperimentCLI(["fit", *arguments]).config.fit.as_dict()
+    model, chosen = config["model"], config["model"]["distillation"]
+    kind = getattr(components.distillation, chosen["class_path"].rsplit(".", 1)[-1])
+    layers = model["language_model"]["init_args"].get("layers", 32)
+    hidden_layers = kind(64, layers, 48, **chosen.get("init_args", {})).hidden_layers
+    for setting in ("every", "layers"):
+        chosen.get("init_args", {}).pop(setting, None)
+    return json.dumps([model, config["data"], hidden_layers], sort_keys=True, default=str)
+
+
+def test_no_two_experiments_are_the_same(monkeypatch, tmp_path):
+    # In a run of one stage `stage1_full_data` is the full model; its question is asked in the first stage.
+    first_stage = {"stage1_full_data": ["--config=configs/stage/align.yaml"]}
+    found = {
+        file.stem: made_of(monkeypatch, f"--config={file}", *first_stage.get(file.stem, []), f"--runs={tmp_path}")
+        for file in sorted(Path("experiments").glob("*.yaml"))
+    }
+    full = [f"--config={file}" for file in ("experiments/full.yaml", "configs/stage/align.yaml")]
+    found["full in the first stage"] = made_of(monkeypatch, *full, f"--runs={tmp_path}")
+    same = [(a, b) for a, b in combinations(found, 2) if found[a] == found[b]]
+    assert not same
