@@ -30,10 +30,11 @@ from lightning_modules.config_difference import difference
 from lightning_modules.init_from import by_module, init_from
 from lightning_modules.known_names import explain
 from lightning_modules.parameter_difference import parameter_difference
+from lightning_modules.process_group import process_group_closed
 from lightning_modules.run_folder import free_folder, keep_metrics, resumed_folder
 from lightning_modules.user_errors import user_errors
 from lightning_modules.video_language import VideoLanguageModel
-from lightning_modules.zero import asks_deepspeed
+from lightning_modules.zero import asks_deepspeed, check_deepspeed
 
 
 class ExperimentParser(LightningArgumentParser):
@@ -112,6 +113,7 @@ class ExperimentCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Say what the experiment changes, before it is built."""
+        check_deepspeed(self.config[self.subcommand].trainer.strategy)
         self.origin.files = self.files
         self.origin.changes = lines = self.changes()
         if lines:
@@ -231,6 +233,7 @@ EXPECTED_WARNINGS = (
 # What is not a verb of Lightning; imported only when asked for.
 PROGRAMS = {
     "chain": ("ablation.chain", "main"),
+    "plan": ("lightning_modules.costs.plan", "main"),
     "profile": ("lightning_modules.costs.profile", "main"),
     "export": ("lightning_modules.export", "main"),
     "import-official": ("lightning_modules.official_checkpoint", "main_import"),
@@ -247,5 +250,5 @@ def main(args: list[str] | None = None) -> None:
         return
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)
-    with user_errors():
+    with user_errors(), process_group_closed():
         ExperimentCLI(args)

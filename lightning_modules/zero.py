@@ -6,15 +6,18 @@ from importlib.util import find_spec
 
 
 def asks_deepspeed(strategy: object) -> bool:
-    """Return whether `trainer.strategy`, as parsed, is DeepSpeed.
+    """Return whether `trainer.strategy`, as parsed, is DeepSpeed."""
+    return "deepspeed" in str(strategy).lower()
+
+
+def check_deepspeed(strategy: object) -> None:
+    """Look for the package where `trainer.strategy` needs it.
 
     Raises:
-        ValueError: it is, but the package is not installed.
+        ValueError: it is not installed.
     """
-    asked = "deepspeed" in str(strategy).lower()
-    if asked and find_spec("deepspeed") is None:
+    if asks_deepspeed(strategy) and find_spec("deepspeed") is None:
         raise ValueError(
             "trainer.strategy is DeepSpeed, which needs its package: `pip install 'video-panda-lightning[deepspeed]'` "
             "(or `pip install deepspeed`); or take configs/trainer/fsdp.yaml, which needs none"
         )
-    return asked

@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
+from lightning.pytorch.cli import LightningArgumentParser
 
-from datamodules.video.sampling import FrameSampler
+from datamodules.video_text import VideoTextDataModule
 from lightning_modules.cli import ExperimentCLI
 from lightning_modules.config_chain import config_chain, is_scale
+from lightning_modules.stage import Stage
 from lightning_modules.video_language import VideoLanguageModel
 
 PAPER = "configs/scale/paper.yaml"
@@ -24,7 +26,8 @@ class _ResolvedError(Exception):
 
 
 class _ResolveOnly(ExperimentCLI):
-    def before_instantiate_classes(self) -> None:
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        super().parse_arguments(parser, args)
         raise _ResolvedError(self.config.fit)
 
 
@@ -54,14 +57,23 @@ class Resolved:
         with torch.device("meta"):
             return self.model()
 
+    def data_module(self) -> VideoTextDataModule:
+        """Build the data module, which has read nothing yet."""
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_subclass_arguments(VideoTextDataModule, "data")
+        data: VideoTextDataModule = parser.instantiate(parser.parse_object({"data": self._plain("data")})).data
+        return data
+
+    def stage(self) -> Stage:
+        """Return the training stage."""
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_class_arguments(Stage, "stage")
+        stage: Stage = parser.instantiate(parser.parse_object({"stage": self._plain("model")["stage"]})).stage
+        return stage
+
     def frames(self) -> int:
         """Return how many frames a long clip gives."""
-        parser = ArgumentParser(exit_on_error=False)
-        parser.add_subclass_arguments(FrameSampler, "sampler")
-        sampler: FrameSampler = parser.instantiate(
-            parser.parse_object({"sampler": self._plain("data")["init_args"]["sampler"]})
-        ).sampler
-        return len(sampler.indices(_A_LONG_CLIP, 25.0))
+        return len(self.data_module().sampler.indices(_A_LONG_CLIP, 25.0))
 
     @property
     def data(self) -> Namespace:

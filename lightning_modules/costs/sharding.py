@@ -1,49 +1,110 @@
-"""Which share of a model each device holds under a `trainer.strategy`."""
+"""What a `trainer.strategy` makes of the memory that a training step takes on a single device."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from jsonargparse import Namespace
+from torch import Tensor, nn
+
+from lightning_modules.costs.precision import Precision
+from lightning_modules.costs.training_memory import TrainingMemory, size
+from lightning_modules.video_language import VideoLanguageModel
+
+SINGLE = 4  # bytes of a number in which DeepSpeed keeps the weights that learn
 
 
-@dataclass(frozen=True)
-class Sharding:
-    """Over how many devices something is split; 1 where each device has all of it.
+def replicated(alone: TrainingMemory, model: VideoLanguageModel, precision: Precision, world: int) -> TrainingMemory:
+    """Return a device's memory under DDP: all of the model, and a copy of the gradients to exchange them by."""
+    return replace(alone, exchange=alone.gradients if world > 1 else 0)
 
-    Attributes:
-        weights: split over so many; what is being computed with is gathered.
-        gradients: likewise.
-        optimiser: likewise.
-        copies_gradients: whether there is a second copy of the gradients, in the buckets that devices exchange.
+
+def fully_sharded(alone: TrainingMemory, model: VideoLanguageModel, precision: Precision, world: int) -> TrainingMemory:
+    """Return a device's memory under `FullySharded` on one machine.
+
+    Weights, gradients and optimiser state are split. What belongs to no unit is whole during a step; of the units, the
+    one that runs and the one that is fetched meanwhile, with the gradient of one.
     """
+    whole = size(model.teacher.parameters())
+    units = [size(unit.parameters()) for unit in (*model.encoder.units(), *model.language_model.units())]
+    learning = [size(_learning(unit)) for unit in (*model.encoder.units(), *model.language_model.units())]
+    split = alone.weights - whole
+    outside = split - sum(units)
+    outside_gradient = alone.gradients - sum(learning)
+    fetched = sum(sorted(units)[-2:]) + max(learning, default=0)
+    return replace(
+        alone,
+        weights=whole + split // world,
+        gradients=alone.gradients // world,
+        optimiser=alone.optimiser // world,
+        exchange=outside + outside_gradient + fetched if world > 1 else 0,
+    )
 
-    weights: int
-    gradients: int
-    optimiser: int
-    copies_gradients: bool
+
+def zero_2(alone: TrainingMemory, model: VideoLanguageModel, precision: Precision, world: int) -> TrainingMemory:
+    """Return a device's memory under DeepSpeed ZeRO-2.
+
+    The model is kept in the lower precision, where there is one; a float32 copy of what learns and AdamW's two moments
+    of it are split, and so are gradients (Rajbhandari et al., section 5.2).
+    """
+    lower = precision.weights or precision.operations
+    bytes_each = lower.itemsize if lower is not None else SINGLE
+    learning = sum(parameter.numel() for parameter in _learning(model))
+    everything = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
+    return replace(
+        alone,
+        weights=everything * bytes_each,
+        gradients=learning * bytes_each // world,
+        optimiser=3 * learning * SINGLE // world,
+    )
 
 
-def sharding_of(strategy: str | Namespace, devices: int, machines: int) -> Sharding:
-    """Return how a strategy shards.
+Strategy = Callable[[TrainingMemory, VideoLanguageModel, Precision, int], TrainingMemory]
+# By the name or class that `trainer.strategy` has. FullySharded splits over the devices of a machine, ZeRO over all.
+_WITHIN_A_MACHINE: dict[str, Strategy] = {"FullySharded": fully_sharded}
+_OVER_ALL: dict[str, Strategy] = {
+    "auto": replicated,
+    "ddp": replicated,
+    "DDPStrategy": replicated,
+    "deepspeed_stage_2": zero_2,
+    "DeepSpeedStrategy": zero_2,
+}
+
+
+def on_each_device(
+    alone: TrainingMemory,
+    model: VideoLanguageModel,
+    precision: Precision,
+    strategy: str | Namespace,
+    devices: int,
+    machines: int,
+) -> TrainingMemory:
+    """Return what a device holds under a strategy.
 
     Args:
+        alone: what a single device would hold.
+        model: that it is about, on the meta device.
+        precision: number formats.
         strategy: name or class, as `trainer.strategy` has it.
         devices: on each machine.
         machines: how many.
 
     Raises:
-        ValueError: one that is not known here.
+        ValueError: a strategy that is not known here.
     """
-    world = devices * machines
     name = strategy if isinstance(strategy, str) else str(strategy.class_path).rsplit(".", 1)[-1]
-    if name in ("auto", "ddp", "DDPStrategy"):
-        return Sharding(1, 1, 1, copies_gradients=world > 1)
-    if name == "FullySharded":
-        return Sharding(devices, devices, devices, copies_gradients=False)  # every machine has a copy
-    if name in ("deepspeed_stage_2", "ZeRO2"):
-        return Sharding(1, world, world, copies_gradients=False)
-    raise ValueError(
-        f"trainer.strategy is {name!r}, whose memory is not known here; known are auto, ddp, FullySharded and "
-        "deepspeed_stage_2"
-    )
+    stage = 2 if isinstance(strategy, str) else strategy.get("init_args", Namespace()).get("stage", 2)
+    if name in _WITHIN_A_MACHINE:
+        return _WITHIN_A_MACHINE[name](alone, model, precision, devices)
+    if name not in _OVER_ALL or stage != 2:
+        known = ", ".join([*_WITHIN_A_MACHINE, *_OVER_ALL])
+        raise ValueError(
+            f"trainer.strategy is {name}{f' of stage {stage}' if stage != 2 else ''}, whose memory is not known here; "
+            f"known are {known} (DeepSpeed of stage 2)"
+        )
+    return _OVER_ALL[name](alone, model, precision, devices * machines)
+
+
+def _learning(module: nn.Module) -> Iterable[Tensor]:
+    return (parameter for parameter in module.parameters() if parameter.requires_grad)

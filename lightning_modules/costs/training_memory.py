@@ -33,6 +33,7 @@ class TrainingMemory:
         optimiser: AdamW's moments.
         activations: kept from the forward pass for the backward pass, the largest layer that is computed again there,
             and copies of weights in lower precision.
+        exchange: what devices give each other weights and gradients by.
         accumulates: whether gradients of earlier batches are there while a batch is computed.
     """
 
@@ -40,6 +41,7 @@ class TrainingMemory:
     gradients: int
     optimiser: int
     activations: int
+    exchange: int
     accumulates: bool
 
     @property
@@ -47,7 +49,7 @@ class TrainingMemory:
         """The larger of two moments: the end of a forward pass, and the optimiser's step, with its own temporaries."""
         forward = self.activations + (self.gradients if self.accumulates else 0)
         step = 2 * self.gradients
-        return self.weights + self.optimiser + max(forward, step)
+        return self.weights + self.optimiser + self.exchange + max(forward, step)
 
 
 def training_memory(
@@ -63,13 +65,14 @@ def training_memory(
     """
     if precision.weights is not None:
         model.to(precision.weights)
-    weights = _size([*model.parameters(), *model.buffers()])
-    trained = _size(parameter for parameter in model.parameters() if parameter.requires_grad)
+    weights = size([*model.parameters(), *model.buffers()])
+    trained = size(parameter for parameter in model.parameters() if parameter.requires_grad)
     return TrainingMemory(
         weights=weights,
         gradients=trained,
         optimiser=2 * trained,
         activations=_activations(model, batch, precision),
+        exchange=0,
         accumulates=accumulates,
     )
 
@@ -133,5 +136,6 @@ def _storage(tensor: Tensor) -> torch.UntypedStorage:
     return tensor.untyped_storage()
 
 
-def _size(tensors: Iterable[Tensor]) -> int:
+def size(tensors: Iterable[Tensor]) -> int:
+    """Return the bytes of tensors, of which some may share theirs."""
     return sum({id(storage): storage.nbytes() for storage in map(_storage, tensors)}.values())

@@ -50,9 +50,9 @@ def half_broken(tmp_path):
 def test_a_process_without_a_readable_clip_takes_part_and_counts_nothing(run, half_broken, tmp_path):
     alone = run("fit", *SETTINGS, *half_broken, "--data.batch_size=2", tiny=False)
     runs = tmp_path / "two"
-    status, said = run_two("fit", *SETTINGS, *half_broken, "--data.batch_size=1", "--trainer.strategy=ddp",
+    status, _ = run_two("fit", *SETTINGS, *half_broken, "--data.batch_size=1", "--trainer.strategy=ddp",
                            f"--runs={runs}")  # fmt: skip
-    assert status == [0, 0], said
+    assert status == [0, 0]
     together = losses(runs / "skipping" / "seed_0")
     assert len(together) == 4
     assert [float(loss) for loss in together] == pytest.approx([float(loss) for loss in losses(alone.folder)], rel=1e-4)
@@ -65,7 +65,7 @@ def test_sigterm_to_one_process_and_its_loaders_saves_what_one_device_goes_on_wi
     rest = [argument for argument in tiny if not argument.startswith("--data.batch_size")]
     status, said = run_two("fit", *settings, stop, "--name=no_lste", "--trainer.strategy=ddp", "--data.batch_size=1",
                            "--data.workers=1", *rest, f"--runs={tmp_path / 'two'}")  # fmt: skip
-    assert status == [1, 1], said
+    assert status == [1, 1]
     assert "interrupted after step 1; continue with" in said[0] and "Traceback" not in said[1]
     folder = tmp_path / "two" / "no_lste" / "seed_0"
     run("fit", *settings, f"--ckpt_path={folder / 'checkpoints' / 'interrupted.ckpt'}")

@@ -48,4 +48,5 @@ def run_two(*arguments, machines=1, timeout=120, before=None):
     finally:
         for process in processes:
             process.kill()
+    print(*said, sep="\n\n", file=sys.stderr)  # whole, for whoever reads why a test failed
     return [process.returncode for process in processes], said

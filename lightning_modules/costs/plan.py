@@ -1,0 +1,136 @@
+"""`video-panda plan`: what the training of an experiment would take, stage by stage, without beginning it.
+
+Parameters and the share of them that learns, visual tokens, steps, and memory of each device under the strategy that
+the files and flags set; at the paper's scale, unless a --config of configs/scale says another. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ablation.chain import STAGES
+from lightning_modules.costs.precision import precision_of
+from lightning_modules.costs.resolved import Resolved, resolve
+from lightning_modules.costs.schedule import Schedule, devices_of, schedule
+from lightning_modules.costs.sharding import on_each_device
+from lightning_modules.costs.table import table
+from lightning_modules.costs.training_batch import training_batch
+from lightning_modules.costs.training_memory import GIB, training_memory
+from lightning_modules.user_errors import user_errors
+
+Record = dict[str, Any]
+MEMORY = ("weights", "gradients", "optimiser", "activations", "exchange", "peak")
+
+
+def plan(stage: Resolved, text_tokens: int, samples: int | None = None) -> Record:
+    """Return what one training takes.
+
+    Args:
+        stage: its configuration.
+        text_tokens: of each sample, without those of its clip.
+        samples: training samples that there are, before `train_records` chooses; None asks the data.
+
+    Raises:
+        ValueError: parts, data or devices that do not go together, or a strategy or precision that is not known here.
+    """
+    trainer = stage.config.trainer
+    devices, machines = devices_of(trainer.devices), trainer.num_nodes
+    steps = schedule(stage, devices * machines, samples)
+    model = stage.model_on_meta()
+    parameters = {
+        name: {"total": _count(part), "trained": _count(part, trained=True)}
+        for name, part in {**model.groups(), "teacher": model.teacher}.items()
+    }
+    batch = training_batch(
+        model, stage.frames(), stage.data.canvas, stage.data.batch_size, text_tokens, torch.device("meta")
+    )
+    precision = precision_of(trainer.precision)
+    alone = training_memory(model, batch, precision, accumulates=steps.accumulation > 1)
+    memory = on_each_device(alone, model, precision, trainer.strategy or "auto", devices, machines)
+    return {
+        "scale": stage.scale,
+        "input": {
+            "frames": stage.frames(),
+            "canvas": stage.data.canvas,
+            "visual_tokens": batch.layout.order.numel() // stage.data.batch_size,
+            "text_tokens": text_tokens,
+        },
+        "parameters": parameters,
+        "schedule": asdict(steps),
+        "memory_gib": {name: getattr(memory, name) / GIB for name in MEMORY},
+    }
+
+
+def _count(part: nn.Module, trained: bool = False) -> int:
+    return sum(parameter.numel() for parameter in part.parameters() if parameter.requires_grad or not trained)
+
+
+def parameters_table(records: Mapping[str, Record]) -> str:
+    """Return the parameters of every component, and how many of them learn in every stage."""
+    parts = next(iter(records.values()))["parameters"]
+    rows = [
+        [part, f"{count['total']:,}", *(f"{record['parameters'][part]['trained']:,}" for record in records.values())]
+        for part, count in parts.items()
+    ]
+    total = sum(count["total"] for count in parts.values())
+    learning = [sum(count["trained"] for count in record["parameters"].values()) for record in records.values()]
+    rows.append(["all", f"{total:,}", *(f"{count:,}" for count in learning)])
+    rows.append(["share", "", *(f"{count / total:.1%}" for count in learning)])
+    return table(["parameters", "there are", *(f"learn in {stage}" for stage in records)], rows)
+
+
+def schedule_table(records: Mapping[str, Record]) -> str:
+    """Return how many steps every stage takes, and of what."""
+    rows = []
+    for stage, record in records.items():
+        steps = Schedule(**record["schedule"])
+        product = f"{steps.devices} x {steps.batch_size} x {steps.accumulation}"
+        counts = (steps.samples, steps.samples_per_step, steps.steps)
+        rows.append([stage, *(f"{count:,}" for count in counts), product])
+    return table(["stage", "samples", "samples per step", "steps", "devices x batch x accumulated"], rows)
+
+
+def memory_table(records: Mapping[str, Record]) -> str:
+    """Return the memory of each device in every stage."""
+    rows = [[stage, *(f"{record['memory_gib'][part]:.3g}" for part in MEMORY)] for stage, record in records.items()]
+    return table(["GiB on each device", *MEMORY], rows)
+
+
+def main(args: Sequence[str]) -> None:
+    """Read the command line, and print tables or JSON."""
+    parser = argparse.ArgumentParser(
+        prog="video-panda plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--config", action="append", required=True, help="config file; experiment first; flags of fit too"
+    )
+    parser.add_argument(
+        "--stages", nargs="*", default=list(STAGES), help="config file of each stage; join several by +; none: as it is"
+    )
+    parser.add_argument("--samples", type=int, help="training samples that there are; default: those of the data")
+    parser.add_argument("--text_tokens", type=int, default=128, help="of each sample, without those of its clip")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="what is printed")
+    known, settings = parser.parse_known_args(args)
+    stages = {Path(stage.split("+")[0]).stem: stage.split("+") for stage in known.stages} or {"fit": []}
+    with user_errors():
+        resolved = {name: resolve([*known.config, *files], settings) for name, files in stages.items()}
+        records = {name: plan(stage, known.text_tokens, known.samples) for name, stage in resolved.items()}
+    if known.format == "json":
+        print(json.dumps({Path(known.config[0]).stem: records}, indent=2))
+        return
+    first = next(iter(resolved.values()))
+    shown = next(iter(records.values()))["input"]
+    print(
+        f"\n{first.name}, {first.scale} scale: {shown['frames']} frames of {shown['canvas']} x {shown['canvas']} pixels"
+        f" become {shown['visual_tokens']:,} visual tokens; with {shown['text_tokens']:,} of text\n"
+    )
+    print("\n\n".join(write(records) for write in (parameters_table, schedule_table, memory_table)))
+    print("\nMemory is worked out, not measured: see benchmarks/training_memory.py for how near it comes.")
