@@ -110,9 +110,10 @@ def config_chain(path: str | Path, _open: tuple[Path, ...] = ()) -> list[Path]:
 def with_bases(arguments: Sequence[str]) -> list[str]:
     """Return command line arguments in which the bases of all `--config` files stand before these files.
 
-    So a base never overrides a file that the user named, in whichever order files are named. Among the bases, those of
-    files in `configs` come last: a scale decides for an experiment that builds on another scale. What files set at the
-    scale that decides is put in, as JSON, right behind it and them.
+    So a base never overrides a file that the user named, in whichever order files are named. Among the bases, files of
+    `configs` come first, of these last the ones that files in `configs` build on: a scale decides for an experiment
+    that builds on another scale, and not over an experiment that it builds on. What files set at the scale that decides
+    is put in, as JSON, right behind it and them.
 
     Raises:
         ConfigChainError: as `config_chain`.
@@ -134,9 +135,8 @@ def with_bases(arguments: Sequence[str]) -> list[str]:
     if place is None:
         return rest
     chains = [config_chain(file) for file in given]
-    bases = dict.fromkeys(
-        base for chain in sorted(chains, key=lambda chain: _is_general(chain[-1])) for base in chain[:-1]
-    )
+    bases = [base for chain in sorted(chains, key=lambda chain: _is_general(chain[-1])) for base in chain[:-1]]
+    bases = list(dict.fromkeys(sorted(bases, key=lambda base: not _is_general(base))))
     files = _with_settings_at_scale([*(base for base in bases if base not in given), *given])
     return [*rest[:place], *(f"--config={file}" for file in files), *rest[place:]]
 

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int64
 from packaging.version import Version
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from components.adapters import Adapter, NoAdapter
 from components.language_models.text import ChatText
@@ -71,7 +71,7 @@ class LanguageModel(nn.Module):
                 f"{type(config).__name__} does not say how long a sequence may be: put max_position_embeddings, in "
                 "tokens, into the language model's config.json"
             )
-        self.max_length: int = config.max_position_embeddings
+        self.max_length = longest_sequence(config)
         # A checkpoint may come with sampling settings, which greedy search would warn about at every call.
         network.generation_config = GenerationConfig(
             do_sample=False,
@@ -204,3 +204,11 @@ def _wanted_states(layers: Sequence[int]) -> list[int] | bool:
     """Return what to ask of transformers: numbers, where it keeps no other states then (from 5.23), or all of them."""
     by_number = Version(transformers.__version__) >= Version("5.23")
     return list(layers) if layers and by_number else len(layers) > 0
+
+
+def longest_sequence(config: PreTrainedConfig) -> int:
+    """Return how many tokens a network takes; where its positions are scaled, `config` has the number from before."""
+    longest: int = config.max_position_embeddings
+    positions = getattr(config, "rope_parameters", None) or {}
+    scaled = positions.get("rope_type") in ("linear", "dynamic")
+    return int(longest * positions["factor"]) if scaled else longest

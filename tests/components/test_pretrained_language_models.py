@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from components.language_models import PretrainedCausalLM, ShortPrompt
 from components.language_models.tiny_tokenizer import build_tiny_tokenizer
 from tests.components.small_language_model import generation_inputs, small_llama, training_inputs, visual_tokens
+from tests.components.tiny_networks import save_tiny_network
 
 
 def test_pretrained_folder_gives_the_same_model(saved_llama):
@@ -103,3 +105,15 @@ def test_tokenizer_larger_than_the_model_is_refused(tmp_path):
     build_tiny_tokenizer().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"tokens, but its network has embeddings for 10"):
         PretrainedCausalLM(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("scaling", "longest"),
+    [({"type": "linear", "factor": 4.0}, 128), ({"rope_type": "dynamic", "factor": 2.0}, 64), (None, 32)],
+)
+def test_scaled_positions_make_sequences_longer(tmp_path, scaling, longest):
+    folder = Path(save_tiny_network("llama", tmp_path, max_length=32))
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("rope_parameters")
+    (folder / "config.json").write_text(json.dumps(config | {"rope_scaling": scaling}))
+    assert PretrainedCausalLM(str(folder)).max_length == longest

@@ -20,6 +20,7 @@ def parameters(module):
     ("name", "count"),
     [
         ("lmsys/vicuna-7b-v1.5", 6_738_415_616),
+        ("lmsys/vicuna-7b-v1.5-16k", 6_738_415_616),
         ("meta-llama/Llama-3.1-8B-Instruct", 8_030_261_248),
         ("mistralai/Mistral-7B-Instruct-v0.3", 7_248_023_552),
         ("microsoft/Phi-3-mini-4k-instruct", 3_821_079_552),

@@ -98,6 +98,18 @@ def test_a_scale_and_an_experiment_give_the_same_in_either_order(monkeypatch, ex
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=names(EXPERIMENTS))
+def test_the_scale_that_an_experiment_builds_on_changes_nothing_when_named(monkeypatch, experiment):
+    monkeypatch.setattr(ExperimentCLI, "instantiate_classes", lambda cli: None)
+    monkeypatch.setattr(ExperimentCLI, "_run_subcommand", lambda cli, subcommand: None)
+    alone, named = (
+        ExperimentCLI(["fit", *(f"--config={file}" for file in files)]).config.fit.as_dict()
+        for files in ([experiment], [experiment, "configs/scale/toy.yaml"])
+    )
+    for part in ("model", "data", "trainer"):
+        assert alone[part] == named[part]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=names(EXPERIMENTS))
 def test_an_experiment_is_a_small_difference_with_its_source_on_top(experiment):
     assert experiment.read_text().startswith("# ")
     assert len(base_files(experiment)) == 1
