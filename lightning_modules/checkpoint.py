@@ -1,11 +1,16 @@
-"""Is a file a checkpoint of ours? Asked before a model is built, so that a wrong path costs nothing."""
+"""Is a file a checkpoint of ours, and of this model? Asked before anything is trained or written over."""
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
+
+from lightning_modules.config_difference import difference
 
 KEYWORDS = ("best", "last", "hpc", "registry")
 
@@ -52,3 +57,50 @@ def check_checkpoint(path: str | Path, key: str = "ckpt_path", folder: bool = Fa
         raise CheckpointError(
             f"{key} {path} is not a checkpoint of this project: it has no `state_dict` and `components`"
         )
+
+
+def check_same_model(
+    checkpoint: Mapping[str, Any], components: Mapping[str, str], tensors: Mapping[str, Tensor], key: str = "ckpt_path"
+) -> None:
+    """Compare a checkpoint with the model that is to go on from it.
+
+    Args:
+        checkpoint: as read; one without `state_dict` is DeepSpeed's, which loads weights by itself.
+        components: class in every slot of the model.
+        tensors: of the model.
+        key: where the user named the checkpoint.
+
+    Raises:
+        CheckpointError: its components, or the names and shapes of its tensors, are others.
+    """
+    different = difference(components, checkpoint.get("components", {}))
+    if different:
+        raise CheckpointError(
+            f"{key} holds another variant of the model, there -> in the configuration: {'; '.join(different)}"
+        )
+    if "state_dict" not in checkpoint:
+        return
+    weights: Mapping[str, Tensor] = checkpoint["state_dict"]
+    base = checkpoint.get("frozen_base", {})
+    elsewhere = {f"{path}.{name}" for path, entry in base.items() for name in entry["tensors"]}
+    misfits = [
+        name
+        for name in (tensors.keys() | weights.keys()) - elsewhere
+        if name not in tensors or name not in weights or tensors[name].shape != weights[name].shape
+    ]
+    if misfits:
+        raise CheckpointError(
+            f"{key} holds a model of other sizes than the configuration: "
+            f"{tensor_differences(tensors, weights, misfits)}"
+        )
+
+
+def tensor_differences(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], misfits: Iterable[str]) -> str:
+    """Return what some tensors are in a file and in a model: five of them, which tell what is wrong."""
+    names = sorted(set(misfits))
+    shapes = [f"{name} is {_shape(theirs.get(name))} there, {_shape(ours.get(name))} here" for name in names[:5]]
+    return "; ".join(shapes) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else str(list(tensor.shape))

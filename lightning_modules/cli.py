@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from jsonargparse import Namespace, set_parsing_settings
 from lightning import Trainer
@@ -24,7 +25,7 @@ import datamodules.conversations
 import datamodules.shapes_in_motion.datamodule  # noqa: F401  (imported so that YAML can use bare class names)
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules import callbacks
-from lightning_modules.checkpoint import check_checkpoint
+from lightning_modules.checkpoint import check_checkpoint, check_same_model
 from lightning_modules.config_chain import given_files, in_its_place, is_scale, read_config, with_bases
 from lightning_modules.config_difference import difference
 from lightning_modules.init_from import by_module, init_from
@@ -32,9 +33,9 @@ from lightning_modules.known_names import explain
 from lightning_modules.parameter_difference import parameter_difference
 from lightning_modules.process_group import process_group_closed
 from lightning_modules.run_folder import free_folder, keep_metrics, resumed_folder
+from lightning_modules.strategy import asks_deepspeed, check_strategy
 from lightning_modules.user_errors import user_errors
 from lightning_modules.video_language import VideoLanguageModel
-from lightning_modules.zero import asks_deepspeed, check_deepspeed
 
 
 class ExperimentParser(LightningArgumentParser):
@@ -113,7 +114,7 @@ class ExperimentCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Say what the experiment changes, before it is built."""
-        check_deepspeed(self.config[self.subcommand].trainer.strategy)
+        check_strategy(self.config[self.subcommand].trainer.strategy)
         self.origin.files = self.files
         self.origin.changes = lines = self.changes()
         if lines:
@@ -154,9 +155,13 @@ class ExperimentCLI(LightningCLI):
     def initialize(self) -> None:
         """Say what the experiment changes in size; take the weights of `init_from`, and say which and which not.
 
-        A run that is continued has its own weights.
+        A run that is continued has its own weights, which must be of this model before its config.yaml is written anew.
         """
         config = self.config[self.subcommand]
+        checkpoint = config.get("ckpt_path")
+        if checkpoint is not None and Path(checkpoint).is_file():
+            content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+            check_same_model(content, self.model.component_names(), self.model.state_dict())
         if self.base_encoder not in (None, config.model.encoder.as_dict()):
             self.origin.sizes = parameter_difference(self.model.encoder, self.base_encoder)
             print("\n".join([*(f"  {line}" for line in self.origin.sizes), ""]))
@@ -167,8 +172,8 @@ class ExperimentCLI(LightningCLI):
             print(self.origin.weights[0], end="\n\n")
         if config.init_from is None:
             return
-        if config.get("ckpt_path") is not None:
-            lines = [f"not read: ckpt_path {config.ckpt_path} has the weights of this run"]
+        if checkpoint is not None:
+            lines = [f"not read: ckpt_path {checkpoint} has the weights of this run"]
         else:
             lines = init_from(self.model, config.init_from, config.init_partially).lines()
         said = [f"init_from {config.init_from}", *(f"  {line}" for line in lines)]

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lightning_modules.checkpoint import CheckpointError, check_checkpoint
+from lightning_modules.checkpoint import CheckpointError, check_checkpoint, tensor_differences
 from lightning_modules.config_difference import difference
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -93,7 +93,8 @@ def init_from(model: VideoLanguageModel, path: str | Path, partially: bool = Fal
     misfits = [*report.fresh, *(name for name in report.ignored if name.split(".")[0] in groups)]
     if misfits and not partially:
         raise CheckpointError(
-            f"init_from {path} does not have just the tensors of this model: {_differences(ours, theirs, misfits)}; "
+            f"init_from {path} does not have just the tensors of this model: "
+            f"{tensor_differences(ours, theirs, misfits)}; "
             "set init_partially: true to take over what fits"
         )
     if not loaded:
@@ -133,15 +134,3 @@ def _checkpoint(model: VideoLanguageModel, path: str | Path, partially: bool) ->
         if not partially:
             raise
         return weights, set()
-
-
-def _differences(ours: dict[str, Tensor], theirs: dict[str, Tensor], misfits: list[str]) -> str:
-    names = sorted(set(misfits))
-    shapes = [
-        f"{name} is {_shape(theirs.get(name))} there, {_shape(ours.get(name))} here" for name in names[:5]
-    ]  # five tell what is wrong
-    return "; ".join(shapes) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _shape(tensor: Tensor | None) -> str:
-    return "absent" if tensor is None else str(list(tensor.shape))

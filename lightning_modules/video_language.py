@@ -22,10 +22,11 @@ from components.splice import IGNORED_LABEL, SplicePlan, splice
 from components.teachers import FeatureCache, NoFeatureCache, NoTeacher, Teacher, cached_features
 from datamodules.batch import Batch
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules.config_difference import difference
+from lightning_modules.checkpoint import check_same_model
 from lightning_modules.evaluation import Answer, FamilyScores
 from lightning_modules.frozen_base import FrozenBase
 from lightning_modules.fully_sharded import class_name, shard
+from lightning_modules.mean_over_devices import weighted
 from lightning_modules.model_input import ModelInput, prepare, prepare_questions
 from lightning_modules.stage import Stage
 
@@ -178,19 +179,13 @@ class VideoLanguageModel(LightningModule):
         """Return the losses so that their mean over devices is that over all answers and frames."""
         loss, distillation = self.losses(batch)
         counts = len(batch.samples) > 0
-        loss = self._share(loss, (batch.text.labels != IGNORED_LABEL).sum() * counts)
+        devices = self.trainer.strategy, self.trainer.world_size
+        loss = weighted(loss, (batch.text.labels != IGNORED_LABEL).sum() * counts, *devices)
         if distillation is not None:
             assert batch.teacher is not None
             frames = batch.teacher.alignment.frame_count * counts
-            distillation = self._share(distillation, torch.tensor(frames, device=loss.device))
+            distillation = weighted(distillation, torch.tensor(frames, device=loss.device), *devices)
         return loss, distillation
-
-    def _share(self, loss: Tensor, count: Tensor) -> Tensor:
-        """Weight a mean over `count` so that the mean over devices is that over all counted: as on one device."""
-        if self.trainer.world_size == 1:
-            return loss
-        mean: Tensor = self.trainer.strategy.reduce(count.float(), reduce_op="mean")
-        return loss * count / mean.clamp(min=1 / self.trainer.world_size)  # 0 / 0 where no device has any
 
     @torch.no_grad()
     def generate(self, batch: ModelInput, visual_tokens: Float[Tensor, "tokens width"]) -> list[str]:
@@ -291,14 +286,10 @@ class VideoLanguageModel(LightningModule):
         """Refuse weights of another variant, and complete those that were saved without their frozen base.
 
         Raises:
-            ValueError: the components of the checkpoint are not those of the configuration, or it was trained on
-                other frozen weights.
+            CheckpointError: the model of the checkpoint is not that of the configuration, or was trained on other
+                frozen weights.
         """
-        different = difference(self.component_names(), checkpoint.get("components", {}))
-        if different:
-            raise ValueError(
-                f"ckpt_path holds another variant of the model, there -> in the configuration: {'; '.join(different)}"
-            )
+        check_same_model(checkpoint, self.component_names(), self.state_dict())
         self.frozen_base.put_back(checkpoint, "ckpt_path")
         self._rng_state = checkpoint.get("rng_state")
 

@@ -119,6 +119,10 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("--text_tokens", type=int, default=128, help="of each sample, without those of its clip")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="what is printed")
     known, settings = parser.parse_known_args(args)
+    if known.samples is not None and known.samples < 1:
+        parser.error(f"--samples is {known.samples}; it must be at least 1")
+    if known.text_tokens < 2:
+        parser.error(f"--text_tokens is {known.text_tokens}; it must be at least 2")
     stages = {Path(stage.split("+")[0]).stem: stage.split("+") for stage in known.stages} or {"fit": []}
     with user_errors():
         resolved = {name: resolve([*known.config, *files], settings) for name, files in stages.items()}

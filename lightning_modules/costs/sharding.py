@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lightning_modules.costs.precision import Precision
 from lightning_modules.costs.training_memory import TrainingMemory, size
+from lightning_modules.strategy import ReadStrategy, strategy_name
 from lightning_modules.video_language import VideoLanguageModel
 
 SINGLE = 4  # bytes of a number in which DeepSpeed keeps the weights that learn
@@ -76,7 +77,7 @@ def on_each_device(
     alone: TrainingMemory,
     model: VideoLanguageModel,
     precision: Precision,
-    strategy: str | Namespace,
+    strategy: ReadStrategy,
     devices: int,
     machines: int,
 ) -> TrainingMemory:
@@ -93,7 +94,7 @@ def on_each_device(
     Raises:
         ValueError: a strategy that is not known here.
     """
-    name = strategy if isinstance(strategy, str) else str(strategy.class_path).rsplit(".", 1)[-1]
+    name = strategy_name(strategy)
     stage = 2 if isinstance(strategy, str) else strategy.get("init_args", Namespace()).get("stage", 2)
     if name in _WITHIN_A_MACHINE:
         return _WITHIN_A_MACHINE[name](alone, model, precision, devices)

@@ -20,7 +20,7 @@ EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
 CONFIGS = sorted(
     {*Path("configs").rglob("*.yaml")} - {*Path("configs/llm").iterdir(), Path("configs/scale/paper.yaml")}
 )
-ZERO = Path("configs/trainer/zero2.yaml")  # without CUDA: test_zero.py
+ZERO = Path("configs/trainer/zero2.yaml")  # without CUDA: test_strategy.py
 REMOVED = {  # what must have no parameters left
     "no_row_tokens": ["row_tokens"],
     "no_fsra": ["frame_aggregator"],

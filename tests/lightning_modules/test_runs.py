@@ -70,6 +70,15 @@ def test_a_checkpoint_of_another_variant_is_refused(fails, finished, clips, tmp_
     assert "another variant" in error and "encoder.local_encoding: NoLocalEncoding -> LSTE" in error
 
 
+def test_a_checkpoint_of_other_sizes_is_refused_before_its_run_is_touched(fails, finished, tiny, tmp_path):
+    checkpoint, config = finished.folder / "checkpoints" / "last.ckpt", finished.folder / "config.yaml"
+    before = config.read_text()
+    for change, tensor in (("teacher.weights.width=64", "distillation.head"), ("encoder.width=48", "encoder")):
+        status, error = fails("fit", *NO_LSTE, *tiny, f"--model.{change}", f"--ckpt_path={checkpoint}")
+        assert status == 1 and "ckpt_path holds a model of other sizes" in error and f"{tensor}." in error
+        assert config.read_text() == before
+
+
 def test_the_hparams_entry_has_a_column_per_slot_and_the_final_figures(finished):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData

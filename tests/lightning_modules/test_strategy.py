@@ -1,4 +1,4 @@
-"""DeepSpeed as far as it goes without CUDA: its configuration, and what is said about its package and checkpoints."""
+"""Strategies that are refused; DeepSpeed as far as it goes without CUDA: configuration, package, checkpoints."""
 
 import pytest
 
@@ -17,14 +17,23 @@ def stop(cli):
 
 @pytest.fixture
 def installed(monkeypatch):
-    monkeypatch.setattr("lightning_modules.zero.find_spec", lambda name: name)
+    monkeypatch.setattr("lightning_modules.strategy.find_spec", lambda name: name)
 
 
 @pytest.mark.parametrize("strategy", [ZERO, (*NO_LSTE, "--trainer.strategy=deepspeed_stage_2")])
 def test_a_missing_package_is_said_at_once(fails, monkeypatch, strategy):
-    monkeypatch.setattr("lightning_modules.zero.find_spec", lambda name: None)
+    monkeypatch.setattr("lightning_modules.strategy.find_spec", lambda name: None)
     status, error = fails("fit", *strategy)
     assert status == 1 and "pip install deepspeed" in error and "fsdp.yaml" in error
+
+
+@pytest.mark.parametrize(
+    "strategy", ["fsdp", "fsdp_cpu_offload", "{class_path: lightning.pytorch.strategies.FSDPStrategy}"]
+)
+def test_another_fsdp_is_refused_by_name(fails, tiny, strategy, tmp_path):
+    runs = tmp_path / "runs"
+    status, error = fails("fit", *NO_LSTE, *tiny, f"--trainer.strategy={strategy}", f"--runs={runs}")
+    assert status == 1 and "configs/trainer/fsdp.yaml" in error and not runs.exists()
 
 
 def test_zero_2_leaves_clipping_and_accumulation_to_the_trainer(run, monkeypatch, installed):

@@ -1,0 +1,147 @@
+"""`video-panda plan`: the sizes and steps of real trainings, and a memory estimate near what a step takes."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmarks.training_memory import CASES, compare
+from lightning_modules.cli import main
+from lightning_modules.costs.plan import plan
+from lightning_modules.costs.precision import precision_of
+from lightning_modules.costs.resolved import resolve
+from lightning_modules.costs.schedule import devices_of
+from lightning_modules.costs.sharding import on_each_device
+from lightning_modules.costs.training_memory import TrainingMemory
+from tests.lightning_modules.short_run import NO_LSTE
+
+FULL = ("--config", "experiments/full.yaml")
+TOY = ("--config", "configs/scale/toy.yaml")
+PAPER_SAMPLES = ("--samples", "702000")
+
+
+def planned(capsys, *arguments):
+    main(["plan", *arguments])
+    return capsys.readouterr().out
+
+
+def as_json(capsys, *arguments):
+    (stages,) = json.loads(planned(capsys, *arguments, "--format", "json")).values()
+    return stages
+
+
+def test_the_papers_training(capsys):
+    stages = as_json(capsys, *FULL, *PAPER_SAMPLES, "--trainer.devices=4", "--trainer.num_nodes=16")
+    assert list(stages) == ["align", "integrate", "instruct"]
+    for stage, samples, per_step in (
+        ("align", 351_000, 2048),
+        ("integrate", 702_000, 2048),
+        ("instruct", 702_000, 1024),
+    ):
+        schedule = stages[stage]["schedule"]
+        assert (schedule["samples"], schedule["samples_per_step"], schedule["devices"]) == (samples, per_step, 64)
+        assert schedule["steps"] == -(-samples // per_step)
+        assert stages[stage]["input"]["visual_tokens"] == 8 * (16 * 17 + 1)
+        parts = stages[stage]["parameters"]
+        assert parts["encoder"]["total"] + parts["projector"]["total"] == 45_066_578
+        assert parts["language_model"] == {"total": 6_738_415_616, "trained": 0 if stage == "align" else 6_738_415_616}
+        assert parts["teacher"] == {"total": 387_380_224, "trained": 0}
+        # Weights of float32, as many of the gradients, and two moments.
+        trained, total = (sum(part[kind] for part in parts.values()) for kind in ("trained", "total"))
+        memory = stages[stage]["memory_gib"]
+        assert memory["gradients"] == memory["exchange"] == pytest.approx(trained * 4 / 2**30)
+        assert memory["optimiser"] == pytest.approx(2 * memory["gradients"])
+        assert memory["weights"] == pytest.approx(total * 4 / 2**30, rel=1e-3)
+        assert memory["peak"] > sum(memory[part] for part in ("weights", "optimiser", "exchange", "activations"))
+
+
+@pytest.mark.parametrize(
+    "settings", [("--data.batch_size=2",), ("--data.batch_size=1", "--model.stage.global_batch=3")]
+)
+def test_steps_and_sizes_are_those_of_a_training(run, clips, settings):
+    flags = ["--data.train_clips=7", "--data.turns_per_record=8", "--trainer.max_epochs=2", *settings]
+    cli = run("fit", *NO_LSTE, *flags, "--model.stage.language_model=0", "--trainer.limit_val_batches=0",
+              "--test_after_fit=false")  # fmt: skip
+    files = ["experiments/no_lste.yaml", "configs/scale/toy.yaml"]
+    record = plan(resolve(files, [*flags, "--model.stage.language_model=0"]), 16)
+    assert record["schedule"]["steps"] == cli.trainer.global_step
+    assert record["schedule"]["samples"] == len(cli.datamodule.records("train"))
+    for name, part in cli.model.groups().items():
+        counts = {
+            "total": sum(parameter.numel() for parameter in part.parameters()),
+            "trained": sum(parameter.numel() for parameter in part.parameters() if parameter.requires_grad),
+        }
+        assert record["parameters"][name] == counts
+    assert record["parameters"]["language_model"]["trained"] == 0
+
+
+@pytest.mark.parametrize("case", ["toy", "toy, no distillation", "medium, LoRA"])
+def test_memory_is_near_what_a_step_takes(case):
+    experiment, files, settings = CASES[case]
+    found = compare(resolve([f"experiments/{experiment}.yaml", *files], settings), torch.device("cpu"))
+    assert found["expected / measured"] == pytest.approx(1, abs=0.12)
+
+
+def test_strategies_split_what_they_say():
+    model = resolve(["experiments/full.yaml", "configs/scale/toy.yaml"]).model_on_meta()
+    weights = sum(parameter.numel() for parameter in model.parameters()) * 4
+    teacher = sum(parameter.numel() for parameter in model.teacher.parameters()) * 4
+    alone = TrainingMemory(weights, weights - teacher, 2 * (weights - teacher), 1000, 0, accumulates=False)
+    single = precision_of("32-true")
+    assert on_each_device(alone, model, single, "auto", 1, 1) == alone
+    replicated = on_each_device(alone, model, single, "ddp", 2, 2)
+    assert replicated == replace(alone, exchange=alone.gradients)
+    (sharded,) = {
+        on_each_device(alone, model, single, resolve(["experiments/full.yaml", file], []).config.trainer.strategy, 4, n)
+        for file in ("configs/trainer/fsdp.yaml",)
+        for n in (1, 2)
+    }  # as much with more machines
+    assert sharded.weights == teacher + (weights - teacher) // 4
+    assert sharded.gradients == alone.gradients // 4 and sharded.optimiser == alone.optimiser // 4
+    assert 0 < sharded.exchange < 2 * weights
+    zero = resolve(["experiments/full.yaml", "configs/trainer/zero2.yaml"]).config.trainer.strategy
+    halves = on_each_device(alone, model, precision_of("bf16-mixed"), zero, 2, 2)
+    assert halves.weights == pytest.approx(weights / 2, rel=0.01)
+    assert halves.gradients == alone.gradients // 2 // 4
+    assert halves.optimiser == 3 * alone.gradients // 4
+
+
+def test_tables(capsys):
+    said = planned(capsys, *FULL, *TOY, "--stages", "configs/stage/align.yaml", "--samples", "40960")
+    assert "full, toy scale: 8 frames of 72 x 72 pixels become 104 visual tokens; with 128 of text" in said
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("|")]
+    assert ["align", "20,480", "2,048", "10", "1 x 16 x 128"] in rows
+    assert [row[0] for row in rows].count("align") == 2
+    (share,) = (row for row in rows if row[0] == "share")
+    assert 0 < float(share[-1].rstrip("%")) < 50
+
+
+def test_without_stages_it_is_as_configured(capsys):
+    stages = as_json(capsys, *FULL, *TOY, "--stages")
+    assert list(stages) == ["fit"]
+    assert stages["fit"]["schedule"]["steps"] == 8 * 6000 // 16
+    assert stages["fit"]["parameters"]["language_model"]["trained"] > 0
+
+
+@pytest.mark.parametrize(("devices", "count"), [(3, 3), ("2", 2), ([0, 3], 2), ("1,2,5", 3)], ids=str)
+def test_devices(devices, count):
+    assert devices_of(devices) == count
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--trainer.devices=3"], "not a multiple of data.init_args.batch_size x devices = 8 x 3"),
+        (["--trainer.strategy=fsdp"], "trainer.strategy"),
+        (["--trainer.strategy=deepspeed_stage_3"], "trainer.strategy is deepspeed_stage_3, whose memory is not known"),
+        (["--trainer.precision=64-true"], "trainer.precision is '64-true', whose memory is not known"),
+        (["--data.sampler.frames=16"], "tokens long with its visual tokens"),
+        (["--model.language_model.name_or_path=nobody/nothing"], "is 'nobody/nothing'"),
+        (["--samples", "0"], "--samples is 0"),
+    ],
+)
+def test_what_is_wrong_is_said(capsys, arguments, said):
+    with pytest.raises(SystemExit):
+        main(["plan", *FULL, "--stages", "configs/stage/align.yaml", *arguments])
+    assert said in capsys.readouterr().err
