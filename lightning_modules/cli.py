@@ -242,6 +242,7 @@ PROGRAMS = {
     "profile": ("lightning_modules.costs.profile", "main"),
     "export": ("lightning_modules.export", "main"),
     "import-official": ("lightning_modules.official_checkpoint", "main_import"),
+    "import-eve": ("lightning_modules.official_checkpoint", "main_import_eve"),
     "export-official": ("lightning_modules.official_checkpoint", "main_export"),
 }
 

@@ -1,10 +1,11 @@
-"""`video-panda import-official` and `export-official`: the released checkpoint as a model of ours, and back."""
+"""`video-panda import-official`, `import-eve`, `export-official`: released checkpoints as models of ours, and back."""
 
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.official.eve import import_eve
 from components.official.exporting import export_official, is_imported
 from components.official.folder import read_json
 from components.official.importing import import_official
@@ -72,6 +73,24 @@ def main_import(args: Sequence[str]) -> None:
                 *report.lines(),
                 f"written to {out}; to test it:",
                 "  python -m lightning test --config experiments/full.yaml --config configs/scale/paper.yaml "
+                f"--config {out / 'config.yaml'} --config DATA.yaml",
+            ]
+        )
+    )
+
+
+def main_import_eve(args: Sequence[str]) -> None:
+    """Import the vision part of EVE, say what became of it, and how to start from it."""
+    about = "Makes a folder to start a training from EVE's vision part and language model."
+    source, out = _folders("import-eve", about, "folder with config.json, weights and tokenizer", args)
+    with user_errors():
+        report = import_eve(source, out)
+    print(
+        "\n".join(
+            [
+                *report.lines(),
+                f"written to {out}; to start from it, and from the language model in {source}:",
+                "  video-panda chain --config experiments/full.yaml --config configs/scale/paper.yaml "
                 f"--config {out / 'config.yaml'} --config DATA.yaml",
             ]
         )

@@ -114,9 +114,12 @@ class VideoLanguageModel(LightningModule):
     def configure_model(self) -> None:
         """Shard the model if the strategy is one that shards: once, for a training and the test after it."""
         if self.device_mesh is not None and not isinstance(self, FSDPModule):
-            units = [*self.encoder.units(), *self.language_model.units()]
-            teacher = [self.teacher] if self.feature_cache.always_asks else []  # or ranks would not ask it together
-            shard(self, [*units, *teacher], self.teacher, self.device_mesh)
+            shard(self, self.units(), self.teacher, self.device_mesh)
+
+    def units(self) -> list[torch.nn.Module]:
+        """Return large parts that run on every device together: what a sharded model gathers one at a time."""
+        teacher = [self.teacher] if self.feature_cache.always_asks else []
+        return [*self.encoder.units(), *self.language_model.units(), *teacher]
 
     @property
     def data(self) -> VideoTextDataModule:
@@ -216,20 +219,18 @@ class VideoLanguageModel(LightningModule):
         if isinstance(batch, Batch):
             return
         visual_tokens = self.visual_tokens(batch)
-        loss = self.text_loss(batch, visual_tokens)
-        self._log_loss(f"{split}/loss", loss, batch)
+        self._log_loss(f"{split}/loss", self.text_loss(batch, visual_tokens), batch)
         for answer in self._answer(batch, visual_tokens):
             self.scores.add(answer.sample.family, answer.right)
 
     def _answer(self, batch: ModelInput, visual_tokens: Tensor) -> list[Answer]:
-        predictions = self.generate(batch, visual_tokens)
-        answers = [Answer(sample, text) for sample, text in zip(batch.samples, predictions, strict=True)]
+        texts = self.generate(batch, visual_tokens)
+        answers = [Answer(*each) for each in zip(batch.samples, texts, strict=True)]
         self.answers += answers
         return answers
 
     def _start_scores(self, split: str) -> None:
-        self.scores = FamilyScores(self.data.families(split))
-        self.answers = []
+        self.scores, self.answers = FamilyScores(self.data.families(split)), []
 
     def _log_scores(self, split: str) -> None:
         counts = self.trainer.strategy.reduce(self.scores.counts.to(self.device), reduce_op="sum")

@@ -86,7 +86,12 @@ def _import(source: Path, out: Path) -> ImportReport:
         raise ValueError(f"{source} holds keys that are not explained: {', '.join(sorted(unknown - computed)[:5])}")
     short = {key.removeprefix("model.").removeprefix("video_tower."): key for key in vision}
     ours, report = to_ours(
-        {name: vision[key] for name, key in short.items()}, _our_shapes(config | language_config, vision)
+        {name: vision[key] for name, key in short.items()},
+        our_shapes(
+            config | language_config,
+            vision.get("model.video_tower.patch_embedding.weight"),
+            vision.get("model.video_tower_compressor.input_layer.weight"),
+        ),
     )
     unused = [*(short[name] for name in report.unused), *sorted(computed)]
 
@@ -136,10 +141,15 @@ def _language_model(config: dict[str, Any], tensors: dict[str, Tensor]) -> tuple
     return found, llama.to_dict() | {"architectures": ["LlamaForCausalLM"]}
 
 
-def _our_shapes(config: dict[str, Any], vision: dict[str, Tensor]) -> dict[str, torch.Size]:
+def our_shapes(config: dict[str, Any], patch: Tensor | None, head: Tensor | None) -> dict[str, torch.Size]:
+    """Return the shapes of our vision part, by name.
+
+    Args:
+        config: of the checkpoint.
+        patch: weight of its patch embedding.
+        head: weight of its distillation head's first layer; without one, ours has no head.
+    """
     width = config["video_hidden_size"]
-    patch = vision.get("model.video_tower.patch_embedding.weight")
-    head = vision.get("model.video_tower_compressor.input_layer.weight")
     with torch.device("meta"):
         parts = nn.ModuleDict(
             {

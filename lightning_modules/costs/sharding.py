@@ -27,9 +27,9 @@ def fully_sharded(alone: TrainingMemory, model: VideoLanguageModel, precision: P
     Weights, gradients and optimiser state are split. What belongs to no unit is whole during a step; of the units, the
     one that runs and the one that is fetched meanwhile, with the gradient of one.
     """
-    whole = size(model.teacher.parameters())
-    units = [size(unit.parameters()) for unit in (*model.encoder.units(), *model.language_model.units())]
-    learning = [size(_learning(unit)) for unit in (*model.encoder.units(), *model.language_model.units())]
+    units = [size(unit.parameters()) for unit in model.units()]
+    learning = [size(_learning(unit)) for unit in model.units()]
+    whole = size(model.teacher.parameters()) if model.teacher not in model.units() else 0
     split = alone.weights - whole
     outside = split - sum(units)
     outside_gradient = alone.gradients - sum(learning)
