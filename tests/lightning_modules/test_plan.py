@@ -1,13 +1,16 @@
 """`video-panda plan`: the sizes and steps of real trainings, and a memory estimate near what a step takes."""
 
 import json
+import re
+import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks.training_memory import CASES, compare
-from lightning_modules.cli import main
+from lightning_modules.cli import PROGRAMS, main
 from lightning_modules.costs.plan import plan
 from lightning_modules.costs.precision import precision_of
 from lightning_modules.costs.resolved import resolve
@@ -19,6 +22,7 @@ from tests.lightning_modules.short_run import NO_LSTE
 FULL = ("--config", "experiments/full.yaml")
 TOY = ("--config", "configs/scale/toy.yaml")
 PAPER_SAMPLES = ("--samples", "702000")
+README = re.findall(r"^video-panda (\S+) (.*)$", Path("README.md").read_text(), re.MULTILINE)
 
 
 def planned(capsys, *arguments):
@@ -54,6 +58,15 @@ def test_the_papers_training(capsys):
         assert memory["optimiser"] == pytest.approx(2 * memory["gradients"])
         assert memory["weights"] == pytest.approx(total * 4 / 2**30, rel=1e-3)
         assert memory["peak"] > sum(memory[part] for part in ("weights", "optimiser", "exchange", "activations"))
+
+
+@pytest.mark.parametrize("arguments", [arguments for program, arguments in README if program == "plan"])
+def test_a_plan_of_the_readme(capsys, arguments):
+    assert "GiB on each device" in planned(capsys, *shlex.split(arguments))
+
+
+def test_the_readme_names_programs_that_there_are():
+    assert {program for program, _ in README} <= PROGRAMS.keys()
 
 
 @pytest.mark.parametrize(
