@@ -20,6 +20,7 @@ class SampleFacts:
 
     Attributes:
         id: of the record.
+        video: its clip.
         family: that its score is reported under.
         before: questions and answers that come before it in the conversation.
         question: what is asked.
@@ -27,6 +28,7 @@ class SampleFacts:
     """
 
     id: str
+    video: str
     family: str
     before: tuple[tuple[str, str], ...]
     question: str

@@ -6,17 +6,19 @@ import logging
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from components.encoders.base import VideoEncoder
 from components.language_models.text import ChatText
 from components.teachers import Teacher
 from datamodules.batch import Batch
 from datamodules.clip_dataset import ClipDataset, Sample, collate
+from datamodules.evaluation_order import EvaluationBatches
 from datamodules.records import AllRecords, Record, RecordSelection
 from datamodules.seeded_order import SeededOrder
 from datamodules.video.augmentation import Augmentation, NoAugmentation
@@ -87,8 +89,9 @@ class VideoTextDataModule(LightningDataModule, ABC):
         self.seed = seed
         self.skips = SkipCounter(bad_media)
         self.order: SeededOrder | None = None
+        self.answered: frozenset[str] = frozenset()
         self._records: dict[str, list[Record]] = {}
-        self._stand_in: Batch | None = None
+        self._stand_in: dict[str, Batch] = {}
 
     @abstractmethod
     def load_records(self, split: str) -> list[Record]:
@@ -160,13 +163,12 @@ class VideoTextDataModule(LightningDataModule, ABC):
             self.seed,
         )
 
-    def _loader(self, split: str, batch_size: int, order: Sampler[int] | None = None) -> DataLoader[Sample | Skipped]:
+    def _loader(self, split: str, **order: Any) -> DataLoader[Sample | Skipped]:
         dataset = self.dataset(split)
         self.skips.expect(len({record.video for record in dataset.records}))
         return DataLoader(
             dataset,
-            batch_size=batch_size,
-            sampler=order,
+            **order,
             collate_fn=collate,
             num_workers=self.workers,
             worker_init_fn=leave_signals_to_parent,
@@ -178,37 +180,41 @@ class VideoTextDataModule(LightningDataModule, ABC):
 
     def train_dataloader(self) -> DataLoader[Sample | Skipped]:
         """Return the training loader, in a seeded order that can go on in mid-epoch."""
-        rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         resumed = self.order
-        self.order = SeededOrder(len(self.records("train")), self.seed, rank, ranks)
+        self.order = SeededOrder(len(self.records("train")), self.seed, *self._place())
         if resumed is not None:
             self.order.resume(resumed.skip_epoch, resumed.skip)
-        return self._loader("train", self.batch_size, self.order)
+        return self._loader("train", batch_size=self.batch_size, sampler=self.order)
 
-    def stand_in(self) -> Batch:
-        """Return a batch of the first training sample whose clip can be read.
+    def stand_in(self, split: str) -> Batch:
+        """Return a batch of the first sample of `split` whose clip can be read.
 
-        It is what a process of several computes with when it cannot read any clip of its own batch.
+        It is what a process of several computes with when it has no batch, or cannot read any clip of its own.
 
         Raises:
             ValueError: there is no such clip.
         """
-        if self._stand_in is None:
-            dataset = self.dataset("train")
+        if split not in self._stand_in:
+            dataset = self.dataset(split)
             samples = (dataset[index] for index in range(len(dataset)))
             first = next((sample for sample in samples if isinstance(sample, Sample)), None)
             if first is None:
-                raise ValueError(f"none of the {len(dataset)} training samples has a clip that can be read")
-            self._stand_in = collate([first])
-        return self._stand_in
+                raise ValueError(f"none of the {len(dataset)} samples of {split} has a clip that can be read")
+            self._stand_in[split] = collate([first])
+        return self._stand_in[split]
 
     def val_dataloader(self) -> DataLoader[Sample | Skipped]:
         """Return the validation loader, in the order of the records."""
-        return self._loader("val", self.eval_batch_size)
+        return self._loader("val", batch_size=self.eval_batch_size)
 
     def test_dataloader(self) -> DataLoader[Sample | Skipped]:
-        """Return the test loader, in the order of the records."""
-        return self._loader("test", self.eval_batch_size)
+        """Return the test loader: this process's share of the questions that are not in `answered`, clip by clip."""
+        questions = EvaluationBatches(self.records("test"), self.eval_batch_size, *self._place(), self.answered)
+        return self._loader("test", batch_sampler=questions)
+
+    def _place(self) -> tuple[int, int]:
+        """Return rank and number of processes."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def predict_dataloader(self) -> DataLoader[Sample | Skipped]:
         """Return the test loader: prediction answers its questions."""

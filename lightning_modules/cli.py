@@ -25,6 +25,7 @@ import datamodules.conversations
 import datamodules.shapes_in_motion.datamodule  # noqa: F401  (imported so that YAML can use bare class names)
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules import callbacks
+from lightning_modules.answer_store import asked_by
 from lightning_modules.checkpoint import check_checkpoint, check_same_model
 from lightning_modules.config_chain import given_files, in_its_place, is_scale, read_config, with_bases
 from lightning_modules.config_difference import difference
@@ -32,7 +33,7 @@ from lightning_modules.init_from import by_module, init_from
 from lightning_modules.known_names import explain
 from lightning_modules.parameter_difference import parameter_difference
 from lightning_modules.process_group import process_group_closed
-from lightning_modules.run_folder import free_folder, keep_metrics, resumed_folder
+from lightning_modules.run_folder import answered_folder, free_folder, keep_metrics, resumed_folder
 from lightning_modules.strategy import asks_deepspeed, check_strategy
 from lightning_modules.user_errors import user_errors
 from lightning_modules.video_language import VideoLanguageModel
@@ -65,6 +66,7 @@ class ExperimentCLI(LightningCLI):
         """Parse `args` (default: the command line) and run the verb."""
         set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
         self.origin = callbacks.Origin()
+        self.answer_file = callbacks.AnswerFile()
         self.base_encoder: dict[str, Any] | None = None
         self.summary = callbacks.RunSummary(self.origin)
         super().__init__(
@@ -77,7 +79,7 @@ class ExperimentCLI(LightningCLI):
             | {"epilog": f"Further programs, with --help of their own: {', '.join(PROGRAMS)}."}
             | {verb: {"parser_mode": "omegaconf+"} for verb in self.subcommands()},
             save_config_kwargs={"overwrite": True},
-            trainer_defaults={"callbacks": [*callbacks.always(), self.origin, self.summary]},
+            trainer_defaults={"callbacks": [*callbacks.always(), self.answer_file, self.origin, self.summary]},
             auto_configure_optimizers=False,  # rates belong to the stage
             load_from_checkpoint_support=False,  # a checkpoint must never override the YAML's components
             args=args,
@@ -90,6 +92,9 @@ class ExperimentCLI(LightningCLI):
         parser.add_argument("--name", type=str | None, help="name of the run; default: the config files' names")
         parser.add_argument("--runs", type=str, default="runs", help="folder of all runs")
         parser.add_argument("--test_after_fit", type=bool, default=True, help="whether a training ends with a test")
+        parser.add_argument(
+            "--continue_answers", type=str | None, help="folder of a test or prediction that was killed"
+        )
         parser.add_argument("--init_from", type=str | None, help="checkpoint of another run, to start from its weights")
         parser.add_argument("--init_partially", type=bool, default=False, help="take from init_from what fits")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=seed_number)
@@ -108,8 +113,10 @@ class ExperimentCLI(LightningCLI):
         self.given = given_files(self.files)
         config.base = config.at_scale = None  # followed by now
         config.name = config.name or "+".join(file.stem for file in self.given) or "unnamed"
-        self.folder = resumed_folder(checkpoint, verb) or free_folder(
-            Path(config.runs), config.name, config.seed_everything, verb
+        self.folder = (
+            resumed_folder(checkpoint, verb)
+            or answered_folder(config.continue_answers, verb)
+            or free_folder(Path(config.runs), config.name, config.seed_everything, verb)
         )
 
     def before_instantiate_classes(self) -> None:
@@ -117,6 +124,9 @@ class ExperimentCLI(LightningCLI):
         check_strategy(self.config[self.subcommand].trainer.strategy)
         self.origin.files = self.files
         self.origin.changes = lines = self.changes()
+        config = self.config[self.subcommand]
+        self.answer_file.asked_by = asked_by(config)
+        self.answer_file.must_continue = config.continue_answers is not None
         if lines:
             print(
                 "\n".join(["", f"{self.config[self.subcommand].name} changes:", *(f"  {line}" for line in lines), ""])

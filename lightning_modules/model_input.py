@@ -53,7 +53,8 @@ class ModelInput:
         frame_counts: frames per clip, for who wants to show single clips; they stay on the host.
         layout: where the encoder's features go.
         text: where text and visual tokens go.
-        samples: facts per sample; none in a batch whose loss counts nothing.
+        samples: facts per sample.
+        counts: whether they do; not those of a stand-in, with which a process takes part in what others do.
         teacher: what a teacher is shown; None where none is asked.
     """
 
@@ -62,6 +63,7 @@ class ModelInput:
     layout: TokenLayout
     text: SplicePlan
     samples: list[SampleFacts]
+    counts: bool
     teacher: TeacherInput | None
 
     def to(self, device: device, non_blocking: bool = True) -> ModelInput:
@@ -72,6 +74,7 @@ class ModelInput:
             self.layout.to(device),
             self.text.to(device),
             self.samples,
+            self.counts,
             self.teacher and self.teacher.to(device, non_blocking),
         )
 
@@ -109,7 +112,7 @@ def prepare(
                 "could be compared with; set model.teacher to NoTeacher and model.distillation to NoDistillation"
             )
         teacher = _teacher_input(batch.teacher_clips, layout, text, feature_cache)
-    return ModelInput(batch.clips.frames, shapes.frame_counts.tolist(), layout, text, batch.samples, teacher)
+    return ModelInput(batch.clips.frames, shapes.frame_counts.tolist(), layout, text, batch.samples, True, teacher)
 
 
 def prepare_questions(batch: ModelInput, language_model: LanguageModel) -> SplicePlan:

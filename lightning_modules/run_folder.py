@@ -28,6 +28,21 @@ def resumed_folder(checkpoint: str | Path | None, verb: str) -> Path | None:
     return folder if (folder / "config.yaml").is_file() else None
 
 
+def answered_folder(folder: str | Path | None, verb: str) -> Path | None:
+    """Return the folder of a test or prediction whose answers are continued.
+
+    Raises:
+        ValueError: it is none, or something else is run.
+    """
+    if folder is None:
+        return None
+    if verb not in ("test", "predict"):
+        raise ValueError(f"continue_answers goes with test and predict, not with {verb}")
+    if not (Path(folder) / "answers" / f"{verb}.by.json").is_file():
+        raise ValueError(f"continue_answers {folder} is no folder in which a {verb} began to answer")
+    return Path(folder)
+
+
 def keep_metrics(folder: Path) -> None:
     """Rename the `metrics.csv` of a run that goes on to `metrics.1.csv`, `.2` ...: the logger would delete it."""
     written = folder / "metrics.csv"

@@ -132,16 +132,16 @@ class VideoLanguageModel(LightningModule):
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Count what the loader left out, and prepare on the host, while the tensors are still there.
 
-        A process that has nothing to learn from takes part in the step of the others with a stand-in, which has no
-        samples and whose loss counts nothing.
+        A process that has nothing to compute takes part in what the others do with a stand-in, which does not count.
         """
         if not isinstance(batch, Batch):
             return batch
         self.data.skips.count(batch.skipped)
-        if not batch.samples and not (self.trainer.training and self.trainer.world_size > 1):
+        if not batch.samples and self.trainer.world_size == 1:
             return batch
-        shown = batch if batch.samples else self.data.stand_in()
-        return replace(prepare(shown, self.encoder, self.language_model, self.feature_cache), samples=batch.samples)
+        split = "train" if self.trainer.training else "val" if self.trainer.validating else "test"
+        shown = batch if batch.samples else self.data.stand_in(split)
+        return replace(prepare(shown, self.encoder, self.language_model, self.feature_cache), counts=shown is batch)
 
     def visual_tokens(self, batch: ModelInput) -> Float[Tensor, "tokens width"]:
         """Return the visual tokens of all clips, packed, in the language model's width."""
@@ -181,12 +181,11 @@ class VideoLanguageModel(LightningModule):
     def training_losses(self, batch: ModelInput) -> tuple[Tensor, Tensor | None]:
         """Return the losses so that their mean over devices is that over all answers and frames."""
         loss, distillation = self.losses(batch)
-        counts = len(batch.samples) > 0
         devices = self.trainer.strategy, self.trainer.world_size
-        loss = weighted(loss, (batch.text.labels != IGNORED_LABEL).sum() * counts, *devices)
+        loss = weighted(loss, (batch.text.labels != IGNORED_LABEL).sum() * batch.counts, *devices)
         if distillation is not None:
             assert batch.teacher is not None
-            frames = batch.teacher.alignment.frame_count * counts
+            frames = batch.teacher.alignment.frame_count * batch.counts
             distillation = weighted(distillation, torch.tensor(frames, device=loss.device), *devices)
         return loss, distillation
 
@@ -213,19 +212,20 @@ class VideoLanguageModel(LightningModule):
         return loss
 
     def _log_loss(self, name: str, loss: Tensor, batch: ModelInput, prog_bar: bool = False) -> None:
-        self.log(name, loss, prog_bar=prog_bar, batch_size=len(batch.samples), sync_dist=True)
+        self.log(name, loss, prog_bar=prog_bar, batch_size=len(batch.samples) * batch.counts, sync_dist=True)
 
-    def _evaluate(self, batch: ModelInput | Batch, split: str) -> None:
+    def _evaluate(self, batch: ModelInput | Batch, split: str) -> list[Answer]:
         if isinstance(batch, Batch):
-            return
+            return []
         visual_tokens = self.visual_tokens(batch)
         self._log_loss(f"{split}/loss", self.text_loss(batch, visual_tokens), batch)
-        for answer in self._answer(batch, visual_tokens):
+        for answer in (answers := self._answer(batch, visual_tokens)):
             self.scores.add(answer.sample.family, answer.right)
+        return answers
 
     def _answer(self, batch: ModelInput, visual_tokens: Tensor) -> list[Answer]:
-        texts = self.generate(batch, visual_tokens)
-        answers = [Answer(*each) for each in zip(batch.samples, texts, strict=True)]
+        texts = self.generate(batch, visual_tokens)  # of a stand-in too: others may wait for it
+        answers = [Answer(*each) for each in zip(batch.samples, texts, strict=True)] if batch.counts else []
         self.answers += answers
         return answers
 
@@ -249,13 +249,13 @@ class VideoLanguageModel(LightningModule):
         """Log exact match per family."""
         self._log_scores("val")
 
-    def on_test_epoch_start(self) -> None:
+    def on_test_start(self) -> None:
         """Start the scores of this test."""
         self._start_scores("test")
 
-    def test_step(self, batch: ModelInput | Batch, batch_idx: int) -> None:
-        """Score one batch by loss and by generated answers."""
-        self._evaluate(batch, "test")
+    def test_step(self, batch: ModelInput | Batch, batch_idx: int) -> dict[str, list[Answer]]:
+        """Score one batch by loss and by generated answers, and return these."""
+        return {"answers": self._evaluate(batch, "test")}
 
     def on_test_epoch_end(self) -> None:
         """Log exact match per family."""

@@ -20,7 +20,6 @@ def always() -> list[Callback]:
         Throughput(),
         FusionWeight(),
         SamplePanel(),
-        AnswerFile(),
         Interruption(),
     ]
 

@@ -1,46 +1,93 @@
-"""Every generated answer of a test or prediction, as JSON lines keyed by question id."""
+"""Every generated answer of a test or prediction, as JSON lines keyed by question id, written as they come."""
 
 from __future__ import annotations
 
-import json
+import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 
+from lightning_modules.answer_store import AnswerStore
+from lightning_modules.evaluation import Answer
 from lightning_modules.video_language import VideoLanguageModel
 
-
-def answer_path(trainer: Trainer, split: str) -> Path:
-    """Return the file of `split`'s answers in the run's folder."""
-    return Path(trainer.log_dir or ".") / "answers" / f"{split}.jsonl"
+log = logging.getLogger(__name__)
 
 
 class AnswerFile(Callback):
-    """Writes `answers/<split>.jsonl`: id, family, question, reference, prediction, right."""
+    """Appends to `answers/<split>.jsonl` after every batch: id, video, family, question, reference, prediction, right.
 
-    def _write(self, trainer: Trainer, module: LightningModule, split: str) -> None:
-        assert isinstance(module, VideoLanguageModel)
-        if trainer.logger is None or trainer.log_dir is None:  # nothing is logged, or it is a `fast_dev_run`
+    What a killed run has answered is not asked again when its folder is continued: the data leave it out, and scores
+    count it. Of several processes, each has a file of its own until the end.
+
+    Attributes:
+        asked_by: what answers depend on, as the command line has it: model, data, checkpoint.
+        must_continue: whether answers by another model are an error, and not put aside.
+    """
+
+    def __init__(self) -> None:
+        self.asked_by: dict[str, Any] = {}
+        self.must_continue = False
+        self.store: AnswerStore | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find what has been answered, before loaders are made.
+
+        Raises:
+            ValueError: the answers to be continued are by another model or about other data.
+        """
+        folder = trainer.log_dir
+        self.store = None
+        if stage not in ("test", "predict") or trainer.logger is None or folder is None:  # or it is a `fast_dev_run`
             return
-        path = answer_path(trainer, split)
-        path = path.with_stem(f"{path.stem}_rank{trainer.global_rank}") if trainer.world_size > 1 else path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8") as file:
-            for answer in module.answers:
-                row = {
+        assert isinstance(pl_module, VideoLanguageModel)
+        self.store = AnswerStore(Path(folder) / "answers", TrainerFn(stage).value, trainer.global_rank)
+        if trainer.is_global_zero:
+            # A training has its own weights, whichever they were when it began.
+            self.store.begin({**self.asked_by, "steps": trainer.global_step}, self.must_continue)
+        trainer.strategy.barrier("answers")
+        pl_module.data.answered = frozenset(self.store.answered())
+        if pl_module.data.answered:
+            log.info("%d questions are answered already", len(pl_module.data.answered))
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count the earlier answers, on one process."""
+        if self.store is None or not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, VideoLanguageModel)
+        for row in self.store.answered().values():
+            pl_module.scores.add(row["family"], row["right"])
+
+    def _write(self, answers: Sequence[Answer]) -> None:
+        if self.store is not None:
+            self.store.append(
+                {
                     "id": answer.sample.id,
+                    "video": answer.sample.video,
                     "family": answer.sample.family,
                     "question": answer.sample.question,
                     "reference": answer.sample.answer,
                     "prediction": answer.prediction,
                     "right": answer.right,
                 }
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                for answer in answers
+            )
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
+        """Write the answers of a batch."""
+        self._write(outputs["answers"])
+
+    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
+        """Write the answers of a batch."""
+        self._write(outputs or [])
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the answers of the test."""
-        self._write(trainer, pl_module, "test")
+        """Put the answers of all processes into one file."""
+        trainer.strategy.barrier("answered")
+        if self.store is not None and trainer.is_global_zero:
+            self.store.join()
 
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the answers of the prediction."""
-        self._write(trainer, pl_module, "predict")
+    on_predict_end = on_test_end

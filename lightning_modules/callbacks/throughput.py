@@ -38,7 +38,7 @@ class Throughput(Callback):
         now = time.perf_counter()
         self.worked += now - self.mark
         self.mark = now
-        self.clips += len(batch.samples) if isinstance(batch, ModelInput) else 0
+        self.clips += len(batch.samples) * batch.counts if isinstance(batch, ModelInput) else 0
         self.steps += 1
         if self.steps >= trainer.log_every_n_steps:  # type: ignore[attr-defined]  # set by the logger connector
             whole = self.waited + self.worked

@@ -40,7 +40,7 @@ def training_batch(
         teacher_clips=teacher,
         input_ids=[ids] * samples,
         labels=[labels] * samples,
-        samples=[SampleFacts(str(number), "", (), "", "") for number in range(samples)],
+        samples=[SampleFacts(str(number), "", "", (), "", "") for number in range(samples)],
     )
     return prepare(batch, model.encoder, model.language_model, model.feature_cache).to(device)
 

@@ -20,7 +20,8 @@ SETTINGS = (
     "--trainer.log_every_n_steps=1",
 )
 OWN_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # each process has its own (official)
-SHARDED = ("--config=configs/trainer/fsdp.yaml", "--data.batch_size=1")
+# Three batches of the test for two processes: one of them has a stand-in, or the other would wait.
+SHARDED = ("--config=configs/trainer/fsdp.yaml", "--data.batch_size=1", "--data.eval_batch_size=3")
 
 
 def fit_two(tmp_path, tiny, *arguments, **how):

@@ -1,0 +1,43 @@
+"""The order of questions: clip by clip, shared out among processes, without those that are answered already."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from torch.utils.data import Sampler
+
+from datamodules.records import Record
+
+
+class EvaluationBatches(Sampler[list[int]]):
+    """Batches of questions, each in one of them.
+
+    Questions about one clip are neighbours, shortest first: a clip with its thousands of tokens decides how long a
+    sample is, so that a batch has little padding, and what is kept of a clip is used at once. Every process has as many
+    batches as the others; where it lacks one, that is empty.
+    """
+
+    def __init__(
+        self, records: Sequence[Record], batch_size: int, rank: int = 0, ranks: int = 1, answered: Collection[str] = ()
+    ) -> None:
+        """Find the order.
+
+        Args:
+            records: of the questions.
+            batch_size: questions at a time.
+            rank: index of this process.
+            ranks: number of processes; batch `i` goes to process `i % ranks`.
+            answered: ids of records that are left out. If they are all, one is asked again: a test has a batch.
+        """
+        left = [index for index, record in enumerate(records) if record.id not in answered]
+        left = left or [0]
+        left.sort(key=lambda index: (str(records[index].video), len(records[index].turns[-1].question), index))
+        batches = [left[start : start + batch_size] for start in range(0, len(left), batch_size)]
+        self.batches = batches[rank::ranks]
+        self.batches += [[]] * (-(-len(batches) // ranks) - len(self.batches))
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)

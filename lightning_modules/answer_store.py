@@ -1,0 +1,141 @@
+"""Answers on disk: JSON lines keyed by question id, only ever appended to, by one process or several."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+
+from lightning_modules.config_difference import difference
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+_ONLY_HOW = ("workers", "frame_cache", "batch_size", "eval_batch_size")  # says how answers are worked out
+
+
+class AnswerStore:
+    """The answers of a split in a run's folder: `<split>.jsonl`, and `<split>.rank_<n>.jsonl` while others write too.
+
+    Beside them stands what they are by: `<split>.by.json`.
+    """
+
+    def __init__(self, folder: Path, split: str, rank: int = 0) -> None:
+        """Name the files.
+
+        Args:
+            folder: of the run's answers.
+            split: `test` or `predict`.
+            rank: of this process.
+        """
+        self.folder = folder
+        self.split = split
+        self.path = folder / f"{split}.jsonl"
+        self.own = folder / f"{split}.rank_{rank}.jsonl" if rank else self.path
+        self.by = folder / f"{split}.by.json"
+
+    def begin(self, asked_by: Mapping[str, Any], must_continue: bool) -> None:
+        """Continue answers that are there if they are by the same, else put them aside; on the first process only.
+
+        Raises:
+            ValueError: they are by another, and must be continued.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        asked_by = json.loads(json.dumps(asked_by, default=str))
+        if self.by.is_file():
+            different = difference(asked_by, json.loads(self.by.read_text(encoding="utf-8")))
+            if not different:
+                self.join()
+                return
+            if must_continue:
+                raise ValueError(
+                    f"continue_answers: {self.path} was answered otherwise, there -> here: {'; '.join(different)}"
+                )
+        self._put_aside()
+        self.by.write_text(json.dumps(asked_by, indent=2) + "\n", encoding="utf-8")
+
+    def answered(self) -> dict[str, Row]:
+        """Return question id -> answer of what is in the file of all."""
+        return {str(row["id"]): row for row in read_rows(self.path)}
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Write answers at the end of this process's file."""
+        with self.own.open("a", encoding="utf-8") as file:
+            file.write(_as_lines(rows))
+
+    def join(self) -> None:
+        """Put the answers of all processes into one file, each question once; a killed process's last line may go."""
+        others = sorted(self.folder.glob(f"{self.split}.rank_*.jsonl"))
+        rows: dict[str, Row] = {}
+        for path in (self.path, *others):
+            for row in read_rows(path):
+                rows.setdefault(str(row["id"]), row)
+        if others or len(rows) != _lines(self.path):
+            whole = self.path.with_suffix(".joined")
+            whole.write_text(_as_lines(rows.values()), encoding="utf-8")
+            whole.replace(self.path)
+        for path in others:
+            path.unlink()
+
+    def _put_aside(self) -> None:
+        """Rename answers by another model, so that they are neither lost nor mixed up."""
+        count = 1
+        while (self.folder / f"{self.split}.{count}.jsonl").exists():
+            count += 1
+        if self.path.exists():
+            self.path.rename(self.folder / f"{self.split}.{count}.jsonl")
+        if self.by.exists():
+            self.by.rename(self.folder / f"{self.split}.{count}.by.json")
+        for path in self.folder.glob(f"{self.split}.rank_*.jsonl"):
+            path.rename(path.with_suffix(f".{count}.jsonl"))
+
+
+def asked_by(config: Namespace) -> dict[str, Any]:
+    """Return what the answers of a run depend on, of its configuration."""
+    data = config.data.as_dict()
+    for key in _ONLY_HOW:
+        data["init_args"].pop(key, None)
+    checkpoint = config.get("ckpt_path")
+    facts = Path(checkpoint).stat() if checkpoint is not None and Path(checkpoint).is_file() else None
+    return {
+        "model": config.model.as_dict(),
+        "data": data,
+        "precision": config.trainer.precision,
+        "checkpoint": checkpoint and str(checkpoint),
+        "checkpoint_written": facts and [facts.st_size, facts.st_mtime_ns],
+    }
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the answers in a file, without a last line that was not written to its end.
+
+    Raises:
+        ValueError: another line is no answer.
+    """
+    if not path.is_file():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    if lines.pop():
+        log.warning("%s ends in the middle of an answer, which is asked for again", path)
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            row["id"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}, line {number} is not an answer: {error!r}") from None
+        rows.append(row)
+    return rows
+
+
+def _as_lines(rows: Iterable[Row]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _lines(path: Path) -> int:
+    """Return the number of lines, whole or not."""
+    return len([line for line in path.read_bytes().split(b"\n") if line]) if path.is_file() else 0

@@ -1,0 +1,135 @@
+"""Answers of a test: each question once, whoever answers it, however often the test is killed."""
+
+import csv
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lightning import Callback
+
+from lightning_modules.answer_store import AnswerStore, read_rows
+from tests.lightning_modules.short_run import NO_LSTE
+from tests.lightning_modules.two_ranks import run_two
+
+
+class KillsItself(Callback):
+    """Ends the process as `kill -9` does, before the answers of a batch are written."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+
+    def on_test_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
+        if batch_idx + 1 == self.batches:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def rows(folder):
+    return [json.loads(line) for line in (folder / "answers" / "test.jsonl").read_text().splitlines()]
+
+
+def scores(folder):
+    with (folder / "metrics.csv").open() as file:
+        return {
+            key: float(value)
+            for row in csv.DictReader(file)
+            for key, value in row.items()
+            if key.startswith("test/exact_match") and value
+        }
+
+
+@pytest.fixture
+def asked(finished, tiny):
+    """A test of a trained run, in batches of three."""
+    rest = [argument for argument in tiny if not argument.startswith("--data.eval_batch_size")]
+    checkpoint = finished.folder / "checkpoints" / "last.ckpt"
+    return ["test", *NO_LSTE, *rest, "--data.eval_batch_size=3", f"--ckpt_path={checkpoint}"]
+
+
+def by_id(folder):
+    found = rows(folder)
+    assert len({row["id"] for row in found}) == len(found) == 8
+    return {row["id"]: row for row in found}
+
+
+def test_a_test_that_was_killed_goes_on_with_another_number_of_processes(run, asked, tmp_path):
+    whole = run(*asked)
+    settings = tmp_path / "kill.yaml"
+    callback = {"class_path": "tests.lightning_modules.test_answers.KillsItself", "init_args": {"batches": 2}}
+    settings.write_text(json.dumps({"trainer": {"callbacks": [callback]}}))
+    command = [sys.executable, "-m", "lightning", *asked, f"--config={settings}", f"--runs={tmp_path / 'killed'}"]
+    killed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    (folder,) = (tmp_path / "killed").glob("*/test_seed_0")
+    assert rows(folder) == [by_id(whole.folder)[row["id"]] for row in rows(folder)]
+    # So that a score shows whether they were asked again; then as a kill in the middle of writing leaves it.
+    before = [row | {"right": True} for row in rows(folder)]
+    assert len(before) == 3
+    (folder / "answers" / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in before) + '{"id": "half a')
+    status, said = run_two(*asked, f"--continue_answers={folder}", "--trainer.strategy=ddp")
+    assert status == [0, 0]
+    assert "ends in the middle of an answer" in said[0]
+    assert rows(folder)[:3] == before
+    assert by_id(folder) == by_id(whole.folder) | {row["id"]: row for row in before}
+    assert sorted(path.name for path in (folder / "answers").iterdir()) == ["test.by.json", "test.jsonl"]
+    right = {f"test/exact_match/{row['family']}": 1.0 for row in before}
+    assert scores(folder) == pytest.approx(scores(whole.folder) | right | {"test/exact_match/mean": 3 / 8})
+
+
+def test_a_batch_of_one_gives_the_same_answers(run, asked):
+    whole = run(*asked)
+    single = run(*[a for a in asked if "eval_batch_size" not in a], "--data.eval_batch_size=1")
+    assert by_id(single.folder) == by_id(whole.folder)
+    assert scores(single.folder) == scores(whole.folder)
+
+
+def test_all_answered_is_a_test_too(run, asked, caplog):
+    whole = run(*asked)
+    before = rows(whole.folder)
+    with caplog.at_level(logging.INFO):
+        again = run(*asked, f"--continue_answers={whole.folder}")
+    assert again.folder == whole.folder and rows(whole.folder) == before
+    assert "8 questions are answered already" in caplog.text
+    assert scores(whole.folder) == {
+        name: float(value) for name, value in whole.summary.figures.items() if "exact_match" in name and "test" in name
+    }
+
+
+def test_what_cannot_be_continued_is_refused(run, fails, asked, tmp_path):
+    whole = run(*asked)
+    runs = f"--runs={tmp_path / 'runs'}"
+    status, error = fails(*asked, runs, f"--continue_answers={tmp_path}")
+    assert status == 1 and "is no folder in which a test began to answer" in error
+    status, error = fails("fit", *asked[1:-1], runs, f"--continue_answers={whole.folder}")
+    assert status == 1 and "continue_answers goes with test and predict, not with fit" in error
+    before = rows(whole.folder)
+    status, error = fails(*asked, runs, f"--continue_answers={whole.folder}", "--model.max_new_tokens=2")
+    assert status == 1 and "was answered otherwise, there -> here: model.max_new_tokens: 4 -> 2" in error
+    checkpoint = Path(asked[-1].partition("=")[2])
+    os.utime(checkpoint, (1, 1))
+    status, error = fails(*asked, runs, f"--continue_answers={whole.folder}")
+    assert status == 1 and "checkpoint_written" in error
+    assert rows(whole.folder) == before
+
+
+def test_answers_by_another_model_are_put_aside(tmp_path):
+    for steps in (1, 2, 3):
+        store = AnswerStore(tmp_path, "test")
+        store.begin({"steps": steps}, must_continue=False)
+        assert store.answered() == {}
+        store.append([{"id": "a", "steps": steps}])
+    store.begin({"steps": 3}, must_continue=True)
+    assert store.answered() == {"a": {"id": "a", "steps": 3}}
+    assert [read_rows(tmp_path / f"test.{count}.jsonl")[0]["steps"] for count in (1, 2)] == [1, 2]
+
+
+def test_a_file_of_other_things_is_named(tmp_path):
+    file = tmp_path / "test.jsonl"
+    for content in (b"[1]\n", b"no\n", b'{"family": 1}\n', b"\xff\n"):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"test\.jsonl, line 1 is not an answer"):
+            read_rows(file)
