@@ -240,6 +240,7 @@ def program_name() -> str:
 EXPECTED_WARNINGS = (
     "You have overridden `on_before_batch_transfer` in `LightningModule`",
     r"Found \d+ module\(s\) in eval mode at the start of training",  # the teacher, which never leaves it
+    "You are using a custom batch sampler `EvaluationBatches` for prediction",  # which has every question
     "Experiment logs directory .* exists and is not empty",
     "Checkpoint directory .* exists and is not empty",
 )
