@@ -11,6 +11,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from components.encoders.base import VideoShapes
+from datamodules.records.answer_kind import FREE_ANSWER, AnswerKind
 from datamodules.video.media_policy import Skipped
 
 
@@ -25,6 +26,7 @@ class SampleFacts:
         before: questions and answers that come before it in the conversation.
         question: what is asked.
         answer: what is right; never seen by a model that is asked.
+        answer_kind: how a reply is compared with it.
     """
 
     id: str
@@ -33,6 +35,7 @@ class SampleFacts:
     before: tuple[tuple[str, str], ...]
     question: str
     answer: str
+    answer_kind: AnswerKind = FREE_ANSWER
 
 
 @dataclass

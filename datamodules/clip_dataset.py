@@ -105,7 +105,9 @@ class ClipDataset(Dataset[Sample | Skipped]):
             views=self.augmentation(self._shown(views, record), f"{self.seed} {epoch} {record.id}"),
             input_ids=encoded.input_ids,
             labels=encoded.labels,
-            facts=SampleFacts(record.id, str(record.video), record.family, tuple(turns[:-1]), *turns[-1]),
+            facts=SampleFacts(
+                record.id, str(record.video), record.family, tuple(turns[:-1]), *turns[-1], record.answer_kind
+            ),
         )
 
     def _shown(self, views: Views, record: Record) -> Views:

@@ -148,6 +148,13 @@ class VideoTextDataModule(LightningDataModule, ABC):
         """Return the question families that scores of `split` are reported for."""
         return sorted({record.family for record in self.records(split)})
 
+    def question_counts(self, split: str) -> dict[str, dict[str, int]]:
+        """Return benchmark -> family -> number of all its questions, asked or not; empty where accuracy is not given.
+
+        Scores are then given per benchmark too, over all questions and over those that were answered.
+        """
+        return {}
+
     def dataset(self, split: str) -> ClipDataset:
         """Return the samples of a split; `connect` must have been called."""
         return ClipDataset(

@@ -220,7 +220,7 @@ class VideoLanguageModel(LightningModule):
         visual_tokens = self.visual_tokens(batch)
         self._log_loss(f"{split}/loss", self.text_loss(batch, visual_tokens), batch)
         for answer in (answers := self._answer(batch, visual_tokens)):
-            self.scores.add(answer.sample.family, answer.right)
+            self.scores.add(answer.sample.family, answer.verdict)
         return answers
 
     def _answer(self, batch: ModelInput, visual_tokens: Tensor) -> list[Answer]:
@@ -234,8 +234,8 @@ class VideoLanguageModel(LightningModule):
 
     def _log_scores(self, split: str) -> None:
         counts = self.trainer.strategy.reduce(self.scores.counts.to(self.device), reduce_op="sum")
-        for family, share in self.scores.shares(counts).items():
-            self.log(f"{split}/exact_match/{family}", share, prog_bar=family == "mean", sync_dist=True)
+        for name, figure in self.scores.figures(counts, self.data.question_counts(split)).items():
+            self.log(f"{split}/{name}", figure, prog_bar=name == "exact_match/mean", sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
         """Start the scores of this validation."""

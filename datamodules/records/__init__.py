@@ -1,5 +1,6 @@
 """Records and the file formats they come from."""
 
+from datamodules.records.answer_kind import AnswerKind, Choice, FreeAnswer
 from datamodules.records.llava import load_llava_records
 from datamodules.records.record import Record, Turn
 from datamodules.records.record_error import RecordError
@@ -7,6 +8,9 @@ from datamodules.records.selection import AllRecords, RandomShare, RecordSelecti
 
 __all__ = [
     "AllRecords",
+    "AnswerKind",
+    "Choice",
+    "FreeAnswer",
     "RandomShare",
     "Record",
     "RecordError",

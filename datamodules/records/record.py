@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from datamodules.records.answer_kind import FREE_ANSWER, AnswerKind
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -23,9 +25,11 @@ class Record:
         video: file of the clip, already confined to its media root.
         turns: at least one; the clip is shown before the first question.
         family: group that scores are reported for.
+        answer_kind: how a reply to the last question is compared with its answer.
     """
 
     id: str
     video: Path
     turns: tuple[Turn, ...]
     family: str = "all"
+    answer_kind: AnswerKind = FREE_ANSWER

@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 
 class AnswerFile(Callback):
-    """Appends to `answers/<split>.jsonl` after every batch: id, video, family, question, reference, prediction, right.
+    """Appends to `answers/<split>.jsonl` after every batch: id, video, family, question, reference, prediction,
+    whether it is an answer at all, and whether it is right.
 
     What a killed run has answered is not asked again when its folder is continued: the data leave it out, and scores
     count it. Of several processes, each has a file of its own until the end.
@@ -59,7 +60,7 @@ class AnswerFile(Callback):
             return
         assert isinstance(pl_module, VideoLanguageModel)
         for row in self.store.answered().values():
-            pl_module.scores.add(row["family"], row["right"])
+            pl_module.scores.add(row["family"], row["right"] if row["answered"] else None)
 
     def _write(self, answers: Sequence[Answer]) -> None:
         if self.store is not None:
@@ -71,6 +72,7 @@ class AnswerFile(Callback):
                     "question": answer.sample.question,
                     "reference": answer.sample.answer,
                     "prediction": answer.prediction,
+                    "answered": answer.verdict is not None,
                     "right": answer.right,
                 }
                 for answer in answers

@@ -1,0 +1,93 @@
+"""How a reply is compared with the reference: every record knows what kind of answer its last question asks for."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+# What may stand before the letter: "The best answer is: (B)".
+_LEAD_IN = re.compile(r"^(?:the )?(?:(?:best|correct|right) )?(?:answer|option)(?: is)?\s*:?\s+", re.IGNORECASE)
+# A letter alone is one only with nothing or a mark behind it: "A man" begins with an article.
+_FIRST_LETTER = re.compile(r"^(?:\(([A-Za-z])\)|([A-Za-z])(?=$|[.):,;\n]))[.):,;]*\s*")
+# Another letter that is meant as a choice: "(C)", "C)", ", C", "or C".
+_FURTHER_LETTER = re.compile(r"\(([A-Za-z])\)|(?:^|\s)([A-Z])(?=[.):,;]|\s*$)|(?:^|\s)(?:and|or|&)\s+([A-Z])\b")
+
+
+def normalized(answer: str) -> str:
+    """Return `answer` in lower case, without punctuation and surplus space: the form in which answers are compared."""
+    return " ".join(re.sub(r"[^\w\s]", " ", answer.lower()).split())
+
+
+def matches(prediction: str, reference: str) -> bool:
+    """Return whether the two answers are the same after normalisation."""
+    return normalized(prediction) == normalized(reference)
+
+
+class AnswerKind(ABC):
+    """The family of kinds of answers; not a dataclass, since Lightning sets the fields of those in a batch anew."""
+
+    @abstractmethod
+    def verdict(self, reply: str, reference: str) -> bool | None:
+        """Return whether `reply` is right; None if it is no answer to the question, which counts as not right."""
+
+
+class FreeAnswer(AnswerKind):
+    """Words of one's own; right if they are the reference's after normalisation."""
+
+    def verdict(self, reply: str, reference: str) -> bool | None:
+        """Return whether the two are the same after normalisation."""
+        return matches(reply, reference)
+
+
+class Choice(AnswerKind):
+    """The letter of one of several options; the reference is a letter.
+
+    Attributes:
+        options: the texts that can be chosen, in the order of their letters.
+    """
+
+    def __init__(self, options: Sequence[str]) -> None:
+        """Keep the options.
+
+        Raises:
+            ValueError: fewer than two options, or more than letters.
+        """
+        if not 2 <= len(options) <= len(LETTERS):
+            raise ValueError(f"{len(options)} options to choose from; there must be 2 to {len(LETTERS)}")
+        self.options = tuple(options)
+
+    def verdict(self, reply: str, reference: str) -> bool | None:
+        """Return whether the letter chosen is the reference; None where none is, or more than one."""
+        letter = self.chosen(reply)
+        return None if letter is None else letter == reference
+
+    def chosen(self, reply: str) -> str | None:
+        """Return the letter that `reply` chooses; None if that cannot be told.
+
+        Taken are a letter at the start, as in `B`, `B.`, `(B)` and `B. because ...`, also after words like "The answer
+        is", and the full text of an option. A reply with two letters, or with a letter and another option's text, or
+        with a text that two options have, chooses none.
+        """
+        text = _LEAD_IN.sub("", reply.strip())
+        first = _FIRST_LETTER.match(text)
+        rest = text[first.end() :] if first else text
+        whole = self._with_text(text)
+        if first is None or (whole and rest):  # an option may begin like a letter: "C, who cuts the bread"
+            return whole[0] if len(whole) == 1 else None
+        letter, letters = (first[1] or first[2]).upper(), {*LETTERS[: len(self.options)]}
+        meant = self._with_text(rest)
+        if not meant:
+            further = {(found[1] or found[2] or found[3]).upper() for found in _FURTHER_LETTER.finditer(rest)}
+            meant = [] if letters & further - {letter} else [letter]
+        return letter if letter in letters and letter in meant else None
+
+    def _with_text(self, text: str) -> list[str]:
+        """Return the letters of the options that are `text`."""
+        if not normalized(text):
+            return []
+        return [letter for letter, option in zip(LETTERS, self.options, strict=False) if matches(text, option)]
+
+
+FREE_ANSWER = FreeAnswer()
