@@ -22,7 +22,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 import datamodules.conversations
-import datamodules.shapes_in_motion.datamodule  # noqa: F401  (imported so that YAML can use bare class names)
+import datamodules.shapes_in_motion.datamodule
+import datamodules.video_qa  # noqa: F401  (imported so that YAML can use bare class names)
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules import callbacks
 from lightning_modules.answer_store import asked_by

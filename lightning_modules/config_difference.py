@@ -17,6 +17,14 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
+def shown(leaves: Mapping[str, Any], key: str) -> Any:
+    """Return what is said of the value under `key`: of a list of things with names, such as benchmarks, the names."""
+    value = leaves.get(key, "-")
+    if isinstance(value, list) and value and all(isinstance(item, Mapping) and "name" in item for item in value):
+        return f"[{', '.join(str(item['name']) for item in value)}]"
+    return value
+
+
 def difference(ours: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
     """Return one line per key that differs, as `key: old -> new` (not what a replaced class was set to)."""
     new, old = flat(ours), flat(base)
@@ -27,7 +35,7 @@ def difference(ours: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
     ]
     gone = {key for key in old.keys() - new.keys() if key.startswith(tuple(replaced))}
     return [
-        f"{key.replace('.init_args', '').removesuffix('.class_path')}: {old.get(key, '-')} -> {new.get(key, '-')}"
+        f"{key.replace('.init_args', '').removesuffix('.class_path')}: {shown(old, key)} -> {shown(new, key)}"
         for key in sorted((new.keys() | old.keys()) - gone)
         if new.get(key) != old.get(key)
     ]

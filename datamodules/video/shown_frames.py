@@ -45,6 +45,30 @@ class NoiseFrames(ShownFrames):
         return torch.randint(0, 256, frames.shape, dtype=torch.uint8, generator=_generator(key))
 
 
+class BlackFrames(ShownFrames):
+    """Blind control without noise: black instead of the clip, as many frames of it."""
+
+    def __call__(
+        self, frames: UInt8[Tensor, "frames 3 height width"], key: str
+    ) -> UInt8[Tensor, "frames 3 height width"]:
+        """Return black of the same shape."""
+        return torch.zeros_like(frames)
+
+
+class OneFrame(ShownFrames):
+    """Still control: the middle frame in place of every frame. What is then lost, came from what changes.
+
+    The number of frames stays, so that any encoder takes it; a clip of one frame is another sampler's matter.
+    """
+
+    def __call__(
+        self, frames: UInt8[Tensor, "frames 3 height width"], key: str
+    ) -> UInt8[Tensor, "frames 3 height width"]:
+        """Return the middle frame as often as there are frames."""
+        middle = len(frames) // 2
+        return frames[middle : middle + 1].expand_as(frames)
+
+
 class ShuffledFrames(ShownFrames):
     """Order control: the frames of the clip in a random order. What is then lost, came from their order."""
 

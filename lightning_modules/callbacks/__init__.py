@@ -4,6 +4,7 @@ from lightning import Callback
 from lightning.pytorch.callbacks import LearningRateMonitor
 
 from lightning_modules.callbacks.answer_file import AnswerFile
+from lightning_modules.callbacks.benchmark_report import BenchmarkReport
 from lightning_modules.callbacks.fusion_weight import FusionWeight
 from lightning_modules.callbacks.interruption import Interruption
 from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
@@ -20,12 +21,14 @@ def always() -> list[Callback]:
         Throughput(),
         FusionWeight(),
         SamplePanel(),
+        BenchmarkReport(),
         Interruption(),
     ]
 
 
 __all__ = [
     "AnswerFile",
+    "BenchmarkReport",
     "FusionWeight",
     "Interruption",
     "LastCheckpoint",

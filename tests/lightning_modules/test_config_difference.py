@@ -19,6 +19,12 @@ def test_a_replaced_class_is_one_line_and_its_own_settings_follow():
     assert difference(slot("B", depth=2), slot("A", width=3)) == ["slot: A -> B", "slot.depth: - -> 2"]
 
 
+def test_of_a_list_of_things_with_names_these_are_given():
+    ours = {"benchmarks": [{"name": "a", "videos": "x"}, {"name": "b"}]}
+    assert difference(ours, {"benchmarks": []}) == ["benchmarks: [] -> [a, b]"]
+    assert difference({"weights": [1, 2]}, {"weights": []}) == ["weights: [] -> [1, 2]"]
+
+
 def test_what_is_put_into_slots_fits_into_one_cell():
     origin = Origin()
     assert origin.ablated() == "-"

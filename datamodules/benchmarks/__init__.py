@@ -1,0 +1,38 @@
+"""Benchmarks of questions about videos: forms of question files, descriptions, and the data module that asks them."""
+
+from datamodules.benchmarks.benchmark import Benchmark, LoadedBenchmark
+from datamodules.benchmarks.choice_questions import EgoSchemaQuestions, NExTQuestions, VideoMMEQuestions
+from datamodules.benchmarks.open_questions import (
+    FlatQuestions,
+    MSRVTTQuestions,
+    MSVDQuestions,
+    SeparateAnswers,
+    TGIFFrameQuestions,
+)
+from datamodules.benchmarks.question import ChoiceQuestion, OpenQuestion, Question
+from datamodules.benchmarks.question_file import QuestionFile
+from datamodules.benchmarks.question_types import FirstWord, OneType, QuestionTypes, TypeCodes, TypeNames
+from datamodules.benchmarks.video_chatgpt import VideoChatGPTQuestions
+
+__all__ = [
+    "Benchmark",
+    "ChoiceQuestion",
+    "EgoSchemaQuestions",
+    "FirstWord",
+    "FlatQuestions",
+    "LoadedBenchmark",
+    "MSRVTTQuestions",
+    "MSVDQuestions",
+    "NExTQuestions",
+    "OneType",
+    "OpenQuestion",
+    "Question",
+    "QuestionFile",
+    "QuestionTypes",
+    "SeparateAnswers",
+    "TGIFFrameQuestions",
+    "TypeCodes",
+    "TypeNames",
+    "VideoChatGPTQuestions",
+    "VideoMMEQuestions",
+]

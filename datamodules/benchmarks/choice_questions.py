@@ -1,0 +1,135 @@
+"""Question files with options to choose from: NExT-QA, EgoSchema, VideoMME."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from datamodules.benchmarks.question import ChoiceQuestion, Question
+from datamodules.benchmarks.question_file import QuestionFile, by_id, first_few
+from datamodules.benchmarks.rows import Row, json_rows, kind, parsed_json, table_rows
+from datamodules.records import RecordError
+from datamodules.records.answer_kind import LETTERS
+
+log = logging.getLogger(__name__)
+
+
+class NExTQuestions(QuestionFile):
+    """NExT-QA's multiple choice: a table with five options and the number of the right one."""
+
+    OPTIONS = ("a0", "a1", "a2", "a3", "a4")
+
+    def __init__(self, questions: str) -> None:
+        """Name the file.
+
+        Args:
+            questions: `val.csv` or `test.csv`, with columns video, question, answer, qid, type, a0 to a4.
+        """
+        super().__init__(questions)
+
+    def _read(self, *paths: Path) -> list[Question]:
+        return [
+            ChoiceQuestion(
+                where=row.where,
+                id=f"{row.text('video')}_{row.text('qid')}",
+                video=row.text("video"),
+                text=row.text("question"),
+                code=row.text("type"),
+                options=[row.text(option) for option in self.OPTIONS],
+                right=row.number("answer"),
+            )
+            for row in table_rows(paths[0], ",", ("video", "question", "answer", "qid", "type", *self.OPTIONS))
+        ]
+
+
+class EgoSchemaQuestions(QuestionFile):
+    """EgoSchema: questions with five options in one file, the numbers of the right ones in another.
+
+    Only 500 of the 5,031 answers are public; the questions without one are left out, and counted in the log.
+    """
+
+    OPTIONS = ("option 0", "option 1", "option 2", "option 3", "option 4")
+
+    def __init__(self, questions: str, answers: str) -> None:
+        """Name the files.
+
+        Args:
+            questions: `questions.json`, a list of `{q_uid, question, "option 0", ..., "option 4"}`; the clip of a
+                question is named by its `q_uid`.
+            answers: `subset_answers.json`, an object with the number of the right option by `q_uid`.
+        """
+        super().__init__(questions, answers)
+
+    def _read(self, *paths: Path) -> list[Question]:
+        question_path, answer_path = paths
+        rows = by_id(json_rows(question_path), "q_uid")
+        answers = parsed_json(answer_path)
+        if not isinstance(answers, dict):
+            raise RecordError(f"{answer_path}: holds {kind(answers)}; it must be an object: {{<q_uid>: <option>, ...}}")
+        alone = [identity for identity in answers if identity not in rows]
+        if alone:
+            raise RecordError(f"{question_path}: {len(alone)} answers have no question here: {first_few(alone)}")
+        asked = [identity for identity in rows if identity in answers]
+        log.info("%s: %d of %d questions have a public answer", question_path, len(asked), len(rows))
+        return [
+            ChoiceQuestion(
+                where=rows[identity].where,
+                id=identity,
+                video=identity,
+                text=rows[identity].text("question"),
+                code=None,
+                options=[rows[identity].text(option) for option in self.OPTIONS],
+                right=Row(answer_path.name, answers).number(identity),
+            )
+            for identity in asked
+        ]
+
+
+class VideoMMEQuestions(QuestionFile):
+    """VideoMME: four options, of which the right one is named by its letter.
+
+    It is published as parquet, which one line turns into JSON lines:
+    `pandas.read_parquet("test-00000-of-00001.parquet").to_json("test.jsonl", orient="records", lines=True)`.
+    """
+
+    def __init__(self, questions: str, durations: Sequence[str] = ("short", "medium", "long")) -> None:
+        """Name the file.
+
+        Args:
+            questions: JSON list, or JSON lines (`.jsonl`), of `{question_id, videoID, question, options, answer,
+                task_type, duration}`; `options` is a list such as `["A. Apples.", ...]`.
+            durations: questions about videos of which length are asked; the others are left out, counted in the log.
+        """
+        super().__init__(questions)
+        self.durations = durations
+
+    def _read(self, *paths: Path) -> list[Question]:
+        (path,) = paths
+        rows = json_rows(path)
+        known = {row.text("duration") for row in rows}
+        strange = sorted(set(self.durations) - known)
+        if strange:
+            raise RecordError(f"{path}: no video is {', '.join(strange)} (`durations`); they are {sorted(known)}")
+        asked = [row for row in rows if row.text("duration") in self.durations]
+        log.info("%s: %d of %d questions are about %s videos", path, len(asked), len(rows), ", ".join(self.durations))
+        return [_with_letters(row) for row in asked]
+
+
+def _with_letters(row: Row) -> Question:
+    options = row.texts("options")
+    for letter, option in zip(LETTERS, options, strict=False):
+        if not option.startswith(f"{letter}. "):
+            raise RecordError(f"{row.where}: option {option!r} must begin with {letter + '. '!r}")
+    letter, letters = row.text("answer"), [*LETTERS[: len(options)]]
+    if letter not in letters:
+        raise RecordError(f"{row.where}: 'answer' is {letter!r}; it must be one of {', '.join(letters)}")
+    return ChoiceQuestion(
+        where=row.where,
+        id=row.name("question_id"),
+        video=row.text("videoID"),
+        text=row.text("question"),
+        code=row.text("task_type"),
+        options=[option[3:] for option in options],
+        right=letters.index(letter),
+    )

@@ -1,0 +1,185 @@
+"""Question files whose questions are answered in words of one's own: MSVD-QA, MSRVTT-QA, TGIF-QA, ActivityNet-QA."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datamodules.benchmarks.question import OpenQuestion, Question
+from datamodules.benchmarks.question_file import QuestionFile, by_id, first_few
+from datamodules.benchmarks.rows import Row, json_rows, read_text, table_rows
+from datamodules.records import RecordError
+
+
+class SeparateAnswers(QuestionFile):
+    """`test_q.json` and `test_a.json`: Video-LLaVA's `GPT_Zero_Shot_QA` folders, and ActivityNet-QA as published.
+
+    Question and answer belong together by their `question_id`. (Video-LLaVA's code pairs them by position.)
+    """
+
+    def __init__(self, questions: str, answers: str) -> None:
+        """Name the files.
+
+        Args:
+            questions: JSON list of `{video_name, question, question_id}`.
+            answers: JSON list of `{answer, question_id}`, and `type` in some.
+        """
+        super().__init__(questions, answers)
+
+    def _read(self, *paths: Path) -> list[Question]:
+        question_path, answer_path = paths
+        questions = by_id(json_rows(question_path), "question_id")
+        answers = by_id(json_rows(answer_path), "question_id")
+        for what, ids, others, path in (
+            ("questions have no answer", questions, answers, answer_path),
+            ("answers have no question", answers, questions, question_path),
+        ):
+            alone = [identity for identity in ids if identity not in others]
+            if alone:
+                raise RecordError(f"{path}: {len(alone)} {what} here, by question_id: {first_few(alone)}")
+        return [
+            OpenQuestion(
+                where=row.where,
+                id=identity,
+                video=row.name("video_name"),
+                text=row.text("question"),
+                code=answers[identity].name_if_any("type"),
+                answer=answers[identity].text("answer"),
+            )
+            for identity, row in questions.items()
+        ]
+
+
+class MSVDQuestions(QuestionFile):
+    """MSVD-QA as published: clips have numbers, and a second file has their names."""
+
+    def __init__(self, questions: str, mapping: str) -> None:
+        """Name the files.
+
+        Args:
+            questions: JSON list of `{id, video_id, question, answer}`, with `video_id` a number.
+            mapping: `youtube_mapping.txt`, lines such as `jfrrO5K_vKM_55_65 vid1451`.
+        """
+        super().__init__(questions, mapping)
+
+    def _read(self, *paths: Path) -> list[Question]:
+        question_path, mapping_path = paths
+        names = _mapping(mapping_path)
+        questions: list[Question] = []
+        for row in json_rows(question_path):
+            number = row.number("video_id")
+            if number not in names:
+                raise RecordError(f"{row.where}: video_id {number} has no line vid{number} in {mapping_path}")
+            questions.append(
+                OpenQuestion(row.where, row.name("id"), names[number], row.text("question"), None, row.text("answer"))
+            )
+        return questions
+
+
+def _mapping(path: Path) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for line, content in enumerate(read_text(path).split("\n"), start=1):
+        if not content.strip():
+            continue
+        words = content.split()
+        if len(words) != 2 or not words[1].startswith("vid") or not words[1][3:].isdecimal():
+            raise RecordError(f"{path}, line {line}: is {content.strip()!r:.60}; it must be `<name> vid<number>`")
+        number = int(words[1][3:])
+        if number in names:
+            raise RecordError(f"{path}, line {line}: {words[1]} is the number of {names[number]!r} too")
+        names[number] = words[0]
+    return names
+
+
+class MSRVTTQuestions(QuestionFile):
+    """MSRVTT-QA as published, and as JSON lines."""
+
+    def __init__(self, questions: str) -> None:
+        """Name the file.
+
+        Args:
+            questions: JSON list, or JSON lines (`.jsonl`), of `{video_id, question, answer}`; `id` is the row's place
+                where there is none, `video_id` may be a number, for `video<number>`, and `answer_type` is its type.
+        """
+        super().__init__(questions)
+
+    def _read(self, *paths: Path) -> list[Question]:
+        (path,) = paths
+        return [
+            OpenQuestion(
+                where=row.where,
+                id=row.name_if_any("id") or str(number),
+                video=self._video(row),
+                text=row.text("question"),
+                code=row.name_if_any("answer_type"),
+                answer=row.text("answer"),
+            )
+            for number, row in enumerate(json_rows(path))
+        ]
+
+    def _video(self, row: Row) -> str:
+        name = row.name("video_id")
+        return f"video{name}" if name.isdecimal() else name
+
+
+class TGIFFrameQuestions(QuestionFile):
+    """TGIF-QA's FrameQA as published: a table with tabs between its columns, although its name ends in `.csv`."""
+
+    def __init__(self, questions: str) -> None:
+        """Name the file.
+
+        Args:
+            questions: `Test_frameqa_question.csv`, with columns gif_name, question, answer, type, vid_id and others.
+        """
+        super().__init__(questions)
+
+    def _read(self, *paths: Path) -> list[Question]:
+        (path,) = paths
+        return [
+            OpenQuestion(
+                where=row.where,
+                id=row.text("vid_id"),
+                video=row.text("gif_name"),
+                text=row.text("question"),
+                code=row.text("type"),
+                answer=row.text("answer"),
+            )
+            for row in table_rows(path, "\t", ("gif_name", "question", "answer", "type", "vid_id"))
+        ]
+
+
+class FlatQuestions(QuestionFile):
+    """One JSON list of `{video_name, question, answer}`, as Chat-UniVi writes all its question files.
+
+    Its file for TGIF-QA has a fault: 1,035 of 13,691 answers begin with "? ", since question and answer were cut at the
+    wrong place. Such a file is refused.
+    """
+
+    def __init__(self, questions: str) -> None:
+        """Name the file.
+
+        Args:
+            questions: the list; a row's id is its place in it.
+        """
+        super().__init__(questions)
+
+    def _read(self, *paths: Path) -> list[Question]:
+        (path,) = paths
+        rows = json_rows(path)
+        torn = [row for row in rows if row.text("answer").startswith("? ")]
+        if torn:
+            raise RecordError(
+                f'{path}: {len(torn)} of {len(rows)} answers begin with "? ", the first in row {rows.index(torn[0])}:'
+                " question and answer were cut at the wrong place. Take TGIF-QA's own Test_frameqa_question.csv"
+                " (TGIFFrameQuestions), or move what belongs to the question out of these answers"
+            )
+        return [
+            OpenQuestion(
+                where=row.where,
+                id=str(number),
+                video=row.name("video_name"),
+                text=row.text("question"),
+                code=row.name_if_any("type"),
+                answer=row.text("answer"),
+            )
+            for number, row in enumerate(rows)
+        ]

@@ -1,0 +1,95 @@
+"""Benchmarks of questions about videos, for `test`, `validate` and `predict`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_only
+
+from datamodules.benchmarks import Benchmark, LoadedBenchmark
+from datamodules.records import Record
+from datamodules.video_text import VideoTextDataModule
+
+log = logging.getLogger(__name__)
+
+
+class VideoQA(VideoTextDataModule):
+    """The questions of one benchmark or more, each asked by itself; there is nothing to learn from."""
+
+    def __init__(
+        self,
+        benchmarks: Sequence[Benchmark] = (),
+        root: str = "data/benchmarks",
+        max_missing_share: float = 0.0,
+        **settings: Any,
+    ) -> None:
+        """Name the benchmarks.
+
+        Args:
+            benchmarks: what is asked; every file of `configs/benchmarks` adds one.
+            root: folder that their question files and videos are relative to.
+            max_missing_share: share of a benchmark's videos, 0 to 1, that may be missing. Questions about them count as
+                not answered.
+            settings: see VideoTextDataModule.
+
+        Raises:
+            ValueError: the share is not in that range, or two benchmarks have one name.
+        """
+        super().__init__(**settings)
+        if not 0 <= max_missing_share <= 1:
+            raise ValueError(f"data.init_args.max_missing_share is {max_missing_share}; it must be in 0..1")
+        names = [benchmark.name for benchmark in benchmarks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"data.init_args.benchmarks has {', '.join(twice)} twice; names must be unique")
+        self.benchmarks = benchmarks
+        self.root = Path(root)
+        self.max_missing_share = max_missing_share
+        self._loaded: list[LoadedBenchmark] = []
+
+    def setup(self, stage: str) -> None:
+        """Load all questions, so that what is wrong with them is said before the first one is asked.
+
+        Raises:
+            ValueError: this is a training.
+        """
+        self.records("train" if stage == "fit" else "test")
+
+    def loaded(self) -> list[LoadedBenchmark]:
+        """Return the benchmarks with their questions, loaded once; warnings about them are logged.
+
+        Raises:
+            ValueError: no benchmark is named, one cannot be used, or too many of its videos are missing.
+        """
+        if not self.benchmarks:
+            raise ValueError(
+                "data.init_args.benchmarks is empty; name one or more, such as --config configs/benchmarks/msvd_qa.yaml"
+            )
+        if not self._loaded:
+            loaded = [benchmark.load(self.root) for benchmark in self.benchmarks]
+            for benchmark in loaded:
+                missing = benchmark.check_missing(self.max_missing_share, self.root)
+                for warning in filter(None, [*benchmark.warnings, missing]):
+                    rank_zero_only(log.warning)(warning)
+            self._loaded = loaded
+        return self._loaded
+
+    def load_records(self, split: str) -> list[Record]:
+        """Return the questions whose clip is there, the same for `val` and `test`.
+
+        Raises:
+            ValueError: as `loaded`; or the split is `train`.
+        """
+        if split == "train":
+            raise ValueError(
+                "VideoQA has questions to ask and none to learn from; for `fit`, name training data, such as --config"
+                " configs/data/real_clips.yaml, and ask these with `test --ckpt_path` afterwards"
+            )
+        return [record for benchmark in self.loaded() for record in benchmark.asked]
+
+    def question_counts(self, split: str) -> dict[str, dict[str, int]]:
+        """Return benchmark -> family -> questions, those whose clip is missing included."""
+        return {benchmark.description.name: benchmark.question_counts() for benchmark in self.loaded()}

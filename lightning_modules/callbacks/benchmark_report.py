@@ -1,0 +1,49 @@
+"""What a test on benchmarks could not ask, and how the benchmarks differ from what they should be."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from datamodules.video_qa import VideoQA
+from lightning_modules.callbacks.answer_file import answer_path
+from lightning_modules.video_language import VideoLanguageModel
+
+
+class BenchmarkReport(Callback):
+    """Writes `answers/<split>_benchmarks.json`, and the questions whose clip is missing to `..._unanswered.jsonl`."""
+
+    def _write(self, trainer: Trainer, module: LightningModule, split: str) -> None:
+        assert isinstance(module, VideoLanguageModel)
+        if trainer.logger is None or trainer.log_dir is None or not isinstance(module.data, VideoQA):
+            return
+        if not trainer.is_global_zero:
+            return
+        loaded = module.data.loaded()
+        path = answer_path(trainer, split)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        report = json.dumps([benchmark.report() for benchmark in loaded], indent=2, ensure_ascii=False)
+        path.with_name(f"{split}_benchmarks.json").write_text(report + "\n", encoding="utf-8")
+        rows: list[dict[str, Any]] = [
+            {
+                "id": record.id,
+                "family": record.family,
+                "question": record.turns[-1].question,
+                "reference": record.turns[-1].answer,
+                "video": str(record.video),
+            }
+            for benchmark in loaded
+            for record in benchmark.unanswered
+        ]
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        path.with_name(f"{split}_unanswered.jsonl").write_text(lines, encoding="utf-8")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what is to be known of a test."""
+        self._write(trainer, pl_module, "test")
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what is to be known of a prediction."""
+        self._write(trainer, pl_module, "predict")
