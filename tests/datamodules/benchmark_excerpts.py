@@ -6,6 +6,14 @@ import json
 import shutil
 from pathlib import Path
 
+from datamodules import benchmarks
+from datamodules.benchmarks import Benchmark, TypeCodes
+from datamodules.video.frame_cache import NoCache
+from datamodules.video.media_policy import ErrorOnBadMedia
+from datamodules.video.sampling import UniformSampler
+from datamodules.video.shown_frames import TrueFrames
+from datamodules.video_qa import VideoQA
+
 CLIP = Path("tests/data/videos/hard/one_frame_mpeg4.mp4")  # 950 bytes
 OPTIONS = ["runs", "sleeps", "jumps", "sings", "none"]
 
@@ -112,6 +120,15 @@ EXCERPTS = {
     "EgoSchemaQuestions": egoschema,
     "VideoMMEQuestions": videomme,
 }
+FILES = {
+    "SeparateAnswers": {"questions": "q.json", "answers": "a.json"},
+    "MSVDQuestions": {"questions": "q.json", "mapping": "m.txt"},
+    "VideoChatGPTQuestions": {"generic": "g.json", "temporal": "t.json", "consistency": "c.json"},
+    "EgoSchemaQuestions": {"questions": "q.json", "answers": "a.json"},
+    "VideoMMEQuestions": {"questions": "q.jsonl", "durations": ["medium"]},
+    "TGIFFrameQuestions": {"questions": "q.csv"},
+    "NExTQuestions": {"questions": "q.csv"},
+}
 ASKED_VIDEOS = {"MSRVTTQuestions": ("video7", "video8")}
 
 
@@ -137,3 +154,29 @@ def write_benchmark(root, described):
     write(root, EXCERPTS[form](**questions["init_args"]))
     names = ASKED_VIDEOS.get(form, ("clip_a", "clip_b"))
     write_clips(root / described["videos"], names, described.get("video_name", "{video}"))
+
+
+def question_file(form):
+    return getattr(benchmarks, form)(**FILES.get(form, {"questions": "q.json"}))
+
+
+def contents(form):
+    return EXCERPTS[form](**FILES.get(form, {"questions": "q.json"}))
+
+
+def benchmark(**changes):
+    described = {"name": "small", "split": "test", "questions": question_file("SeparateAnswers"), "videos": "clips",
+                 "types": TypeCodes({"3": "yes_no", "4": "colour", "7": "number"})}  # fmt: skip
+    return Benchmark(**described | changes)
+
+
+def write_small(root):
+    """Write what `benchmark()` describes; returns its folder."""
+    write(root, contents("SeparateAnswers"))
+    write_clips(root / "clips", ["clip_a", "clip_b"])
+    return root
+
+
+def data(root, *described, **settings):
+    return VideoQA(described, str(root), canvas=72, sampler=UniformSampler(8), shown_frames=TrueFrames(),
+                   frame_cache=NoCache(), bad_media=ErrorOnBadMedia(), **settings)  # fmt: skip

@@ -8,27 +8,13 @@ import pytest
 
 from components.registry import members
 from datamodules import benchmarks
-from datamodules.benchmarks import Benchmark, FirstWord, OneType, QuestionFile, TypeCodes, TypeNames
+from datamodules.benchmarks import FirstWord, OneType, QuestionFile, TypeNames
 from datamodules.records import Choice, FreeAnswer, RecordError
-from datamodules.video.frame_cache import NoCache
-from datamodules.video.media_policy import ErrorOnBadMedia
-from datamodules.video.sampling import UniformSampler
-from datamodules.video.shown_frames import TrueFrames
-from datamodules.video_qa import VideoQA
-from tests.datamodules.benchmark_excerpts import EXCERPTS, write, write_clips
+from tests.datamodules.benchmark_excerpts import EXCERPTS, benchmark, contents, data, question_file, write, write_small
 
-LETTERED = (
-    "A. runs\nB. sleeps\nC. jumps\nD. sings\nE. none\nAnswer with the option's letter from the given choices directly."
-)
-FILES = {
-    "SeparateAnswers": {"questions": "q.json", "answers": "a.json"},
-    "MSVDQuestions": {"questions": "q.json", "mapping": "m.txt"},
-    "VideoChatGPTQuestions": {"generic": "g.json", "temporal": "t.json", "consistency": "c.json"},
-    "EgoSchemaQuestions": {"questions": "q.json", "answers": "a.json"},
-    "VideoMMEQuestions": {"questions": "q.jsonl", "durations": ["medium"]},
-    "TGIFFrameQuestions": {"questions": "q.csv"},
-    "NExTQuestions": {"questions": "q.csv"},
-}
+INSTRUCTION = "Answer with the option's letter from the given choices directly."
+LETTERED = f"A. runs\nB. sleeps\nC. jumps\nD. sings\nE. none\n{INSTRUCTION}"
+MEDIUM = f"What does it do?\nA. Run.\nB. Sleep.\nC. Jump.\nD. Sing.\n{INSTRUCTION}"
 # Form -> (id, video, code, question, answer) per question.
 EXPECTED = {
     "SeparateAnswers": [
@@ -64,19 +50,10 @@ EXPECTED = {
         ("clip_b", "clip_b", None, f"What is C doing?\n{LETTERED}", "E"),
     ],
     "VideoMMEQuestions": [
-        (identity, video, "Action Reasoning", "What does it do?\nA. Run.\nB. Sleep.\nC. Jump.\nD. Sing.\n"
-         "Answer with the option's letter from the given choices directly.", "C")
+        (identity, video, "Action Reasoning", MEDIUM, "C")
         for identity, video in (("1-1", "clip_a"), ("2-1", "clip_b"))
     ],
 }  # fmt: skip
-
-
-def question_file(form):
-    return getattr(benchmarks, form)(**FILES.get(form, {"questions": "q.json"}))
-
-
-def contents(form):
-    return EXCERPTS[form](**FILES.get(form, {"questions": "q.json"}))
 
 
 def read(form, root):
@@ -86,22 +63,9 @@ def read(form, root):
     ]
 
 
-def benchmark(**changes):
-    described = {"name": "small", "split": "test", "questions": question_file("SeparateAnswers"), "videos": "clips",
-                 "types": TypeCodes({"3": "yes_no", "4": "colour", "7": "number"})}  # fmt: skip
-    return Benchmark(**described | changes)
-
-
 @pytest.fixture
 def root(tmp_path):
-    write(tmp_path, contents("SeparateAnswers"))
-    write_clips(tmp_path / "clips", ["clip_a", "clip_b"])
-    return tmp_path
-
-
-def data(root, *described, **settings):
-    return VideoQA(described, str(root), canvas=72, sampler=UniformSampler(8), shown_frames=TrueFrames(),
-                   frame_cache=NoCache(), bad_media=ErrorOnBadMedia(), **settings)  # fmt: skip
+    return write_small(tmp_path)
 
 
 def test_every_form_has_an_excerpt():
@@ -112,17 +76,18 @@ def test_every_form_has_an_excerpt():
 def test_a_form_is_read_in_full(form, tmp_path):
     write(tmp_path, contents(form))
     assert read(form, tmp_path) == EXPECTED[form]
-    kind = Choice if LETTERED.split("\n")[-1] in EXPECTED[form][0][3] else FreeAnswer
+    kind = Choice if INSTRUCTION in EXPECTED[form][0][3] else FreeAnswer
     assert {type(question.answer_kind()) for question in question_file(form).read(tmp_path)} == {kind}
 
 
 def test_a_list_and_json_lines_are_the_same(tmp_path):
     rows = contents("MSRVTTQuestions")["q.json"]
     write(tmp_path, {"q.json": rows, "q.jsonl": rows})
-    of_both = [benchmarks.MSRVTTQuestions(name).read(tmp_path) for name in ("q.json", "q.jsonl")]
-    assert [[question.record("b", tmp_path, "t").turns for question in each] for each in of_both][0] == [
-        question.record("b", tmp_path, "t").turns for question in of_both[1]
-    ]
+    a, b = (
+        [question.record("b", tmp_path, "t") for question in benchmarks.MSRVTTQuestions(name).read(tmp_path)]
+        for name in ("q.json", "q.jsonl")
+    )
+    assert [(x.id, x.turns) for x in a] == [(x.id, x.turns) for x in b]
 
 
 def test_the_order_of_the_answers_does_not_matter(tmp_path):
