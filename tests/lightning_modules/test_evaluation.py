@@ -2,7 +2,9 @@
 
 import pytest
 
-from lightning_modules.evaluation import FamilyScores, matches
+from datamodules.batch import SampleFacts
+from datamodules.records import Choice, FreeAnswer
+from lightning_modules.evaluation import Answer, FamilyScores, matches
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,35 @@ def test_shares_are_per_family_and_the_mean_is_over_families():
     scores.add("count", False)
     assert scores.shares(scores.counts) == {"colour": 0.75, "count": 0.0, "mean": 0.375}
     assert FamilyScores(["colour"]).shares(FamilyScores(["colour"]).counts) == {}
+
+
+def test_accuracy_is_over_all_questions_and_over_the_answered_ones():
+    scores = FamilyScores(["a/x", "a/y", "b/z"])
+    for family, verdict in [("a/x", True), ("a/x", False), ("a/y", None), ("a/y", True), ("b/z", None)]:
+        scores.add(family, verdict)
+    questions = {"a": {"a/x": 2, "a/y": 3}, "b": {"b/z": 1}}
+    assert scores.accuracies(scores.counts, questions) == {
+        "accuracy/a": 2 / 5, "accuracy_of_answered/a": 2 / 3, "unanswered/a": 2,
+        "accuracy/b": 0, "unanswered/b": 1,
+    }  # fmt: skip
+    assert scores.shares(scores.counts) == {"a/x": 0.5, "a/y": 0.5, "b/z": 0, "mean": 1 / 3}
+    assert scores.figures(scores.counts, {}) == {
+        f"exact_match/{name}": share for name, share in scores.shares(scores.counts).items()
+    }
+
+
+def test_a_family_of_which_nothing_could_be_asked_counts_as_not_answered():
+    scores = FamilyScores(["a/x"])
+    scores.add("a/x", True)
+    assert scores.accuracies(scores.counts, {"a": {"a/x": 1, "a/missing": 3}}) == {
+        "accuracy/a": 0.25, "accuracy_of_answered/a": 1, "unanswered/a": 3
+    }  # fmt: skip
+
+
+def test_an_answer_is_compared_as_its_kind_asks():
+    def answer(kind, prediction):
+        return Answer(SampleFacts("id", "all", (), "?", "B", kind), prediction)
+
+    assert [answer(Choice(["x", "y"]), reply).verdict for reply in ("(B) y", "A", "x or y")] == [True, False, None]
+    assert not answer(Choice(["x", "y"]), "").right
+    assert [answer(FreeAnswer(), reply).verdict for reply in ("b.", "(B) y")] == [True, False]

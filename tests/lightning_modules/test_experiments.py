@@ -17,9 +17,10 @@ from lightning_modules.config_chain import base_files, read_config
 SCALES = sorted(Path("configs/scale").glob("*.yaml"))
 EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
 # Those of full size need files that are not here, see test_full_size.py.
-CONFIGS = sorted(
-    {*Path("configs").rglob("*.yaml")} - {*Path("configs/llm").iterdir(), Path("configs/scale/paper.yaml")}
-)
+FULL_SIZE = {*Path("configs/llm").iterdir(), Path("configs/scale/paper.yaml")}
+# There is nothing to learn from these, see test_benchmark_runs.py.
+ASKED = {*Path("configs/benchmarks").iterdir(), *Path("configs/data").glob("*_qa.yaml")}
+CONFIGS = sorted({*Path("configs").rglob("*.yaml")} - FULL_SIZE - ASKED)
 ZERO = Path("configs/trainer/zero2.yaml")  # without CUDA: test_strategy.py
 REMOVED = {  # what must have no parameters left
     "no_row_tokens": ["row_tokens"],

@@ -1,0 +1,77 @@
+"""Runs that ask benchmarks."""
+
+import json
+from pathlib import Path
+
+from lightning_modules.cli import ExperimentCLI
+from lightning_modules.config_chain import read_config
+from tests.datamodules.benchmark_excerpts import write_benchmark
+
+FULL = ("--config", "experiments/full.yaml")
+REAL_CLIPS = ("--config", "configs/data/real_clips_qa.yaml")
+DESCRIPTIONS = sorted(Path("configs/benchmarks").glob("*qa.yaml"))
+
+
+def described(config):
+    return read_config(Path(config))["data"]["init_args"]["benchmarks+"]
+
+
+def rows(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_descriptions_go_together_and_with_an_experiment_in_either_order(monkeypatch, tmp_path):
+    monkeypatch.setattr(ExperimentCLI, "instantiate_classes", lambda cli: None)
+    monkeypatch.setattr(ExperimentCLI, "_run_subcommand", lambda cli, subcommand: None)
+    files = [f"--config={config}" for config in DESCRIPTIONS]
+    names = [described(config)[0]["name"] for config in DESCRIPTIONS]
+    for arguments in (["--config=experiments/frames_4.yaml", *files], [*files, "--config=experiments/frames_4.yaml"]):
+        data = ExperimentCLI(["test", *arguments]).config.test.data.init_args
+        assert [benchmark.name for benchmark in data.benchmarks] == names
+        assert data.sampler.init_args.frames == 4 and data.canvas == 72
+
+
+def test_the_real_clips_are_asked_and_scored(run, capsys):
+    trained = run("fit", *FULL, "--trainer.max_steps=1", "--trainer.limit_val_batches=0", "--test_after_fit=false")
+    checkpoint = trained.folder / "checkpoints/last.ckpt"
+    cli = run("test", *FULL, *REAL_CLIPS, f"--ckpt_path={checkpoint}", "--data.eval_batch_size=26", tiny=False)
+    answers = rows(cli.folder / "answers/test.jsonl")
+    assert len({row["id"] for row in answers}) == len(answers) == 35 + 17
+    assert "real_clips_qa/v_bottle_detection_0" in {row["id"] for row in answers}
+    reports = json.loads((cli.folder / "answers/test_benchmarks.json").read_text())
+    assert [(report["name"], report["videos"], report["warnings"]) for report in reports] == [
+        ("real_clips_qa", 14, []), ("real_clips_video_chatgpt", 8, [])
+    ]  # fmt: skip
+    for report in reports:
+        of_it = [row["right"] for row in answers if row["family"] in report["questions"]]
+        assert len(of_it) == sum(report["questions"].values())
+        assert cli.summary.figures[f"test/accuracy/{report['name']}"] == sum(of_it) / len(of_it)
+        assert cli.summary.figures[f"test/unanswered/{report['name']}"] == 0
+    assert rows(cli.folder / "answers/test_unanswered.jsonl") == []
+    assert "test/exact_match/real_clips_qa/colour" in capsys.readouterr().out
+    saved = ("--config", str(trained.folder / "config.yaml"))
+    again = run("test", *saved, *REAL_CLIPS, f"--ckpt_path={checkpoint}", "--trainer.limit_test_batches=1", tiny=False)
+    asked_again = [row["id"] for row in rows(again.folder / "answers/test.jsonl")]
+    assert asked_again == [row["id"] for row in answers[:4]], "a saved configuration can be asked other questions"
+
+
+def test_questions_about_missing_videos_count_as_not_answered(run, tmp_path, fails):
+    activitynet, nextqa = "configs/benchmarks/activitynet_qa.yaml", "configs/benchmarks/nextqa.yaml"
+    for config in (activitynet, nextqa):
+        write_benchmark(tmp_path, described(config)[0])
+    (gone,) = tmp_path.rglob("v_clip_b.mp4")
+    gone.unlink()
+    command = ("test", *FULL, f"--config={activitynet}", f"--config={nextqa}", f"--data.root={tmp_path}")
+    status, error = fails(*command, f"--runs={tmp_path / 'runs'}", "--trainer.accelerator=cpu")
+    assert status == 1 and "activitynet_qa: 1 of 2 videos are missing in" in error and "v_clip_b; 1 of 3" in error
+    cli = run(*command, "--data.max_missing_share=0.5", tiny=False)
+    figures = cli.summary.figures
+    assert figures["test/unanswered/activitynet_qa"] == 1 and figures["test/accuracy/activitynet_qa"] == 0
+    assert figures["test/unanswered/nextqa"] == 2, "an untrained model's replies choose no option"
+    assert "test/accuracy_of_answered/nextqa" not in figures
+    assert [row["family"] for row in rows(cli.folder / "answers/test_unanswered.jsonl")] == ["activitynet_qa/colour"]
+
+
+def test_nothing_is_learnt_from_benchmarks(fails, tmp_path):
+    status, error = fails("fit", *FULL, *REAL_CLIPS, f"--runs={tmp_path}", "--trainer.accelerator=cpu")
+    assert status == 1 and "name training data, such as --config configs/data/real_clips.yaml" in error
