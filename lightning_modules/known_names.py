@@ -6,6 +6,7 @@ import difflib
 import re
 
 from components.registry import members, slots
+from datamodules.benchmarks import Benchmark
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -24,7 +25,8 @@ def explain(message: str) -> str:
     keys = [match["key"] for match in KEY.finditer(message, 0, unknown.start())]
     if not keys:
         return message
-    families = {**slots(VideoLanguageModel), **slots(VideoTextDataModule), "data": VideoTextDataModule}
+    families = {**slots(VideoLanguageModel), **slots(VideoTextDataModule), **slots(Benchmark)}
+    families["data"] = VideoTextDataModule
     slot = keys[-1].rsplit(".", 1)[-1]
     if slot not in families:
         return message

@@ -21,6 +21,11 @@ FRAMES_PER_ROW = 4  # about as wide as TensorBoard shows a picture in its overvi
 CAPTION_HEIGHT = 34
 
 
+def in_one_line(question: str) -> str:
+    """Return a question, which may list options in lines of their own, as one line."""
+    return question.replace("\n", " ")
+
+
 def film_strip(frames: Tensor, answer: Answer) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Draw the frames (T, 3, H, W) uint8 in rows above question, reference and answer; returns (H, W, 3)."""
     rows = -(-len(frames) // FRAMES_PER_ROW)
@@ -32,7 +37,7 @@ def film_strip(frames: Tensor, answer: Answer) -> np.ndarray[Any, np.dtype[np.ui
         picture = picture.resize((FRAME_SIDE, FRAME_SIDE), Image.Resampling.BOX)
         strip.paste(picture, (column * FRAME_SIDE, row * FRAME_SIDE))
     draw = ImageDraw.Draw(strip)
-    draw.text((4, bottom + 3), f"{answer.sample.family}: {answer.sample.question}", fill="black")
+    draw.text((4, bottom + 3), f"{answer.sample.family}: {in_one_line(answer.sample.question)}", fill="black")
     draw.text(
         (4, bottom + 18),
         f"reference: {answer.sample.answer}   answer: {answer.prediction}",
@@ -102,7 +107,6 @@ class SamplePanel(Callback):
                     f"samples/{family}/{number}", film_strip(frames, answer), trainer.global_step, dataformats="HWC"
                 )
                 mark = "" if answer.right else " ✗"
-                rows.append(
-                    f"| {family} | {answer.sample.question} | {answer.sample.answer} | {answer.prediction}{mark} |"
-                )
+                question = in_one_line(answer.sample.question)
+                rows.append(f"| {family} | {question} | {answer.sample.answer} | {answer.prediction}{mark} |")
         logger.experiment.add_text("answers", "\n".join(rows), trainer.global_step)

@@ -63,7 +63,7 @@ def msrvtt(questions):
 
 def tgif(questions):
     rows = [
-        {"gif_name": "clip_a", "question": 'what is "it" ?', "answer": "cup", "type": 0, "vid_id": "F1", "key": 4,
+        {"gif_name": "clip_a", "question": '"it" is what ?', "answer": "cup", "type": 0, "vid_id": "F1", "key": 4,
          "description": "a cup"},
         {"gif_name": "clip_b", "question": "what is the color of it ?", "answer": "red", "type": 2, "vid_id": "F2",
          "key": 4, "description": "a red cup"},

@@ -31,7 +31,7 @@ EXPECTED = {
         ("31", "video8", "who", "who sings?", "boy"),
     ],
     "TGIFFrameQuestions": [
-        ("F1", "clip_a", "0", 'what is "it" ?', "cup"),
+        ("F1", "clip_a", "0", '"it" is what ?', "cup"),
         ("F2", "clip_b", "2", "what is the color of it ?", "red"),
     ],
     "FlatQuestions": [("0", "clip_a", None, "what is it", "cup"), ("1", "clip_b", None, "what is it", "dog?")],

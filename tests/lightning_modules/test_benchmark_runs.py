@@ -75,3 +75,10 @@ def test_questions_about_missing_videos_count_as_not_answered(run, tmp_path, fai
 def test_nothing_is_learnt_from_benchmarks(fails, tmp_path):
     status, error = fails("fit", *FULL, *REAL_CLIPS, f"--runs={tmp_path}", "--trainer.accelerator=cpu")
     assert status == 1 and "name training data, such as --config configs/data/real_clips.yaml" in error
+
+
+def test_an_unknown_form_is_said_with_the_known_ones(fails, tmp_path):
+    config = tmp_path / "own.yaml"
+    config.write_text(Path("configs/benchmarks/nextqa.yaml").read_text().replace("NExTQuestions", "NExtQuestions"))
+    status, error = fails("test", *FULL, f"--config={config}")
+    assert status == 2 and "unknown questions 'NExtQuestions'" in error and "did you mean NExTQuestions?" in error
