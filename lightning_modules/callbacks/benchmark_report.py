@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
 from datamodules.video_qa import VideoQA
-from lightning_modules.callbacks.answer_file import answer_path
 from lightning_modules.video_language import VideoLanguageModel
 
 
@@ -17,15 +17,16 @@ class BenchmarkReport(Callback):
 
     def _write(self, trainer: Trainer, module: LightningModule, split: str) -> None:
         assert isinstance(module, VideoLanguageModel)
-        if trainer.logger is None or trainer.log_dir is None or not isinstance(module.data, VideoQA):
+        folder = trainer.log_dir  # asked on every rank, or the others wait
+        if trainer.logger is None or folder is None or not isinstance(module.data, VideoQA):
             return
         if not trainer.is_global_zero:
             return
         loaded = module.data.loaded()
-        path = answer_path(trainer, split)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        answers = Path(folder) / "answers"
+        answers.mkdir(parents=True, exist_ok=True)
         report = json.dumps([benchmark.report() for benchmark in loaded], indent=2, ensure_ascii=False)
-        path.with_name(f"{split}_benchmarks.json").write_text(report + "\n", encoding="utf-8")
+        (answers / f"{split}_benchmarks.json").write_text(report + "\n", encoding="utf-8")
         rows: list[dict[str, Any]] = [
             {
                 "id": record.id,
@@ -38,7 +39,7 @@ class BenchmarkReport(Callback):
             for record in benchmark.unanswered
         ]
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        path.with_name(f"{split}_unanswered.jsonl").write_text(lines, encoding="utf-8")
+        (answers / f"{split}_unanswered.jsonl").write_text(lines, encoding="utf-8")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what is to be known of a test."""
