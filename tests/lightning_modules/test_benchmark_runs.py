@@ -29,6 +29,7 @@ def test_descriptions_go_together_and_with_an_experiment_in_either_order(monkeyp
         data = ExperimentCLI(["test", *arguments]).config.test.data.init_args
         assert [benchmark.name for benchmark in data.benchmarks] == names
         assert data.sampler.init_args.frames == 4 and data.canvas == 72
+        assert data.root == "data/benchmarks", "and not that of another data module"
 
 
 def test_the_real_clips_are_asked_and_scored(run, capsys):
