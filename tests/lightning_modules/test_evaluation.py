@@ -56,7 +56,7 @@ def test_a_family_of_which_nothing_could_be_asked_counts_as_not_answered():
 
 def test_an_answer_is_compared_as_its_kind_asks():
     def answer(kind, prediction):
-        return Answer(SampleFacts("id", "all", (), "?", "B", kind), prediction)
+        return Answer(SampleFacts("id", "a.mp4", "all", (), "?", "B", kind), prediction)
 
     assert [answer(Choice(["x", "y"]), reply).verdict for reply in ("(B) y", "A", "x or y")] == [True, False, None]
     assert not answer(Choice(["x", "y"]), "").right
