@@ -65,7 +65,7 @@ class Batch:
         input_ids: token ids per sample; the clip is one placeholder.
         labels: the same lengths; -100 where no loss is taken.
         samples: facts per sample.
-        skipped: samples left out while this batch was made.
+        skipped: samples left out or replaced while this batch was made.
     """
 
     clips: PackedClips

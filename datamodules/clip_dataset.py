@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Int64
@@ -38,6 +38,7 @@ class Sample:
     input_ids: Int64[Tensor, text]
     labels: Int64[Tensor, text]
     facts: SampleFacts
+    instead_of: list[Skipped] = field(default_factory=list)  # samples whose clips cannot be read
 
 
 class ClipDataset(Dataset[Sample | Skipped]):
@@ -90,6 +91,19 @@ class ClipDataset(Dataset[Sample | Skipped]):
 
     def __getitem__(self, index: int) -> Sample | Skipped:
         epoch, index = divmod(index, len(self.records))  # as SeededOrder counts
+        sample = self._sample(index, epoch)
+        if isinstance(sample, Sample):
+            return sample
+        failed = [sample]
+        for other in self.bad_media.substitutes(sample.record_id, len(self.records)):
+            substitute = self._sample(other, epoch)
+            if isinstance(substitute, Sample):
+                substitute.instead_of = [replace(skip, substitute=substitute.facts.id) for skip in failed]
+                return substitute
+            failed.append(substitute)
+        return sample
+
+    def _sample(self, index: int, epoch: int) -> Sample | Skipped:
         record = self.records[index]
         try:
             # Not every split is shown to a teacher.
@@ -123,7 +137,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
 def collate(samples: Sequence[Sample | Skipped]) -> Batch:
     """Put samples into a batch."""
     kept = [sample for sample in samples if isinstance(sample, Sample)]
-    skipped = [sample for sample in samples if isinstance(sample, Skipped)]
+    skipped = [skip for sample in samples for skip in (sample.instead_of if isinstance(sample, Sample) else [sample])]
     packed = [_pack(views) for views in zip(*(sample.views for sample in kept), strict=True)] or [_pack([])]
     return Batch(
         clips=packed[0],

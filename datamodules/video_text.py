@@ -162,7 +162,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             self.sampler,
             self._geometries if split == "train" else self._geometries[:1],
             self.text,
-            self.bad_media,
+            self.bad_media if split == "train" else self.bad_media.at_evaluation(),
             self.damaged,
             self.shown_frames,
             self.frame_cache,

@@ -207,8 +207,7 @@ class VideoLanguageModel(LightningModule):
             self._log_loss("train/distillation_loss", distillation, batch)
             loss = loss + self.distillation.weight * distillation
         self._log_loss("train/loss", loss, batch, prog_bar=True)
-        if self.data.skips.failed:
-            self.log("data/skipped_clips", float(len(self.data.skips.failed)))
+        self.log_dict(self.data.skips.figures())
         return loss
 
     def _log_loss(self, name: str, loss: Tensor, batch: ModelInput, prog_bar: bool = False) -> None:

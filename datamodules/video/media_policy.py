@@ -1,4 +1,4 @@
-"""What happens to a clip that cannot be read: stop at once, or leave its samples out up to a limit.
+"""What happens to a clip that cannot be read: stop at once, leave its samples out up to a limit, or put others there.
 
 Clips are read in loader processes, which see a part of the data each, so they only hand over a `Skipped`; the counting
 and the decision are made where all batches come together.
@@ -6,10 +6,14 @@ and the decision are made where all batches come together.
 
 from __future__ import annotations
 
+import logging
+import random
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+log = logging.getLogger(__name__)
 
 
 @dataclass  # not frozen: Lightning sets the fields of a batch anew when it trains in bf16-true
@@ -20,11 +24,13 @@ class Skipped:
         record_id: the record that was asked for.
         video: its clip.
         reason: what is wrong with it, in one line.
+        substitute: the record that was loaded instead; empty if the sample is left out.
     """
 
     record_id: str
     video: str
     reason: str
+    substitute: str = ""
 
 
 class MediaPolicy(ABC):
@@ -42,6 +48,14 @@ class MediaPolicy(ABC):
             ValueError: too many clips have failed.
         """
 
+    def substitutes(self, record_id: str, records: int) -> list[int]:
+        """Return which of `records` are tried, in this order, in place of one that cannot be read; here none."""
+        return []
+
+    def at_evaluation(self) -> MediaPolicy:
+        """Return the policy of validation, test and prediction; here the same."""
+        return self
+
 
 class ErrorOnBadMedia(MediaPolicy):
     """Stop at the first clip that cannot be read."""
@@ -49,7 +63,9 @@ class ErrorOnBadMedia(MediaPolicy):
     def check(self, failed: dict[str, str], clips: int) -> None:
         """Raise the reason of the first clip."""
         reason = next(iter(failed.values()))
-        raise ValueError(f"{reason} (data.init_args.bad_media: SkipBadMedia leaves such clips out)")
+        raise ValueError(
+            f"{reason} (data.init_args.bad_media: SkipBadMedia leaves such clips out, SubstituteBadMedia takes others)"
+        )
 
 
 class SkipBadMedia(MediaPolicy):
@@ -79,11 +95,50 @@ class SkipBadMedia(MediaPolicy):
         )
 
 
+class SubstituteBadMedia(SkipBadMedia):
+    """Learn from another record of the split in place of one whose clip cannot be read, as long as these are few.
+
+    Batches keep their size. The other record depends on the seed and the record alone, so it is the same in every epoch
+    and in every run with that seed. Its clip can be read: one that cannot is passed over and counted too. Questions
+    that are scored are not replaced, since a score would then be about others: there, it is `SkipBadMedia`.
+    """
+
+    def __init__(self, max_share: float = 0.01, tries: int = 8, seed: int = 0) -> None:
+        """Keep the limits.
+
+        Args:
+            max_share: share of all clips, 0 to 1, that may fail before the run is stopped.
+            tries: how many other records are tried before the sample is left out.
+            seed: of the choice; other than the run's, so that runs with different seeds learn from the same records.
+
+        Raises:
+            ValueError: the share is not in that range, or there are no tries.
+        """
+        super().__init__(max_share)
+        if tries < 1:
+            raise ValueError(
+                f"data.init_args.bad_media.init_args.tries is {tries}; it must be at least 1, or use SkipBadMedia"
+            )
+        self.tries = tries
+        self.seed = seed
+
+    def substitutes(self, record_id: str, records: int) -> list[int]:
+        """Return some of the records in random order."""
+        return random.Random(f"{self.seed} {record_id}").sample(range(records), min(self.tries, records))
+
+    def at_evaluation(self) -> MediaPolicy:
+        """Return `SkipBadMedia` with the same limit, and say so."""
+        log.info("clips that cannot be read are replaced in training only; questions about them are left out")
+        return SkipBadMedia(self.max_share)
+
+
 class SkipCounter:
     """Remembers which clips have failed in a run; a clip counts once, however often it comes up.
 
     Attributes:
         failed: reason by clip.
+        replaced: those of them in whose place another was learnt from.
+        left_out: those of them without which a batch was made.
     """
 
     def __init__(self, policy: MediaPolicy) -> None:
@@ -94,6 +149,8 @@ class SkipCounter:
         """
         self.policy = policy
         self.failed: dict[str, str] = {}
+        self.replaced: set[str] = set()
+        self.left_out: set[str] = set()
         self._clips = 0
 
     def expect(self, clips: int) -> None:
@@ -101,12 +158,18 @@ class SkipCounter:
         self._clips = max(self._clips, clips)
 
     def count(self, skipped: Iterable[Skipped]) -> None:
-        """Take in what a batch has left out.
+        """Take in what a batch has left out or replaced.
 
         Raises:
             ValueError: the policy does not accept it.
         """
         for skip in skipped:
             self.failed.setdefault(skip.video, skip.reason)
+            (self.replaced if skip.substitute else self.left_out).add(skip.video)
         if self.failed:
             self.policy.check(self.failed, self._clips)
+
+    def figures(self) -> dict[str, float]:
+        """Return how many clips were left out and how many replaced, as far as any were."""
+        counts = {"data/skipped_clips": self.left_out, "data/substituted_clips": self.replaced}
+        return {name: float(len(clips)) for name, clips in counts.items() if clips}

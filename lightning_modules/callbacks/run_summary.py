@@ -51,9 +51,7 @@ class RunSummary(Callback):
             for name, value in trainer.callback_metrics.items()
             if name.startswith(("val/", "test/", "train/loss"))
         }
-        skipped = len(module.data.skips.failed)
-        if skipped:
-            self.figures["data/skipped_clips"] = float(skipped)
+        self.figures |= module.data.skips.figures()
 
     @rank_zero_only
     def log_hparams(self, trainer: Trainer, module: LightningModule) -> None:
