@@ -23,12 +23,17 @@ def incomplete(count: int, expected: int) -> bool:
     return expected - count > max(1.0, 0.02 * expected)
 
 
+def ends_early(seconds: float, promised: float) -> bool:
+    """Tell whether frames end long before the duration in the header; a sound track may be longer by a little."""
+    return promised > seconds + max(1.0, 0.1 * seconds)
+
+
 def warn_if_cut_off(container: Container, count: int, seconds: float) -> None:
     """Log a warning where `count` frames end long before the duration in the header.
 
     Not an error: the frames are right, and the duration may be that of a longer sound track.
     """
-    if container.duration > seconds + max(1.0, 0.1 * seconds):
+    if ends_early(seconds, container.duration):
         log.warning(
             "%s: its %d frames end after %.2f s, but its header promises %.2f s; it may be cut off",
             container.path,

@@ -15,7 +15,7 @@ from datamodules.video.decord_reader import DecordReader
 from datamodules.video.pyav_reader import PyAVReader
 from datamodules.video.reader import VideoError, VideoReader
 
-__all__ = ["DamagedVideo", "open_video"]
+__all__ = ["DamagedVideo", "obstacle_to_seeking", "open_video"]
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +42,15 @@ def open_video(path: Path, damaged: DamagedVideo = DamagedVideo.REFUSE) -> Video
         VideoError: no frame can be read.
     """
     container = Container(Path(path))
-    obstacle = _obstacle_in_header(container, damaged) or _obstacle_in_packets(container)
+    obstacle = obstacle_to_seeking(container, damaged)
     reader = PyAVReader(container, damaged, obstacle) if obstacle else _by_seeking(container, damaged)
     log.debug("%s: read with %s: %s", reader.path, reader.name, reader.reason)
     return reader
+
+
+def obstacle_to_seeking(container: Container, damaged: DamagedVideo = DamagedVideo.REFUSE) -> str:
+    """Return why a file cannot or need not be read by seeking; empty if it is long, and exact so."""
+    return _obstacle_in_header(container, damaged) or _obstacle_in_packets(container)
 
 
 def _by_seeking(container: Container, damaged: DamagedVideo) -> VideoReader:

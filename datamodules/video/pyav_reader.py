@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import av
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
-from datamodules.video.completeness import expected_frames, incomplete, warn_if_cut_off
+from datamodules.video.completeness import expected_frames, warn_if_cut_off
 from datamodules.video.container import Container
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.reader import DamagedVideoError, VideoError, VideoReader
+from datamodules.video.scan import Scan
 
 # Decoded frames (YUV, before conversion) kept per open clip: ten seconds of 640x360 at 30 frames per second.
 KEPT_BYTES = 128 * 2**20
@@ -56,43 +56,22 @@ class PyAVReader(VideoReader):
         return self._count
 
     def _scan(self, damaged: DamagedVideo) -> None:
-        count = patched = size = 0
-        times: list[float] = []  # of the first and the last frame
-        failure = ""
-        try:
-            for frame in self._container.frames():
-                count += 1
-                patched += frame.is_corrupt
-                if frame.time is not None:
-                    times[1:] = [frame.time]
-                size += sum(plane.buffer_size for plane in frame.planes)
-                if size <= KEPT_BYTES:
-                    self._kept.append(frame)
-        except av.FFmpegError as error:
-            failure = error.strerror or type(error).__name__
+        scan, size = Scan(self._container), 0
+        for frame in scan.frames():
+            size += sum(plane.buffer_size for plane in frame.planes)
+            if size <= KEPT_BYTES:
+                self._kept.append(frame)
         if size > KEPT_BYTES:
             self._kept.clear()
-        if count == 0:
-            raise VideoError(self.path, f"no frame can be decoded: {failure or 'the video stream is empty'}")
-        self._count = count
-        span = times[-1] - times[0] if times else 0.0
-        self.fps = self._container.fps or ((count - 1) / span if span else 0.0)
+        self._count, self.fps = scan.count, scan.fps
         if not self.fps:
             raise VideoError(self.path, "neither the header nor the frames' times give a frame rate")
-        self._check_complete(damaged, failure, patched, span)
-
-    def _check_complete(self, damaged: DamagedVideo, failure: str, patched: int, span: float) -> None:
-        count, expected = self._count, expected_frames(self._container)
-        if failure:
-            of = f" of {expected}" if expected else ""
-            reason = f"damaged: decoding fails after {count}{of} frames: {failure}"
-        elif incomplete(count, expected):
-            reason = f"damaged: {count} of {expected} frames can be decoded"
-        elif patched:
-            reason = f"damaged: the decoder had to patch {patched} of {count} frames"
+        damage = scan.damage()
+        if damage:
+            expected = expected_frames(self._container)
+            damaged.meet(DamagedVideoError(self.path, damage, decodable=scan.count, expected=expected))
         else:
-            return warn_if_cut_off(self._container, count, span + 1 / self.fps)
-        damaged.meet(DamagedVideoError(self.path, reason, decodable=count, expected=expected))
+            warn_if_cut_off(self._container, scan.count, scan.span + 1 / self.fps)
 
     def _read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames height width 3"]:
         wanted = set(indices)
