@@ -6,6 +6,7 @@ import logging
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,7 +34,13 @@ log = logging.getLogger(__name__)
 
 
 class VideoTextDataModule(LightningDataModule, ABC):
-    """Loaders over records with clips: the base of every data module."""
+    """Loaders over records with clips: the base of every data module.
+
+    Attributes:
+        media_root: folder that clips lie in, and are named relative to in manifests.
+    """
+
+    media_root = Path("/")
 
     def __init__(
         self,

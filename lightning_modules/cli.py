@@ -250,6 +250,7 @@ EXPECTED_WARNINGS = (
 # What is not a verb of Lightning; imported only when asked for.
 PROGRAMS = {
     "chain": ("ablation.chain", "main"),
+    "check-data": ("lightning_modules.check_data", "main"),
     "plan": ("lightning_modules.costs.plan", "main"),
     "profile": ("lightning_modules.costs.profile", "main"),
     "export": ("lightning_modules.export", "main"),

@@ -43,7 +43,7 @@ class ShapesInMotion(VideoTextDataModule):
             settings: see VideoTextDataModule.
         """
         super().__init__(**settings)
-        self.root = Path(root)
+        self.root = self.media_root = Path(root)
         self.train_clips = train_clips
         self.turns_per_record = turns_per_record
         self.questions_per_family = {"val": val_questions_per_family, "test": test_questions_per_family}

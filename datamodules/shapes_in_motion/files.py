@@ -12,13 +12,10 @@ import errno
 import hashlib
 import io
 import json
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 import time
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 
 import av
@@ -26,6 +23,7 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from datamodules.processes import submit_uninterrupted, worker_pool
 from datamodules.shapes_in_motion.answers import deal_answers
 from datamodules.shapes_in_motion.render import render
 from datamodules.shapes_in_motion.scene import sample_scene
@@ -143,36 +141,10 @@ def _write_clips(split: _Split, indices: list[int], workers: int) -> None:
                 _write_chunk(split, [index])
                 bar.update()
             return
-        # Spawned, because a fork of a process with running threads or a device may hang.
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
-        try:
-            for done in as_completed(_submit_uninterrupted(pool, split, chunks)):
+        # After an interrupt or an error nothing new is begun; chunks in work are finished.
+        with worker_pool(processes) as pool:
+            for done in as_completed([submit_uninterrupted(pool, _write_chunk, split, chunk) for chunk in chunks]):
                 bar.update(done.result())
-        finally:
-            # After an interrupt or an error nothing new is begun; chunks in work are finished.
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _submit_uninterrupted(pool: ProcessPoolExecutor, split: _Split, chunks: list[list[int]]) -> list[Future[int]]:
-    """Hand out the chunks; Ctrl-C then reaches this process only, since workers inherit the blocked signal."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return [pool.submit(_write_chunk, split, chunk) for chunk in chunks]
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _end_with_parent() -> None:
-    """Let a worker leave when its parent is killed; it would wait for work forever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "runs in a worker"
-
-    def leave() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=leave, daemon=True).start()
 
 
 def _write_chunk(split: _Split, indices: list[int]) -> int:

@@ -100,8 +100,27 @@ def resolve(configs: Sequence[str], settings: Sequence[str] = ()) -> Resolved:
     files = [*configs] if scales else [configs[0], PAPER, *configs[1:]]
     scale = scales[-1] if scales else Path(PAPER)
     config_chain(scale)  # says so if it does not exist
+    return Resolved(Path(configs[0]).stem, scale.stem, _configuration(files, settings))
+
+
+def resolve_as_given(configs: Sequence[str], settings: Sequence[str] = ()) -> Resolved:
+    """Resolve config files and flags as `fit` does, at the scale that they have.
+
+    Args:
+        configs: config files.
+        settings: flags of `fit`.
+
+    Raises:
+        ValueError: no such file, or a chain of bases that does not work.
+    """
+    config = _configuration(configs, settings)
+    return Resolved(config.name, "given", config)
+
+
+def _configuration(configs: Sequence[str], settings: Sequence[str]) -> Namespace:
     try:
-        _ResolveOnly(["fit", *(f"--config={file}" for file in files), *settings])
+        _ResolveOnly(["fit", *(f"--config={file}" for file in configs), *settings])
     except _ResolvedError as resolved:
-        return Resolved(Path(configs[0]).stem, scale.stem, resolved.args[0])
+        config: Namespace = resolved.args[0]
+        return config
     raise AssertionError("unreachable: the command line ends before it builds anything")

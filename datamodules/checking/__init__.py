@@ -1,0 +1,1 @@
+"""Checks clips before a training: what is in each file, which of them are doubtful, and which are there twice."""

@@ -1,0 +1,102 @@
+"""Checks many clips in several processes, and goes on where an earlier check was stopped."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from datamodules.checking.examine import examine
+from datamodules.checking.manifest import append, finish, read_manifest, without_broken_line
+from datamodules.checking.verdict import Judged, judge
+from datamodules.processes import results_of_processes
+from datamodules.video.clip_facts import ClipFacts
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.jsonl"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What came out.
+
+    Attributes:
+        clips: verdicts by path.
+        known: how many of them an earlier check had done.
+        sha256: hash of all names and contents.
+        manifest: the file.
+    """
+
+    clips: Mapping[str, Judged]
+    known: int
+    sha256: str
+    manifest: Path
+
+
+def check(clips: Mapping[str, Path], folder: Path, wanted: int, processes: int) -> Checked:
+    """Check every clip that `folder` does not know yet, or that has changed since, and write the manifest.
+
+    Args:
+        clips: the files, by path below the media root.
+        folder: where the manifest is kept.
+        wanted: how many frames the sampler takes of a long clip.
+        processes: how many check clips at a time.
+
+    Raises:
+        ManifestError: what is in the folder is no manifest.
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = folder / MANIFEST
+    known = {name: judge(facts, wanted) for name, facts in _unchanged(manifest, clips).items()}
+    judged = dict(known)
+    todo = [(file, name) for name, file in clips.items() if name not in known]
+    with tqdm(total=len(clips), initial=len(known), desc="clips", unit="clip", file=sys.stderr) as bar:
+
+        def done(clip: Judged) -> None:
+            judged[clip.facts.path] = clip
+            bar.update()
+
+        with closing(_examined(todo, wanted, processes)) as new:
+            append(manifest, new, done)
+    return Checked(judged, len(known), finish(manifest, judged.values()), manifest)
+
+
+def _unchanged(manifest: Path, clips: Mapping[str, Path]) -> dict[str, ClipFacts]:
+    """Return what an earlier check found of files that are as they were."""
+    if not manifest.is_file():
+        return {}
+    contents = read_manifest(manifest)
+    if contents.broken:
+        log.warning("%s: its last line is broken off, as by a killed check; left out", manifest)
+        without_broken_line(manifest, contents.broken)
+    return {
+        name: contents.clips[name]
+        for name, file in clips.items()
+        if name in contents.clips and is_as_in(contents.clips[name], file)
+    }
+
+
+def is_as_in(facts: ClipFacts, file: Path) -> bool:
+    """Tell whether a file has the size and the time of change that were noted."""
+    try:
+        status = file.stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (facts.bytes, facts.modified_ns)
+
+
+def _examined(todo: list[tuple[Path, str]], wanted: int, processes: int) -> Generator[Judged]:
+    for (file, name), facts in results_of_processes(examine, todo, min(processes, len(todo))):
+        yield judge(facts or _crashed(file, name), wanted)
+
+
+def _crashed(file: Path, name: str) -> ClipFacts:
+    status = file.stat()
+    return ClipFacts(name, status.st_size, status.st_mtime_ns, error="the process that decoded it crashed")

@@ -1,0 +1,73 @@
+"""Which clips are checked: those of a folder, or those of a data module's splits."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datamodules.video_text import VideoTextDataModule
+
+VIDEO = re.compile(r"\.(3gp|apng|asf|avi|flv|gif|ivf|m2ts|m4v|mkv|mov|mp4|mpe?g|mts|mxf|og[gv]|ts|webm|wmv)", re.I)
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Files to check.
+
+    Attributes:
+        root: media root, that paths are told relative to.
+        splits: the clips of each split, each once.
+        ignored: how many other files the folder has, by suffix.
+    """
+
+    root: Path
+    splits: Mapping[str, Sequence[Path]]
+    ignored: Mapping[str, int]
+
+    def distinct(self) -> dict[str, Path]:
+        """Return every clip once, by its path below the root."""
+        return {name_below(self.root, file): file for files in self.splits.values() for file in files}
+
+
+def name_below(root: Path, file: Path) -> str:
+    """Return the path of a clip below its media root, or its absolute path if it lies elsewhere."""
+    for folder in (root, root.resolve()):
+        if file.is_relative_to(folder):
+            return file.relative_to(folder).as_posix()
+    return file.absolute().as_posix()
+
+
+def clips_of_folder(folder: Path) -> Clips:
+    """Return all files below a folder that are named like videos; links to folders are not followed.
+
+    Raises:
+        ValueError: there is no such folder, or it has no clips.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder")
+    clips, ignored = [], Counter[str]()
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            file = Path(parent, name)
+            if VIDEO.fullmatch(file.suffix):
+                clips.append(file)
+            else:
+                ignored[file.suffix.lower() or "no suffix"] += 1
+    if not clips:
+        raise ValueError(f"{folder} has no files that are named like videos, such as .mp4")
+    return Clips(folder, {"folder": sorted(clips)}, ignored)
+
+
+def clips_of_data(data: VideoTextDataModule) -> Clips:
+    """Return the clips of all records of a data module.
+
+    Raises:
+        ValueError: its records cannot be used.
+    """
+    splits = {split: list(dict.fromkeys(record.video for record in data.load_records(split))) for split in SPLITS}
+    return Clips(data.media_root, splits, {})

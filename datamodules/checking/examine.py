@@ -1,0 +1,144 @@
+"""Looks at one clip from its first byte to its last frame."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from jaxtyping import UInt8
+
+from datamodules.video.clip_facts import ClipFacts
+from datamodules.video.container import Container
+from datamodules.video.decord_reader import DecordReader
+from datamodules.video.open import obstacle_to_seeking
+from datamodules.video.pyav_reader import PyAVReader
+from datamodules.video.reader import VideoError
+from datamodules.video.scan import Scan
+
+LOOKED_AT = 8  # at least so many frames of a clip, and fewer than twice as many, are looked at for what they show
+SMALL = (64, 36)  # width and height that they are looked at in
+
+Grey = UInt8[np.ndarray, "height width"]
+
+
+def examine(clip: tuple[Path, str]) -> ClipFacts:
+    """Return what is to be known of a clip; a file that cannot be read is not an error here, but a fact.
+
+    Args:
+        clip: the file, and its path below the media root.
+    """
+    file, name = clip
+    facts = ClipFacts(name, bytes=0, modified_ns=0)
+    try:
+        status = file.stat()
+        facts = replace(facts, bytes=status.st_size, modified_ns=status.st_mtime_ns)
+        with file.open("rb") as content:
+            facts = replace(facts, sha256=hashlib.file_digest(content, "sha256").hexdigest())
+        container = Container(file)
+    except OSError as error:
+        return replace(facts, error=f"cannot be read: {error.strerror}")
+    except VideoError as error:
+        return replace(facts, error=error.reason)
+    try:
+        return _decoded(_from_header(facts, container), container)
+    except VideoError as error:
+        return replace(_from_header(facts, container), error=error.reason)
+    finally:
+        container.close()
+
+
+def _from_header(facts: ClipFacts, container: Container) -> ClipFacts:
+    return replace(
+        facts,
+        container=container.format,
+        codec=container.codec,
+        width=container.width,
+        height=container.height,
+        header_frames=container.header_frames,
+        fps=round(container.fps, 4),
+        duration=round(container.duration, 4),
+    )
+
+
+def _decoded(facts: ClipFacts, container: Container) -> ClipFacts:
+    """Add what all frames tell.
+
+    Raises:
+        VideoError: there is none, or a reader would refuse them.
+    """
+    scan, to_grey = Scan(container), VideoReformatter()
+    sizes: set[tuple[int, int]] = set()
+    times: list[float] = []
+    pictures: list[Grey] = []
+    stride, rotation = 1, 0
+    for frame in scan.frames():
+        sizes.add((frame.width, frame.height))
+        rotation = round(frame.rotation) % 360
+        times += [] if frame.time is None else [frame.time]
+        if (scan.count - 1) % stride == 0:
+            pictures.append(_small(frame, to_grey))
+            if len(pictures) == 2 * LOOKED_AT:
+                pictures, stride = pictures[::2], 2 * stride
+    (width, height), *others = sorted(sizes)
+    if others:
+        raise VideoError(container.path, f"the picture size changes within the clip: {sorted(sizes)}")
+    if not scan.fps:
+        raise VideoError(container.path, "neither the header nor the frames' times give a frame rate")
+    if rotation % 180:
+        width, height = height, width
+    more: dict[str, Any] = _timing(times, container.time_base) | _looks(pictures) | _reader(container, scan.count)
+    return replace(
+        facts,
+        width=width,
+        height=height,
+        rotation=rotation,
+        frames=scan.count,
+        fps=round(scan.fps, 4),
+        seconds=round(scan.span + 1 / scan.fps, 4),
+        damage=scan.damage().removeprefix("damaged: "),
+        **more,
+    )
+
+
+def _small(frame: VideoFrame, to_grey: VideoReformatter) -> Grey:
+    grey: Grey = to_grey.reformat(frame, *SMALL, format="gray", threads=1).to_ndarray()
+    return grey
+
+
+def _timing(times: Sequence[float], tick: float) -> dict[str, Any]:
+    """Return whether the steps differ by more than the rounding of times to ticks, and how far that leads astray."""
+    steps = np.diff(times)
+    if len(steps) < 2 or np.ptp(steps) <= 2.1 * tick:
+        return {}
+    even = np.linspace(times[0], times[-1], len(times))
+    return {"uneven": True, "drift": round(float(np.abs(times - even).max() / (times[-1] - times[0])), 4)}
+
+
+def _looks(pictures: Sequence[Grey]) -> dict[str, float]:
+    greys = np.stack(pictures).astype(np.float32)
+    changes = np.abs(np.diff(greys, axis=0)).mean(axis=(1, 2))
+    looks = {
+        "brightness": greys.mean(axis=(1, 2)).max(),
+        "contrast": greys.std(axis=(1, 2)).max(),
+        "change": changes.max(initial=0),
+    }
+    return {name: round(float(value), 2) for name, value in looks.items()}
+
+
+def _reader(container: Container, count: int) -> dict[str, str]:
+    """Return which reader is exact; one that seeks is held to the count of frames that can be decoded."""
+    obstacle = obstacle_to_seeking(container)
+    if not obstacle:
+        try:
+            with DecordReader(container.path, "", lambda: PyAVReader(container)) as reader:
+                if len(reader) != count:
+                    obstacle = f"decord counts {len(reader)} frames, but {count} can be decoded"
+        except VideoError as error:
+            obstacle = error.reason
+    return {"reader": "pyav" if obstacle else "decord", "reader_reason": obstacle or "long, and exact when seeking"}

@@ -1,0 +1,113 @@
+"""The file of a check: one JSON line per clip, appended as clips are done, and a first line once all are.
+
+    {"clips": 2, "sha256": "..."}
+    {"path": "a.mp4", "bytes": 265099, ..., "verdict": "ok", "reasons": {}}
+    {"path": "b.mp4", ...}
+
+The hash is that of all names and contents, so equal data have equal hashes wherever they lie and whenever they were
+copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from datamodules.checking.verdict import Judged
+from datamodules.video.clip_facts import ClipFacts
+
+FACTS = {field.name for field in fields(ClipFacts)}
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be used, or is of other data."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds.
+
+    Attributes:
+        header: its first line, if the check was finished.
+        clips: facts by path; the last line about a clip counts.
+        broken: bytes of a last line that is not whole.
+    """
+
+    header: dict[str, Any] | None
+    clips: dict[str, ClipFacts]
+    broken: int = 0
+
+
+def read_manifest(file: Path) -> Contents:
+    """Read a manifest, finished or not.
+
+    Raises:
+        ManifestError: the file cannot be read, or a line before the last is not one of a manifest.
+    """
+    header: dict[str, Any] | None = None
+    clips: dict[str, ClipFacts] = {}
+    try:
+        lines = file.read_bytes().split(b"\n")
+    except OSError as error:
+        raise ManifestError(f"manifest {file}: cannot be read: {error.strerror}") from error
+    unfinished = lines.pop()
+    for number, line in enumerate(lines, start=1):
+        try:
+            content = json.loads(line)
+            if number == 1 and "clips" in content:
+                header = content
+            else:
+                facts = ClipFacts(**{name: value for name, value in content.items() if name in FACTS})
+                clips[facts.path] = facts
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise ManifestError(
+                f"manifest {file}, line {number}: is not a line that check-data writes; delete the file to check anew"
+            ) from error
+    return Contents(header, clips, len(unfinished))
+
+
+def append(file: Path, judged: Iterable[Judged], done: Callable[[Judged], None]) -> None:
+    """Append clips as they come, each at once, so that a killed check loses none that was done."""
+    try:
+        with file.open("a", encoding="utf-8") as lines:
+            for clip in judged:
+                lines.write(_line(clip) + "\n")
+                lines.flush()
+                done(clip)
+    except OSError as error:
+        error.filename = error.filename or str(file)  # a full disk does not say which
+        raise
+
+
+def finish(file: Path, judged: Iterable[Judged]) -> str:
+    """Write the clips anew, sorted and under their first line; return the hash."""
+    clips = sorted(judged, key=lambda clip: clip.facts.path)
+    digest = data_hash(clip.facts for clip in clips)
+    header = json.dumps({"clips": len(clips), "sha256": digest})
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    with unfinished.open("w", encoding="utf-8") as lines:
+        lines.writelines(line + "\n" for line in (header, *map(_line, clips)))
+    unfinished.replace(file)
+    return digest
+
+
+def without_broken_line(file: Path, broken: int) -> None:
+    """Cut the file where its last whole line ends."""
+    os.truncate(file, file.stat().st_size - broken)
+
+
+def data_hash(clips: Iterable[ClipFacts]) -> str:
+    """Return one hash for the names and contents of clips, in this order."""
+    digest = hashlib.sha256()
+    for facts in clips:
+        digest.update(f"{facts.path}\0{facts.bytes}\0{facts.sha256}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _line(clip: Judged) -> str:
+    return json.dumps({**asdict(clip.facts), "verdict": clip.verdict, "reasons": dict(clip.reasons)})

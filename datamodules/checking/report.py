@@ -1,0 +1,81 @@
+"""What a check found, put together for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from datamodules.checking.check import Checked
+from datamodules.checking.clips import Clips, name_below
+from datamodules.checking.duplicates import Duplicate, find_duplicates
+from datamodules.checking.verdict import Judged, Verdict
+
+WORST_FIRST = list(Verdict)[::-1]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A check, from which the terminal and the page are written.
+
+    Attributes:
+        name: of what was checked.
+        clips: where they are.
+        checked: what was found in them.
+        splits: the verdicts of each split.
+        duplicates: contents that are there twice.
+    """
+
+    name: str
+    clips: Clips
+    checked: Checked
+    splits: Mapping[str, Sequence[Judged]]
+    duplicates: Sequence[Duplicate]
+
+    @property
+    def judged(self) -> list[Judged]:
+        """Every clip once, the worst first."""
+        return sorted(self.checked.clips.values(), key=_badness)
+
+    def counts(self) -> dict[Verdict, int]:
+        """Return how many clips have which verdict, those too that none has."""
+        return _counts(self.checked.clips.values())
+
+    def counts_by_split(self) -> dict[str, dict[Verdict, int]]:
+        """Return the same for each split."""
+        return {split: _counts(clips) for split, clips in self.splits.items()}
+
+    def reasons(self) -> list[tuple[str, int]]:
+        """Return how many clips have which reason, the most frequent first."""
+        return Counter(reason for clip in self.checked.clips.values() for reason in clip.reasons).most_common()
+
+    def kinds(self) -> list[tuple[tuple[str, str, str], int]]:
+        """Return how many clips that can be read have which container, codec and reader."""
+        facts = [clip.facts for clip in self.checked.clips.values() if not clip.facts.error]
+        return Counter((each.container.split(",")[0], each.codec, each.reader) for each in facts).most_common()
+
+    def leaks(self) -> list[Duplicate]:
+        """Return the contents that are in `train` and in another split."""
+        return [duplicate for duplicate in self.duplicates if duplicate.leaks]
+
+    def repeated(self) -> list[Duplicate]:
+        """Return the contents that a split has more than once."""
+        return [duplicate for duplicate in self.duplicates if duplicate.repeated]
+
+
+def make_report(name: str, clips: Clips, checked: Checked) -> Report:
+    """Put a report together."""
+    splits = {
+        split: [checked.clips[name_below(clips.root, file)] for file in files] for split, files in clips.splits.items()
+    }
+    duplicates = find_duplicates({split: [clip.facts for clip in judged] for split, judged in splits.items()})
+    return Report(name, clips, checked, splits, duplicates)
+
+
+def _badness(clip: Judged) -> tuple[int, int, str]:
+    return WORST_FIRST.index(clip.verdict), -len(clip.reasons), clip.facts.path
+
+
+def _counts(clips: Iterable[Judged]) -> dict[Verdict, int]:
+    found = Counter(clip.verdict for clip in clips)
+    return {verdict: found[verdict] for verdict in Verdict}

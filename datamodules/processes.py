@@ -1,0 +1,90 @@
+"""Work in several processes that survives what clips and users do: a crash in a decoder, Ctrl-C, a killed parent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def worker_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool whose processes end with this one; on leaving, work that was begun is finished, and no more."""
+    # Spawned, because a fork of a process with running threads or a device may hang.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def submit_uninterrupted(
+    pool: ProcessPoolExecutor, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs
+) -> Future[Result]:
+    """Hand out work; Ctrl-C then reaches this process only, since workers inherit the blocked signal."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(function, *args, **kwargs)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def results_of_processes(
+    function: Callable[[Item], Result], items: Iterable[Item], processes: int
+) -> Iterator[tuple[Item, Result | None]]:
+    """Yield every item with its result, in the order in which they are done; None if a process died of the item.
+
+    Args:
+        function: of a module, not of a class or another function.
+        items: what it is called with.
+        processes: how many.
+    """
+    waiting = deque(items)
+    while waiting:
+        lost = []
+        with worker_pool(processes) as pool:
+            running: dict[Future[Result], Item] = {}
+            try:
+                while waiting or running:
+                    while waiting and len(running) < 2 * processes:  # a few in advance keep all of them busy
+                        future = submit_uninterrupted(pool, function, waiting[0])
+                        running[future] = waiting.popleft()
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        result = future.result()
+                        yield running.pop(future), result
+            except BrokenProcessPool:
+                lost = list(running.values())
+        for item in lost:  # one of them is to blame; alone, it harms no other
+            yield item, _alone(function, item)
+
+
+def _alone(function: Callable[[Item], Result], item: Item) -> Result | None:
+    with worker_pool(1) as pool:
+        try:
+            return submit_uninterrupted(pool, function, item).result()
+        except BrokenProcessPool:
+            return None
+
+
+def _end_with_parent() -> None:
+    """Let a worker leave when its parent is killed; it would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "runs in a worker"
+
+    def leave() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()

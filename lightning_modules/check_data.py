@@ -1,0 +1,132 @@
+"""`video-panda check-data`: opens every clip of a data set once, before a training meets the bad ones.
+
+Says of each clip whether it is ok, suspicious (with reasons), damaged or unreadable, and which contents are there
+twice or in train and test. Writes `manifest.jsonl` and a page, `report.html`. Goes on where it was stopped. Further
+flags are those of fit, such as --data.sampler.frames=16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from datamodules.checking.check import check
+from datamodules.checking.clips import Clips, clips_of_data, clips_of_folder
+from datamodules.checking.page import write_page
+from datamodules.checking.report import Report, make_report
+from datamodules.checking.verdict import Verdict
+from datamodules.video.damage import DamagedVideo
+from datamodules.video.media_policy import ErrorOnBadMedia, MediaPolicy, SkipCounter, Skipped
+from lightning_modules.costs.resolved import resolve_as_given
+from lightning_modules.costs.table import table
+from lightning_modules.user_errors import user_errors
+
+FRAMES_OF_A_FOLDER = 8
+SHOWN = 10  # clips, and duplicates, that the terminal names
+INTERRUPTED = 130
+
+
+def main(args: Sequence[str]) -> None:
+    """Read the command line, check, and print a summary; status 1 if a training would stop at these clips."""
+    parser = argparse.ArgumentParser(
+        prog="video-panda check-data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", nargs="?", type=Path, help="check all clips below it; or use --config")
+    parser.add_argument("--config", action="append", default=[], help="config file of fit, as often as you like")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; default: one per core")
+    parser.add_argument("--out", type=Path, help="folder of manifest and page; default: data/checks/NAME")
+    known, settings = parser.parse_known_args(args)
+    if (known.folder is None) == (not known.config):
+        parser.error("give either a folder or --config")
+    if known.folder is not None and settings:
+        parser.error(f"a folder is checked without settings: {' '.join(settings)}")
+    if known.workers < 1:
+        parser.error(f"--workers is {known.workers}; it must be at least 1")
+    with user_errors():
+        if known.folder is not None:
+            name, clips, wanted = known.folder.resolve().name, clips_of_folder(known.folder), FRAMES_OF_A_FOLDER
+            policy: MediaPolicy = ErrorOnBadMedia()
+            damaged = DamagedVideo.REFUSE
+        else:
+            resolved = resolve_as_given(known.config, settings)
+            data = resolved.data_module()
+            name, clips, wanted = resolved.name, clips_of_data(data), resolved.frames()
+            policy, damaged = data.bad_media, data.damaged
+        report = checked_report(name, clips, known.out or Path("data/checks", name), wanted, known.workers)
+        stop_where_a_training_would(report, policy, damaged)
+
+
+def checked_report(name: str, clips: Clips, folder: Path, wanted: int, workers: int) -> Report:
+    """Check clips, write manifest and page, and print the summary; Ctrl-C ends the program and keeps what is done."""
+    try:
+        report = make_report(name, clips, check(clips.distinct(), folder, wanted, workers))
+        page = write_page(report, folder / "report.html", workers)
+    except KeyboardInterrupt:
+        print("\ninterrupted; what was checked is kept, and the same command goes on from there", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    # A name may hold bytes that are no text.
+    print(f"{summary(report)}\npage      {page}\n".encode(errors="backslashreplace").decode())
+    return report
+
+
+def stop_where_a_training_would(report: Report, policy: MediaPolicy, damaged: DamagedVideo) -> None:
+    """Ask the policy of the training about the clips that cannot be used.
+
+    Raises:
+        ValueError: it would stop.
+    """
+    counter = SkipCounter(policy)
+    stopping = {Verdict.UNREADABLE} | ({Verdict.DAMAGED} if damaged is DamagedVideo.REFUSE else set())
+    for clips in report.splits.values():
+        counter.expect(len(clips))
+    bad = [clip for clip in report.judged if clip.verdict in stopping]
+    counter.count(Skipped("", clip.facts.path, f"{clip.facts.path}: {clip.why()}") for clip in bad)
+
+
+def summary(report: Report) -> str:
+    """Return the tables and lists that the terminal shows."""
+    clips = report.checked.clips
+    new = len(clips) - report.checked.known
+    parts = [
+        f"\n{len(clips):,} clips below {report.clips.root}: {new:,} checked now, {report.checked.known:,} known before",
+        _ignored(report),
+        _verdicts(report),
+        table(["reason", "clips"], [[reason, f"{count:,}"] for reason, count in report.reasons()] or [["none", "0"]]),
+        _listed(
+            "worst", [f"{clip.verdict}  {clip.facts.path}: {clip.why()}" for clip in report.judged if clip.reasons]
+        ),
+        _listed("in train and in another split", [duplicate.where() for duplicate in report.leaks()]),
+        _listed("more than once in a split", [duplicate.where() for duplicate in report.repeated()]),
+        f"manifest  {report.checked.manifest}\nsha256    {report.checked.sha256}",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _verdicts(report: Report) -> str:
+    columns = report.counts_by_split()
+    total = report.counts()
+    if len(columns) > 1:
+        rows = [
+            [verdict, f"{total[verdict]:,}", *(f"{counts[verdict]:,}" for counts in columns.values())]
+            for verdict in Verdict
+        ]
+        return table(["verdict", "distinct clips", *columns], rows)
+    return table(["verdict", "clips"], [[verdict, f"{count:,}"] for verdict, count in total.items()])
+
+
+def _ignored(report: Report) -> str:
+    others = report.clips.ignored
+    if not others:
+        return ""
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+    return f"not looked at: {sum(others.values()):,} files of other kinds ({kinds})"
+
+
+def _listed(title: str, lines: Sequence[str]) -> str:
+    if not lines:
+        return ""
+    more = [f"  ... and {len(lines) - SHOWN:,} more, see the page"] if len(lines) > SHOWN else []
+    return "\n".join([f"{title} ({len(lines):,}):", *(f"  {line}" for line in lines[:SHOWN]), *more])
