@@ -14,12 +14,13 @@ from torch.utils.data import Dataset
 from components.encoders.base import VideoShapes
 from components.language_models.text import ChatText, EncodedText
 from datamodules.batch import Batch, PackedClips, SampleFacts
+from datamodules.checking.media_facts import MediaFacts
 from datamodules.records import Record
 from datamodules.video.augmentation import Augmentation
+from datamodules.video.damage import DamagedVideo
 from datamodules.video.frame_cache import FrameCache, Views
 from datamodules.video.geometry import CanvasGeometry, FittedClip
 from datamodules.video.media_policy import MediaPolicy, Skipped
-from datamodules.video.open import DamagedVideo, open_video
 from datamodules.video.reader import VideoError
 from datamodules.video.sampling import FrameSampler
 from datamodules.video.shown_frames import ShownFrames
@@ -55,6 +56,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
         text: ChatText,
         bad_media: MediaPolicy,
         damaged: DamagedVideo,
+        manifest: MediaFacts,
         shown_frames: ShownFrames,
         cache: FrameCache,
         augmentation: Augmentation,
@@ -69,6 +71,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
             text: tokenizer and prompt of the language model.
             bad_media: what to do with a clip that cannot be read.
             damaged: what to do with a clip of which only a part can be decoded.
+            manifest: what is known of the clips.
             shown_frames: what the model gets to see of the frames.
             cache: keeps fitted frames between epochs.
             augmentation: random changes of what was fitted.
@@ -80,6 +83,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
         self.text = text
         self.bad_media = bad_media
         self.damaged = damaged
+        self.manifest = manifest
         self.shown_frames = shown_frames
         self.cache = cache
         self.augmentation = augmentation
@@ -129,7 +133,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
         return tuple(replace(view, frames=self.shown_frames(view.frames, record.id)) for view in views)
 
     def _read(self, record: Record) -> Views:
-        with open_video(record.video, self.damaged) as reader:
+        with self.manifest.open(record.video, self.damaged) as reader:
             frames = reader.frames(self.sampler.indices(len(reader), reader.fps))
         return tuple(geometry(frames) for geometry in self.geometries)
 

@@ -18,6 +18,7 @@ from components.encoders.base import VideoEncoder
 from components.language_models.text import ChatText
 from components.teachers import Teacher
 from datamodules.batch import Batch
+from datamodules.checking.media_facts import MediaFacts, NoManifest
 from datamodules.clip_dataset import ClipDataset, Sample, collate
 from datamodules.evaluation_order import EvaluationBatches
 from datamodules.records import AllRecords, Record, RecordSelection
@@ -50,6 +51,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         frame_cache: FrameCache,
         bad_media: MediaPolicy,
         damaged: DamagedVideo = DamagedVideo.REFUSE,
+        manifest: Callable[[], MediaFacts] = NoManifest,
         train_records: Callable[[], RecordSelection] = AllRecords,
         augmentation: Callable[[], Augmentation] = NoAugmentation,
         batch_size: int = 8,
@@ -66,6 +68,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             frame_cache: whether decoded frames are kept between epochs.
             bad_media: what happens to a clip that cannot be read.
             damaged: what happens to a clip of which only the beginning can be decoded.
+            manifest: what is known of the clips; `Manifest` takes it from check-data, and refuses other clips.
             train_records: which of the training records are learnt from.
             augmentation: random changes of the clips that are learnt from.
             batch_size: training samples per step and device.
@@ -88,6 +91,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         self.frame_cache = frame_cache
         self.bad_media = bad_media
         self.damaged = damaged
+        self.manifest = manifest()
         self.train_records = train_records()
         self.augmentation = augmentation()
         self.batch_size = batch_size
@@ -140,12 +144,13 @@ class VideoTextDataModule(LightningDataModule, ABC):
         """Return the records of a split, loaded once.
 
         Raises:
-            ValueError: the split is empty.
+            ValueError: the split is empty, or its clips are not those of the manifest.
         """
         if split not in self._records:
             records = self.load_records(split)
             if not records:
                 raise ValueError(f"the {split} split of {type(self).__name__} has no records")
+            self.manifest.check((record.video for record in records), self.media_root)
             self._records[split] = self.train_records(records) if split == "train" else records
             if len(self._records[split]) < len(records):
                 log.info("learning from %d of %d records", len(self._records[split]), len(records))
@@ -171,6 +176,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             self.text,
             self.bad_media if split == "train" else self.bad_media.at_evaluation(),
             self.damaged,
+            self.manifest,
             self.shown_frames,
             self.frame_cache,
             self.augmentation if split == "train" or self.augmentation.at_evaluation else NoAugmentation(),

@@ -20,7 +20,6 @@ from datamodules.checking.report import Report, make_report
 from datamodules.checking.verdict import Verdict
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.media_policy import ErrorOnBadMedia, MediaPolicy, SkipCounter, Skipped
-from lightning_modules.costs.resolved import resolve_as_given
 from lightning_modules.costs.table import table
 from lightning_modules.user_errors import user_errors
 
@@ -51,6 +50,9 @@ def main(args: Sequence[str]) -> None:
             policy: MediaPolicy = ErrorOnBadMedia()
             damaged = DamagedVideo.REFUSE
         else:
+            # Torch and the models come with it, which a folder needs nothing of.
+            from lightning_modules.costs.resolved import resolve_as_given
+
             resolved = resolve_as_given(known.config, settings)
             data = resolved.data_module()
             name, clips, wanted = resolved.name, clips_of_data(data), resolved.frames()

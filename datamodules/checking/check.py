@@ -76,20 +76,8 @@ def _unchanged(manifest: Path, clips: Mapping[str, Path]) -> dict[str, ClipFacts
     if contents.broken:
         log.warning("%s: its last line is broken off, as by a killed check; left out", manifest)
         without_broken_line(manifest, contents.broken)
-    return {
-        name: contents.clips[name]
-        for name, file in clips.items()
-        if name in contents.clips and is_as_in(contents.clips[name], file)
-    }
-
-
-def is_as_in(facts: ClipFacts, file: Path) -> bool:
-    """Tell whether a file has the size and the time of change that were noted."""
-    try:
-        status = file.stat()
-    except OSError:
-        return False
-    return (status.st_size, status.st_mtime_ns) == (facts.bytes, facts.modified_ns)
+    found = {name: contents.clips[name] for name in clips if name in contents.clips}
+    return {name: facts for name, facts in found.items() if facts.unchanged(clips[name])}
 
 
 def _examined(todo: list[tuple[Path, str]], wanted: int, processes: int) -> Generator[Judged]:

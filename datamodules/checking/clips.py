@@ -8,8 +8,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from datamodules.video_text import VideoTextDataModule
+from datamodules.checking.names import named
+
+if TYPE_CHECKING:
+    from datamodules.video_text import VideoTextDataModule
 
 VIDEO = re.compile(r"\.(3gp|apng|asf|avi|flv|gif|ivf|m2ts|m4v|mkv|mov|mp4|mpe?g|mts|mxf|og[gv]|ts|webm|wmv)", re.I)
 SPLITS = ("train", "val", "test")
@@ -31,15 +35,7 @@ class Clips:
 
     def distinct(self) -> dict[str, Path]:
         """Return every clip once, by its path below the root."""
-        return {name_below(self.root, file): file for files in self.splits.values() for file in files}
-
-
-def name_below(root: Path, file: Path) -> str:
-    """Return the path of a clip below its media root, or its absolute path if it lies elsewhere."""
-    for folder in (root, root.resolve()):
-        if file.is_relative_to(folder):
-            return file.relative_to(folder).as_posix()
-    return file.absolute().as_posix()
+        return named(self.root, (file for files in self.splits.values() for file in files))
 
 
 def clips_of_folder(folder: Path) -> Clips:

@@ -61,7 +61,7 @@ def _from_header(facts: ClipFacts, container: Container) -> ClipFacts:
         width=container.width,
         height=container.height,
         header_frames=container.header_frames,
-        fps=round(container.fps, 4),
+        fps=container.fps,
         duration=round(container.duration, 4),
     )
 
@@ -99,7 +99,7 @@ def _decoded(facts: ClipFacts, container: Container) -> ClipFacts:
         height=height,
         rotation=rotation,
         frames=scan.count,
-        fps=round(scan.fps, 4),
+        fps=scan.fps,
         seconds=round(scan.span + 1 / scan.fps, 4),
         damage=scan.damage().removeprefix("damaged: "),
         **more,

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from datamodules.checking.check import Checked
-from datamodules.checking.clips import Clips, name_below
+from datamodules.checking.clips import Clips
 from datamodules.checking.duplicates import Duplicate, find_duplicates
+from datamodules.checking.names import named
 from datamodules.checking.verdict import Judged, Verdict
 
 WORST_FIRST = list(Verdict)[::-1]
@@ -66,7 +67,7 @@ class Report:
 def make_report(name: str, clips: Clips, checked: Checked) -> Report:
     """Put a report together."""
     splits = {
-        split: [checked.clips[name_below(clips.root, file)] for file in files] for split, files in clips.splits.items()
+        split: [checked.clips[name] for name in named(clips.root, files)] for split, files in clips.splits.items()
     }
     duplicates = find_duplicates({split: [clip.facts for clip in judged] for split, judged in splits.items()})
     return Report(name, clips, checked, splits, duplicates)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +59,11 @@ class ClipFacts:
     reader_reason: str = ""
     damage: str = ""
     error: str = ""
+
+    def unchanged(self, file: Path) -> bool:
+        """Tell whether a file has the size and the time of change that were noted."""
+        try:
+            status = file.stat()
+        except OSError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (self.bytes, self.modified_ns)

@@ -8,14 +8,16 @@ from pathlib import Path
 import av
 
 from datamodules.video import pyav_reader
+from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.completeness import expected_frames, incomplete, warn_if_cut_off
 from datamodules.video.container import Container
+from datamodules.video.counted_reader import CountedReader
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.decord_reader import DecordReader
 from datamodules.video.pyav_reader import PyAVReader
-from datamodules.video.reader import VideoError, VideoReader
+from datamodules.video.reader import DamagedVideoError, VideoError, VideoReader
 
-__all__ = ["DamagedVideo", "obstacle_to_seeking", "open_video"]
+__all__ = ["DamagedVideo", "obstacle_to_seeking", "open_known", "open_video"]
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +45,35 @@ def open_video(path: Path, damaged: DamagedVideo = DamagedVideo.REFUSE) -> Video
     """
     container = Container(Path(path))
     obstacle = obstacle_to_seeking(container, damaged)
-    reader = PyAVReader(container, damaged, obstacle) if obstacle else _by_seeking(container, damaged)
+    if obstacle:
+        reader: VideoReader = PyAVReader(container, damaged, obstacle)
+    else:
+        container.close()
+        reader = _by_seeking(container.path, damaged)
     log.debug("%s: read with %s: %s", reader.path, reader.name, reader.reason)
     return reader
+
+
+def open_known(path: Path, facts: ClipFacts, damaged: DamagedVideo = DamagedVideo.REFUSE) -> VideoReader:
+    """Open a file that has not changed since all of it was decoded, without looking for what is known of it.
+
+    Args:
+        path: the file.
+        facts: what was found then.
+        damaged: what to do with a file of which only a part can be decoded.
+
+    Raises:
+        DamagedVideoError: only a part can be decoded, under `DamagedVideo.REFUSE`.
+        VideoError: no frame can be read.
+    """
+    if facts.error:
+        raise VideoError(path, facts.error)
+    if facts.damage:
+        reason = f"damaged: {facts.damage}"
+        damaged.meet(DamagedVideoError(path, reason, decodable=facts.frames, expected=facts.header_frames))
+    elif facts.reader == DecordReader.name:
+        return _by_seeking(path, damaged)
+    return CountedReader(Container(path), facts)
 
 
 def obstacle_to_seeking(container: Container, damaged: DamagedVideo = DamagedVideo.REFUSE) -> str:
@@ -53,9 +81,7 @@ def obstacle_to_seeking(container: Container, damaged: DamagedVideo = DamagedVid
     return _obstacle_in_header(container, damaged) or _obstacle_in_packets(container)
 
 
-def _by_seeking(container: Container, damaged: DamagedVideo) -> VideoReader:
-    container.close()
-    path = container.path
+def _by_seeking(path: Path, damaged: DamagedVideo) -> VideoReader:
     try:
         return DecordReader(
             path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import av
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -19,14 +20,57 @@ from datamodules.video.scan import Scan
 KEPT_BYTES = 128 * 2**20
 
 
-class PyAVReader(VideoReader):
+class SequenceReader(VideoReader):
+    """What readers have in common that decode from the beginning up to the last frame asked for."""
+
+    name = "pyav"
+    _count: int
+
+    def __init__(self, container: Container, reason: str) -> None:
+        """Take the open file, which this reader closes in the end, and why it is read in sequence."""
+        self.path, self.reason = container.path, reason
+        self._container = container
+        self._to_rgb = VideoReformatter()
+        self._kept: list[VideoFrame] = []
+
+    def __len__(self) -> int:
+        return self._count
+
+    def _read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames height width 3"]:
+        wanted = set(indices)
+        pictures: dict[int, UInt8[np.ndarray, "height width 3"]] = {}
+        try:
+            for index, frame in enumerate(self._kept or self._container.frames()):
+                if index in wanted:
+                    pictures[index] = self._picture(frame)
+                    if len(pictures) == len(wanted):
+                        break
+        except av.FFmpegError as error:
+            raise VideoError(self.path, f"decoding fails: {error.strerror}") from error
+        if len(pictures) < len(wanted):
+            raise VideoError(self.path, f"frame {min(wanted - pictures.keys())} cannot be decoded")
+        sizes = {picture.shape[:2] for picture in pictures.values()}
+        if len(sizes) > 1:
+            raise VideoError(self.path, f"the picture size changes within the clip: {sorted(sizes)} (height, width)")
+        return np.stack([pictures[index] for index in indices])
+
+    def _picture(self, frame: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
+        # One reformatter and one thread: set-up per frame costs four times as much as a 64x64 conversion itself.
+        rgb = self._to_rgb.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        return np.rot90(rgb, round(frame.rotation / 90)).astype(np.uint8, copy=False)
+
+    def close(self) -> None:
+        """Close the file and forget the kept frames."""
+        self._kept.clear()
+        self._container.close()
+
+
+class PyAVReader(SequenceReader):
     """Decodes the whole clip once when opened, so its length is exact and any damage is known before a frame is used.
 
     The decoded frames are kept when they fit into `KEPT_BYTES`; a longer clip is decoded again for every request, and
     only the wanted frames are converted and held.
     """
-
-    name = "pyav"
 
     def __init__(
         self, container: Container, damaged: DamagedVideo = DamagedVideo.REFUSE, reason: str = "asked for"
@@ -42,18 +86,12 @@ class PyAVReader(VideoReader):
             DamagedVideoError: damage, under `DamagedVideo.REFUSE`.
             VideoError: no frame at all can be decoded, or the frame rate is unknown.
         """
-        self.path, self.reason = container.path, reason
-        self._container = container
-        self._to_rgb = VideoReformatter()
-        self._kept: list[VideoFrame] = []
+        super().__init__(container, reason)
         try:
             self._scan(damaged)
         except VideoError:
             self.close()
             raise
-
-    def __len__(self) -> int:
-        return self._count
 
     def _scan(self, damaged: DamagedVideo) -> None:
         scan, size = Scan(self._container), 0
@@ -72,26 +110,3 @@ class PyAVReader(VideoReader):
             damaged.meet(DamagedVideoError(self.path, damage, decodable=scan.count, expected=expected))
         else:
             warn_if_cut_off(self._container, scan.count, scan.span + 1 / self.fps)
-
-    def _read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames height width 3"]:
-        wanted = set(indices)
-        pictures: dict[int, UInt8[np.ndarray, "height width 3"]] = {}
-        for index, frame in enumerate(self._kept or self._container.frames()):
-            if index in wanted:
-                pictures[index] = self._picture(frame)
-                if len(pictures) == len(wanted):
-                    break
-        sizes = {picture.shape[:2] for picture in pictures.values()}
-        if len(sizes) > 1:
-            raise VideoError(self.path, f"the picture size changes within the clip: {sorted(sizes)} (height, width)")
-        return np.stack([pictures[index] for index in indices])
-
-    def _picture(self, frame: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
-        # One reformatter and one thread: set-up per frame costs four times as much as a 64x64 conversion itself.
-        rgb = self._to_rgb.reformat(frame, format="rgb24", threads=1).to_ndarray()
-        return np.rot90(rgb, round(frame.rotation / 90)).astype(np.uint8, copy=False)
-
-    def close(self) -> None:
-        """Close the file and forget the kept frames."""
-        self._kept.clear()
-        self._container.close()

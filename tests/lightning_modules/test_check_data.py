@@ -15,8 +15,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from datamodules.checking.check import Checked
+from datamodules.checking.clips import Clips
 from datamodules.checking.manifest import read_manifest
-from lightning_modules.cli import main
+from datamodules.checking.report import make_report
+from datamodules.checking.verdict import judge
+from datamodules.video.clip_facts import ClipFacts
+from datamodules.video.damage import DamagedVideo
+from datamodules.video.media_policy import ErrorOnBadMedia, SkipBadMedia
+from lightning_modules.check_data import stop_where_a_training_would
+from lightning_modules.cli import ExperimentCLI, main
 
 VIDEOS = Path(__file__).parents[1] / "data" / "videos"
 SPLITS = {
@@ -81,11 +89,32 @@ def test_splits_duplicates_status_and_page(capsys, on_data, tmp_path):
     # Known now; and what a training does with bad clips decides.
     status, said, _ = checked(capsys, *on_data, "--data.bad_media=SkipBadMedia", "--data.bad_media.max_share=0.7")
     assert status == 0 and "0 checked now, 6 known before" in said
-    status, _, error = checked(capsys, *on_data, "--data.bad_media=SkipBadMedia", "--data.bad_media.max_share=0.5")
-    assert status == 1 and "2 of 3 clips cannot be read" in error
-    status, _, _ = checked(capsys, *on_data, "--data.bad_media=SkipBadMedia", "--data.bad_media.max_share=0.5",
-                           "--data.damaged=KEEP_DECODABLE")  # fmt: skip
-    assert status == 0
+
+
+@pytest.mark.parametrize(
+    ("policy", "damaged", "stops"),
+    [
+        (ErrorOnBadMedia(), DamagedVideo.REFUSE, "c: no video stream"),
+        (ErrorOnBadMedia(), DamagedVideo.KEEP_DECODABLE, "c: no video stream"),
+        (SkipBadMedia(0.5), DamagedVideo.REFUSE, "2 of 3 clips cannot be read"),
+        (SkipBadMedia(0.5), DamagedVideo.KEEP_DECODABLE, None),
+        (SkipBadMedia(0.7), DamagedVideo.REFUSE, None),
+    ],
+)
+def test_whether_a_training_would_stop(tmp_path, policy, damaged, stops):
+    facts = {
+        "a": ClipFacts("a", 1, 1, frames=9, damage="decoding fails after 9 of 10 frames"),
+        "b": ClipFacts("b", 1, 1, frames=9),  # suspicious at most
+        "c": ClipFacts("c", 1, 1, error="no video stream"),
+    }
+    clips = Clips(tmp_path, {"train": [tmp_path / name for name in facts]}, {})
+    judged = {name: judge(each, 8) for name, each in facts.items()}
+    report = make_report("data", clips, Checked(judged, 0, "", tmp_path))
+    if stops is None:
+        stop_where_a_training_would(report, policy, damaged)
+        return
+    with pytest.raises(ValueError, match=stops):
+        stop_where_a_training_would(report, policy, damaged)
 
 
 def test_a_folder_in_which_all_is_well(capsys, tmp_path):
@@ -128,9 +157,10 @@ def test_a_full_disk_is_one_line(capsys, tmp_path):
 
 def test_ctrl_c_keeps_what_is_done(tmp_path, hear_control_c):
     manifest = tmp_path / "out" / "manifest.jsonl"
-    command = [sys.executable, "-m", "lightning_modules", "check-data", VIDEOS, f"--out={tmp_path / 'out'}"]
+    program = "import sys; from lightning_modules.check_data import main; main(sys.argv[1:])"  # without the other verbs
+    command = [sys.executable, "-c", program, VIDEOS, f"--out={tmp_path / 'out'}", "--workers=1"]
     process = subprocess.Popen(
-        [*command, "--workers=1"], stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hear_control_c
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hear_control_c
     )
     deadline = time.monotonic() + 90
     while not manifest.exists() or manifest.read_bytes().count(b"\n") < 3:
@@ -142,3 +172,23 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, hear_control_c):
     assert "interrupted; what was checked is kept" in error and "Traceback" not in error
     contents = read_manifest(manifest)
     assert 3 <= len(contents.clips) < 25 and not contents.broken and contents.header is None
+
+
+def test_a_training_takes_the_manifest_and_refuses_that_of_other_data(capsys, on_data, tmp_path):
+    *data, out, workers = on_data
+    skipping = ["--data.bad_media=SkipBadMedia", "--data.bad_media.max_share=0.7"]
+    manifest = tmp_path / "out" / "manifest.jsonl"
+    believed = ["--data.manifest=Manifest", f"--data.manifest.file={manifest}"]
+    # Settings that name the manifest are those that it is made with, too.
+    assert checked(capsys, *data, *believed, *skipping, out, workers)[0] == 0
+    fit = ["fit", *data, *believed, *skipping, "--trainer.fast_dev_run=1", "--trainer.accelerator=cpu",
+           "--data.workers=1", f"--runs={tmp_path / 'runs'}"]  # fmt: skip
+    cli = ExperimentCLI(fit)
+    assert cli.trainer.global_step == 1
+    assert cli.datamodule.manifest.sha256 == read_manifest(manifest).header["sha256"]
+    os.utime(tmp_path / "media" / "a.mp4")
+    with pytest.raises(SystemExit) as ended:
+        main(fit)
+    error = capsys.readouterr().err
+    assert ended.value.code == 1 and "Traceback" not in error
+    assert "1 of 3 clips" in error.splitlines()[-1] and "have changed since, first a.mp4" in error.splitlines()[-1]

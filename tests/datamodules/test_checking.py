@@ -14,7 +14,6 @@ import av
 import numpy as np
 import pytest
 
-from datamodules.checking import check as checking
 from datamodules.checking.check import MANIFEST, check
 from datamodules.checking.duplicates import find_duplicates
 from datamodules.checking.examine import examine
@@ -53,20 +52,6 @@ VERDICTS = {
 @pytest.fixture(scope="module")
 def facts():
     return {name: examine((VIDEOS / name, name)) for name in NAMES}
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Without the start of processes; returns the list of what is examined."""
-    examined = []
-
-    def results(function, items, processes):
-        for item in items:
-            examined.append(item[1])
-            yield item, function(item)
-
-    monkeypatch.setattr(checking, "results_of_processes", results)
-    return examined
 
 
 @pytest.mark.parametrize("name", NAMES)

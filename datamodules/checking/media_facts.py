@@ -1,0 +1,110 @@
+"""What is known of clips before they are opened: nothing, or what `check-data` found."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from datamodules.checking.manifest import ManifestError, data_hash, read_manifest
+from datamodules.checking.names import named
+from datamodules.video.clip_facts import ClipFacts
+from datamodules.video.damage import DamagedVideo
+from datamodules.video.open import open_known, open_video
+from datamodules.video.reader import VideoReader
+
+ASKED_AT_ONCE = 32  # files whose size and time a network drive is asked for
+
+
+class MediaFacts(ABC):
+    """The family `manifest`.
+
+    Attributes:
+        sha256: hash of the names and contents of all clips that are known; empty if none are.
+    """
+
+    sha256: str = ""
+
+    @abstractmethod
+    def check(self, clips: Iterable[Path], root: Path) -> None:
+        """Refuse clips that are not those that are known.
+
+        Args:
+            clips: of a split.
+            root: their media root.
+
+        Raises:
+            ManifestError: what is known is of other data.
+        """
+
+    @abstractmethod
+    def open(self, clip: Path, damaged: DamagedVideo) -> VideoReader:
+        """Open a clip that was checked.
+
+        Raises:
+            DamagedVideoError: only a part can be decoded, under `DamagedVideo.REFUSE`.
+            VideoError: no frame can be read.
+        """
+
+
+class NoManifest(MediaFacts):
+    """Nothing is known; every clip is looked at whenever it is opened."""
+
+    def check(self, clips: Iterable[Path], root: Path) -> None:
+        """Accept any clips."""
+
+    def open(self, clip: Path, damaged: DamagedVideo) -> VideoReader:
+        """Open a clip with the reader that its content asks for."""
+        return open_video(clip, damaged)
+
+
+class Manifest(MediaFacts):
+    """What `check-data` found is taken as it is: the count of frames, the exact reader, and what is damaged.
+
+    Every clip must be in it, and have the size and time of change that it had then.
+    """
+
+    def __init__(self, file: str) -> None:
+        """Name the file, which is read when clips are known.
+
+        Args:
+            file: the `manifest.jsonl` that `check-data` wrote.
+        """
+        self.file = Path(file)
+        self._known: dict[str, ClipFacts] | None = None
+        self._facts: dict[Path, ClipFacts] = {}
+
+    def check(self, clips: Iterable[Path], root: Path) -> None:
+        """Refuse clips that are not in the manifest, or have changed since."""
+        known, files = self._read(), named(root, clips)
+        missing = [name for name in files if name not in known]
+        if missing:
+            raise ManifestError(
+                f"manifest {self.file} is of other data: it does not have {len(missing)} of {len(files)} clips below"
+                f" {root}, first {missing[0]}; run check-data on the data of this run"
+            )
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
+            same = threads.map(lambda name: known[name].unchanged(files[name]), files)
+            changed = [name for name, is_same in zip(files, same, strict=True) if not is_same]
+        if changed:
+            raise ManifestError(
+                f"manifest {self.file} is of other data: {len(changed)} of {len(files)} clips below {root} have changed"
+                f" since, first {changed[0]}; run check-data again, which looks at these alone"
+            )
+        self._facts |= {file: known[name] for name, file in files.items()}
+
+    def open(self, clip: Path, damaged: DamagedVideo) -> VideoReader:
+        """Open a clip without looking for what is known of it."""
+        return open_known(clip, self._facts[clip], damaged)
+
+    def _read(self) -> dict[str, ClipFacts]:
+        if self._known is None:
+            contents = read_manifest(self.file)
+            self.sha256 = data_hash(facts for _, facts in sorted(contents.clips.items()))
+            if contents.broken or contents.header != {"clips": len(contents.clips), "sha256": self.sha256}:
+                raise ManifestError(
+                    f"manifest {self.file}: its check was not finished, or it was edited; run check-data again"
+                )
+            self._known = contents.clips
+        return self._known
