@@ -163,6 +163,19 @@ def test_a_broken_last_line_is_left_out_and_said(clips, tmp_path, in_this_proces
     assert whole.manifest.read_bytes() == content
 
 
+def test_what_comes_after_a_broken_line_is_kept_by_a_second_kill(clips, tmp_path, in_this_process, monkeypatch):
+    manifest = check(clips, tmp_path / "out", 8, 1).manifest
+    manifest.write_bytes(manifest.read_bytes()[:-20])
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("datamodules.checking.check.finish", killed)
+        check(clips, tmp_path / "out", 8, 1)
+    assert set(read_manifest(manifest).clips) == set(clips)
+
+
 @pytest.mark.parametrize("line", ["oops", "[1]", '{"path": "a.mp4"}', "{}"])
 def test_another_broken_line_is_named(clips, tmp_path, in_this_process, line):
     manifest = check(clips, tmp_path / "out", 8, 1).manifest
