@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from datamodules.batch import SampleFacts
-from datamodules.records.answer_kind import matches, normalized
+from datamodules.records.answer_kind import matches
 
-__all__ = ["Answer", "FamilyScores", "matches", "normalized"]
+__all__ = ["Answer", "FamilyScores", "matches"]
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 
+from components.judges import Judge
 from components.registry import members, slots
 from datamodules.benchmarks import Benchmark
 from datamodules.video_text import VideoTextDataModule
@@ -26,7 +27,7 @@ def explain(message: str) -> str:
     if not keys:
         return message
     families = {**slots(VideoLanguageModel), **slots(VideoTextDataModule), **slots(Benchmark)}
-    families["data"] = VideoTextDataModule
+    families |= {"data": VideoTextDataModule, "judge": Judge}
     slot = keys[-1].rsplit(".", 1)[-1]
     if slot not in families:
         return message

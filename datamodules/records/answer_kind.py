@@ -6,6 +6,8 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from components.judges.normalisation import normalized
+
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # What may stand before the letter: "The best answer is: (B)".
 _LEAD_IN = re.compile(r"^(?:the )?(?:(?:best|correct|right) )?(?:answer|option)(?: is)?\s*:?\s+", re.IGNORECASE)
@@ -13,11 +15,6 @@ _LEAD_IN = re.compile(r"^(?:the )?(?:(?:best|correct|right) )?(?:answer|option)(
 _FIRST_LETTER = re.compile(r"^(?:\(([A-Za-z])\)|([A-Za-z])(?=$|[.):,;\n]))[.):,;]*\s*")
 # Another letter that is meant as a choice: "(C)", "C)", ", C", "or C".
 _FURTHER_LETTER = re.compile(r"\(([A-Za-z])\)|(?:^|\s)([A-Z])(?=[.):,;]|\s*$)|(?:^|\s)(?:and|or|&)\s+([A-Z])\b")
-
-
-def normalized(answer: str) -> str:
-    """Return `answer` in lower case, without punctuation and surplus space: the form in which answers are compared."""
-    return " ".join(re.sub(r"[^\w\s]", " ", answer.lower()).split())
 
 
 def matches(prediction: str, reference: str) -> bool:

@@ -1,0 +1,106 @@
+"""A causal language model on this machine as a judge: the same one for ever, and free of charge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from components.fingerprint import fingerprint
+from components.judges.base import JudgeError, JudgeIdentity
+from components.judges.prompt import JudgePrompt, Messages
+from components.judges.prompted import NoReply, PromptedJudge, Reply
+from components.language_models import ChatTemplate, PretrainedCausalLM
+from components.language_models.pretrained import DType
+from components.splice import PaddingSide, plan_splice
+
+
+class LocalJudge(PromptedJudge):
+    """Asks a language model of the Hugging Face format in the words of its chat template, greedily.
+
+    The system's message stands at the beginning of the user's, because not every template has a place for it. A reply
+    that cannot be read is not asked for again, because it would be the same.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        prompt: str | None = None,
+        variables: dict[str, str | bool] | None = None,
+        dtype: DType = "bfloat16",
+        device: str | None = None,
+        batch_size: int = 16,
+        max_new_tokens: int = 64,
+    ) -> None:
+        """Load the model.
+
+        Args:
+            model: name on the Hugging Face hub, or folder.
+            prompt: file of the text that is asked; default: those of this package.
+            variables: further variables of the chat template, as `{enable_thinking: false}` for Qwen 3.
+            dtype: number format of the weights.
+            device: where it runs: cpu, cuda, cuda:1; default: a GPU if there is one.
+            batch_size: answers that are judged at once.
+            max_new_tokens: longest reply.
+
+        Raises:
+            ValueError: the model or the prompt cannot be read, the model has no chat template, or a number is not
+                positive.
+        """
+        super().__init__(JudgePrompt(prompt), asks=1)
+        for name, value in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens)):
+            if value < 1:
+                raise ValueError(f"judge.init_args.{name} is {value}; it must be at least 1")
+        try:
+            self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        except RuntimeError:
+            raise ValueError(f"judge.init_args.device is {device!r}; it must be like cpu, cuda or cuda:1") from None
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"judge.init_args.device is {device}, but torch finds no CUDA device here; use cpu")
+        try:
+            self.model = PretrainedCausalLM(model, lambda: ChatTemplate(variables=variables), dtype)
+        except ValueError as error:
+            raise JudgeError(f"judge.init_args.model: {error}") from error
+        self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
+        settings = {
+            "judge": type(self).__name__,
+            "template": str(self.model.text.tokenizer.chat_template),
+            "variables": variables or {},
+            "dtype": dtype,
+            "max_new_tokens": max_new_tokens,
+        }
+        weights = fingerprint(self.model.network.state_dict().items())
+        self._identity = JudgeIdentity.of(model.rstrip("/").rsplit("/", 1)[-1], weights, self.prompt.text, settings)
+        self.model.requires_grad_(False).eval().to(self.device)
+
+    @property
+    def identity(self) -> JudgeIdentity:
+        """Name of the model, hash of its weights, and what it is asked."""
+        return self._identity
+
+    def replies(self, messages: Sequence[Messages]) -> list[Reply | NoReply]:
+        """Generate a reply to each, all at once."""
+        text = self.model.text
+        ids = [
+            text.encode_question([], f"{message.system}\n\n{message.user}".strip(), with_clip=False)
+            for message in messages
+        ]
+        room = self.model.max_length - self.max_new_tokens
+        fitting = [index for index, each in enumerate(ids) if len(each) <= room]
+        replies: list[Reply | NoReply] = [
+            NoReply(f"the question has {len(each)} tokens, and the judge takes {room} before its reply") for each in ids
+        ]
+        if not fitting:
+            return replies
+        plan = plan_splice(
+            [ids[index] for index in fitting],
+            [],
+            None,
+            padding_side=PaddingSide.LEFT,
+            pad_id=text.pad_id,
+            max_length=room,
+        ).to(self.device)
+        new = self.model.generate(self.model.embed(plan.input_ids), plan, self.max_new_tokens)
+        for index, reply in zip(fitting, new.cpu(), strict=True):
+            replies[index] = Reply(text.decode(reply))
+        return replies

@@ -1,0 +1,105 @@
+"""A real server of chat completions on the loopback address, which fails as servers do."""
+
+import json
+import random
+import re
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+FAULTS = ("429", "500", "slow", "half", "types", "drop")
+
+
+def no_fault(question, attempt):
+    return None
+
+
+def seeded_faults(question, attempt):
+    """Three in ten attempts fail, the same ones in every run and whatever order they come in."""
+    rng = random.Random(f"{question} {attempt}")
+    return rng.choice(FAULTS) if rng.random() < 0.3 else None
+
+
+def verdict(prompt):
+    """What the server's model thinks: right if the answer is the reference."""
+    reference = re.search(r"^Reference answer: (.*)$", prompt, re.M)[1]
+    right = reference == re.search(r"^Answer of the model: (.*)$", prompt, re.M)[1]
+    return json.dumps({"pred": "yes" if right else "no", "score": 5 if right else 1})
+
+
+class FaultyServer:
+    """Answers by `reply(prompt)`, unless `fault(question, attempt)` says otherwise.
+
+    `attempts` counts requests and `answered` whole replies, both per question; `requests` has (headers, body) of all.
+    """
+
+    def __init__(self, fault=no_fault, reply=verdict, delay=0.0):
+        self.fault, self.reply, self.delay = fault, reply, delay
+        self.attempts, self.answered, self.requests = Counter(), Counter(), []
+        self.under_way = self.most_under_way = 0
+        self.lock, self.closing = threading.Lock(), threading.Event()
+
+    def __enter__(self):
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_POST(self):
+                outer._handle(self)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.closing.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def _handle(self, handler):
+        body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+        prompt = body["messages"][-1]["content"]
+        question = re.search(r"^(?:First q|Q)uestion: (.*)$", prompt, re.M)[1]
+        with self.lock:
+            self.requests.append((dict(handler.headers), body))
+            self.attempts[question] += 1
+            attempt = self.attempts[question]
+            self.under_way += 1
+            self.most_under_way = max(self.most_under_way, self.under_way)
+        self.closing.wait(self.delay)
+        with self.lock:
+            self.under_way -= 1
+        fault = self.fault(question, attempt)
+        message = {"role": "assistant", "content": self.reply(prompt)}
+        content = json.dumps({"model": "judge-2026", "choices": [{"index": 0, "message": message}]})
+        if fault == "slow":
+            self.closing.wait(30)
+        elif fault == "drop":
+            handler.connection.close()
+        elif fault == "half":
+            send(handler, 200, content[: len(content) // 2])
+        elif fault == "types":
+            send(handler, 200, '{"choices": "yes"}')
+        elif isinstance(fault, tuple):
+            send(handler, *fault)
+        elif fault is not None:
+            send(handler, int(fault), '{"error": "not now"}', {"Retry-After": "0"})
+        else:
+            with self.lock:
+                self.answered[question] += 1
+            send(handler, 200, content)
+
+
+def send(handler, status, content, headers=None):
+    try:
+        handler.send_response(status)
+        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", str(len(content.encode())))
+        handler.end_headers()
+        handler.wfile.write(content.encode())
+    except OSError:
+        pass  # nobody waits for it any more
