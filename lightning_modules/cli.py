@@ -251,6 +251,8 @@ EXPECTED_WARNINGS = (
 PROGRAMS = {
     "chain": ("ablation.chain", "main"),
     "check-data": ("lightning_modules.check_data", "main"),
+    "judge": ("ablation.judging", "main"),
+    "agreement": ("ablation.agreement", "main"),
     "plan": ("lightning_modules.costs.plan", "main"),
     "profile": ("lightning_modules.costs.profile", "main"),
     "export": ("lightning_modules.export", "main"),

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-OUR_PACKAGES = tuple(Path(__file__).parents[1] / name for name in ("components", "datamodules", "lightning_modules"))
+OUR_PACKAGES = tuple(
+    Path(__file__).parents[1] / name for name in ("components", "datamodules", "lightning_modules", "ablation")
+)
 
 
 def user_error(error: BaseException | None) -> str | None:

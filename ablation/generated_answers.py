@@ -1,0 +1,122 @@
+"""Stored answers as far as a judge needs them: JSON lines with id, question, reference and prediction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.judges import Aspect, Comparison
+
+SECOND = ("second_question", "second_prediction")
+
+
+@dataclass(frozen=True)
+class GeneratedAnswer:
+    """A stored answer, to be judged for one aspect.
+
+    Attributes:
+        id: of the question.
+        comparison: what a judge is given.
+        video: which one it is about, where that is stored.
+    """
+
+    id: str
+    comparison: Comparison
+    video: str | None
+
+    @property
+    def aspect(self) -> str | None:
+        """What is judged, as it is stored."""
+        return None if self.comparison.aspect is None else str(self.comparison.aspect)
+
+
+def answer_files(source: Path, split: str) -> list[Path]:
+    """Return the files with the answers of a run, one per process that answered; or `source` if it is a file.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise ValueError(f"{source} does not exist; name a run folder, or a file of answers")
+    folder = source / "answers"
+    files = [folder / f"{split}.jsonl"]
+    if not files[0].is_file():
+        files = sorted(folder.glob(f"{split}_rank*.jsonl"))
+    if not files:
+        raise ValueError(f"{source} holds no answers: {folder / f'{split}.jsonl'} does not exist")
+    return files
+
+
+def read_generated_answers(files: Sequence[Path], aspects: Sequence[Aspect] = ()) -> list[GeneratedAnswer]:
+    """Return the answers in their order, once for each aspect.
+
+    Args:
+        files: of JSON lines.
+        aspects: what is judged; none: the `aspect` of each line, or whether it is right where it has none.
+
+    Raises:
+        ValueError: there are no answers, a line is none, or an id is there twice.
+    """
+    answers: list[GeneratedAnswer] = []
+    places: dict[tuple[str, str | None], str] = {}
+    for file in files:
+        try:
+            lines = file.read_text(encoding="utf-8").split("\n")  # not at the other line ends that JSON text may hold
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{file} cannot be read as text: {error}") from error
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            place = f"{file}, line {number}"
+            row = _row(line, place)
+            asked: Sequence[Aspect | None] = aspects or [_own_aspect(row, place)]
+            for aspect in asked:
+                answer = _answer(row, aspect, place)
+                earlier = places.setdefault((answer.id, answer.aspect), place)
+                if earlier != place:
+                    raise ValueError(f"{place}: question {answer.id!r} was answered before, in {earlier}")
+                answers.append(answer)
+    if not answers:
+        raise ValueError(f"{', '.join(map(str, files))}: no answers")
+    return answers
+
+
+def _row(line: str, place: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{place} is not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"{place} must be an object with id, question, reference and prediction")
+    return row
+
+
+def _own_aspect(row: dict[str, Any], place: str) -> Aspect | None:
+    aspect = row.get("aspect")
+    if aspect is not None and aspect not in list(Aspect):
+        raise ValueError(f"{place}: unknown aspect {aspect!r}; known: {', '.join(Aspect)}")
+    return None if aspect is None else Aspect(aspect)
+
+
+def _answer(row: dict[str, Any], aspect: Aspect | None, place: str) -> GeneratedAnswer:
+    missing = [key for key in ("id", "question", "reference", "prediction") if key not in row]
+    missing += [key for key in SECOND if aspect is Aspect.CONSISTENCY and key not in row]
+    if missing:
+        raise ValueError(f"{place} lacks {', '.join(missing)}")
+    texts = {key: row[key] for key in ("question", "reference", "prediction", *SECOND) if key in row}
+    for key, text in texts.items():
+        if not isinstance(text, str):
+            raise ValueError(f"{place}: {key} is {text!r}; it must be text")
+        if not text.strip() and "prediction" not in key:
+            raise ValueError(f"{place}: {key} is empty, so there is nothing to judge by")
+    if isinstance(row["id"], bool) or not isinstance(row["id"], str | int):
+        raise ValueError(f"{place}: id is {row['id']!r}; it must be text or a number")
+    if aspect is not Aspect.CONSISTENCY:
+        texts = {key: text for key, text in texts.items() if key not in SECOND}
+    video = row.get("video")
+    return GeneratedAnswer(str(row["id"]), Comparison(**texts, aspect=aspect), None if video is None else str(video))

@@ -1,0 +1,95 @@
+"""Judgements on disk, by what was judged and by whom: what was asked once is not asked again, by any run.
+
+One file per judge, to which a line is added for every reply. A process that is killed leaves at most one broken line,
+which is left out and reported.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from components.judges import Comparison, JudgeIdentity, Judgement
+
+
+class JudgementCache:
+    """Judgements of one judge; may be used by many threads.
+
+    Attributes:
+        path: of the file.
+        broken: how many of its lines cannot be read.
+    """
+
+    def __init__(self, folder: Path, identity: JudgeIdentity) -> None:
+        """Read what is there.
+
+        Raises:
+            ValueError: the file cannot be read or written.
+        """
+        self.path = folder / f"{identity.label}.jsonl"
+        self.broken = 0
+        self._identity = identity
+        self._lock = threading.Lock()
+        self._known: dict[Comparison, Judgement] = {}
+        self._needs_newline = False
+        self._read()
+
+    def get(self, comparison: Comparison) -> Judgement | None:
+        """Return what the judge said about it, or None."""
+        return self._known.get(comparison)
+
+    def add(self, comparison: Comparison, judgement: Judgement) -> None:
+        """Store a judgement at once; one without a reply is none that was made, and is not stored.
+
+        Raises:
+            OSError: the disk is full or the folder cannot be written.
+        """
+        if judgement.reply is None:
+            return
+        line = {"judge": self._identity.hash, **asdict(comparison), **asdict(judgement)}
+        content = (json.dumps(line) + "\n").encode()
+        with self._lock, naming(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab", buffering=0) as file:  # one write, so that two processes do not mix their lines
+                if self._needs_newline:
+                    content = b"\n" + content
+                self._needs_newline = True  # until it is known that the whole line is there
+                while content:
+                    content = content[file.write(content) :]
+                self._needs_newline = False
+            self._known[comparison] = judgement
+
+    def _read(self) -> None:
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ValueError(f"{self.path} cannot be read: {error.strerror}") from error
+        self._needs_newline = bool(content) and not content.endswith(b"\n")
+        for line in filter(None, content.split(b"\n")):
+            try:
+                row = json.loads(line)
+                judge = row.pop("judge")
+                comparison = Comparison(**{key: row.pop(key) for key in Comparison.__dataclass_fields__})
+                judgement = Judgement(**row)
+                known = {comparison: judgement} if judge == self._identity.hash else {}  # the name has its first digits
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                self.broken += 1
+                continue
+            self._known |= known
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the name of a file into the error of one that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        named: Any = OSError(error.errno, error.strerror, str(path))
+        raise named from error

@@ -1,0 +1,123 @@
+"""The judgements of a file of answers: JSON lines, each of which says who judged what."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ablation.generated_answers import GeneratedAnswer
+from ablation.judgement_cache import naming
+from components.judges import JudgeIdentity, Judgement
+from components.teachers.atomic_file import write_atomically
+
+Key = tuple[str, str | None]  # question id and aspect
+
+
+@dataclass(frozen=True)
+class JudgedAnswer:
+    """One line of `judgements/<split>/<judge>.jsonl`, as far as figures need it."""
+
+    id: str
+    aspect: str | None
+    video: str | None
+    question: str
+    reference: str
+    prediction: str
+    right: bool | None
+    score: float | None
+    unjudged: str | None
+
+    @property
+    def key(self) -> Key:
+        """What it is about."""
+        return self.id, self.aspect
+
+
+def judgement_path(answers: Path, identity: JudgeIdentity) -> Path:
+    """Return where a judge's judgements of an answer file go.
+
+    Those of `RUN/answers/test.jsonl` go to `RUN/judgements/test/`, and those of any other file beside it.
+    """
+    folder = answers.parent.parent if answers.parent.name == "answers" else answers.parent
+    return folder / "judgements" / answers.stem.partition("_rank")[0] / f"{identity.label}.jsonl"
+
+
+def write_judgements(
+    path: Path, identity: JudgeIdentity, judged: Mapping[GeneratedAnswer, Judgement]
+) -> list[JudgedAnswer]:
+    """Write the file, whole or not at all, and return what it holds of these answers.
+
+    Judgements of the same answers for other aspects that are in the file already stay there.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written.
+    """
+    who = {"name": identity.name, "revision": identity.revision, "prompt": identity.prompt, "hash": identity.hash}
+    rows = [_row(answer, judgement) | {"judge": who} for answer, judgement in judged.items()]
+    ours = [_judged(row) for row in rows]
+    keys = {each.key for each in ours}
+    texts = {(each.id, each.question, each.reference, each.prediction) for each in ours}
+    kept = [
+        row
+        for row in (_lines(path) if path.is_file() else [])
+        if (old := _judged(row)).key not in keys and (old.id, old.question, old.reference, old.prediction) in texts
+    ]
+    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in [*kept, *rows])
+    with naming(path):
+        write_atomically(path, content.encode("utf-8", "surrogatepass"))
+    return ours
+
+
+def read_judgements(path: Path) -> tuple[str, dict[Key, JudgedAnswer]]:
+    """Return what the judge is called, and its judgements.
+
+    Raises:
+        ValueError: the file cannot be read, holds something else, or is of two judges.
+    """
+    rows = _lines(path)
+    judged = {each.key: each for each in map(_judged, rows)}
+    names = sorted({f"{row['judge']['name']}-{row['judge']['hash'][:8]}" for row in rows})
+    if len(names) != 1 or len(judged) != len(rows):
+        raise ValueError(f"{path} must hold judgements of one judge, each once; it is of {', '.join(names) or 'none'}")
+    return names.pop(), judged
+
+
+def _row(answer: GeneratedAnswer, judgement: Judgement) -> dict[str, Any]:
+    comparison = asdict(answer.comparison)
+    video = {} if answer.video is None else {"video": answer.video}
+    second = {key: text for key, text in comparison.items() if key.startswith("second") and text is not None}
+    texts = {key: comparison[key] for key in ("question", "reference", "prediction")}
+    return {"id": answer.id, "aspect": answer.aspect, **video, **texts, **second, **asdict(judgement)}
+
+
+def _judged(row: Mapping[str, Any]) -> JudgedAnswer:
+    fields: dict[str, Any] = {field.name: row.get(field.name) for field in dataclasses.fields(JudgedAnswer)}
+    return JudgedAnswer(**fields)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines: Iterable[str] = filter(str.strip, path.read_text(encoding="utf-8", errors="surrogatepass").split("\n"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            who = row["judge"]
+            texts = [row[key] for key in ("id", "question", "reference", "prediction")] + [who["name"], who["hash"]]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            row, texts = {}, [None]
+        if not all(isinstance(text, str) for text in texts) or not _is_verdict(row):
+            raise ValueError(f"{path}, judgement {number} is none; `judge` writes such files")
+        rows.append(row)
+    return rows
+
+
+def _is_verdict(row: Mapping[str, Any]) -> bool:
+    right, score = row.get("right"), row.get("score")
+    return isinstance(right, bool | None) and (score is None or (isinstance(score, int | float) and 0 <= score <= 5))

@@ -1,0 +1,174 @@
+"""Scores stored answers with a judge, without the model: `video-panda judge RUN --judge ExactMatch`.
+
+What was judged once is kept and not asked again, whatever ends the program; the same command goes on. `--judge.help
+NAME` shows the settings of a judge.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from ablation.generated_answers import GeneratedAnswer, answer_files, read_generated_answers
+from ablation.judgement_cache import JudgementCache
+from ablation.judgement_figures import figures, warnings
+from ablation.judgements import judgement_path, write_judgements
+from components.judges import Aspect, Comparison, Judge, JudgeError, Judgement
+from lightning_modules.known_names import explain
+from lightning_modules.user_errors import user_errors
+
+CHARACTERS_PER_TOKEN = 4  # of English, about
+TOKENS_PER_REPLY = 20  # of the object that is asked for, about
+NOT_ASKED = Judgement(unjudged="not asked: it was stopped before")
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
+        super().error(explain(message), ex)
+
+
+def judge_pending(
+    judge: Judge, pending: Sequence[Comparison], cache: JudgementCache, judgements: dict[Comparison, Judgement]
+) -> None:
+    """Judge what is pending, and store each judgement in `cache` and in `judgements` as it comes.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; what was under way has been stored.
+        JudgeError: the judge cannot judge at all; the same.
+        OSError: a judgement cannot be stored.
+    """
+
+    def work(batch: Sequence[Comparison]) -> int:
+        try:
+            for comparison, judgement in zip(batch, judge.judge(batch), strict=True):
+                cache.add(comparison, judgement)
+                judgements[comparison] = judgement
+        except BaseException:
+            judge.stop()  # here, because the next batch begins before it is known below
+            raise
+        return len(batch)
+
+    size = judge.batch_size
+    pool = ThreadPoolExecutor(judge.concurrency)
+    try:
+        batches = [pool.submit(work, pending[start : start + size]) for start in range(0, len(pending), size)]
+        with tqdm(total=len(pending), unit="answer", disable=None) as bar:  # none where nobody looks on
+            for done in as_completed(batches):
+                bar.update(done.result())
+    except BaseException:
+        judge.stop()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def plan(judge: Judge, pending: Sequence[Comparison], prices: tuple[float, float] | None) -> list[str]:
+    """Return the lines that say what judging would take.
+
+    Args:
+        judge: who would be asked.
+        pending: what it would be asked.
+        prices: of a million tokens, that it reads and that it writes.
+    """
+    asked = [length for length in map(judge.prompt_length, pending) if length]
+    read, written = sum(asked) // CHARACTERS_PER_TOKEN, len(asked) * TOKENS_PER_REPLY
+    lines = [f"to judge: {len(pending)}", f"calls to a model: {len(asked)}, if each reply can be read"]
+    lines.append(f"tokens: about {read:,} to read and {written:,} to write")
+    if prices:
+        lines.append(f"cost: about {(read * prices[0] + written * prices[1]) / 1e6:.2f}")
+    return lines
+
+
+def run(
+    judge: Judge,
+    source: Path,
+    split: str,
+    aspects: Sequence[Aspect],
+    cache_folder: Path,
+    dry: bool,
+    prices: tuple[float, float] | None,
+) -> None:
+    """Judge the answers of a run or file, write the judgements beside them, and print what they come to.
+
+    Raises:
+        ValueError: answers, judge or cache are not what they should be.
+        KeyboardInterrupt: Ctrl-C; everything done by then has been written.
+    """
+    files = answer_files(source, split)
+    answers = read_generated_answers(files, aspects)
+    identity = judge.identity
+    revision = f", revision {identity.revision[:16]}" if identity.revision else ""
+    print(f"judge: {identity.label} ({type(judge).__name__}, prompt {identity.prompt[:8]}{revision})")
+    empty = sum(not answer.comparison.prediction.strip() for answer in answers)
+    print(f"answers: {len(answers)} in {', '.join(map(str, files))}" + (f", {empty} of them empty" if empty else ""))
+    cache = JudgementCache(cache_folder, identity)
+    if cache.broken:
+        print(f"warning: {cache.path}: {cache.broken} broken lines left out, as of a process that was killed")
+    different = dict.fromkeys(answer.comparison for answer in answers)
+    known = {comparison: judgement for comparison in different if (judgement := cache.get(comparison))}
+    pending = [comparison for comparison in different if comparison not in known]
+    print(f"different ones: {len(different)}, judged before: {len(known)} (in {cache.path})")
+    if dry:
+        print("\n".join(plan(judge, pending, prices)))
+        return
+    stopped: KeyboardInterrupt | JudgeError | None = None
+    try:
+        judge_pending(judge, pending, cache, known)
+    except (KeyboardInterrupt, JudgeError) as error:
+        stopped = error
+        known = {comparison: judgement for comparison, judgement in known.items() if judgement.reply is not None}
+    if known:
+        _report(judge, files[0], answers, known)
+    if stopped is not None:
+        raise stopped
+
+
+def _report(judge: Judge, file: Path, answers: Sequence[GeneratedAnswer], known: dict[Comparison, Judgement]) -> None:
+    path = judgement_path(file, judge.identity)
+    judged = write_judgements(
+        path, judge.identity, {answer: known.get(answer.comparison, NOT_ASKED) for answer in answers}
+    )
+    models = sorted({judgement.answered_by for judgement in known.values() if judgement.answered_by})
+    print(f"judgements: {path}" + (f"; answered by {', '.join(models)}" if models else ""))
+    if len(models) > 1:
+        print("warning: several models answered under one name; give the one to use by its full name, with a date")
+    print("\n".join([*figures(judge.identity.label, judged), *warnings(judged)]), flush=True)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Read the command line, and judge."""
+    parser = _Parser(prog="video-panda judge", description=__doc__)
+    parser.add_argument("--config", action="config", help="file with `judge: {class_path: ..., init_args: ...}`")
+    parser.add_argument("answers", type=Path, help="run folder, or file of answers as JSON lines")
+    parser.add_subclass_arguments(Judge, "judge", required=True, help="who judges")
+    parser.add_argument("--split", type=str, default="test", help="which answers of a run")
+    parser.add_argument(
+        "--aspects", nargs="+", choices=[*map(str, Aspect)], default=[], help="judge these, not whether it is right"
+    )
+    parser.add_argument("--cache", type=Path, default=Path("data/judgements"), help="folder of all replies so far")
+    parser.add_argument("--dry_run", "--dry-run", action="store_true", help="only say what it would take")
+    parser.add_argument(
+        "--prices", type=tuple[float, float] | None, help="of a million tokens, read and written: [0.15,0.60]"
+    )
+    # The parser would print a traceback for what it cannot build; what was given is read before.
+    config = parser.parse_args(None if args is None else list(args))
+    with user_errors():
+        built = parser.instantiate(config)
+        try:
+            run(
+                built.judge,
+                built.answers,
+                built.split,
+                [*map(Aspect, built.aspects)],
+                built.cache,
+                built.dry_run,
+                built.prices,
+            )
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on from here", file=sys.stderr)
+            sys.exit(130)

@@ -1,0 +1,60 @@
+"""Intervals of grouped answers against those of single ones, and against simulation."""
+
+import random
+from statistics import stdev
+
+import pytest
+
+from ablation.clusters import clustered_mean, clustered_share
+from ablation.statistics import share
+
+
+def test_a_cluster_of_its_own_for_each_answer_is_wilsons_interval():
+    for n, right in ((10, 8), (50, 50), (7, 0), (1, 1)):
+        answers = [True] * right + [False] * (n - right)
+        ours, theirs = clustered_share(answers, range(n)), share(answers)
+        assert (ours.value, ours.low, ours.high) == pytest.approx((theirs.value, theirs.low, theirs.high))
+
+
+def test_an_answer_told_five_times_is_one_answer():
+    answers = [True, False, True, True, False, True, False, True, True, True]
+    one = clustered_share(answers, range(10))
+    five = clustered_share(answers * 5, [*range(10)] * 5)
+    assert (five.low, five.high) == pytest.approx((one.low, one.high), abs=0.03)
+    assert clustered_share([True] * 50, [n // 10 for n in range(50)]).low == pytest.approx(share([True] * 5).low)
+    for answers in ([True] * 9, [True] * 4 + [False] * 5):
+        interval = clustered_share(answers, ["one video"] * 9)
+        assert interval.high - interval.low > 0.75
+
+
+def test_the_mean_has_the_usual_standard_error_without_clusters():
+    rng = random.Random(0)
+    values = [rng.uniform(0, 5) for _ in range(100)]
+    interval = clustered_mean(values, range(100), 0, 5)
+    assert interval.high - interval.value == pytest.approx(1.96 * stdev(values) / 10, rel=1e-3)
+    assert clustered_mean([5.0] * 3, "abc", 0, 5).high == 5
+    whole = clustered_mean([1.0, 4.0], ["one", "one"], 0, 5)
+    assert (whole.low, whole.high) == (0, 5)
+
+
+def test_clustered_intervals_cover_the_truth_about_as_often_as_they_say():
+    rng, covered = random.Random(0), {"share": 0, "mean": 0, "share without clusters": 0}
+    for _ in range(600):
+        videos = [rng.choice([0.1, 0.9]) for _ in range(60)]
+        right = [rng.random() < p for p in videos for _ in range(6)]
+        clusters = [video for video in range(60) for _ in range(6)]
+        for name, interval in {
+            "share": clustered_share(right, clusters),
+            "mean": clustered_mean([float(each) for each in right], clusters, 0, 1),
+            "share without clusters": share(right),
+        }.items():
+            covered[name] += interval.low <= 0.5 <= interval.high
+    assert 550 <= covered["share"] <= 590 and 545 <= covered["mean"] <= 590
+    assert covered["share without clusters"] < 450
+
+
+def test_unequal_or_no_answers():
+    with pytest.raises(ValueError, match="got 0 and 0"):
+        clustered_share([], [])
+    with pytest.raises(ValueError, match="got 2 and 1"):
+        clustered_mean([1.0, 2.0], ["a"], 0, 5)
