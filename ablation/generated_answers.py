@@ -112,6 +112,8 @@ def _answer(row: dict[str, Any], aspect: Aspect | None, place: str) -> Generated
     for key, text in texts.items():
         if not isinstance(text, str):
             raise ValueError(f"{place}: {key} is {text!r}; it must be text")
+        if not text.isascii() and text != text.encode(errors="ignore").decode():
+            raise ValueError(f"{place}: {key} has half a character (a lone surrogate)")
         if not text.strip() and "prediction" not in key:
             raise ValueError(f"{place}: {key} is empty, so there is nothing to judge by")
     if isinstance(row["id"], bool) or not isinstance(row["id"], str | int):

@@ -6,13 +6,13 @@ which is left out and reported.
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from components.judges import Comparison, JudgeIdentity, Judgement
 
@@ -29,7 +29,7 @@ class JudgementCache:
         """Read what is there.
 
         Raises:
-            ValueError: the file cannot be read or written.
+            ValueError: the file cannot be read.
         """
         self.path = folder / f"{identity.label}.jsonl"
         self.broken = 0
@@ -47,7 +47,8 @@ class JudgementCache:
         """Store a judgement at once; one without a reply is none that was made, and is not stored.
 
         Raises:
-            OSError: the disk is full or the folder cannot be written.
+            OSError: the disk is full.
+            ValueError: the file cannot be written.
         """
         if judgement.reply is None:
             return
@@ -87,9 +88,15 @@ class JudgementCache:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Put the name of a file into the error of one that cannot be written."""
+    """Put the name of a file into the error of one that cannot be written.
+
+    Raises:
+        OSError: the disk is full.
+        ValueError: it cannot be written for another reason.
+    """
     try:
         yield
     except OSError as error:
-        named: Any = OSError(error.errno, error.strerror, str(path))
-        raise named from error
+        if error.errno == errno.ENOSPC:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise ValueError(f"{path} cannot be written: {error.strerror}") from error

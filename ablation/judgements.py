@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ def judgement_path(answers: Path, identity: JudgeIdentity) -> Path:
     Those of `RUN/answers/test.jsonl` go to `RUN/judgements/test/`, and those of any other file beside it.
     """
     folder = answers.parent.parent if answers.parent.name == "answers" else answers.parent
-    return folder / "judgements" / answers.stem.partition("_rank")[0] / f"{identity.label}.jsonl"
+    return folder / "judgements" / re.sub(r"_rank\d+$", "", answers.stem) / f"{identity.label}.jsonl"
 
 
 def write_judgements(
@@ -54,7 +55,8 @@ def write_judgements(
     Judgements of the same answers for other aspects that are in the file already stay there.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written.
+        OSError: the disk is full.
+        ValueError: the file cannot be written, or one that is there is none of judgements.
     """
     who = {"name": identity.name, "revision": identity.revision, "prompt": identity.prompt, "hash": identity.hash}
     rows = [_row(answer, judgement) | {"judge": who} for answer, judgement in judged.items()]

@@ -40,7 +40,8 @@ def judge_pending(
     Raises:
         KeyboardInterrupt: Ctrl-C; what was under way has been stored.
         JudgeError: the judge cannot judge at all; the same.
-        OSError: a judgement cannot be stored.
+        OSError: the disk is full.
+        ValueError: a judgement cannot be stored.
     """
 
     def work(batch: Sequence[Comparison]) -> int:
@@ -158,8 +159,8 @@ def main(args: Sequence[str] | None = None) -> None:
     # The parser would print a traceback for what it cannot build; what was given is read before.
     config = parser.parse_args(None if args is None else list(args))
     with user_errors():
-        built = parser.instantiate(config)
         try:
+            built = parser.instantiate(config)
             run(
                 built.judge,
                 built.answers,

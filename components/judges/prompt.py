@@ -47,12 +47,16 @@ class JudgePrompt:
         return "\n\f\n".join(dict.fromkeys(self._texts.values()))
 
     def messages(self, comparison: Comparison) -> Messages:
-        """Put a comparison into its text; what looks like a place within an answer stays as it is."""
+        """Put a comparison into its text; what looks like a place within an answer stays as it is.
+
+        Raises:
+            ValueError: the text has no place for the second answer, and consistency is asked for.
+        """
+        text = self._texts[comparison.aspect]
+        if comparison.aspect is Aspect.CONSISTENCY and "{second_prediction}" not in text:
+            raise ValueError("the prompt has no {second_prediction}, without which no consistency can be judged")
         places = {name: getattr(comparison, name) or "" for name in PLACES}
-        parts = [
-            _PLACE.sub(lambda place: places[place[1]], part).strip()
-            for part in _DIVISION.split(self._texts[comparison.aspect], maxsplit=1)
-        ]
+        parts = [_PLACE.sub(lambda place: places[place[1]], part).strip() for part in _DIVISION.split(text, maxsplit=1)]
         return Messages("" if len(parts) == 1 else parts[0], parts[-1])
 
 

@@ -9,6 +9,7 @@ from ablation.judgement_cache import JudgementCache
 from ablation.judgements import read_judgements
 from ablation.judging import main, run
 from components.judges import Comparison, ExactMatch, Judgement
+from lightning_modules.cli import main as command_line
 from lightning_modules.user_errors import user_errors
 from tests.ablation.stored_answers import SETTINGS, read_lines, row, save_answers
 from tests.components.faulty_server import FaultyServer, seeded_faults, verdict
@@ -162,7 +163,12 @@ def test_a_judge_that_never_judged_leaves_no_file(answers, tmp_path, capsys):
 def test_several_models_under_one_name_are_told(answers, capsys):
     with FaultyServer() as server:
         judge(server, answers)
-    assert "answered by judge-2026" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "answered by judge-2026" in said and "several models" not in said
+    with FaultyServer(models=("judge-2026", "judge-2027")) as server:
+        judge(server, answers, "--judge.revision=other")
+    said = capsys.readouterr().out
+    assert "answered by judge-2026, judge-2027" in said and "warning: several models answered under one name" in said
 
 
 def test_the_key_is_in_no_file_and_no_output(answers, tmp_path, capsys):
@@ -202,6 +208,22 @@ def test_a_full_disk(tmp_path, answers, capsys):
         run(judge, answers, "test", [], tmp_path, False, None)
     assert ended.value.code == 1
     assert f"error: no space left on the device for {full}" in capsys.readouterr().err
+
+
+def test_folders_that_cannot_be_written(tmp_path, answers, capsys):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    (tmp_path / "run" / "judgements").write_text("", encoding="utf-8")
+    for more, said in ((["--cache=file"], "cannot be read: Not a directory"), ([], "cannot be written")):
+        with pytest.raises(SystemExit) as ended:
+            main([str(answers), "--judge=ExactMatch", *more])
+        assert ended.value.code == 1 and said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("program", ["judge", "agreement"])
+def test_it_is_a_program_of_the_command_line(program, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command_line([program, "--help"])
+    assert ended.value.code == 0 and f"video-panda {program}" in capsys.readouterr().out
 
 
 def test_what_is_written_can_be_read(answers, tmp_path):

@@ -32,6 +32,7 @@ def refused(capsys, *arguments):
         (json.dumps(row(0)), "line 2: question 'q0' was answered before, in a.jsonl, line 1"),
         (json.dumps(row(2, prediction=None)), "line 2: prediction is None; it must be text"),
         (json.dumps(row(2, prediction=2)), "line 2: prediction is 2; it must be text"),
+        (json.dumps(row(2, prediction="\ud800")), "line 2: prediction has half a character"),
         (json.dumps(row(2, reference=" ")), "line 2: reference is empty"),
         (json.dumps(row(2, question="")), "line 2: question is empty"),
         (json.dumps(row(2, id=None)), "line 2: id is None"),

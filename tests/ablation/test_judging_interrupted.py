@@ -1,12 +1,10 @@
 """Judging that is killed or interrupted keeps every answer and asks for none of them again."""
 
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -37,13 +35,14 @@ def stored(tmp_path):
 
 def test_a_killed_run_goes_on_and_asks_nothing_twice_that_was_stored(command, tmp_path, capsys):
     with FaultyServer(delay=0.05) as server:
-        start = [sys.executable, "-c", "from ablation.judging import main; main()", *command(server)]
-        process = subprocess.Popen(start, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
+        process = multiprocessing.get_context("fork").Process(target=main, args=(command(server),))
+        process.start()  # a copy of this process, which has everything imported
         while not (tmp_path / "cache").exists() or len(server.requests) <= ENOUGH:
-            assert process.poll() is None
+            assert process.is_alive()
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         cache, before = stored(tmp_path)
         with cache.open("a", encoding="utf-8") as file:
             file.write('{"judge": "half a li')

@@ -33,10 +33,9 @@ class FaultyServer:
     `attempts` counts requests and `answered` whole replies, both per question; `requests` has (headers, body) of all.
     """
 
-    def __init__(self, fault=no_fault, reply=verdict, delay=0.0):
-        self.fault, self.reply, self.delay = fault, reply, delay
+    def __init__(self, fault=no_fault, reply=verdict, delay=0.0, models=("judge-2026",)):
+        self.fault, self.reply, self.delay, self.models = fault, reply, delay, models
         self.attempts, self.answered, self.requests = Counter(), Counter(), []
-        self.under_way = self.most_under_way = 0
         self.lock, self.closing = threading.Lock(), threading.Event()
 
     def __enter__(self):
@@ -70,14 +69,12 @@ class FaultyServer:
             self.requests.append((dict(handler.headers), body))
             self.attempts[question] += 1
             attempt = self.attempts[question]
-            self.under_way += 1
-            self.most_under_way = max(self.most_under_way, self.under_way)
         self.closing.wait(self.delay)
-        with self.lock:
-            self.under_way -= 1
         fault = self.fault(question, attempt)
         message = {"role": "assistant", "content": self.reply(prompt)}
-        content = json.dumps({"model": "judge-2026", "choices": [{"index": 0, "message": message}]})
+        content = json.dumps(
+            {"model": self.models[len(question) % len(self.models)], "choices": [{"index": 0, "message": message}]}
+        )
         if fault == "slow":
             self.closing.wait(30)
         elif fault == "drop":
