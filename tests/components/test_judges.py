@@ -182,7 +182,7 @@ def test_comparisons_that_cannot_be_made(tmp_path):
         dataclasses.replace(ASKED, aspect=Aspect.CONSISTENCY)
     file = tmp_path / "prompt.txt"
     file.write_text("{question} {reference} {prediction}", encoding="utf-8")
-    with pytest.raises(ValueError, match="has no {second_prediction}, without which no consistency"):
+    with pytest.raises(ValueError, match=r"has no \{second_prediction\}, without which no consistency"):
         JudgePrompt(str(file)).messages(Comparison("Q", "R", "P", Aspect.CONSISTENCY, "Q2", "P2"))
     with pytest.raises(ValueError, match="no score for detail"):
         ExactMatch().judge([dataclasses.replace(ASKED, aspect=Aspect.DETAIL)])

@@ -95,7 +95,7 @@ def test_an_aspect_has_its_own_prompt_and_a_score_alone():
         ((404, "<html>", {"Content-Type": "text/html"}), "answers with a web page"),
         ((404, '{"error": "no model judge"}'), "has no such address or model; it says status 404: .*no model judge"),
         ((401, f'{{"error": "wrong key {KEY}"}}'), r"refuses the API key; it says .*wrong key \*\*\*"),
-        ((307, "", {"Location": "https://elsewhere/v1"}), "is elsewhere: https://elsewhere/v1; give that address"),
+        ((302, "", {"Location": "http://127.0.0.1:9/v1"}), "is elsewhere: http://127.0.0.1:9/v1; give that address"),
     ],
 )
 def test_an_address_that_is_none_stops_at_once(answer, said):
