@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import collections.abc
 import inspect
+import types
 import typing
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 
 from torch import nn
 
@@ -40,6 +42,15 @@ def _family(hint: object, packages: tuple[str, ...]) -> type | None:
     return None
 
 
+def _alternatives(hint: object) -> Iterator[object]:
+    """Return what a hint allows: of a union or a list, each part."""
+    if typing.get_origin(hint) in (list, types.UnionType, typing.Union):
+        for part in typing.get_args(hint):
+            yield from _alternatives(part)
+    else:
+        yield hint
+
+
 def slots(root: type, packages: tuple[str, ...] = ("components.", "datamodules.")) -> dict[str, type]:
     """Return argument name -> family of every slot of `root` and of whatever can be put into its slots.
 
@@ -56,10 +67,13 @@ def slots(root: type, packages: tuple[str, ...] = ("components.", "datamodules."
             continue
         seen.add(owner)
         for name, hint in typing.get_type_hints(owner.__init__).items():  # type: ignore[misc]
-            family = _family(hint, packages)
-            if family is not None:
-                found[name] = family
-                waiting += [family, *_below(family)]
+            for part in _alternatives(hint):
+                family = _family(part, packages)
+                if family is not None:
+                    found[name] = family
+                    waiting += [family, *_below(family)]
+                elif isinstance(part, type) and is_dataclass(part):
+                    waiting.append(part)  # settings, which may have slots of their own
     return dict(sorted(found.items()))
 
 

@@ -1,43 +1,53 @@
-"""Training on conversations about real clips: LLaVA-style JSON with a media root."""
+"""Training on conversations about real clips: files of one form in one media folder."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from datamodules.records import Record
-from datamodules.records.llava import load_llava_records
+from datamodules.records import LLaVA, Record, RecordForm, RecordStore, RecordTable, Source, mix
 from datamodules.video_text import VideoTextDataModule
 
 
-def single_questions(records: list[Record]) -> list[Record]:
+def single_questions(records: RecordTable) -> RecordTable:
     """Return one record per answer, with the turns before it as context: what generation is asked."""
-    return [
-        replace(record, id=f"{record.id}/{number}", turns=record.turns[: number + 1])
-        for record in records
-        for number in range(len(record.turns))
-    ]
+
+    def questions() -> Iterator[Record]:
+        for record in records:
+            for number in range(len(record.turns)):
+                yield replace(record, id=f"{record.id}/{number}", turns=record.turns[: number + 1])
+
+    return RecordTable(RecordStore(questions()))
 
 
 class Conversations(VideoTextDataModule):
-    """Clips with conversations, as `[{id, video, conversations: [{from, value}, ...]}, ...]`."""
+    """Clips with conversations, as `[{id, video, conversations: [{from, value}, ...]}, ...]` or in another form."""
 
-    def __init__(self, train: str, val: str, test: str, media_root: str, **settings: Any) -> None:
+    def __init__(
+        self,
+        train: str,
+        val: str,
+        test: str,
+        media_root: str,
+        form: Callable[[], RecordForm] = LLaVA,
+        **settings: Any,
+    ) -> None:
         """Name the files.
 
         Args:
             train: conversations to learn from; JSON, or JSON lines.
             val: conversations whose answers are compared during training.
             test: conversations whose answers are compared at the end.
-            media_root: folder that the records' `video` entries are relative to; no clip is read outside of it.
+            media_root: folder that the records' clips lie in; no clip is read outside of it.
+            form: how the files write down a record.
             settings: see VideoTextDataModule.
         """
         super().__init__(**settings)
-        self.files = {"train": Path(train), "val": Path(val), "test": Path(test)}
-        self.media_root = Path(media_root)
+        files = {"train": train, "val": val, "test": test}
+        self.sources = {split: [Source(file, media_root, form)] for split, file in files.items()}
 
-    def load_records(self, split: str) -> list[Record]:
+    def load_records(self, split: str) -> RecordTable:
         """Return the conversations of `split`; for evaluation, one record per answer."""
-        records = load_llava_records(self.files[split], self.media_root)
+        records = mix(self.sources[split])
         return records if split == "train" else single_questions(records)

@@ -29,9 +29,10 @@ class EvaluationBatches(Sampler[list[int]]):
             ranks: number of processes; batch `i` goes to process `i % ranks`.
             answered: ids of records that are left out. If they are all, one is asked again: a test has a batch.
         """
+        keys = [(str(record.video), len(record.turns[-1].question)) for record in records]
         left = [index for index, record in enumerate(records) if record.id not in answered]
         left = left or [0]
-        left.sort(key=lambda index: (str(records[index].video), len(records[index].turns[-1].question), index))
+        left.sort(key=lambda index: (keys[index], index))
         batches = [left[start : start + batch_size] for start in range(0, len(left), batch_size)]
         self.batches = batches[rank::ranks]
         self.batches += [[]] * (-(-len(batches) // ranks) - len(self.batches))

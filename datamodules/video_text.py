@@ -21,7 +21,7 @@ from datamodules.batch import Batch
 from datamodules.checking.media_facts import MediaFacts, NoManifest
 from datamodules.clip_dataset import ClipDataset, Sample, collate
 from datamodules.evaluation_order import EvaluationBatches
-from datamodules.records import AllRecords, Record, RecordSelection
+from datamodules.records import AllRecords, RecordSelection, RecordTable
 from datamodules.seeded_order import SeededOrder
 from datamodules.video.augmentation import Augmentation, NoAugmentation
 from datamodules.video.frame_cache import FrameCache
@@ -101,11 +101,11 @@ class VideoTextDataModule(LightningDataModule, ABC):
         self.skips = SkipCounter(bad_media)
         self.order: SeededOrder | None = None
         self.answered: frozenset[str] = frozenset()
-        self._records: dict[str, list[Record]] = {}
+        self._records: dict[str, RecordTable] = {}
         self._stand_in: dict[str, Batch] = {}
 
     @abstractmethod
-    def load_records(self, split: str) -> list[Record]:
+    def load_records(self, split: str) -> RecordTable:
         """Return the records of `train` (one per conversation) or of `val` or `test` (one per question)."""
 
     def count_training_records(self) -> int:
@@ -140,7 +140,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             self._geometries.append(CanvasGeometry(teacher.canvas, teacher.patch_size, stride, fill))
         self.text = text
 
-    def records(self, split: str) -> list[Record]:
+    def records(self, split: str) -> RecordTable:
         """Return the records of a split, loaded once.
 
         Raises:
@@ -151,9 +151,12 @@ class VideoTextDataModule(LightningDataModule, ABC):
             if not records:
                 raise ValueError(f"the {split} split of {type(self).__name__} has no records")
             self.manifest.check((record.video for record in records), self.media_root)
-            self._records[split] = self.train_records(records) if split == "train" else records
-            if len(self._records[split]) < len(records):
-                log.info("learning from %d of %d records", len(self._records[split]), len(records))
+            if split == "train":
+                chosen = records.select(self.train_records.indices(len(records)))
+                if len(chosen) < len(records):
+                    log.info("learning from %d of %d records", len(chosen), len(records))
+                records = chosen
+            self._records[split] = records
         return self._records[split]
 
     def families(self, split: str) -> list[str]:
@@ -185,7 +188,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
 
     def _loader(self, split: str, **order: Any) -> DataLoader[Sample | Skipped]:
         dataset = self.dataset(split)
-        self.skips.expect(len({record.video for record in dataset.records}))
+        self.skips.expect(self.records(split).clip_count())
         return DataLoader(
             dataset,
             **order,

@@ -22,6 +22,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 import datamodules.conversations
+import datamodules.mixed_conversations
 import datamodules.shapes_in_motion.datamodule
 import datamodules.video_qa  # noqa: F401  (imported so that YAML can use bare class names)
 from datamodules.video_text import VideoTextDataModule

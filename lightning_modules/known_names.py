@@ -12,6 +12,7 @@ from datamodules.video_text import VideoTextDataModule
 from lightning_modules.video_language import VideoLanguageModel
 
 UNKNOWN_NAME = re.compile(r"Expected a dot import path string: (?P<name>\S+)")
+EXPLAINED = re.compile(r"unknown \w+ '[^'\n]*' \([\w.]+\); known: .*")
 KEY = re.compile(r'Parser key "(?P<key>[\w.]+)"')
 
 
@@ -20,6 +21,9 @@ def explain(message: str) -> str:
 
     Example: `unknown local_encoding 'NoLSTE' (model.encoder.local_encoding); known: LSTE, NoLocalEncoding`.
     """
+    explained = EXPLAINED.search(message)
+    if explained is not None:  # by the parser of a part, amid what the whole has to say about it
+        return explained[0]
     unknown = UNKNOWN_NAME.search(message)
     if unknown is None:
         return message

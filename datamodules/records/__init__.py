@@ -1,20 +1,42 @@
 """Records and the file formats they come from."""
 
 from datamodules.records.answer_kind import AnswerKind, Choice, FreeAnswer
-from datamodules.records.llava import load_llava_records
+from datamodules.records.forms import (
+    LlamaFactory,
+    LLaVA,
+    LmmsFinetune,
+    RecordForm,
+    VideoChatFlash,
+    VideoChatGPT,
+)
+from datamodules.records.loading import load_records
+from datamodules.records.mixture import Source, mix
 from datamodules.records.record import Record, Turn
 from datamodules.records.record_error import RecordError
-from datamodules.records.selection import AllRecords, RandomShare, RecordSelection
+from datamodules.records.selection import AllRecords, FirstRecords, RandomRecords, RandomShare, RecordSelection
+from datamodules.records.table import RecordStore, RecordTable
 
 __all__ = [
     "AllRecords",
     "AnswerKind",
     "Choice",
+    "FirstRecords",
     "FreeAnswer",
+    "LLaVA",
+    "LlamaFactory",
+    "LmmsFinetune",
+    "RandomRecords",
     "RandomShare",
     "Record",
     "RecordError",
+    "RecordForm",
     "RecordSelection",
+    "RecordStore",
+    "RecordTable",
+    "Source",
     "Turn",
-    "load_llava_records",
+    "VideoChatFlash",
+    "VideoChatGPT",
+    "load_records",
+    "mix",
 ]

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from datamodules.records import Record
+from datamodules.records import RecordStore, RecordTable
 from datamodules.shapes_in_motion.answers import FAMILIES
 from datamodules.shapes_in_motion.records import question_records, training_records
 from datamodules.shapes_in_motion.settings import SceneSettings
@@ -59,12 +59,14 @@ class ShapesInMotion(VideoTextDataModule):
         """Return how many records the training clips give."""
         return self.train_clips * math.ceil(len(FAMILIES) / self.turns_per_record)
 
-    def load_records(self, split: str) -> list[Record]:
+    def load_records(self, split: str) -> RecordTable:
         """Return the records of `split`; makes its clips where they are missing."""
         workers = min(os.cpu_count() or 1, 8)
         if split == "train":
-            return training_records(
+            records = training_records(
                 self.root, self.train_clips, self.turns_per_record, self.scene, self.clips_seed, workers
             )
-        count = self.questions_per_family[split]
-        return question_records(self.root, SPLIT_FOLDERS[split], count, self.scene, self.clips_seed, workers)
+        else:
+            count = self.questions_per_family[split]
+            records = question_records(self.root, SPLIT_FOLDERS[split], count, self.scene, self.clips_seed, workers)
+        return RecordTable(RecordStore(records))

@@ -93,7 +93,8 @@ def on_files(file, media, *more):
 @pytest.mark.parametrize(
     ("records", "said"),
     [
-        ('[{"id": 1},\n oops]', "line 2"),
+        ('[{"id": 1}\n oops]', "has no 'video'"),
+        ("[\n oops]", "line 2"),
         ({"id": "1"}, "list"),
         ([record(question="What?")], "video"),
         ([record(question="<video><video>\nWhat?")], "2 times"),

@@ -1,0 +1,110 @@
+"""Records of large training sets: kept in a few buffers, made into objects when asked for.
+
+702K conversations are gigabytes as Python objects, and each loader process would come to hold a copy of its own: to
+look at an object changes its reference count, and so copies the page that it lies in. A buffer has no counts.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from jaxtyping import Int64
+
+from datamodules.records.packed_texts import PackedTexts
+from datamodules.records.record import Record, Turn
+
+
+class RecordStore:
+    """Records that are added one by one and stay; clips are stored once, however many records are about them."""
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        """Start with `records`."""
+        self._texts = PackedTexts()
+        self._clips = PackedTexts()
+        self._clip_of = array("q")
+        self._known: dict[str, int] = {}
+        for record in records:
+            self.append(record)
+
+    def append(self, record: Record) -> None:
+        """Add a record."""
+        clip = self._known.setdefault(str(record.video), len(self._clips))
+        if clip == len(self._clips):
+            self._clips.append(str(record.video))
+        self._clip_of.append(clip)
+        texts = [text for turn in record.turns for text in (turn.question, turn.answer)]
+        self._texts.append(json.dumps([record.id, record.family, *texts], ensure_ascii=False))
+
+    def close(self) -> None:
+        """Forget what only adding needs."""
+        self._known = {}
+
+    def clips(self) -> Int64[np.ndarray, "records"]:
+        """Return the number of the clip of each record."""
+        return np.array(self._clip_of, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, row: int) -> Record:
+        identity, family, *texts = json.loads(self._texts[row])
+        turns = tuple(Turn(question, answer) for question, answer in zip(texts[::2], texts[1::2], strict=True))
+        return Record(identity, Path(self._clips[self._clip_of[row]]), turns, family)
+
+
+class RecordTable(Sequence[Record]):
+    """Records of a store, in any order, some of them maybe more than once.
+
+    The second copy of record `x` has the id `x#2`, and so on: ids stay unique.
+    """
+
+    def __init__(self, store: RecordStore, rows: Int64[np.ndarray, "records"] | None = None) -> None:
+        """Choose from a store, to which nothing is added from now on.
+
+        Args:
+            store: holds the records.
+            rows: their positions in it; all of them if None.
+        """
+        store.close()
+        self._store = store
+        self._rows = np.arange(len(store)) if rows is None else rows
+        self._copies = _occurrences(self._rows)
+
+    def select(self, indices: Int64[np.ndarray, "selected"]) -> RecordTable:
+        """Return the records at these positions; no record is copied."""
+        return RecordTable(self._store, self._rows[indices])
+
+    def clip_count(self) -> int:
+        """Return how many different clips the records are about."""
+        return len(np.unique(self._store.clips()[self._rows]))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> RecordTable: ...
+
+    def __getitem__(self, index: int | slice) -> Record | RecordTable:
+        if isinstance(index, slice):
+            return self.select(np.arange(len(self))[index])
+        record, copy = self._store[int(self._rows[index])], int(self._copies[index])
+        return replace(record, id=f"{record.id}#{copy + 1}") if copy else record
+
+
+def _occurrences(rows: Int64[np.ndarray, "records"]) -> Int64[np.ndarray, "records"]:
+    """Return for each element how many equal ones come before it."""
+    order = np.argsort(rows, kind="stable")
+    positions = np.arange(len(rows))
+    first_of_run = np.diff(rows[order], prepend=-1) != 0
+    counts = np.empty_like(positions)
+    counts[order] = positions - np.maximum.accumulate(np.where(first_of_run, positions, 0))
+    return counts
