@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 from abc import ABC, abstractmethod
@@ -194,7 +195,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             **order,
             collate_fn=collate,
             num_workers=self.workers,
-            worker_init_fn=leave_signals_to_parent,
+            worker_init_fn=start_worker,
             # Of its own, or every new epoch would move the global generator that dropout draws from.
             generator=torch.Generator().manual_seed(self.seed),
             persistent_workers=self.workers > 0,
@@ -272,10 +273,15 @@ class VideoTextDataModule(LightningDataModule, ABC):
         self.order.resume(state_dict["epoch"], state_dict["samples"] // self.trainer.world_size)
 
 
-def leave_signals_to_parent(worker: int) -> None:
-    """Let a loader process outlive Ctrl-C and SIGTERM, which may go to all: its parent still has a step to finish."""
+def start_worker(worker: int) -> None:
+    """Prepare a loader process.
+
+    It outlives Ctrl-C and SIGTERM, which may go to all: its parent still has a step to finish. And it leaves alone what
+    it has from its parent: to look for garbage there would make a copy of hundreds of MiB.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    gc.freeze()
 
 
 def _colour(share: tuple[float, float, float]) -> tuple[int, int, int]:

@@ -78,6 +78,10 @@ class MediaRoot:
         return self._file(folder, names[0], video, where) if names else None
 
     def _split(self, video: str, where: str) -> tuple[_Folder, str]:
+        slash = video.rfind("/") + 1
+        known, name = self._listed.get(video[:slash]), video[slash:]
+        if known is not None and name in known.files:
+            return known, name  # without taking the path apart, which takes longer than all the rest
         path = Path(video)
         if "\0" in video or path.is_absolute() or ".." in path.parts or not path.name:
             raise RecordError(f"{where}: video {video!r} is not a path below the media folder {self.folder}")
@@ -92,7 +96,8 @@ class MediaRoot:
         return file
 
     def _list(self, folder: Path, where: str) -> _Folder:
-        if str(folder) not in self._listed:
+        key = "" if folder == Path() else f"{folder.as_posix()}/"
+        if key not in self._listed:
             real = (self.folder / folder).resolve()
             if not real.is_relative_to(self.folder):
                 raise RecordError(f"{where}: the folder {folder} is a link that leads out of {self.folder}")
@@ -104,5 +109,5 @@ class MediaRoot:
                             listed.files.add(entry.name)
                             if entry.is_symlink():
                                 listed.links.add(entry.name)
-            self._listed[str(folder)] = listed
-        return self._listed[str(folder)]
+            self._listed[key] = listed
+        return self._listed[key]

@@ -6,7 +6,6 @@ look at an object changes its reference count, and so copies the page that it li
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -25,7 +24,8 @@ class RecordStore:
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
         """Start with `records`."""
-        self._texts = PackedTexts()
+        self._texts = PackedTexts()  # of each record: id, family, question, answer, question, ...
+        self._first = array("q", [0])  # of these, of each record; then the end
         self._clips = PackedTexts()
         self._clip_of = array("q")
         self._known: dict[str, int] = {}
@@ -34,12 +34,17 @@ class RecordStore:
 
     def append(self, record: Record) -> None:
         """Add a record."""
-        clip = self._known.setdefault(str(record.video), len(self._clips))
+        video = str(record.video)
+        clip = self._known.setdefault(video, len(self._clips))
         if clip == len(self._clips):
-            self._clips.append(str(record.video))
+            self._clips.append(video)
         self._clip_of.append(clip)
-        texts = [text for turn in record.turns for text in (turn.question, turn.answer)]
-        self._texts.append(json.dumps([record.id, record.family, *texts], ensure_ascii=False))
+        self._texts.append(record.id)
+        self._texts.append(record.family)
+        for turn in record.turns:
+            self._texts.append(turn.question)
+            self._texts.append(turn.answer)
+        self._first.append(len(self._texts))
 
     def close(self) -> None:
         """Forget what only adding needs."""
@@ -50,12 +55,12 @@ class RecordStore:
         return np.array(self._clip_of, dtype=np.int64)
 
     def __len__(self) -> int:
-        return len(self._texts)
+        return len(self._clip_of)
 
     def __getitem__(self, row: int) -> Record:
-        identity, family, *texts = json.loads(self._texts[row])
-        turns = tuple(Turn(question, answer) for question, answer in zip(texts[::2], texts[1::2], strict=True))
-        return Record(identity, Path(self._clips[self._clip_of[row]]), turns, family)
+        texts = [self._texts[number] for number in range(self._first[row], self._first[row + 1])]
+        turns = tuple(Turn(question, answer) for question, answer in zip(texts[2::2], texts[3::2], strict=True))
+        return Record(texts[0], Path(self._clips[self._clip_of[row]]), turns, texts[1])
 
 
 class RecordTable(Sequence[Record]):

@@ -151,11 +151,24 @@ def test_missing_videos_are_all_counted_and_some_named(media):
         load(media, [llava("sub")])  # a folder is no file
 
 
-@pytest.mark.parametrize("video", ["../secret.mp4", "/etc/passwd", "sub/../../secret.mp4", "..", ".", "a\0b.mp4"])
+@pytest.mark.parametrize(
+    "video",
+    [
+        "../secret.mp4",
+        "/a.mp4",
+        "/sub/c.mp4",
+        "sub/../a.mp4",
+        "/etc/passwd",
+        "sub/../../secret.mp4",
+        "..",
+        ".",
+        "a\0b.mp4",
+    ],
+)
 def test_path_that_leads_out(video, media):
     (media.parent / "secret.mp4").touch()
-    with pytest.raises(RecordError, match=r"record 0: video .* not a path below the media folder"):
-        load(media, [llava(video)])
+    with pytest.raises(RecordError, match=r"record 2: video .* not a path below the media folder"):
+        load(media, [llava(), llava("sub/c.mp4"), llava(video)])
 
 
 def test_links(media):

@@ -1,11 +1,14 @@
 """Several files of conversations in one run, as a user writes them down in YAML."""
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
+from datamodules.records import LLaVA, VideoChatGPT
+from lightning_modules.costs.resolved import resolve
 from tests.datamodules.training_files import llava, make_media, write
 
 CLIP = Path(__file__).parents[1] / "data/videos/hard/one_frame_mpeg4.mp4"
@@ -61,3 +64,14 @@ def test_a_source_that_cannot_be_used_is_said_in_a_line(fails, config, tmp_path,
     failed, error = fails("fit", *config(source), "--trainer.accelerator=cpu", f"--runs={tmp_path / 'runs'}")
     assert (failed, said in error) == (status, True), error
     assert error.strip().splitlines()[-1].startswith("error: ")
+
+
+def test_the_examples_of_the_documentation_are_valid(tmp_path):
+    examples = re.findall(r"```yaml\n(.*?)```", Path("docs/training_files.md").read_text(), re.DOTALL)
+    assert len(examples) == 2
+    for number, example in enumerate(examples):
+        path = write(tmp_path / f"{number}.yaml", example)
+        data = resolve(["experiments/full.yaml", "configs/data/real_clips.yaml", str(path)]).data_module()
+        assert data.sources["val"][0].file == "data/valley_val.json"
+        forms = [type(source.form()) for source in data.sources["train"]]
+        assert forms == [[LLaVA], [LLaVA, VideoChatGPT, LLaVA]][number]
