@@ -14,6 +14,7 @@ from datamodules.video.container import Container
 from datamodules.video.counted_reader import CountedReader
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.decord_reader import DecordReader
+from datamodules.video.image_reader import open_image
 from datamodules.video.pyav_reader import PyAVReader
 from datamodules.video.reader import DamagedVideoError, VideoError, VideoReader
 
@@ -32,7 +33,7 @@ def open_video(path: Path, damaged: DamagedVideo = DamagedVideo.REFUSE) -> Video
 
     Clips whose frames fit into memory are decoded in sequence, which is also fastest for them; longer ones are read by
     seeking where that is exact. Damage anywhere in the file is found on opening, except in files read by seeking:
-    there it is found in the parts that are asked for.
+    there it is found in the parts that are asked for. A picture (JPEG, PNG, WebP, BMP) is a clip of one frame.
 
     Args:
         path: the file.
@@ -43,6 +44,9 @@ def open_video(path: Path, damaged: DamagedVideo = DamagedVideo.REFUSE) -> Video
         DamagedVideoError: only a part can be decoded, under `DamagedVideo.REFUSE`.
         VideoError: no frame can be read.
     """
+    image = open_image(Path(path))
+    if image is not None:
+        return image
     container = Container(Path(path))
     obstacle = obstacle_to_seeking(container, damaged)
     if obstacle:

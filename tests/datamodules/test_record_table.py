@@ -1,5 +1,6 @@
 """Records in buffers are the records that went in, in this process and in others."""
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from datamodules.records import Record, RecordStore, RecordTable, Turn
 from datamodules.seeded_order import SeededOrder
+from datamodules.video_text import start_worker
 
 RECORDS = [
     Record(
@@ -76,6 +78,20 @@ def test_another_process_sees_the_same(table, method):
     process = context.Process(target=as_list, args=(table[3:], there))
     process.start()
     assert here.recv() == RECORDS[3:]
+    process.join()
+
+
+def freeze_count(pipe):
+    start_worker(0)
+    pipe.send(gc.get_freeze_count())
+
+
+def test_a_loader_process_leaves_alone_what_it_inherits():
+    # Its garbage collection would write to every inherited object, and so copy all their pages.
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=freeze_count, args=(there,))
+    process.start()
+    assert here.recv() > 10_000
     process.join()
 
 

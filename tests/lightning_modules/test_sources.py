@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from datamodules.records import LLaVA, VideoChatGPT
 from lightning_modules.costs.resolved import resolve
@@ -75,3 +76,12 @@ def test_the_examples_of_the_documentation_are_valid(tmp_path):
         assert data.sources["val"][0].file == "data/valley_val.json"
         forms = [type(source.form()) for source in data.sources["train"]]
         assert forms == [[LLaVA], [LLaVA, VideoChatGPT, LLaVA]][number]
+
+
+def test_videos_and_pictures_are_learnt_from_in_one_batch(run, config, tmp_path):
+    Image.new("RGB", (90, 60), "red").save(tmp_path / "media/red.png")
+    picture = {"image": "red.png", "conversations": llava("", "<image>\nWhat?", "Red.")["conversations"]}
+    write(tmp_path / "both.json", [llava(), picture])
+    cli = run("fit", *config({"file": "both.json"}), "--trainer.fast_dev_run=1", tiny=False)
+    assert cli.trainer.global_step == 1
+    assert [record.video.name for record in cli.datamodule.records("train")] == ["a.mp4", "red.png"]

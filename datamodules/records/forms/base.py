@@ -88,15 +88,15 @@ def identity(item: dict[str, Any], where: str) -> str | None:
     return str(value)
 
 
-def refuse_other_media(item: dict[str, Any], keys: tuple[str, ...], where: str) -> None:
-    """Make sure that a record is about nothing beside its video.
+def refuse_other_media(item: dict[str, Any], keys: tuple[str, ...], clip: str, where: str) -> None:
+    """Make sure that a record is about nothing beside its clip, which has the key `clip`.
 
     Raises:
-        RecordError: it has an image or sound.
+        RecordError: it has another one, or sound.
     """
     for key in keys:
         if item.get(key):
             raise RecordError(
-                f"{where}: has a video and {key!r} too; a record is about one video and nothing else: take {key!r} and "
+                f"{where}: has {clip!r} and {key!r} too; a record is about one clip and nothing else: take {key!r} and "
                 "the turns about it out, or the record"
             )

@@ -112,4 +112,4 @@ def refuse_tags(text: str, place: str, allowed: str | None = None) -> None:
     for tag in _TAGS:
         if tag != allowed and tag in text:
             tagged = f", tagged {allowed}," if allowed else ", without a tag,"
-            raise RecordError(f"{place}: holds {tag}; a record is about one video{tagged} and nothing else")
+            raise RecordError(f"{place}: holds {tag}; a record is about one clip{tagged} and nothing else")

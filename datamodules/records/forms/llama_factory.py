@@ -27,7 +27,7 @@ class LlamaFactory(RecordForm):
             raise RecordError(f"{where}: 'videos' is {kind(videos)}; it must be a list with the name of one file")
         if len(videos) != 1:
             raise RecordError(f"{where}: 'videos' names {len(videos)} files; a record is about exactly one video")
-        refuse_other_media(item, ("images", "audios"), where)
+        refuse_other_media(item, ("images", "audios"), "videos", where)
         self.dialogue.check_list(messages, where)
         first = messages[0]
         system = first if isinstance(first, dict) and first.get("role") == "system" else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from datamodules.records.forms.base import RecordForm, WrittenRecord, file_name, identity, needed, refuse_other_media
@@ -13,16 +14,20 @@ class LLaVA(RecordForm):
     """`{id?, video, conversations: [{from: human|gpt, value}, ...]}`.
 
     The first question holds the tag `<video>` at its start or end, with or without a line break beside it; it is taken
-    out, since the clip always precedes the first question.
+    out, since the clip always precedes the first question. A record with `image` and the tag `<image>` instead is about
+    a picture, which is a clip of one frame.
     """
 
     dialogue = Dialogue("conversations", "from", "value", ("human", "gpt"))
 
     def read(self, item: dict[str, Any], where: str) -> WrittenRecord:
         """Read one item."""
-        needed(item, ("video", "conversations"), where)
-        video = file_name(item["video"], "video", where)
-        refuse_other_media(item, ("image", "images", "audio"), where)
+        is_image = "image" in item and "video" not in item
+        key, dialogue = ("image", replace(self.dialogue, tag="<image>")) if is_image else ("video", self.dialogue)
+        needed(item, (key, "conversations"), where)
+        file = file_name(item[key], key, where)
+        others = tuple(other for other in ("image", "images", "audio") if other != key)
+        refuse_other_media(item, others, key, where)
         if item.get("system_prompt"):
             raise RecordError(f"{where}: has a 'system_prompt', which this form does not know; take it out")
-        return WrittenRecord(identity(item, where), video, self.dialogue.turns(item["conversations"], where))
+        return WrittenRecord(identity(item, where), file, dialogue.turns(item["conversations"], where))

@@ -1,0 +1,66 @@
+"""A still picture as a clip of one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from datamodules.video.reader import VideoError, VideoReader
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")  # 8 bits at most: Pillow would cut others off
+
+
+class ImageReader(VideoReader):
+    """The one frame of a picture, turned upright; what is transparent is shown in the colour that it hides."""
+
+    name = "pillow"
+    reason = "a still picture"
+    fps = 1.0
+
+    def __init__(self, path: Path, image: Image.Image) -> None:
+        """Decode the picture.
+
+        Args:
+            path: its file.
+            image: the picture, opened.
+
+        Raises:
+            VideoError: it has more than 8 bits per colour.
+        """
+        if image.mode not in _MODES:
+            raise VideoError(path, f"a picture of the kind {image.mode}; save it with 8 bits per colour")
+        self.path = path
+        self._frame = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+
+    def __len__(self) -> int:
+        return 1
+
+    def _read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames height width 3"]:
+        return np.stack([self._frame] * len(indices))
+
+    def close(self) -> None:
+        """Do nothing: the file is closed already."""
+
+
+def open_image(path: Path) -> ImageReader | None:
+    """Return a reader of the picture in a file, or None where there is something else in it, as its contents tell.
+
+    Raises:
+        VideoError: a damaged picture, or one that is too large to be meant as one.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return ImageReader(path, image) if getattr(image, "n_frames", 1) == 1 else None
+    except (UnidentifiedImageError, PermissionError):
+        return None
+    except VideoError:
+        raise
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise VideoError(path, f"damaged picture: {error}") from error
