@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from datamodules.records import LLaVA, Record, RecordForm, RecordStore, RecordTable, Source, mix
@@ -45,6 +46,7 @@ class Conversations(VideoTextDataModule):
         """
         super().__init__(**settings)
         files = {"train": train, "val": val, "test": test}
+        self.media_root = Path(media_root)
         self.sources = {split: [Source(file, media_root, form)] for split, file in files.items()}
 
     def load_records(self, split: str) -> RecordTable:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from datamodules.conversations import single_questions
@@ -36,9 +38,11 @@ class MixedConversations(VideoTextDataModule):
         for split, sources in self.sources.items():
             if not sources:
                 raise ValueError(f"data.init_args.{split} is an empty list; name at least one source")
-        self.media_root = media_root
+        self.default_root = media_root
+        roots = {source.media_root or media_root for sources in self.sources.values() for source in sources}
+        self.media_root = Path(os.path.commonpath([Path(root or "/").absolute() for root in roots]))
 
     def load_records(self, split: str) -> RecordTable:
         """Return the conversations of `split`; for evaluation, one record per answer."""
-        records = mix(self.sources[split], self.media_root)
+        records = mix(self.sources[split], self.default_root)
         return records if split == "train" else single_questions(records)

@@ -10,7 +10,7 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 
 from datamodules.benchmarks import Benchmark, LoadedBenchmark
-from datamodules.records import Record
+from datamodules.records import RecordStore, RecordTable
 from datamodules.video_text import VideoTextDataModule
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class VideoQA(VideoTextDataModule):
         if twice:
             raise ValueError(f"data.init_args.benchmarks has {', '.join(twice)} twice; names must be unique")
         self.benchmarks = benchmarks
-        self.root = Path(root)
+        self.root = self.media_root = Path(root)
         self.max_missing_share = max_missing_share
         self._loaded: list[LoadedBenchmark] = []
 
@@ -77,7 +77,7 @@ class VideoQA(VideoTextDataModule):
             self._loaded = loaded
         return self._loaded
 
-    def load_records(self, split: str) -> list[Record]:
+    def load_records(self, split: str) -> RecordTable:
         """Return the questions whose clip is there, the same for `val` and `test`.
 
         Raises:
@@ -88,7 +88,7 @@ class VideoQA(VideoTextDataModule):
                 "VideoQA has questions to ask and none to learn from; for `fit`, name training data, such as --config"
                 " configs/data/real_clips.yaml, and ask these with `test --ckpt_path` afterwards"
             )
-        return [record for benchmark in self.loaded() for record in benchmark.asked]
+        return RecordTable(RecordStore(record for benchmark in self.loaded() for record in benchmark.asked))
 
     def question_counts(self, split: str) -> dict[str, dict[str, int]]:
         """Return benchmark -> family -> questions, those whose clip is missing included."""

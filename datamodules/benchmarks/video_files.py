@@ -43,10 +43,8 @@ class VideoFiles:
             RecordError: the name leads out of the folder.
         """
         if video not in self._found:
-            files = [self.named(video) + extension for extension in EXTENSIONS]
-            paths = [self.media.find(file, where) for file in files]
-            there = (path for file, path in zip(files, paths, strict=True) if self.media.has(file))
-            self._found[video] = next(there, None)
+            paths = [self.media.find(self.named(video) + extension, where) for extension in EXTENSIONS]
+            self._found[video] = next((path for path in paths if path is not None), None)
         return self._found[video]
 
     def named(self, video: str) -> str:

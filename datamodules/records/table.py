@@ -15,6 +15,7 @@ from typing import overload
 import numpy as np
 from jaxtyping import Int64
 
+from datamodules.records.answer_kind import FREE_ANSWER, AnswerKind
 from datamodules.records.packed_texts import PackedTexts
 from datamodules.records.record import Record, Turn
 
@@ -28,6 +29,7 @@ class RecordStore:
         self._first = array("q", [0])  # of these, of each record; then the end
         self._clips = PackedTexts()
         self._clip_of = array("q")
+        self._kinds: dict[int, AnswerKind] = {}  # of the few that are not free
         self._known: dict[str, int] = {}
         for record in records:
             self.append(record)
@@ -38,6 +40,8 @@ class RecordStore:
         clip = self._known.setdefault(video, len(self._clips))
         if clip == len(self._clips):
             self._clips.append(video)
+        if record.answer_kind is not FREE_ANSWER:
+            self._kinds[len(self)] = record.answer_kind
         self._clip_of.append(clip)
         self._texts.append(record.id)
         self._texts.append(record.family)
@@ -60,7 +64,9 @@ class RecordStore:
     def __getitem__(self, row: int) -> Record:
         texts = [self._texts[number] for number in range(self._first[row], self._first[row + 1])]
         turns = tuple(Turn(question, answer) for question, answer in zip(texts[2::2], texts[3::2], strict=True))
-        return Record(texts[0], Path(self._clips[self._clip_of[row]]), turns, texts[1])
+        return Record(
+            texts[0], Path(self._clips[self._clip_of[row]]), turns, texts[1], self._kinds.get(row, FREE_ANSWER)
+        )
 
 
 class RecordTable(Sequence[Record]):
