@@ -29,6 +29,12 @@ class AnswerKind(ABC):
     def verdict(self, reply: str, reference: str) -> bool | None:
         """Return whether `reply` is right; None if it is no answer to the question, which counts as not right."""
 
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)  # also of another process
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
 
 class FreeAnswer(AnswerKind):
     """Words of one's own; right if they are the reference's after normalisation."""

@@ -105,12 +105,12 @@ def test_strategies_split_what_they_say():
     assert on_each_device(alone, model, single, "auto", 1, 1) == alone
     replicated = on_each_device(alone, model, single, "ddp", 2, 2)
     assert replicated == replace(alone, exchange=alone.gradients)
-    (sharded,) = {
-        on_each_device(alone, model, single, resolve(["experiments/full.yaml", file], []).config.trainer.strategy, 4, n)
-        for file in ("configs/trainer/fsdp.yaml",)
-        for n in (1, 2)
-    }  # as much with more machines
-    assert sharded.weights == teacher + (weights - teacher) // 4
+    strategy = resolve(["experiments/full.yaml", "configs/trainer/fsdp.yaml"]).config.trainer.strategy
+    (sharded,) = {on_each_device(alone, model, single, strategy, 4, machines) for machines in (1, 2)}
+    assert sharded.weights == weights // 4  # as much with more machines
+    cached = resolve(["experiments/full.yaml", "configs/scale/toy.yaml"], ["--model.feature_cache=DiskFeatureCache"])
+    asked_by_some = on_each_device(alone, cached.model_on_meta(), single, strategy, 4, 1)
+    assert asked_by_some.weights == teacher + (weights - teacher) // 4
     assert sharded.gradients == alone.gradients // 4 and sharded.optimiser == alone.optimiser // 4
     assert 0 < sharded.exchange < 2 * weights
     zero = resolve(["experiments/full.yaml", "configs/trainer/zero2.yaml"]).config.trainer.strategy
