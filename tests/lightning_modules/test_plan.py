@@ -108,7 +108,8 @@ def test_strategies_split_what_they_say():
     strategy = resolve(["experiments/full.yaml", "configs/trainer/fsdp.yaml"]).config.trainer.strategy
     (sharded,) = {on_each_device(alone, model, single, strategy, 4, machines) for machines in (1, 2)}
     assert sharded.weights == weights // 4  # as much with more machines
-    cached = resolve(["experiments/full.yaml", "configs/scale/toy.yaml"], ["--model.feature_cache=DiskFeatureCache"])
+    cache = ["--model.feature_cache=DiskFeatureCache", "--model.feature_cache.folder=features"]
+    cached = resolve(["experiments/full.yaml", "configs/scale/toy.yaml"], cache)
     asked_by_some = on_each_device(alone, cached.model_on_meta(), single, strategy, 4, 1)
     assert asked_by_some.weights == teacher + (weights - teacher) // 4
     assert sharded.gradients == alone.gradients // 4 and sharded.optimiser == alone.optimiser // 4
