@@ -8,7 +8,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 
+from lightning_modules.process_group import process_group_closed
+
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def no_process_group_left():
+    """Leave to the next test, and the processes that it starts, no group and no address of one."""
+    before = dict(os.environ)
+    with process_group_closed():
+        yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture
