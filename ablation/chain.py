@@ -16,8 +16,7 @@ from pathlib import Path
 
 from ablation.attempts import attempts
 from ablation.stage_config import asked_config, kept_config, stage_difference
-
-STAGES = ("configs/stage/align.yaml", "configs/stage/integrate.yaml", "configs/stage/instruct.yaml")
+from lightning_modules.stage_files import STAGES
 
 
 class ChainError(ValueError):

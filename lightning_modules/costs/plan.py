@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from ablation.chain import STAGES
 from lightning_modules.costs.precision import precision_of
 from lightning_modules.costs.resolved import Resolved, resolve
 from lightning_modules.costs.schedule import Schedule, devices_of, schedule
@@ -24,6 +23,7 @@ from lightning_modules.costs.sharding import on_each_device
 from lightning_modules.costs.table import table
 from lightning_modules.costs.training_batch import training_batch
 from lightning_modules.costs.training_memory import GIB, training_memory
+from lightning_modules.stage_files import STAGES
 from lightning_modules.user_errors import user_errors
 
 Record = dict[str, Any]
