@@ -67,16 +67,7 @@ def main_import(args: Sequence[str]) -> None:
     source, out = _folders("import-official", about, "folder with config.json, weights and tokenizer", args)
     with user_errors():
         report = import_official(source, out)
-    print(
-        "\n".join(
-            [
-                *report.lines(),
-                f"written to {out}; to test it:",
-                "  python -m lightning test --config experiments/full.yaml --config configs/scale/paper.yaml "
-                f"--config {out / 'config.yaml'} --config DATA.yaml",
-            ]
-        )
-    )
+    _say(report.lines(), out, "to test it", "python -m lightning test")
 
 
 def main_import_eve(args: Sequence[str]) -> None:
@@ -85,16 +76,14 @@ def main_import_eve(args: Sequence[str]) -> None:
     source, out = _folders("import-eve", about, "folder with config.json, weights and tokenizer", args)
     with user_errors():
         report = import_eve(source, out)
-    print(
-        "\n".join(
-            [
-                *report.lines(),
-                f"written to {out}; to start from it, and from the language model in {source}:",
-                "  video-panda chain --config experiments/full.yaml --config configs/scale/paper.yaml "
-                f"--config {out / 'config.yaml'} --config DATA.yaml",
-            ]
-        )
-    )
+    _say(report.lines(), out, f"to start from it, and from the language model in {source}", "video-panda chain")
+
+
+def _say(lines: Sequence[str], out: Path, purpose: str, command: str) -> None:
+    """Print what was imported, and the command that it is for."""
+    configs = ("experiments/full.yaml", "configs/scale/paper.yaml", out / "config.yaml", "DATA.yaml")
+    use = f"  {command} {' '.join(f'--config {config}' for config in configs)}"
+    print("\n".join([*lines, f"written to {out}; {purpose}:", use]))
 
 
 def main_export(args: Sequence[str]) -> None:

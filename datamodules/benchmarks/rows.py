@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from datamodules.records import RecordError
+from datamodules.records.json_items import kind
 
 
 @dataclass(frozen=True)
@@ -160,15 +161,6 @@ def read_text(path: Path) -> str:
         raise RecordError(f"{path}: cannot be read: {error.strerror} (see data.init_args.root)") from error
     except UnicodeDecodeError as error:
         raise RecordError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
-
-
-def kind(value: object) -> str:
-    """Name a JSON value in an error."""
-    if value is None:
-        return "null"
-    if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else "a list"
-    return f"the value {value!r:.60}"
 
 
 def _parsed(text: str, path: Path, first_line: int) -> Any:

@@ -53,9 +53,17 @@ def schedule(training: Resolved, devices: int, samples: int | None = None) -> Sc
 
 
 def devices_of(devices: int | str | list[int]) -> int:
-    """Return how many devices of this machine a `trainer.devices` takes; `auto` and -1 take all that torch finds."""
+    """Return how many devices of this machine a `trainer.devices` takes; `auto` and -1 take all that torch finds.
+
+    Raises:
+        ValueError: it is no number of devices, nor a list of theirs.
+    """
     if isinstance(devices, list):
         return len(devices)
     if devices in ("auto", -1, "-1"):
         return max(1, torch.cuda.device_count())
-    return len(devices.split(",")) if isinstance(devices, str) and "," in devices else int(devices)
+    if isinstance(devices, str) and "," in devices:
+        return len(devices.split(","))
+    if not str(devices).isdecimal() or int(devices) < 1:
+        raise ValueError(f"trainer.devices is {devices!r}; it must be a number from 1, a list of devices, -1 or auto")
+    return int(devices)

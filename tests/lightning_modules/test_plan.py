@@ -147,7 +147,9 @@ def test_devices(devices, count):
     ("arguments", "said"),
     [
         (["--trainer.devices=3"], "not a multiple of data.init_args.batch_size x devices = 8 x 3"),
-        (["--trainer.strategy=fsdp"], "trainer.strategy"),
+        (["--trainer.devices=two"], "trainer.devices is 'two'; it must be a number from 1"),
+        (["--trainer.devices=0"], "it must be a number from 1, a list of devices"),
+        (["--trainer.strategy=fsdp"], "trainer.strategy is fsdp, whose memory is not known"),
         (["--trainer.strategy=deepspeed_stage_3"], "trainer.strategy is deepspeed_stage_3, whose memory is not known"),
         (["--trainer.precision=64-true"], "trainer.precision is '64-true', whose memory is not known"),
         (["--data.sampler.frames=16"], "tokens long with its visual tokens"),
