@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch.utils.data import Sampler
 
+Arrange = Callable[[np.ndarray, torch.Generator], np.ndarray]
+
 
 class SeededOrder(Sampler[int]):
-    """A permutation per epoch that depends on nothing but the seed and the epoch.
+    """A permutation per epoch that depends on nothing but the seed, the epoch and how samples are batched.
 
     It counts on from epoch to epoch: index `i` of epoch `e` is `e * size + i`, so that whoever loads a sample, in
     whatever process, knows the epoch (`divmod(index, size)`).
@@ -19,16 +22,19 @@ class SeededOrder(Sampler[int]):
     counts.
     """
 
-    def __init__(self, size: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
+    def __init__(
+        self, size: int, seed: int, rank: int = 0, ranks: int = 1, arrange: Arrange = lambda order, generator: order
+    ) -> None:
         """Define the order.
 
         Args:
             size: number of samples of the data set.
             seed: seed of all epochs.
             rank: index of this process.
-            ranks: number of processes; each takes every `ranks`-th sample, the last ones are repeated to be even.
+            ranks: number of processes; each takes every `ranks`-th sample, the first ones are repeated to be even.
+            arrange: puts samples that are to be batched together next to each other, the same on every process.
         """
-        self.size, self.seed, self.rank, self.ranks = size, seed, rank, ranks
+        self.size, self.seed, self.rank, self.ranks, self.arrange = size, seed, rank, ranks, arrange
         self.epoch = 0
         self.skip_epoch, self.skip = 0, 0
 
@@ -37,15 +43,19 @@ class SeededOrder(Sampler[int]):
         self.epoch = epoch
 
     def resume(self, epoch: int, samples: int) -> None:
-        """Leave out the first `samples` (of this rank) when `epoch` is iterated."""
+        """Go on with `epoch` without its first `samples` (of this rank).
+
+        It comes next already: Lightning has a resumed run's loader begin, and its processes fetch, before `set_epoch`.
+        """
         self.skip_epoch, self.skip = epoch, samples
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return -(-self.size // self.ranks)
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(self.size, generator=generator).tolist()
+        order = self.arrange(torch.randperm(self.size, generator=generator).numpy(), generator).tolist()
         order += order[: len(self) * self.ranks - self.size]
         start = self.skip if self.epoch == self.skip_epoch else 0
         return (self.epoch * self.size + index for index in order[self.rank :: self.ranks][start:])

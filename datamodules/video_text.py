@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,14 @@ from components.encoders.base import VideoEncoder
 from components.language_models.text import ChatText
 from components.teachers import Teacher
 from datamodules.batch import Batch
+from datamodules.batching import Batching, RandomBatches
 from datamodules.checking.media_facts import MediaFacts, NoManifest
 from datamodules.clip_dataset import ClipDataset, Sample, collate
+from datamodules.epoch_place import EpochPlace
 from datamodules.evaluation_order import EvaluationBatches
+from datamodules.loader_process import start_worker
 from datamodules.records import AllRecords, RecordSelection, RecordTable
+from datamodules.sample_sizes import clip_shapes, sample_sizes
 from datamodules.seeded_order import SeededOrder
 from datamodules.video.augmentation import Augmentation, NoAugmentation
 from datamodules.video.frame_cache import FrameCache
@@ -55,6 +59,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         manifest: Callable[[], MediaFacts] = NoManifest,
         train_records: Callable[[], RecordSelection] = AllRecords,
         augmentation: Callable[[], Augmentation] = NoAugmentation,
+        batching: Callable[[], Batching] = RandomBatches,
         batch_size: int = 8,
         eval_batch_size: int = 8,
         workers: int = 0,
@@ -72,6 +77,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             manifest: what is known of the clips; `Manifest` takes it from check-data, and refuses other clips.
             train_records: which of the training records are learnt from.
             augmentation: random changes of the clips that are learnt from.
+            batching: which of these come together in a batch.
             batch_size: training samples per step and device.
             eval_batch_size: samples per step of validation, test and prediction.
             workers: loader processes; 0 reads in the main process.
@@ -95,6 +101,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         self.manifest = manifest()
         self.train_records = train_records()
         self.augmentation = augmentation()
+        self.batching = batching()
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.workers = workers
@@ -151,7 +158,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             records = self.load_records(split)
             if not records:
                 raise ValueError(f"the {split} split of {type(self).__name__} has no records")
-            self.manifest.check((record.video for record in records), self.media_root)
+            self.manifest.check(records.clips()[0], self.media_root)
             if split == "train":
                 chosen = records.select(self.train_records.indices(len(records)))
                 if len(chosen) < len(records):
@@ -204,8 +211,11 @@ class VideoTextDataModule(LightningDataModule, ABC):
 
     def train_dataloader(self) -> DataLoader[Sample | Skipped]:
         """Return the training loader, in a seeded order that can go on in mid-epoch."""
-        resumed = self.order
-        self.order = SeededOrder(len(self.records("train")), self.seed, *self._place())
+        resumed, records, (rank, ranks) = self.order, self.records("train"), self._place()
+        shape = clip_shapes(self.manifest, self.sampler, self._geometries[0])
+        sizes = cache(partial(sample_sizes, records, shape))  # asked in every epoch, if they are at all
+        arrange = partial(self.batching.arrange, sizes=sizes, at_once=self.batch_size * ranks)
+        self.order = SeededOrder(len(records), self.seed, rank, ranks, arrange)
         if resumed is not None:
             self.order.resume(resumed.skip_epoch, resumed.skip)
         return self._loader("train", batch_size=self.batch_size, sampler=self.order)
@@ -213,17 +223,22 @@ class VideoTextDataModule(LightningDataModule, ABC):
     def stand_in(self, split: str) -> Batch:
         """Return a batch of the first sample of `split` whose clip can be read.
 
-        It is what a process of several computes with when it has no batch, or cannot read any clip of its own.
+        It is what a process of several computes with when it has no batch, or cannot read any clip of its own; and what
+        the encoder is shown where a batch is text alone.
 
         Raises:
             ValueError: there is no such clip.
         """
         if split not in self._stand_in:
             dataset = self.dataset(split)
-            samples = (dataset[index] for index in range(len(dataset)))
-            first = next((sample for sample in samples if isinstance(sample, Sample)), None)
+            with_clip = (self.records(split).clips()[1] >= 0).nonzero()[0].tolist()
+            samples = (dataset[index] for index in with_clip)
+            first = next((sample for sample in samples if isinstance(sample, Sample) and sample.views), None)
             if first is None:
-                raise ValueError(f"none of the {len(dataset)} samples of {split} has a clip that can be read")
+                raise ValueError(
+                    f"none of the {len(dataset)} samples of {split} has a clip that can be read; it needs one, since "
+                    "the encoder takes part in every step, also where a batch is text alone"
+                )
             self._stand_in[split] = collate([first])
         return self._stand_in[split]
 
@@ -244,44 +259,36 @@ class VideoTextDataModule(LightningDataModule, ABC):
         """Return the test loader: prediction answers its questions."""
         return self.test_dataloader()
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """Return how far the training epoch has come, for a resume in its middle, on as many devices or others."""
         assert self.trainer is not None
         loop = self.trainer.fit_loop
         # Between epochs, Lightning has the next one's number and still the last one's batches.
         under_way = loop.epoch_progress.current.ready > self.trainer.current_epoch
         done = loop.epoch_loop.batch_progress.current.completed if under_way else 0
-        at_once = self.batch_size * self.trainer.world_size
-        return {"epoch": self.trainer.current_epoch, "samples": done * at_once, "at_once": at_once}
+        place = EpochPlace(self.trainer.current_epoch, done * self._at_once(), self._at_once(), self._order_in_words())
+        return asdict(place)
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Leave out the samples of the epoch that the interrupted run has seen.
 
         Raises:
-            ValueError: this run counts the rest of the epoch in other batches.
+            ValueError: this run counts the rest of the epoch in other batches, or its epoch has another order.
         """
         assert self.trainer is not None
-        at_once, before = self.batch_size * self.trainer.world_size, state_dict["at_once"]
-        if self.trainer.state.fn == TrainerFn.FITTING and state_dict["samples"] and at_once != before:
-            raise ValueError(
-                f"the checkpoint stands in the middle of an epoch, of which the run had taken {before} samples at a "
-                f"time, and this one takes data.init_args.batch_size x devices = {at_once}; set batch_size so that it "
-                "takes as many"
-            )
+        place = EpochPlace(**state_dict)
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            place.check_same_epoch(self._at_once(), self._order_in_words())
         # Some strategies restore a run after its loader has been made, and some before.
         self.order = self.order or SeededOrder(0, self.seed)
-        self.order.resume(state_dict["epoch"], state_dict["samples"] // self.trainer.world_size)
+        self.order.resume(place.epoch, place.samples // self.trainer.world_size)
 
+    def _at_once(self) -> int:
+        assert self.trainer is not None
+        return self.batch_size * self.trainer.world_size
 
-def start_worker(worker: int) -> None:
-    """Prepare a loader process.
-
-    It outlives Ctrl-C and SIGTERM, which may go to all: its parent still has a step to finish. And it leaves alone what
-    it has from its parent: to look for garbage there would make a copy of hundreds of MiB.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    gc.freeze()
+    def _order_in_words(self) -> str:
+        return f"{len(self.records('train'))} samples with seed {self.seed} in {self.batching}"
 
 
 def _colour(share: tuple[float, float, float]) -> tuple[int, int, int]:

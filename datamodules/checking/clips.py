@@ -65,5 +65,5 @@ def clips_of_data(data: VideoTextDataModule) -> Clips:
     Raises:
         ValueError: its records cannot be used.
     """
-    splits = {split: list(dict.fromkeys(record.video for record in data.load_records(split))) for split in SPLITS}
+    splits = {split: data.load_records(split).clips()[0] for split in SPLITS}
     return Clips(data.media_root, splits, {})

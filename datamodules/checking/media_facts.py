@@ -39,6 +39,10 @@ class MediaFacts(ABC):
         """
 
     @abstractmethod
+    def of(self, clip: Path) -> ClipFacts | None:
+        """Return what is known of a clip that was checked; None if nothing is."""
+
+    @abstractmethod
     def open(self, clip: Path, damaged: DamagedVideo) -> VideoReader:
         """Open a clip that was checked.
 
@@ -53,6 +57,10 @@ class NoManifest(MediaFacts):
 
     def check(self, clips: Iterable[Path], root: Path) -> None:
         """Accept any clips."""
+
+    def of(self, clip: Path) -> ClipFacts | None:
+        """Return nothing."""
+        return None
 
     def open(self, clip: Path, damaged: DamagedVideo) -> VideoReader:
         """Open a clip with the reader that its content asks for."""
@@ -93,6 +101,10 @@ class Manifest(MediaFacts):
                 f" since, first {changed[0]}; run check-data again, which looks at these alone"
             )
         self._facts |= {file: known[name] for name, file in files.items()}
+
+    def of(self, clip: Path) -> ClipFacts | None:
+        """Return its line of the manifest."""
+        return self._facts[clip]
 
     def open(self, clip: Path, damaged: DamagedVideo) -> VideoReader:
         """Open a clip without looking for what is known of it."""

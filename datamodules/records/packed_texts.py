@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from array import array
 
+import numpy as np
+from jaxtyping import Int64
+
 
 class PackedTexts:
     """Texts one after the other as UTF-8, with the place where each ends."""
@@ -17,6 +20,10 @@ class PackedTexts:
         """Add a text; a file name that is not UTF-8 may be one."""
         self._bytes += text.encode(errors="surrogateescape")
         self._ends.append(len(self._bytes))
+
+    def ends(self) -> Int64[np.ndarray, "texts_and_one"]:
+        """Return 0 and the place where each text ends, in bytes."""
+        return np.array(self._ends, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self._ends) - 1

@@ -1,4 +1,4 @@
-"""One training or evaluation record: a clip and what is said about it."""
+"""One training or evaluation record: a clip and what is said about it, or a conversation without one."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class Turn:
 
 @dataclass(frozen=True)
 class Record:
-    """A clip with one or more turns about it.
+    """One or more turns, most often about a clip.
 
     Attributes:
         id: unique within its source; the key of every stored answer.
-        video: file of the clip, already confined to its media root.
+        video: file of the clip, already confined to its media root; None where there is none.
         turns: at least one; the clip is shown before the first question.
         family: group that scores are reported for.
         answer_kind: how a reply to the last question is compared with its answer.
     """
 
     id: str
-    video: Path
+    video: Path | None
     turns: tuple[Turn, ...]
     family: str = "all"
     answer_kind: AnswerKind = FREE_ANSWER

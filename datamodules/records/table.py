@@ -19,6 +19,8 @@ from datamodules.records.answer_kind import FREE_ANSWER, AnswerKind
 from datamodules.records.packed_texts import PackedTexts
 from datamodules.records.record import Record, Turn
 
+_NO_CLIP = -1
+
 
 class RecordStore:
     """Records that are added one by one and stay; clips are stored once, however many records are about them."""
@@ -28,7 +30,7 @@ class RecordStore:
         self._texts = PackedTexts()  # of each record: id, family, question, answer, question, ...
         self._first = array("q", [0])  # of these, of each record; then the end
         self._clips = PackedTexts()
-        self._clip_of = array("q")
+        self._clip_of = array("q")  # of each record; _NO_CLIP where it has none
         self._kinds: dict[int, AnswerKind] = {}  # of the few that are not free
         self._known: dict[str, int] = {}
         for record in records:
@@ -36,13 +38,9 @@ class RecordStore:
 
     def append(self, record: Record) -> None:
         """Add a record."""
-        video = str(record.video)
-        clip = self._known.setdefault(video, len(self._clips))
-        if clip == len(self._clips):
-            self._clips.append(video)
         if record.answer_kind is not FREE_ANSWER:
             self._kinds[len(self)] = record.answer_kind
-        self._clip_of.append(clip)
+        self._clip_of.append(_NO_CLIP if record.video is None else self._clip(str(record.video)))
         self._texts.append(record.id)
         self._texts.append(record.family)
         for turn in record.turns:
@@ -50,13 +48,28 @@ class RecordStore:
             self._texts.append(turn.answer)
         self._first.append(len(self._texts))
 
+    def _clip(self, video: str) -> int:
+        """Return the number of a clip, which is added if it is new."""
+        clip = self._known.setdefault(video, len(self._clips))
+        if clip == len(self._clips):
+            self._clips.append(video)
+        return clip
+
     def close(self) -> None:
         """Forget what only adding needs."""
         self._known = {}
 
     def clips(self) -> Int64[np.ndarray, "records"]:
-        """Return the number of the clip of each record."""
+        """Return the number of the clip of each record; -1 where it has none."""
         return np.array(self._clip_of, dtype=np.int64)
+
+    def clip(self, number: int) -> Path:
+        """Return the file of a clip."""
+        return Path(self._clips[number])
+
+    def text_bytes(self) -> Int64[np.ndarray, "records"]:
+        """Return how many bytes the texts of each record have, by which long records are told from short ones."""
+        return np.diff(self._texts.ends()[np.array(self._first)])
 
     def __len__(self) -> int:
         return len(self._clip_of)
@@ -64,9 +77,9 @@ class RecordStore:
     def __getitem__(self, row: int) -> Record:
         texts = [self._texts[number] for number in range(self._first[row], self._first[row + 1])]
         turns = tuple(Turn(question, answer) for question, answer in zip(texts[2::2], texts[3::2], strict=True))
-        return Record(
-            texts[0], Path(self._clips[self._clip_of[row]]), turns, texts[1], self._kinds.get(row, FREE_ANSWER)
-        )
+        clip = self._clip_of[row]
+        video = None if clip == _NO_CLIP else self.clip(clip)
+        return Record(texts[0], video, turns, texts[1], self._kinds.get(row, FREE_ANSWER))
 
 
 class RecordTable(Sequence[Record]):
@@ -93,7 +106,17 @@ class RecordTable(Sequence[Record]):
 
     def clip_count(self) -> int:
         """Return how many different clips the records are about."""
-        return len(np.unique(self._store.clips()[self._rows]))
+        return len(self.clips()[0])
+
+    def clips(self) -> tuple[list[Path], Int64[np.ndarray, "records"]]:
+        """Return the clips that the records are about, and the position of each record's among them; -1 for none."""
+        numbers, clip_of = np.unique(self._store.clips()[self._rows], return_inverse=True)
+        none = int(len(numbers) > 0 and numbers[0] == _NO_CLIP)
+        return [self._store.clip(int(number)) for number in numbers[none:]], clip_of - none
+
+    def text_bytes(self) -> Int64[np.ndarray, "records"]:
+        """Return how many bytes the texts of each record have."""
+        return self._store.text_bytes()[self._rows]
 
     def __len__(self) -> int:
         return len(self._rows)

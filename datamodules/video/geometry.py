@@ -79,6 +79,11 @@ class CanvasGeometry:
         canvas[:, :, y : y + height, x : x + width] = torch.from_numpy(frames).permute(0, 3, 1, 2)
         return FittedClip(canvas, torch.tensor([top, left, rows, columns]) * self._stride, self.patches)
 
+    def valid_patches(self, height: int, width: int) -> tuple[int, int]:
+        """Return (rows, columns) of patches that a picture of this size fills."""
+        rows, columns = self._size_in_units(height, width)
+        return rows * self._stride, columns * self._stride
+
     def _size_in_units(self, height: int, width: int) -> tuple[int, int]:
         """Return (rows, columns): the longer side fills the canvas, the shorter is rounded up, so at least 1."""
         longer = max(height, width)

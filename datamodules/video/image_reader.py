@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from datamodules.video.reader import VideoError, VideoReader
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")  # for a guess where a file is not to be opened
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")  # 8 bits at most: Pillow would cut others off
 
 

@@ -25,6 +25,7 @@ def test_a_resumed_epoch_gives_the_rest_and_the_next_epoch_all():
     whole.set_epoch(2)
     resumed = SeededOrder(20, seed=5)
     resumed.resume(epoch=2, samples=8)
+    assert list(resumed) == list(whole)[8:]  # loader processes begin before the epoch is set
     resumed.set_epoch(2)
     assert list(resumed) == list(whole)[8:]
     assert len(resumed) == 20  # Lightning counts whole epochs
