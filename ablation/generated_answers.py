@@ -121,4 +121,4 @@ def _answer(row: dict[str, Any], aspect: Aspect | None, place: str) -> Generated
     if aspect is not Aspect.CONSISTENCY:
         texts = {key: text for key, text in texts.items() if key not in SECOND}
     video = row.get("video")
-    return GeneratedAnswer(str(row["id"]), Comparison(**texts, aspect=aspect), None if video is None else str(video))
+    return GeneratedAnswer(str(row["id"]), Comparison(**texts, aspect=aspect), str(video) if video else None)

@@ -21,7 +21,7 @@ class SampleFacts:
 
     Attributes:
         id: of the record.
-        video: its clip.
+        video: file of its clip; empty where there is none.
         family: that its score is reported under.
         before: questions and answers that come before it in the conversation.
         question: what is asked.
@@ -57,11 +57,11 @@ class PackedClips:
 
 @dataclass
 class Batch:
-    """A batch of samples with one clip each.
+    """A batch of samples with one clip each, or none.
 
     Attributes:
-        clips: what the model sees; without a frame if every sample was left out.
-        teacher_clips: the same frames on the teacher's canvas; None where no teacher is asked.
+        clips: what the model sees; without a frame if every sample was left out, or has no clip.
+        teacher_clips: the same frames on the teacher's canvas; None where no teacher is asked, or there is no frame.
         input_ids: token ids per sample; the clip is one placeholder.
         labels: the same lengths; -100 where no loss is taken.
         samples: facts per sample.
@@ -74,6 +74,11 @@ class Batch:
     labels: list[Int64[Tensor, "_"]]
     samples: list[SampleFacts]
     skipped: list[Skipped] = field(default_factory=list)
+
+    @property
+    def has_clips(self) -> bool:
+        """Whether there is a clip in it."""
+        return len(self.clips.shapes.frame_counts) > 0
 
     def pin_memory(self) -> Batch:
         """Pin the frames, for an asynchronous copy to the device."""

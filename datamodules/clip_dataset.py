@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 from jaxtyping import Int64
@@ -35,7 +36,7 @@ KEPT_TEXTS = 8192
 class Sample:
     """One record, ready to be put into a batch."""
 
-    views: Views  # the model's, then the teacher's where one is asked
+    views: Views  # the model's, then the teacher's where one is asked; none of a record without a clip
     input_ids: Int64[Tensor, text]
     labels: Int64[Tensor, text]
     facts: SampleFacts
@@ -110,13 +111,12 @@ class ClipDataset(Dataset[Sample | Skipped]):
     def _sample(self, index: int, epoch: int) -> Sample | Skipped:
         record = self.records[index]
         try:
-            # Not every split is shown to a teacher.
-            views = self.cache.get((str(record.video), len(self.geometries)), lambda: self._read(record))
+            views = () if record.video is None else self._views(record.video)
         except VideoError as error:
             # An exception raised in a worker process loses its type and message on the way: hand the fact over instead.
             return Skipped(record_id=record.id, video=str(record.video), reason=str(error))
         turns = [(turn.question, turn.answer) for turn in record.turns]
-        encoded = self._texts.get(index) or self.text.encode(turns)
+        encoded = self._texts.get(index) or self.text.encode(turns, with_clip=record.video is not None)
         if len(self._texts) < KEPT_TEXTS:
             self._texts[index] = encoded
         return Sample(
@@ -124,7 +124,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
             input_ids=encoded.input_ids,
             labels=encoded.labels,
             facts=SampleFacts(
-                record.id, str(record.video), record.family, tuple(turns[:-1]), *turns[-1], record.answer_kind
+                record.id, str(record.video or ""), record.family, tuple(turns[:-1]), *turns[-1], record.answer_kind
             ),
         )
 
@@ -132,8 +132,12 @@ class ClipDataset(Dataset[Sample | Skipped]):
         # The teacher sees what the model sees: it must not tell of what is hidden from it.
         return tuple(replace(view, frames=self.shown_frames(view.frames, record.id)) for view in views)
 
-    def _read(self, record: Record) -> Views:
-        with self.manifest.open(record.video, self.damaged) as reader:
+    def _views(self, video: Path) -> Views:
+        # Not every split is shown to a teacher.
+        return self.cache.get((str(video), len(self.geometries)), lambda: self._read(video))
+
+    def _read(self, video: Path) -> Views:
+        with self.manifest.open(video, self.damaged) as reader:
             frames = reader.frames(self.sampler.indices(len(reader), reader.fps))
         return tuple(geometry(frames) for geometry in self.geometries)
 
@@ -142,7 +146,8 @@ def collate(samples: Sequence[Sample | Skipped]) -> Batch:
     """Put samples into a batch."""
     kept = [sample for sample in samples if isinstance(sample, Sample)]
     skipped = [skip for sample in samples for skip in (sample.instead_of if isinstance(sample, Sample) else [sample])]
-    packed = [_pack(views) for views in zip(*(sample.views for sample in kept), strict=True)] or [_pack([])]
+    clips = [sample.views for sample in kept if sample.views]
+    packed = [_pack(views) for views in zip(*clips, strict=True)] or [_pack([])]
     return Batch(
         clips=packed[0],
         teacher_clips=packed[1] if len(packed) > 1 else None,

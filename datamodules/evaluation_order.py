@@ -29,7 +29,7 @@ class EvaluationBatches(Sampler[list[int]]):
             ranks: number of processes; batch `i` goes to process `i % ranks`.
             answered: ids of records that are left out. If they are all, one is asked again: a test has a batch.
         """
-        keys = [(str(record.video), len(record.turns[-1].question)) for record in records]
+        keys = [(str(record.video or ""), len(record.turns[-1].question)) for record in records]
         left = [index for index, record in enumerate(records) if record.id not in answered]
         left = left or [0]
         left.sort(key=lambda index: (keys[index], index))

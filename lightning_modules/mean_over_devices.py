@@ -11,11 +11,11 @@ def weighted(loss: Tensor, count: Tensor, strategy: Strategy, devices: int) -> T
 
     Args:
         loss: mean over `count`, on this device.
-        count: how many this device has counted, perhaps none.
+        count: how many this device has counted, perhaps none: the loss then takes part with weight 0.
         strategy: over whose devices; all must ask at the same point.
         devices: how many there are.
     """
     if devices == 1:
-        return loss
+        return loss * (count > 0)
     mean: Tensor = strategy.reduce(count.float(), reduce_op="mean")
     return loss * count / mean.clamp(min=1 / devices)  # 0 / 0 where no device has any

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor, device
 
@@ -23,7 +25,7 @@ class TeacherInput:
         frames: canvases of all clips, packed, RGB.
         frame_counts: frames per clip; they stay on the host.
         keys: name of each clip's features in the cache.
-        positions: place of every grid token in the flattened batch (B * L).
+        positions: place of every grid token in the flattened batch (B * L); any where the text shows no clip.
         alignment: the teacher's patches behind every grid token.
     """
 
@@ -51,10 +53,12 @@ class ModelInput:
     Attributes:
         frames: canvases of all clips, packed, RGB.
         frame_counts: frames per clip, for who wants to show single clips; they stay on the host.
-        layout: where the encoder's features go.
+        layout: where the encoder's features go; nowhere if `clips_count` is false.
         text: where text and visual tokens go.
         samples: facts per sample.
         counts: whether they do; not those of a stand-in, with which a process takes part in what others do.
+        clips_count: whether the clips do; not where all samples are text alone, and the clip is that of a stand-in, so
+            that every step has the same parameters in its graph.
         teacher: what a teacher is shown; None where none is asked.
     """
 
@@ -64,6 +68,7 @@ class ModelInput:
     text: SplicePlan
     samples: list[SampleFacts]
     counts: bool
+    clips_count: bool
     teacher: TeacherInput | None
 
     def to(self, device: device, non_blocking: bool = True) -> ModelInput:
@@ -75,12 +80,17 @@ class ModelInput:
             self.text.to(device),
             self.samples,
             self.counts,
+            self.clips_count,
             self.teacher and self.teacher.to(device, non_blocking),
         )
 
 
 def prepare(
-    batch: Batch, encoder: VideoEncoder, language_model: LanguageModel, feature_cache: FeatureCache
+    batch: Batch,
+    encoder: VideoEncoder,
+    language_model: LanguageModel,
+    feature_cache: FeatureCache,
+    stand_in: Callable[[], Batch],
 ) -> ModelInput:
     """Work out on the host where every token of a batch goes.
 
@@ -89,37 +99,50 @@ def prepare(
         encoder: decides what tokens a clip becomes.
         language_model: decides how much fits.
         feature_cache: names the clips that a teacher is shown.
+        stand_in: returns a batch with a clip for the encoder, asked where `batch` has none.
 
     Raises:
         ValueError: sizes that the encoder does not take, a sample that is too long, or a teacher to compare with whose
             grid, or an encoder whose tokens, do not allow it.
     """
-    shapes = batch.clips.shapes
+    encoded = batch if batch.has_clips else stand_in()
+    shapes = encoded.clips.shapes
     layout = encoder.layout(shapes)
+    shown = layout if batch.has_clips else replace(layout, token_counts=(), order=layout.order[:0])
     text = plan_splice(
         batch.input_ids,
-        layout.token_counts,
+        shown.token_counts,
         batch.labels,
         padding_side=PaddingSide.RIGHT,
         pad_id=language_model.text.pad_id,
         max_length=language_model.max_length,
     )
     teacher = None
-    if batch.teacher_clips is not None:
+    if encoded.teacher_clips is not None:
         if len(layout.grids) == 0:
             raise ValueError(
                 f"{type(encoder).__name__} has no tokens that stand for a part of a frame, which a teacher's features "
                 "could be compared with; set model.teacher to NoTeacher and model.distillation to NoDistillation"
             )
-        teacher = _teacher_input(batch.teacher_clips, layout, text, feature_cache)
-    return ModelInput(batch.clips.frames, shapes.frame_counts.tolist(), layout, text, batch.samples, True, teacher)
+        positions = text.visual_positions[layout.grid] if batch.has_clips else torch.zeros_like(layout.grid)
+        teacher = _teacher_input(encoded.teacher_clips, layout, positions, feature_cache)
+    return ModelInput(
+        frames=encoded.clips.frames,
+        frame_counts=shapes.frame_counts.tolist(),
+        layout=shown,
+        text=text,
+        samples=batch.samples,
+        counts=True,
+        clips_count=batch.has_clips,
+        teacher=teacher,
+    )
 
 
 def prepare_questions(batch: ModelInput, language_model: LanguageModel) -> SplicePlan:
     """Return where the tokens of a batch's questions go, without their answers, for a language model to go on from."""
     text = language_model.text
     return plan_splice(
-        [text.encode_question(sample.before, sample.question) for sample in batch.samples],
+        [text.encode_question(each.before, each.question, with_clip=each.video != "") for each in batch.samples],
         batch.layout.token_counts,
         None,
         padding_side=PaddingSide.LEFT,
@@ -129,13 +152,13 @@ def prepare_questions(batch: ModelInput, language_model: LanguageModel) -> Splic
 
 
 def _teacher_input(
-    clips: PackedClips, layout: TokenLayout, text: SplicePlan, feature_cache: FeatureCache
+    clips: PackedClips, layout: TokenLayout, positions: Tensor, feature_cache: FeatureCache
 ) -> TeacherInput:
     counts = clips.shapes.frame_counts.tolist()
     return TeacherInput(
         frames=clips.frames,
         frame_counts=counts,
         keys=[feature_cache.key(frames) for frames in clips.frames.split(counts)],
-        positions=text.visual_positions[layout.grid],
+        positions=positions,
         alignment=align(layout.grids, clips.shapes.rectangles, clips.shapes.canvas),
     )

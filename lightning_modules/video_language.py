@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -140,8 +141,10 @@ class VideoLanguageModel(LightningModule):
         if not batch.samples and self.trainer.world_size == 1:
             return batch
         split = "train" if self.trainer.training else "val" if self.trainer.validating else "test"
-        shown = batch if batch.samples else self.data.stand_in(split)
-        return replace(prepare(shown, self.encoder, self.language_model, self.feature_cache), counts=shown is batch)
+        stand_in = partial(self.data.stand_in, split)
+        shown = batch if batch.samples else stand_in()
+        prepared = prepare(shown, self.encoder, self.language_model, self.feature_cache, stand_in)
+        return replace(prepared, counts=shown is batch)
 
     def visual_tokens(self, batch: ModelInput) -> Float[Tensor, "tokens width"]:
         """Return the visual tokens of all clips, packed, in the language model's width."""
@@ -185,7 +188,7 @@ class VideoLanguageModel(LightningModule):
         loss = weighted(loss, (batch.text.labels != IGNORED_LABEL).sum() * batch.counts, *devices)
         if distillation is not None:
             assert batch.teacher is not None
-            frames = batch.teacher.alignment.frame_count * batch.counts
+            frames = batch.teacher.alignment.frame_count * batch.counts * batch.clips_count
             distillation = weighted(distillation, torch.tensor(frames, device=loss.device), *devices)
         return loss, distillation
 
@@ -204,7 +207,8 @@ class VideoLanguageModel(LightningModule):
         loss, distillation = self.training_losses(batch)
         if distillation is not None:
             self._log_loss("train/text_loss", loss, batch)
-            self._log_loss("train/distillation_loss", distillation, batch)
+            if batch.clips_count or self.trainer.world_size > 1:  # several must log together
+                self._log_loss("train/distillation_loss", distillation, batch)
             loss = loss + self.distillation.weight * distillation
         self._log_loss("train/loss", loss, batch, prog_bar=True)
         self.log_dict(self.data.skips.figures())

@@ -51,8 +51,8 @@ def add_records(store: RecordStore, path: Path, media_root: Path, form: RecordFo
         taken = numbers.setdefault(identity, number)
         if taken != number:
             raise RecordError(f"{where}: id {identity!r} is taken by {items.where(taken)}; ids must be unique")
-        video = form.find(written.video, media, where)
-        if video is None:
+        video = None if written.video is None else form.find(written.video, media, where)
+        if written.video is not None and video is None:
             missing.append(written.video)
         else:
             store.append(Record(prefix + identity, video, written.turns))

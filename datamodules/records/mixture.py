@@ -94,6 +94,9 @@ def mix(sources: Sequence[Source], media_root: str | None = None) -> RecordTable
         chosen = source.indices(count)
         rows.append(start + chosen)
         log.info("%s: %d samples from %d of %d records", label, len(chosen), len(np.unique(chosen)), count)
+        without = int((store.clips()[start + chosen] < 0).sum())
+        if without:
+            log.info("%s: %d of these samples are text alone, without a clip", label, without)
     return RecordTable(store, np.concatenate(rows))
 
 

@@ -65,7 +65,7 @@ class SamplePanel(Callback):
         self._start()
 
     def _start(self) -> None:
-        self.shown: dict[str, deque[tuple[Answer, Tensor]]] = {}
+        self.shown: dict[str, deque[tuple[Answer, Tensor | None]]] = {}
         self.seen: Counter[str] = Counter()
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -85,15 +85,19 @@ class SamplePanel(Callback):
         if not isinstance(batch, ModelInput) or not batch.counts or not isinstance(pl_module, VideoLanguageModel):
             return
         families = pl_module.scores.families
-        clips = batch.frames.split(batch.frame_counts)
-        for answer, clip in zip(pl_module.answers[-len(batch.samples) :], clips, strict=True):
+        clips = iter(batch.frames.split(batch.frame_counts))
+        for answer in pl_module.answers[-len(batch.samples) :]:
+            clip = next(clips) if answer.sample.video else None
             family = answer.sample.family
             if self.seen[family] == families.index(family) + self.per_family:
                 continue
             self.seen[family] += 1
-            chosen = torch.linspace(0, len(clip) - 1, min(self.frames, len(clip))).long()
             shown = self.shown.setdefault(family, deque(maxlen=self.per_family))
-            shown.append((answer, clip[chosen.to(clip.device)]))
+            shown.append((answer, None if clip is None else self._some(clip)))
+
+    def _some(self, clip: Tensor) -> Tensor:
+        chosen = torch.linspace(0, len(clip) - 1, min(self.frames, len(clip))).long()
+        return clip[chosen.to(clip.device)]
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the panel."""
@@ -103,9 +107,11 @@ class SamplePanel(Callback):
         rows = ["| family | question | reference | answer |", "| --- | --- | --- | --- |"]
         for family, group in sorted(self.shown.items()):
             for number, (answer, frames) in enumerate(group):
-                logger.experiment.add_image(
-                    f"samples/{family}/{number}", film_strip(frames, answer), trainer.global_step, dataformats="HWC"
-                )
+                if frames is not None:
+                    strip = film_strip(frames, answer)
+                    logger.experiment.add_image(
+                        f"samples/{family}/{number}", strip, trainer.global_step, dataformats="HWC"
+                    )
                 mark = "" if answer.right else " ✗"
                 question = in_one_line(answer.sample.question)
                 rows.append(f"| {family} | {question} | {answer.sample.answer} | {answer.prediction}{mark} |")

@@ -71,7 +71,8 @@ BAD_RECORDS = {
     "no answer": (llava("a.mp4", "<video>A?"), "the last question has no answer"),
     "empty answer": (llava("a.mp4", "<video>A?", " "), r"conversations\[1\]: the answer is empty"),
     "no turns": ({"video": "a.mp4", "conversations": []}, "'conversations' is empty"),
-    "no video": ({"conversations": []}, "record 1: has no 'video'"),
+    "no video, but its tag": ({"conversations": llava()["conversations"]}, r"conversations\[0\]: holds <video>, but"),
+    "no video and no turns": ({"conversations": []}, "'conversations' is empty"),
     "no conversations": ({"video": "a.mp4"}, "record 1: has no 'conversations'"),
     "turns not a list": ({"video": "a.mp4", "conversations": {}}, "'conversations' is an object"),
     "turn not an object": ({"video": "a.mp4", "conversations": ["x"]}, r"conversations\[0\]: is the value 'x'"),
@@ -113,7 +114,7 @@ def test_json_lines_error_has_its_line(media):
     ("content", "name", "message"),
     [
         ('[{"video": "a.mp4",\n  "conversations": [}]', "records.json", "line 2, column 21: not valid JSON"),
-        ('{"a": 1}\n{"a": }\n', "records.jsonl", "line 1: has no 'video'"),
+        ('{"a": 1}\n{"a": }\n', "records.jsonl", "line 1: has no 'conversations'"),
         ("\n\n{]", "records.jsonl", "line 3, column 2: not valid JSON"),
         ("", "records.json", "line 1, column 1: not valid JSON"),
         ('{"video": "a.mp4"}', "records.json", "holds an object; it must be a list"),

@@ -7,6 +7,7 @@ from datamodules.records import (
     LlamaFactory,
     LLaVA,
     LmmsFinetune,
+    Record,
     RecordError,
     RecordForm,
     Turn,
@@ -99,18 +100,20 @@ def test_a_video_without_extension_is_looked_up(load, tmp_path):
 REFUSED = [
     (LLaVA(), lmms(image="a.jpg"), "record 0: has 'video' and 'image' too; .* take 'image' and the turns about it out"),
     (LLaVA(), {"image": ["a.jpg"], "conversations": []}, "'image' is a list; it must be the name of a file"),
-    (LLaVA(), {"image": "a.jpg", "conversations": lmms()["conversations"]}, "holds <video>; .* tagged <image>,"),
+    (LLaVA(), {"image": "a.jpg", "conversations": lmms()["conversations"]}, "holds <video>, but it is about one clip"),
     (LLaVA(), {"image": "a.jpg", "audio": "a.wav"}, "has no 'conversations'"),
     (LLaVA(), {"image": "a.jpg", "audio": "a.wav", "conversations": []}, "has 'image' and 'audio' too"),
-    (LLaVA(), {"conversations": lmms()["conversations"]}, "has no 'video'"),
+    (LLaVA(), {"conversations": lmms()["conversations"]}, "holds <video>, but the record names no clip"),
+    (LLaVA(), {"images": ["a.jpg"], "conversations": lmms()["conversations"]}, "has 'images', which this form"),
+    (LmmsFinetune(), {"audio": "a.wav", "conversations": []}, "has 'audio', which this form does not read"),
     (VideoChatFlash(), flash(image="a.jpg"), "has 'video' and 'image' too"),
     (VideoChatFlash(), flash("<image>A?", "B.", "<image>C?", "D."), r"conversations\[2\]: holds <image>; the tag"),
     (VideoChatFlash(), flash("<image><image>A?"), "<image> comes up 2 times"),
-    (VideoChatFlash(), flash("<image>A <video>?"), r"holds <video>; a record is about one clip, tagged <image>,"),
+    (VideoChatFlash(), flash("<image>A <video>?"), "holds <video>, but it is about one clip"),
     (LmmsFinetune(), lmms(image="a.jpg", system_prompt="x"), "has 'video' and 'image' too"),
     (LmmsFinetune(), lmms(system_prompt=["x"]), "'system_prompt' is a list; it must be a string"),
-    (LlamaFactory(), factory(videos=["a.mp4", "b.webm"]), "'videos' names 2 files; a record is about exactly one"),
-    (LlamaFactory(), factory(videos=[]), "'videos' names 0 files"),
+    (LlamaFactory(), factory(videos=["a.mp4", "b.webm"]), "'videos' names 2 files; a record is about one video"),
+    (LlamaFactory(), factory(videos=[]), r"messages\[0\]: holds <video>, but the record names no clip"),
     (LlamaFactory(), factory(videos=[3]), "'videos' is the value 3; it must be the name of a file"),
     (LlamaFactory(), {**factory(), "videos": "a.mp4"}, "'videos' is the value 'a.mp4'; it must be a list"),
     (LlamaFactory(), factory(images=["a.jpg"]), "has 'videos' and 'images' too"),
@@ -121,16 +124,36 @@ REFUSED = [
     (LlamaFactory(), {"messages": [{"role": "system", "content": "x"}], "videos": ["a.mp4"]}, "has no answer"),
     (LlamaFactory(), {"messages": ["x"], "videos": ["a.mp4"]}, r"messages\[0\]: is the value 'x'"),
     (LlamaFactory(), {"messages": [{"role": "tool", "content": "<video>"}], "videos": ["a.mp4"]}, "is from 'tool'"),
-    (LlamaFactory(), {"messages": []}, "has no 'videos'"),
+    (LlamaFactory(), {"messages": []}, "'messages' is empty"),
+    (LlamaFactory(), {"messages": [], "images": ["a.jpg"]}, "has 'images', which this form does not read"),
+    (LlamaFactory(), {"videos": ["a.mp4"]}, "has no 'messages'"),
     (VideoChatGPT(), chatgpt(q=3), "'q' is the value 3; it must be a string"),
     (VideoChatGPT(), chatgpt(a=None), "'a' is missing or null"),
     (VideoChatGPT(), chatgpt(a=" "), "the answer is empty"),
-    (VideoChatGPT(), chatgpt(q="<video>A?"), "'q': holds <video>; a record is about one clip, without a tag,"),
+    (VideoChatGPT(), chatgpt(q="<video>A?"), "'q': holds <video>, but this form has no tags"),
     (VideoChatGPT(), chatgpt(video_id=12), "'video_id' is the value 12"),
     (VideoChatGPT(), {"q": "A?", "a": "B."}, r"has no 'video_id'; its keys are \['a', 'q'\]"),
     (VideoChatGPT(), chatgpt(id=[1]), "'id' is a list"),
     (VideoChatGPT(), "a.mp4", "record 0: is the value 'a.mp4'; a record must be an object"),
 ]  # fmt: skip
+
+
+TALK = [{"from": "human", "value": "A?"}, {"from": "gpt", "value": "B."}]
+
+
+@pytest.mark.parametrize(
+    ("form", "item"),
+    [
+        (LLaVA(), {"conversations": TALK}),
+        (VideoChatFlash(), {"conversations": TALK}),
+        (LmmsFinetune(), {"conversations": TALK}),
+        (LlamaFactory(), {"messages": factory("A?", "B.")["messages"]}),
+        (LlamaFactory(), factory("A?", "B.", videos=[])),
+    ],
+)
+def test_a_record_that_names_no_clip_is_text_alone(load, form, item):
+    (record,) = load(form, item)
+    assert record == Record("record-0", None, (Turn("A?", "B."),))
 
 
 @pytest.mark.parametrize(("form", "item", "message"), REFUSED)

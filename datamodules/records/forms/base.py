@@ -19,12 +19,12 @@ class WrittenRecord:
 
     Attributes:
         id: None where the file gives none.
-        video: what the file calls the clip.
+        video: what the file calls the clip; None where there is none.
         turns: without tags; at least one.
     """
 
     id: str | None
-    video: str
+    video: str | None
     turns: tuple[Turn, ...]
 
 
@@ -40,7 +40,7 @@ class RecordForm(ABC):
             where: words for its place, for errors.
 
         Raises:
-            RecordError: it is not of this form, or not about exactly one video.
+            RecordError: it is not of this form, or about more than one clip.
         """
 
     def find(self, video: str, media: MediaRoot, where: str) -> Path | None:
@@ -88,13 +88,15 @@ def identity(item: dict[str, Any], where: str) -> str | None:
     return str(value)
 
 
-def refuse_other_media(item: dict[str, Any], keys: tuple[str, ...], clip: str, where: str) -> None:
-    """Make sure that a record is about nothing beside its clip, which has the key `clip`.
+def refuse_other_media(item: dict[str, Any], keys: tuple[str, ...], clip: str | None, where: str) -> None:
+    """Make sure that a record is about nothing beside its clip, which has the key `clip`, or about none.
 
     Raises:
         RecordError: it has another one, or sound.
     """
     for key in keys:
+        if item.get(key) and clip is None:
+            raise RecordError(f"{where}: has {key!r}, which this form does not read; a clip is named by 'video'")
         if item.get(key):
             raise RecordError(
                 f"{where}: has {clip!r} and {key!r} too; a record is about one clip and nothing else: take {key!r} and "

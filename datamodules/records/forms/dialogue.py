@@ -22,14 +22,14 @@ class Dialogue:
         role_key: of who speaks, in a turn.
         text_key: of what is said.
         roles: names of who asks and of who answers.
-        tag: stands for the clip, once, at the start or end of the first question.
+        tag: stands for the clip, once, at the start or end of the first question; None where there is no clip.
     """
 
     key: str
     role_key: str
     text_key: str
     roles: tuple[str, str]
-    tag: str = "<video>"
+    tag: str | None = "<video>"
 
     def turns(self, said: Any, where: str, first: int = 0) -> tuple[Turn, ...]:
         """Check the turns and return them without the tag.
@@ -40,7 +40,7 @@ class Dialogue:
             first: position of the first question, where something else comes before.
 
         Raises:
-            RecordError: they are not questions and answers about one clip.
+            RecordError: they are not questions and answers, or not about one clip, or none.
         """
         self.check_list(said, where)
         texts: list[str] = []
@@ -48,9 +48,10 @@ class Dialogue:
             place = f"{where}, {self.key}[{index + first}]"
             expected = self.roles[index % 2]
             text = self._text(turn, expected, place)
-            if index and self.tag in text:
+            if index and self.tag is not None and self.tag in text:
                 raise RecordError(f"{place}: holds {self.tag}; the tag belongs in the first question only")
-            refuse_tags(text, place, self.tag)
+            rule = "the record names no clip" if self.tag is None else f"it is about one clip, tagged {self.tag}"
+            refuse_tags(text, place, rule, self.tag)
             if index % 2 and not text.strip():
                 raise RecordError(f"{place}: the answer is empty; write one or take the question out")
             texts.append(text)
@@ -88,6 +89,8 @@ class Dialogue:
 
     def _without_tag(self, question: str, place: str) -> str:
         """Take the tag and the line break beside it out of the first question."""
+        if self.tag is None:
+            return question.strip()
         count = question.count(self.tag)
         if count != 1:
             found = f"{self.tag} comes up {count} times" if count else f"there is no {self.tag}"
@@ -103,13 +106,12 @@ def paired(texts: Sequence[str]) -> tuple[Turn, ...]:
     return tuple(Turn(question, answer) for question, answer in zip(texts[::2], texts[1::2], strict=True))
 
 
-def refuse_tags(text: str, place: str, allowed: str | None = None) -> None:
+def refuse_tags(text: str, place: str, rule: str, allowed: str | None = None) -> None:
     """Make sure that no tag but the `allowed` one is in a text.
 
     Raises:
-        RecordError: there is one.
+        RecordError: there is one, which is against `rule`.
     """
     for tag in _TAGS:
         if tag != allowed and tag in text:
-            tagged = f", tagged {allowed}," if allowed else ", without a tag,"
-            raise RecordError(f"{place}: holds {tag}; a record is about one clip{tagged} and nothing else")
+            raise RecordError(f"{place}: holds {tag}, but {rule}")

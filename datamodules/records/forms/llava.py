@@ -15,18 +15,19 @@ class LLaVA(RecordForm):
 
     The first question holds the tag `<video>` at its start or end, with or without a line break beside it; it is taken
     out, since the clip always precedes the first question. A record with `image` and the tag `<image>` instead is about
-    a picture, which is a clip of one frame.
+    a picture, which is a clip of one frame, and one with neither key nor tag is a conversation without a clip.
     """
 
     dialogue = Dialogue("conversations", "from", "value", ("human", "gpt"))
 
     def read(self, item: dict[str, Any], where: str) -> WrittenRecord:
         """Read one item."""
-        is_image = "image" in item and "video" not in item
-        key, dialogue = ("image", replace(self.dialogue, tag="<image>")) if is_image else ("video", self.dialogue)
-        needed(item, (key, "conversations"), where)
-        file = file_name(item[key], key, where)
-        others = tuple(other for other in ("image", "images", "audio") if other != key)
+        needed(item, ("conversations",), where)
+        key = next((key for key in ("video", "image") if key in item), None)
+        tags = {"video": self.dialogue.tag, "image": "<image>", None: None}
+        dialogue = replace(self.dialogue, tag=tags[key])
+        file = None if key is None else file_name(item[key], key, where)
+        others = tuple(other for other in ("image", "images", "videos", "audio") if other != key)
         refuse_other_media(item, others, key, where)
         if item.get("system_prompt"):
             raise RecordError(f"{where}: has a 'system_prompt', which this form does not know; take it out")

@@ -21,7 +21,7 @@ class VideoChatGPT(RecordForm):
         for key in ("q", "a"):
             if not isinstance(item[key], str):
                 raise RecordError(f"{where}: {key!r} is {kind(item[key])}; it must be a string")
-            refuse_tags(item[key], f"{where}, {key!r}")
+            refuse_tags(item[key], f"{where}, {key!r}", "this form has no tags")
         if not item["a"].strip():
             raise RecordError(f"{where}: the answer is empty; write one or take the question out")
         video = file_name(item["video_id"], "video_id", where)
