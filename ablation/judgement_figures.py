@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ablation.clusters import clustered_mean, clustered_share
+from lightning_modules.clusters import clustered_mean, clustered_share
 from ablation.judgements import JudgedAnswer
 from ablation.statistics import Interval
 from components.judges.base import BEST_SCORE

@@ -5,7 +5,7 @@ from statistics import stdev
 
 import pytest
 
-from ablation.clusters import clustered_mean, clustered_share
+from lightning_modules.clusters import clustered_mean, clustered_share
 from ablation.statistics import share
 
 
