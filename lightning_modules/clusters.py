@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
-from statistics import NormalDist, fmean
+from statistics import fmean
 
-from ablation.statistics import Interval
+from lightning_modules.interval import Interval, Z, wilson
 
-Z = NormalDist().inv_cdf(0.975)  # two-sided 95 %
 ROUNDING = 1e-15  # what of a variance is left of none
 
 
@@ -26,13 +25,38 @@ def clustered_share(right: Sequence[bool], clusters: Sequence[Hashable]) -> Inte
     Raises:
         ValueError: no answers, or not as many clusters.
     """
-    variance = _variance_of_mean([float(each) for each in right], clusters)
-    answers, groups, p = len(right), len(set(clusters)), fmean(right)
-    independent = p * (1 - p) / max(1, answers - 1)  # the variance if every answer were a cluster
-    n = min(answers, answers * independent / variance) if variance > ROUNDING else groups
-    centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-    return Interval(p, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
+    return clustered_mean_of_shares(right, clusters, [None] * len(right))
+
+
+def clustered_mean_of_shares(
+    right: Sequence[bool], clusters: Sequence[Hashable], families: Sequence[Hashable]
+) -> Interval:
+    """Return the plain mean of the families' shares of right answers, with an interval as `clustered_share` has it.
+
+    A cluster may have answers of several families.
+
+    Args:
+        right: one per answer.
+        clusters: what each answer is about.
+        families: what each answer is counted under; one counts as much as another, however many answers it has.
+
+    Raises:
+        ValueError: no answers, or not as many clusters or families.
+    """
+    _check(len(right), len(clusters), len(families))
+    counts = Counter(families)
+    sums: dict[Hashable, int] = defaultdict(int)
+    for is_right, family in zip(right, families, strict=True):
+        sums[family] += is_right
+    shares = {family: sums[family] / count for family, count in counts.items()}
+    parts = [
+        (is_right - shares[family]) / (counts[family] * len(counts))
+        for is_right, family in zip(right, families, strict=True)
+    ]
+    mean, answers, variance = fmean(shares.values()), len(right), _variance(parts, clusters)
+    independent = mean * (1 - mean) / max(1, answers - 1)  # the variance if every answer were a cluster
+    worth = min(answers, answers * independent / variance) if variance > ROUNDING else len(set(clusters))
+    return wilson(mean, worth)
 
 
 def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable], low: float, high: float) -> Interval:
@@ -47,21 +71,25 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable], low: f
     Raises:
         ValueError: no answers, or not as many clusters.
     """
-    variance = _variance_of_mean(values, clusters)
+    _check(len(values), len(clusters))
     mean = fmean(values)
     if len(set(clusters)) == 1:
         return Interval(mean, low, high)
-    half = Z * math.sqrt(variance)
+    half = Z * math.sqrt(_variance([(value - mean) / len(values) for value in values], clusters))
     return Interval(mean, max(low, mean - half), min(high, mean + half))
 
 
-def _variance_of_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> float:
-    if not values or len(values) != len(clusters):
-        raise ValueError(f"an interval needs answers and a cluster of each; got {len(values)} and {len(clusters)}")
-    mean = fmean(values)
+def _check(answers: int, *others: int) -> None:
+    if not answers or any(other != answers for other in others):
+        counts = " and ".join(map(str, (answers, *others)))
+        raise ValueError(f"an interval needs answers and a cluster of each; got {counts}")
+
+
+def _variance(parts: Sequence[float], clusters: Sequence[Hashable]) -> float:
+    """Return the variance of an estimate from what each answer adds to its deviation."""
     sums: dict[Hashable, float] = defaultdict(float)
-    for value, cluster in zip(values, clusters, strict=True):
-        sums[cluster] += value - mean
+    for part, cluster in zip(parts, clusters, strict=True):
+        sums[cluster] += part
     groups = len(sums)
     correction = groups / (groups - 1) if groups > 1 else 1.0
-    return correction * sum(each**2 for each in sums.values()) / len(values) ** 2
+    return correction * sum(each**2 for each in sums.values())

@@ -1,12 +1,17 @@
 """Intervals of grouped answers against those of single ones, and against simulation."""
 
 import random
-from statistics import stdev
+from statistics import fmean, stdev
 
 import pytest
 
-from lightning_modules.clusters import clustered_mean, clustered_share
-from ablation.statistics import share
+from lightning_modules.clusters import clustered_mean, clustered_mean_of_shares, clustered_share
+from lightning_modules.interval import wilson
+
+
+def share(right):
+    """The interval of answers of which none has to do with another."""
+    return wilson(fmean(right), len(right))
 
 
 def test_a_cluster_of_its_own_for_each_answer_is_wilsons_interval():
@@ -51,6 +56,37 @@ def test_clustered_intervals_cover_the_truth_about_as_often_as_they_say():
             covered[name] += interval.low <= 0.5 <= interval.high
     assert 550 <= covered["share"] <= 590 and 545 <= covered["mean"] <= 590
     assert covered["share without clusters"] < 450
+
+
+def test_the_mean_of_shares_counts_families_alike_and_is_a_share_where_there_is_one():
+    right, clusters = [True, True, True, False, False, True], [0, 0, 1, 1, 2, 2]
+    assert clustered_mean_of_shares(right, clusters, ["all"] * 6) == clustered_share(right, clusters)
+    mean = clustered_mean_of_shares(right, clusters, ["a", "a", "a", "a", "b", "b"])
+    assert mean.value == (3 / 4 + 1 / 2) / 2 and mean.low < mean.value < mean.high
+    for wrong, count in ((clusters[1:], 5), (clusters, 6)):
+        with pytest.raises(ValueError, match=f"got 6 and {count} and 1"):
+            clustered_mean_of_shares(right, wrong, ["a"])
+
+
+def test_the_interval_of_a_mean_over_families_covers_nominal_95_percent_and_found_94():
+    """Of 600 simulated tests, 60 videos each; families of unlike size and difficulty, answers alike within a video."""
+    rng, covered, apart = random.Random(0), 0, 0
+    families = ["easy", "hard", "hard", "hard", "hard"]
+    for _ in range(600):
+        rows = [
+            (rng.random() < video + (0.35 if family == "easy" else -0.25), number, family)
+            for number in range(60)
+            for video in [rng.choice([0.3, 0.6])]
+            for family in families
+        ]
+        right, clusters, of_family = ([*column] for column in zip(*rows, strict=True))
+        truth = 0.45 + (0.35 - 0.25) / 2
+        interval = clustered_mean_of_shares(right, clusters, of_family)
+        covered += interval.low <= truth <= interval.high
+        whole = clustered_share(right, clusters)  # another figure, in which the large family counts four times
+        apart += not whole.low <= truth <= whole.high
+    assert 550 <= covered <= 590, covered
+    assert apart > 300
 
 
 def test_unequal_or_no_answers():
