@@ -6,7 +6,7 @@ import gc
 import logging
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from components.encoders.base import VideoEncoder
 from components.language_models.text import ChatText
 from components.teachers import Teacher
 from datamodules.batch import Batch
+from datamodules.benchmarks import LoadedBenchmark
 from datamodules.checking.media_facts import MediaFacts, NoManifest
 from datamodules.clip_dataset import ClipDataset, Sample, collate
 from datamodules.evaluation_order import EvaluationBatches
@@ -170,6 +171,14 @@ class VideoTextDataModule(LightningDataModule, ABC):
         Scores are then given per benchmark too, over all questions and over those that were answered.
         """
         return {}
+
+    def benchmarks_asked(self) -> Sequence[LoadedBenchmark]:
+        """Return the benchmarks that questions are of, those whose clip is missing too; none for other data."""
+        return ()
+
+    def question_files(self, split: str) -> Sequence[Path]:
+        """Return the files that the questions of `split` are read from; none for what is made here."""
+        return ()
 
     def dataset(self, split: str) -> ClipDataset:
         """Return the samples of a split; `connect` must have been called."""

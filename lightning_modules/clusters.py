@@ -9,6 +9,7 @@ from statistics import fmean
 
 from lightning_modules.interval import Interval, Z, wilson
 
+HOW_SURE = "95 % intervals, clustered by video"
 ROUNDING = 1e-15  # what of a variance is left of none
 
 

@@ -23,7 +23,7 @@ from components.teachers import FeatureCache, NoFeatureCache, NoTeacher, Teacher
 from datamodules.batch import Batch
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.checkpoint import check_same_model
-from lightning_modules.evaluation import Answer, FamilyScores
+from lightning_modules.evaluation import Answer, FamilyScores, is_headline
 from lightning_modules.frozen_base import FrozenBase
 from lightning_modules.fully_sharded import class_name, shard
 from lightning_modules.mean_over_devices import weighted
@@ -234,7 +234,7 @@ class VideoLanguageModel(LightningModule):
     def _log_scores(self, split: str) -> None:
         counts = self.trainer.strategy.reduce(self.scores.counts.to(self.device), reduce_op="sum")
         for name, figure in self.scores.figures(counts, self.data.question_counts(split)).items():
-            self.log(f"{split}/{name}", figure, prog_bar=name == "exact_match/mean", sync_dist=True)
+            self.log(f"{split}/{name}", figure, prog_bar=is_headline(name), sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
         """Start the scores of this validation."""

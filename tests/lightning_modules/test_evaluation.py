@@ -41,6 +41,9 @@ def test_accuracy_is_over_all_questions_and_over_the_answered_ones():
         "accuracy/b": 0, "unanswered/b": 1,
     }  # fmt: skip
     assert scores.shares(scores.counts) == {"a/x": 0.5, "a/y": 0.5, "b/z": 0, "mean": 1 / 3}
+    assert scores.figures(scores.counts, questions) == scores.accuracies(scores.counts, questions) | {
+        "exact_match/a/x": 0.5, "exact_match/a/y": 0.5, "exact_match/b/z": 0
+    }, "no mean of what benchmarks have mixed"  # fmt: skip
     assert scores.figures(scores.counts, {}) == {
         f"exact_match/{name}": share for name, share in scores.shares(scores.counts).items()
     }
