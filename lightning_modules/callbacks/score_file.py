@@ -13,7 +13,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules.answer_store import Row
+from lightning_modules.answer_store import AnswerStore, Row
 from lightning_modules.callbacks.answer_file import AnswerFile
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.clusters import HOW_SURE
@@ -56,23 +56,28 @@ class ScoreFile(Callback):
         """Score what is on disk.
 
         Raises:
-            ValueError: the file cannot be written.
+            ValueError: the file cannot be written; on every process, or the others wait for the first one.
         """
-        store = self.answers.store
-        if store is None or not trainer.is_global_zero:
+        if self.answers.store is None:
             return
         assert isinstance(pl_module, VideoLanguageModel)
-        answers, data = store.answered(), pl_module.data
+        problem = self._score(trainer, pl_module.data, self.answers.store) if trainer.is_global_zero else ""
+        problem = trainer.strategy.broadcast(problem)
+        if problem:
+            raise ValueError(problem)
+
+    def _score(self, trainer: Trainer, data: VideoTextDataModule, store: AnswerStore) -> str:
+        """Return why the file cannot be written; empty if it was."""
+        answers = store.answered()
         found = scores(answers, data.benchmarks_asked())
         self.intervals = {f"test/{name}": score.interval for name, score in found.items()}
         content = _content(answers, data, found) | {"provenance": {**self.provenance, "ended": _now()}}
         try:
             _write(store.scores, content)
         except OSError as error:
-            raise ValueError(
-                f"{store.scores} cannot be written: {error.strerror}; the answers are kept in {store.path}"
-            ) from error
+            return f"{store.scores} cannot be written: {error.strerror}; the answers are kept in {store.path}"
         self._log(trainer, found)
+        return ""
 
     def _log(self, trainer: Trainer, found: Mapping[str, Score]) -> None:
         bounds = {

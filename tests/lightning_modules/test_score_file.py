@@ -10,6 +10,7 @@ import torch
 from lightning_modules.clusters import HOW_SURE
 from lightning_modules.provenance import PACKAGES
 from tests.lightning_modules.short_run import NO_LSTE
+from tests.lightning_modules.two_ranks import run_two
 
 
 def content(folder):
@@ -82,16 +83,14 @@ def test_a_prediction_has_none(run):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_one_line_and_costs_no_answer(fails, tested, tiny):
+def test_a_full_disk_is_one_line_of_every_process_and_costs_no_answer(tested, tiny):
     folder = tested.folder / "answers"
     before = (folder / "test.jsonl").read_text()
     (folder / "test_scores.json").unlink()
     (folder / "test_scores.json.unfinished").symlink_to("/dev/full")
     command = ["test", *NO_LSTE, *tiny, "--seed_everything=3", f"--ckpt_path={tested.config.test.ckpt_path}"]
-    status, error = fails(*command, f"--continue_answers={tested.folder}")
-    assert status == 1 and error.splitlines()[-1] == (
-        f"error: {folder / 'test_scores.json'} cannot be written: No space left on device; the answers are kept in "
-        f"{folder / 'test.jsonl'}"
-    )
+    status, said = run_two(*command, f"--continue_answers={tested.folder}", "--trainer.strategy=ddp")
+    line = f"error: {folder / 'test_scores.json'} cannot be written: No space left on device; the answers are kept in"
+    assert status == [1, 1] and [words.splitlines()[-1] for words in said] == [f"{line} {folder / 'test.jsonl'}"] * 2
     assert (folder / "test.jsonl").read_text() == before
     assert sorted(path.name for path in folder.iterdir()) == ["test.by.json", "test.jsonl"], "and nothing by halves"
