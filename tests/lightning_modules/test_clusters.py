@@ -79,6 +79,13 @@ def test_the_mean_of_shares_counts_families_alike_and_is_a_share_where_there_is_
             clustered_mean_of_shares(right, wrong, ["a"])
 
 
+def test_a_mean_is_as_unsure_as_its_small_family_makes_it():
+    right, families = [True, False, *[True, False] * 50], ["small"] * 2 + ["large"] * 100
+    mean, whole = clustered_mean_of_shares(right, range(102), families), clustered_share(right, range(102))
+    assert mean.value == whole.value == 0.5
+    assert mean.high - mean.low > 3 * (whole.high - whole.low)
+
+
 def test_the_interval_of_a_mean_over_families_covers_nominal_95_percent_and_found_94():
     """Of 600 simulated tests, 60 videos each; families of unlike size and difficulty, answers alike within a video."""
     rng, covered, apart = random.Random(0), 0, 0
