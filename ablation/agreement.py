@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.clusters import clustered_mean, clustered_share
 from ablation.judgement_figures import clusters, percent
 from ablation.judgements import JudgedAnswer, Key, read_judgements
+from lightning_modules.clusters import clustered_mean, clustered_share
 from lightning_modules.user_errors import user_errors
 
 Pair = tuple[JudgedAnswer, JudgedAnswer]

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ablation.answers import ScoredAnswer, read_answers
 from ablation.attempts import attempts
-from ablation.statistics import Interval, paired_difference, share
+from ablation.statistics import paired_difference, share
+from lightning_modules.interval import Interval
 
 ROWS = (
     "full",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ablation.clusters import clustered_mean, clustered_share
 from ablation.judgements import JudgedAnswer
-from ablation.statistics import Interval
 from components.judges.base import BEST_SCORE
+from lightning_modules.clusters import clustered_mean, clustered_share
+from lightning_modules.interval import Interval
 
 ENOUGH = 20  # answers that are unlikely to be all right, or all wrong
 

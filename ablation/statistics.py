@@ -4,19 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import NormalDist
 
-Z = NormalDist().inv_cdf(0.975)  # two-sided 95 %
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
+from lightning_modules.interval import Interval, Z, wilson
 
 
 def share(right: Sequence[bool]) -> Interval:
@@ -27,10 +16,7 @@ def share(right: Sequence[bool]) -> Interval:
     """
     if not right:
         raise ValueError("a share needs at least one answer")
-    n, p = len(right), sum(right) / len(right)
-    centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-    return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
+    return wilson(sum(right) / len(right), len(right))
 
 
 def paired_difference(ours: Sequence[bool], base: Sequence[bool]) -> Interval:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,10 @@ class Conversations(VideoTextDataModule):
         files = {"train": train, "val": val, "test": test}
         self.media_root = Path(media_root)
         self.sources = {split: [Source(file, media_root, form)] for split, file in files.items()}
+
+    def question_files(self, split: str) -> Sequence[Path]:
+        """Return the file of `split`."""
+        return [Path(source.file) for source in self.sources[split]]
 
     def load_records(self, split: str) -> RecordTable:
         """Return the conversations of `split`; for evaluation, one record per answer."""

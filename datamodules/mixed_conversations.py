@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ class MixedConversations(VideoTextDataModule):
         self.default_root = media_root
         roots = {source.media_root or media_root for sources in self.sources.values() for source in sources}
         self.media_root = Path(os.path.commonpath([Path(root or "/").absolute() for root in roots]))
+
+    def question_files(self, split: str) -> Sequence[Path]:
+        """Return the files of the sources of `split`."""
+        return [Path(source.file) for source in self.sources[split]]
 
     def load_records(self, split: str) -> RecordTable:
         """Return the conversations of `split`; for evaluation, one record per answer."""

@@ -90,6 +90,10 @@ class VideoQA(VideoTextDataModule):
             )
         return RecordTable(RecordStore(record for benchmark in self.loaded() for record in benchmark.asked))
 
-    def question_counts(self, split: str) -> dict[str, dict[str, int]]:
-        """Return benchmark -> family -> questions, those whose clip is missing included."""
-        return {benchmark.description.name: benchmark.question_counts() for benchmark in self.loaded()}
+    def benchmarks_asked(self) -> Sequence[LoadedBenchmark]:
+        """Return the benchmarks with their questions."""
+        return self.loaded()
+
+    def question_files(self, split: str) -> Sequence[Path]:
+        """Return the question files of all benchmarks."""
+        return [self.root / file for benchmark in self.benchmarks for file in benchmark.questions.files]

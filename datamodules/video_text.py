@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
@@ -20,6 +20,8 @@ from components.language_models.text import ChatText
 from components.teachers import Teacher
 from datamodules.batch import Batch
 from datamodules.batching import Batching, RandomBatches
+from datamodules.benchmarks import LoadedBenchmark
+from datamodules.canvases import canvases
 from datamodules.checking.media_facts import MediaFacts, NoManifest
 from datamodules.clip_dataset import ClipDataset, Sample, collate
 from datamodules.epoch_place import EpochPlace
@@ -30,7 +32,6 @@ from datamodules.sample_sizes import clip_shapes, sample_sizes
 from datamodules.seeded_order import SeededOrder
 from datamodules.video.augmentation import Augmentation, NoAugmentation
 from datamodules.video.frame_cache import FrameCache
-from datamodules.video.geometry import CanvasGeometry
 from datamodules.video.media_policy import MediaPolicy, SkipCounter, Skipped
 from datamodules.video.open import DamagedVideo
 from datamodules.video.sampling import FrameSampler
@@ -133,19 +134,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         Raises:
             ValueError: the canvas does not suit the encoder.
         """
-        if encoder.canvas not in (None, self.canvas):
-            raise ValueError(
-                f"data.init_args.canvas is {self.canvas}, but {type(encoder).__name__} takes {encoder.canvas} only "
-                "(image_size of its tower)"
-            )
-        geometry = CanvasGeometry(self.canvas, encoder.patch_size, encoder.stride, _colour(encoder.pixel_mean))
-        self._geometries = [geometry]
-        if teacher is not None:
-            # Where the teacher has a whole number of patches per token, valid areas agree to the patch.
-            tokens, patches = self.canvas // (encoder.patch_size * encoder.stride), teacher.grid[0]
-            stride = patches // tokens if patches % tokens == 0 else 1
-            fill = _colour(teacher.pixel_mean)
-            self._geometries.append(CanvasGeometry(teacher.canvas, teacher.patch_size, stride, fill))
+        self._geometries = canvases(self.canvas, encoder, teacher)
         self.text = text
 
     def records(self, split: str) -> RecordTable:
@@ -171,12 +160,20 @@ class VideoTextDataModule(LightningDataModule, ABC):
         """Return the question families that scores of `split` are reported for."""
         return sorted({record.family for record in self.records(split)})
 
-    def question_counts(self, split: str) -> dict[str, dict[str, int]]:
+    def question_counts(self) -> dict[str, dict[str, int]]:
         """Return benchmark -> family -> number of all its questions, asked or not; empty where accuracy is not given.
 
         Scores are then given per benchmark too, over all questions and over those that were answered.
         """
-        return {}
+        return {benchmark.description.name: benchmark.question_counts() for benchmark in self.benchmarks_asked()}
+
+    def benchmarks_asked(self) -> Sequence[LoadedBenchmark]:
+        """Return the benchmarks that questions are of, those whose clip is missing too; none for other data."""
+        return ()
+
+    def question_files(self, split: str) -> Sequence[Path]:
+        """Return the files that the questions of `split` are read from; none for what is made here."""
+        return ()
 
     def dataset(self, split: str) -> ClipDataset:
         """Return the samples of a split; `connect` must have been called."""
@@ -289,8 +286,3 @@ class VideoTextDataModule(LightningDataModule, ABC):
 
     def _order_in_words(self) -> str:
         return f"{len(self.records('train'))} samples with seed {self.seed} in {self.batching}"
-
-
-def _colour(share: tuple[float, float, float]) -> tuple[int, int, int]:
-    red, green, blue = (int(255 * value) for value in share)
-    return red, green, blue

@@ -21,7 +21,7 @@ _ONLY_HOW = ("workers", "frame_cache", "batch_size", "eval_batch_size")  # says 
 class AnswerStore:
     """The answers of a split in a run's folder: `<split>.jsonl`, and `<split>.rank_<n>.jsonl` while others write too.
 
-    Beside them stands what they are by: `<split>.by.json`.
+    Beside them stands what they are by, `<split>.by.json`, and what they come to, `<split>_scores.json`.
     """
 
     def __init__(self, folder: Path, split: str, rank: int = 0) -> None:
@@ -37,6 +37,7 @@ class AnswerStore:
         self.path = folder / f"{split}.jsonl"
         self.own = folder / f"{split}.rank_{rank}.jsonl" if rank else self.path
         self.by = folder / f"{split}.by.json"
+        self.scores = folder / f"{split}_scores.json"
 
     def begin(self, asked_by: Mapping[str, Any], must_continue: bool) -> None:
         """Continue answers that are there if they are by the same, else put them aside; on the first process only.
@@ -90,6 +91,8 @@ class AnswerStore:
             self.path.rename(self.folder / f"{self.split}.{count}.jsonl")
         if self.by.exists():
             self.by.rename(self.folder / f"{self.split}.{count}.by.json")
+        if self.scores.exists():
+            self.scores.rename(self.folder / f"{self.split}_scores.{count}.json")
         for path in self.folder.glob(f"{self.split}.rank_*.jsonl"):
             path.rename(path.with_suffix(f".{count}.jsonl"))
 
@@ -100,14 +103,24 @@ def asked_by(config: Namespace) -> dict[str, Any]:
     for key in _ONLY_HOW:
         data["init_args"].pop(key, None)
     checkpoint = config.get("ckpt_path")
-    facts = Path(checkpoint).stat() if checkpoint is not None and Path(checkpoint).is_file() else None
-    return {
+    facts = {
         "model": config.model.as_dict(),
         "data": data,
         "precision": config.trainer.precision,
         "checkpoint": checkpoint and str(checkpoint),
-        "checkpoint_written": facts and [facts.st_size, facts.st_mtime_ns],
+        "checkpoint_written": _written(checkpoint),
     }
+    if config.init_from is not None:
+        facts |= {"init_from": str(config.init_from), "init_from_written": _written(config.init_from)}
+    return facts
+
+
+def _written(checkpoint: str | Path | None) -> list[int] | None:
+    """Return size and time of change of a checkpoint; None of none, or of a folder."""
+    if checkpoint is None or not Path(checkpoint).is_file():
+        return None
+    facts = Path(checkpoint).stat()
+    return [facts.st_size, facts.st_mtime_ns]
 
 
 def read_rows(path: Path) -> list[Row]:

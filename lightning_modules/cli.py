@@ -29,6 +29,7 @@ from datamodules.video_text import VideoTextDataModule
 from lightning_modules import callbacks
 from lightning_modules.answer_store import asked_by
 from lightning_modules.checkpoint import check_checkpoint, check_same_model
+from lightning_modules.command_line import as_typed
 from lightning_modules.config_chain import given_files, in_its_place, is_scale, read_config, with_bases
 from lightning_modules.config_difference import difference
 from lightning_modules.init_from import by_module, init_from
@@ -69,8 +70,9 @@ class ExperimentCLI(LightningCLI):
         set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
         self.origin = callbacks.Origin()
         self.answer_file = callbacks.AnswerFile()
+        self.score_file = callbacks.ScoreFile(self.answer_file, self.origin)
         self.base_encoder: dict[str, Any] | None = None
-        self.summary = callbacks.RunSummary(self.origin)
+        self.summary = callbacks.RunSummary(self.origin, self.score_file)
         super().__init__(
             VideoLanguageModel,
             VideoTextDataModule,
@@ -81,7 +83,10 @@ class ExperimentCLI(LightningCLI):
             | {"epilog": f"Further programs, with --help of their own: {', '.join(PROGRAMS)}."}
             | {verb: {"parser_mode": "omegaconf+"} for verb in self.subcommands()},
             save_config_kwargs={"overwrite": True},
-            trainer_defaults={"callbacks": [*callbacks.always(), self.answer_file, self.origin, self.summary]},
+            # In this order: scores are of what the answer file has joined, and the summary says them.
+            trainer_defaults={
+                "callbacks": [*callbacks.always(), self.answer_file, self.origin, self.score_file, self.summary]
+            },
             auto_configure_optimizers=False,  # rates belong to the stage
             load_from_checkpoint_support=False,  # a checkpoint must never override the YAML's components
             args=args,
@@ -103,7 +108,9 @@ class ExperimentCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, name the run, and refuse a checkpoint that is none before anything is built."""
-        self.config = parser.parse_args(with_bases(sys.argv[1:] if args is None else args))
+        words = sys.argv[1:] if args is None else args
+        self.origin.command = as_typed([*program_name().split(), *words])
+        self.config = parser.parse_args(with_bases(words))
         verb = self.config.subcommand
         config = self.config[verb]
         deepspeed = asks_deepspeed(config.trainer.strategy)
@@ -124,7 +131,7 @@ class ExperimentCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Say what the experiment changes, before it is built."""
         check_strategy(self.config[self.subcommand].trainer.strategy)
-        self.origin.files = self.files
+        self.origin.name, self.origin.files = self.config[self.subcommand].name, self.files
         self.origin.changes = lines = self.changes()
         config = self.config[self.subcommand]
         self.answer_file.asked_by = asked_by(config)

@@ -18,10 +18,11 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def shown(leaves: Mapping[str, Any], key: str) -> Any:
-    """Return what is said of the value under `key`: of a list of things with names, such as benchmarks, the names."""
+    """Return what is said of the value under `key`: of a list of benchmarks or sources, their names or files."""
     value = leaves.get(key, "-")
-    if isinstance(value, list) and value and all(isinstance(item, Mapping) and "name" in item for item in value):
-        return f"[{', '.join(str(item['name']) for item in value)}]"
+    if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+        called = [next((item[name] for name in ("name", "file") if item.get(name)), None) for item in value]
+        return f"[{', '.join(map(str, called))}]" if all(called) else value
     return value
 
 

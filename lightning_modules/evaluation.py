@@ -12,7 +12,9 @@ from torch import Tensor
 from datamodules.batch import SampleFacts
 from datamodules.records.answer_kind import matches
 
-__all__ = ["Answer", "FamilyScores", "matches"]
+__all__ = ["Answer", "FamilyScores", "is_headline", "matches"]
+
+MEAN = "exact_match/mean"
 
 
 @dataclass
@@ -31,6 +33,11 @@ class Answer:
     def right(self) -> bool:
         """Whether it is right; a reply that is no answer is not."""
         return self.verdict is True
+
+
+def is_headline(figure: str) -> bool:
+    """Whether a figure, by its name in `FamilyScores.figures`, is what is looked at first."""
+    return figure == MEAN or figure.startswith("accuracy/")
 
 
 class FamilyScores:
@@ -64,11 +71,16 @@ class FamilyScores:
     ) -> dict[str, float]:
         """Return all figures by name: `exact_match/<family>` as `shares`, and those of every benchmark.
 
+        Benchmarks have no mean of their families: it would mix several of them, and weigh types of ten questions like
+        types of thousands.
+
         Args:
             counts: as `self.counts`, summed over processes.
             questions: benchmark -> family -> number of all its questions.
         """
         shares = {f"exact_match/{family}": share for family, share in self.shares(counts).items()}
+        if questions:
+            shares.pop(MEAN, None)
         return shares | self.accuracies(counts, questions)
 
     def accuracies(

@@ -95,16 +95,18 @@ def prepare(
     """Work out on the host where every token of a batch goes.
 
     Args:
-        batch: with one sample at least.
+        batch: if it has no sample, that of `stand_in` takes its place, and does not count.
         encoder: decides what tokens a clip becomes.
         language_model: decides how much fits.
         feature_cache: names the clips that a teacher is shown.
-        stand_in: returns a batch with a clip for the encoder, asked where `batch` has none.
+        stand_in: returns a sample with a clip, asked for where `batch` has none.
 
     Raises:
         ValueError: sizes that the encoder does not take, a sample that is too long, or a teacher to compare with whose
             grid, or an encoder whose tokens, do not allow it.
     """
+    counts = len(batch.samples) > 0
+    batch = batch if counts else stand_in()
     encoded = batch if batch.has_clips else stand_in()
     shapes = encoded.clips.shapes
     layout = encoder.layout(shapes)
@@ -132,7 +134,7 @@ def prepare(
         layout=shown,
         text=text,
         samples=batch.samples,
-        counts=True,
+        counts=counts,
         clips_count=batch.has_clips,
         teacher=teacher,
     )

@@ -6,6 +6,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from lightning_modules.clusters import HOW_SURE
+from lightning_modules.interval import Interval
+
 
 def free_folder(root: Path, name: str, seed: int, verb: str) -> Path:
     """Return the folder of a new run, with `.2`, `.3` ... appended when there is one already.
@@ -53,11 +56,15 @@ def keep_metrics(folder: Path) -> None:
         written.rename(kept)
 
 
-def report(folder: Path, figures: Mapping[str, float]) -> str:
-    """Return the closing lines of a run: folder, final figures, and how to look at it."""
+def report(folder: Path, figures: Mapping[str, float], intervals: Mapping[str, Interval]) -> str:
+    """Return the closing lines of a run: folder, final figures with the intervals they have, how to look at it."""
     width = max((len(name) for name in figures), default=0)
     lines = ["", f"run folder   {folder}"]
-    lines += [f"  {name:<{width}}  {value:.4f}" for name, value in sorted(figures.items())]
+    for name, value in sorted(figures.items()):
+        bounds = f" [{each.low:.4f}, {each.high:.4f}]" if (each := intervals.get(name)) else ""
+        lines.append(f"  {name:<{width}}  {value:.4f}{bounds}")
+    if intervals:
+        lines.append(f"  in brackets: {HOW_SURE}")
     tensorboard = Path(sys.executable).parent / "tensorboard"
     if tensorboard.is_relative_to(Path.cwd()):
         tensorboard = tensorboard.relative_to(Path.cwd())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +23,7 @@ from components.teachers import FeatureCache, NoFeatureCache, NoTeacher, Teacher
 from datamodules.batch import Batch
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.checkpoint import check_same_model
-from lightning_modules.evaluation import Answer, FamilyScores
+from lightning_modules.evaluation import Answer, FamilyScores, is_headline
 from lightning_modules.frozen_base import FrozenBase
 from lightning_modules.fully_sharded import class_name, shard
 from lightning_modules.mean_over_devices import weighted
@@ -142,9 +141,7 @@ class VideoLanguageModel(LightningModule):
             return batch
         split = "train" if self.trainer.training else "val" if self.trainer.validating else "test"
         stand_in = partial(self.data.stand_in, split)
-        shown = batch if batch.samples else stand_in()
-        prepared = prepare(shown, self.encoder, self.language_model, self.feature_cache, stand_in)
-        return replace(prepared, counts=shown is batch)
+        return prepare(batch, self.encoder, self.language_model, self.feature_cache, stand_in)
 
     def visual_tokens(self, batch: ModelInput) -> Float[Tensor, "tokens width"]:
         """Return the visual tokens of all clips, packed, in the language model's width."""
@@ -169,16 +166,12 @@ class VideoLanguageModel(LightningModule):
         """Return the text loss and, where a teacher is asked, the distillation loss without its weight."""
         if batch.teacher is None:
             return self(batch), None
-        embeddings = self.embeddings(batch.text, self.visual_tokens(batch))
-        output = self.language_model(embeddings, batch.text, self.distillation.hidden_layers)
-        teacher = batch.teacher
+        teacher, layers = batch.teacher, self.distillation.hidden_layers
+        output = self.language_model(self.embeddings(batch.text, self.visual_tokens(batch)), batch.text, layers)
         features = cached_features(self.teacher, self.feature_cache, teacher.frames, teacher.frame_counts, teacher.keys)
-        distillation: Tensor = self.distillation(
-            [states.flatten(0, 1).index_select(0, teacher.positions) for states in output.hidden_states],
-            teacher.alignment.pool(features),
-            teacher.alignment.frames,
-            teacher.alignment.frame_count,
-        )
+        states = [layer.flatten(0, 1).index_select(0, teacher.positions) for layer in output.hidden_states]
+        where = teacher.alignment
+        distillation: Tensor = self.distillation(states, where.pool(features), where.frames, where.frame_count)
         return output.loss, distillation
 
     def training_losses(self, batch: ModelInput) -> tuple[Tensor, Tensor | None]:
@@ -237,8 +230,8 @@ class VideoLanguageModel(LightningModule):
 
     def _log_scores(self, split: str) -> None:
         counts = self.trainer.strategy.reduce(self.scores.counts.to(self.device), reduce_op="sum")
-        for name, figure in self.scores.figures(counts, self.data.question_counts(split)).items():
-            self.log(f"{split}/{name}", figure, prog_bar=name == "exact_match/mean", sync_dist=True)
+        for name, figure in self.scores.figures(counts, self.data.question_counts()).items():
+            self.log(f"{split}/{name}", figure, prog_bar=is_headline(name), sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
         """Start the scores of this validation."""

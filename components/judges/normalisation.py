@@ -16,6 +16,9 @@ NUMBERS = (
 )
 
 
+NORMALIZED = "lower case; what is neither letter, digit nor underscore becomes space"
+
+
 def normalized(answer: str) -> str:
     """Return `answer` in lower case, without punctuation and surplus space: the form in which answers are compared."""
     return " ".join(re.sub(r"[^\w\s]", " ", answer.lower()).split())
@@ -56,7 +59,7 @@ class Normalisation:
         """All of it, as text."""
         return json.dumps(
             {
-                "case and punctuation": "lower case; what is neither letter, digit nor underscore becomes space",
+                "case and punctuation": NORMALIZED,
                 "articles left out": ARTICLES,
                 "numbers as digits": NUMBERS,
                 "synonyms": self.synonyms,

@@ -18,13 +18,16 @@ ASKED_AT_ONCE = 32  # files whose size and time a network drive is asked for
 
 
 class MediaFacts(ABC):
-    """The family `manifest`.
+    """The family `manifest`."""
 
-    Attributes:
-        sha256: hash of the names and contents of all clips that are known; empty if none are.
-    """
+    @property
+    @abstractmethod
+    def sha256(self) -> str:
+        """Hash of the names and contents of all clips that are known; empty if none are.
 
-    sha256: str = ""
+        Raises:
+            ManifestError: what is known cannot be read.
+        """
 
     @abstractmethod
     def check(self, clips: Iterable[Path], root: Path) -> None:
@@ -55,6 +58,8 @@ class MediaFacts(ABC):
 class NoManifest(MediaFacts):
     """Nothing is known; every clip is looked at whenever it is opened."""
 
+    sha256 = ""
+
     def check(self, clips: Iterable[Path], root: Path) -> None:
         """Accept any clips."""
 
@@ -74,7 +79,7 @@ class Manifest(MediaFacts):
     """
 
     def __init__(self, file: str) -> None:
-        """Name the file, which is read when clips are known.
+        """Name the file, which is read when it is asked for.
 
         Args:
             file: the `manifest.jsonl` that `check-data` wrote.
@@ -82,6 +87,12 @@ class Manifest(MediaFacts):
         self.file = Path(file)
         self._known: dict[str, ClipFacts] | None = None
         self._facts: dict[Path, ClipFacts] = {}
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the names and contents of all clips in it."""
+        self._read()
+        return self._sha256
 
     def check(self, clips: Iterable[Path], root: Path) -> None:
         """Refuse clips that are not in the manifest, or have changed since."""
@@ -113,8 +124,8 @@ class Manifest(MediaFacts):
     def _read(self) -> dict[str, ClipFacts]:
         if self._known is None:
             contents = read_manifest(self.file)
-            self.sha256 = data_hash(facts for _, facts in sorted(contents.clips.items()))
-            if contents.broken or contents.header != {"clips": len(contents.clips), "sha256": self.sha256}:
+            self._sha256 = data_hash(facts for _, facts in sorted(contents.clips.items()))
+            if contents.broken or contents.header != {"clips": len(contents.clips), "sha256": self._sha256}:
                 raise ManifestError(
                     f"manifest {self.file}: its check was not finished, or it was edited; run check-data again"
                 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
-from components.judges.normalisation import normalized
+from components.judges.normalisation import NORMALIZED, normalized
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # What may stand before the letter: "The best answer is: (B)".
@@ -23,7 +24,13 @@ def matches(prediction: str, reference: str) -> bool:
 
 
 class AnswerKind(ABC):
-    """The family of kinds of answers; not a dataclass, since Lightning sets the fields of those in a batch anew."""
+    """The family of kinds of answers; not a dataclass, since Lightning sets the fields of those in a batch anew.
+
+    Attributes:
+        rules: what makes a reply right, in words and patterns; where it differs, other replies may be.
+    """
+
+    rules: ClassVar[str]
 
     @abstractmethod
     def verdict(self, reply: str, reference: str) -> bool | None:
@@ -39,6 +46,8 @@ class AnswerKind(ABC):
 class FreeAnswer(AnswerKind):
     """Words of one's own; right if they are the reference's after normalisation."""
 
+    rules = f"the words of the reference, all in their order and no others, in {NORMALIZED}; no synonyms"
+
     def verdict(self, reply: str, reference: str) -> bool | None:
         """Return whether the two are the same after normalisation."""
         return matches(reply, reference)
@@ -50,6 +59,12 @@ class Choice(AnswerKind):
     Attributes:
         options: the texts that can be chosen, in the order of their letters.
     """
+
+    rules = (
+        "the letter of the reference, at the start of the reply, or its option's text, or both; with another letter or"
+        f" option it is no answer. Texts are compared in {NORMALIZED}. Before the letter: {_LEAD_IN.pattern}; the"
+        f" letter: {_FIRST_LETTER.pattern}; another letter: {_FURTHER_LETTER.pattern}"
+    )
 
     def __init__(self, options: Sequence[str]) -> None:
         """Keep the options.

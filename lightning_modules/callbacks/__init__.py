@@ -11,6 +11,7 @@ from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.callbacks.run_summary import RunSummary
 from lightning_modules.callbacks.sample_panel import SamplePanel
+from lightning_modules.callbacks.score_file import ScoreFile
 from lightning_modules.callbacks.throughput import Throughput
 
 
@@ -35,6 +36,7 @@ __all__ = [
     "Origin",
     "RunSummary",
     "SamplePanel",
+    "ScoreFile",
     "Throughput",
     "always",
 ]

@@ -5,26 +5,35 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+
+from lightning_modules.video_language import VideoLanguageModel
 
 
 class Origin(Callback):
     """Writes `origin.txt` into the run's folder and shows it in TensorBoard's text tab.
 
     Attributes:
+        name: of the experiment.
+        command: what was typed, without secrets.
         files: config files of the run, the most basic first.
         changes: one line per key in which the experiment differs from the files it builds on.
         sizes: one line per part that has more or fewer parameters for it.
         weights: what was taken from another run's checkpoint, if any was.
+        manifest: hash of the manifest of the data; empty if there is none.
     """
 
     def __init__(self) -> None:
+        self.name = ""
+        self.command = ""
         self.files: Sequence[Path] = ()
         self.changes: Sequence[str] = ()
         self.sizes: Sequence[str] = ()
         self.weights: Sequence[str] = ()
+        self.manifest = ""
         self._written = False
 
     def text(self) -> str:
@@ -33,7 +42,17 @@ class Origin(Callback):
         lines += ["changed by the experiment:", *(f"  {change}" for change in self.changes or ["nothing"])]
         lines += [f"  {size}" for size in self.sizes]
         lines += self.weights
+        lines += [f"data manifest: sha256 {self.manifest}"] if self.manifest else []
         return "\n".join(lines) + "\n"
+
+    def facts(self) -> dict[str, Any]:
+        """Return what figures of the run come from, as far as it was asked for; ready for JSON."""
+        return {
+            "experiment": self.name,
+            "command": self.command,
+            "config_files": [os.path.normpath(file) for file in self.files],
+            "weights": list(self.weights),
+        }
 
     def ablated(self) -> str:
         """Return what the experiment puts into slots, in a line that fits a narrow column: `FrameOnly, frames: 4`.
@@ -54,7 +73,8 @@ class Origin(Callback):
         # The test after a training is a part of that run.
         if self._written or folder is None or quick or not trainer.is_global_zero:
             return
-        self._written = True
+        assert isinstance(pl_module, VideoLanguageModel)
+        self._written, self.manifest = True, pl_module.data.manifest.sha256
         Path(folder).mkdir(parents=True, exist_ok=True)
         Path(folder, "origin.txt").write_text(self.text(), encoding="utf-8")
         if isinstance(trainer.logger, TensorBoardLogger):

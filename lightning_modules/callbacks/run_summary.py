@@ -11,6 +11,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_modules.callbacks.origin import Origin
+from lightning_modules.callbacks.score_file import ScoreFile
+from lightning_modules.evaluation import is_headline
 from lightning_modules.run_folder import report
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -21,9 +23,10 @@ class RunSummary(Callback):
     TensorBoard shows the first five columns by name, so what was ablated stands in one that comes first.
     """
 
-    def __init__(self, origin: Origin) -> None:
-        """Take what the experiment changes from `origin`."""
+    def __init__(self, origin: Origin, scores: ScoreFile) -> None:
+        """Take what the experiment changes from `origin`, and intervals from `scores`."""
         self.origin = origin
+        self.scores = scores
         self.figures: dict[str, float] = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -67,8 +70,8 @@ class RunSummary(Callback):
             "frames": type(module.data.shown_frames).__name__,
             "encoder_parameters": encoder,
         }
-        # TensorBoard shows the first few columns at first: the figures on unseen clips, their mean before all.
-        order = sorted(self.figures, key=lambda name: (not name.startswith("test/"), not name.endswith("/mean"), name))
+        # TensorBoard shows the first few columns at first: the figures on unseen clips, the whole before its families.
+        order = sorted(self.figures, key=_place)
         # At the last step: 0 after all others looks like a restart, upon which TensorBoard drops the curves.
         trainer.logger.log_hyperparams(facts, {name: self.figures[name] for name in order}, step=trainer.global_step)
 
@@ -83,4 +86,9 @@ class RunSummary(Callback):
         """Print where the run is and how it ended."""
         folder = trainer.log_dir
         if folder is not None and trainer.is_global_zero:
-            print(report(Path(folder), self.figures))
+            print(report(Path(folder), self.figures, self.scores.intervals))
+
+
+def _place(figure: str) -> tuple[bool, bool, str]:
+    split, _, name = figure.partition("/")
+    return split != "test", not is_headline(name), figure

@@ -111,7 +111,7 @@ def test_benchmarks_are_asked_one_after_the_other_and_have_names_of_their_own(ro
     assert both.families("test") == sorted(
         f"{name}/{kind}" for name in ("small", "again") for kind in ("yes_no", "number", "colour")
     )
-    assert both.question_counts("test")["again"] == {"again/colour": 1, "again/number": 1, "again/yes_no": 1}
+    assert both.question_counts()["again"] == {"again/colour": 1, "again/number": 1, "again/yes_no": 1}
     with pytest.raises(ValueError, match="benchmarks has small twice"):
         data(root, benchmark(), benchmark())
 
@@ -150,7 +150,7 @@ def test_a_missing_video_stops_the_run_unless_a_share_of_them_is_allowed(root, c
     assert [record.id for record in allowed.records("test")] == ["small/v_clip_a_1", "small/v_clip_a_2"]
     (loaded,) = allowed.loaded()
     assert [record.id for record in loaded.unanswered] == ["small/v_clip_b_1"]
-    assert sum(allowed.question_counts("test")["small"].values()) == 3
+    assert sum(allowed.question_counts()["small"].values()) == 3
     assert loaded.report()["missing_videos"] == ["clip_b"] and loaded.videos == 2
     assert sum("1 of 2 videos are missing" in message for message in caplog.messages) == 1, "said once"
 

@@ -75,7 +75,13 @@ def test_a_test_that_was_killed_goes_on_with_another_number_of_processes(run, as
     assert "ends in the middle of an answer" in said[0]
     assert rows(folder)[:3] == before
     assert by_id(folder) == by_id(whole.folder) | {row["id"]: row for row in before}
-    assert sorted(path.name for path in (folder / "answers").iterdir()) == ["test.by.json", "test.jsonl"]
+    assert sorted(path.name for path in (folder / "answers").iterdir()) == [
+        "test.by.json", "test.jsonl", "test_scores.json"
+    ]  # fmt: skip
+    of_all = json.loads((folder / "answers" / "test_scores.json").read_text())
+    assert of_all["counts"]["questions"] == of_all["counts"]["answered"] == 8
+    assert (of_all["provenance"]["answered_before"], of_all["provenance"]["processes"]) == (3, 2)
+    assert {f"test/{name}": score["value"] for name, score in of_all["scores"].items()} == scores(folder)
     right = {f"test/exact_match/{row['family']}": 1.0 for row in before}
     assert scores(folder) == pytest.approx(scores(whole.folder) | right | {"test/exact_match/mean": 3 / 8})
 
@@ -114,6 +120,8 @@ def test_what_cannot_be_continued_is_refused(run, fails, asked, tmp_path):
     status, error = fails(*asked, runs, f"--continue_answers={whole.folder}")
     assert status == 1 and "checkpoint_written" in error
     assert rows(whole.folder) == before
+    status, error = fails(*asked[:-1], runs, f"--continue_answers={whole.folder}", f"--init_from={checkpoint}")
+    assert status == 1 and f"init_from: - -> {checkpoint}" in error
 
 
 def test_answers_by_another_model_are_put_aside(tmp_path):
@@ -122,9 +130,11 @@ def test_answers_by_another_model_are_put_aside(tmp_path):
         store.begin({"steps": steps}, must_continue=False)
         assert store.answered() == {}
         store.append([{"id": "a", "steps": steps}])
+        store.scores.write_text(f"{steps}")
     store.begin({"steps": 3}, must_continue=True)
     assert store.answered() == {"a": {"id": "a", "steps": 3}}
     assert [read_rows(tmp_path / f"test.{count}.jsonl")[0]["steps"] for count in (1, 2)] == [1, 2]
+    assert [(tmp_path / f"test_scores.{count}.json").read_text() for count in (1, 2)] == ["1", "2"]
 
 
 def test_a_file_of_other_things_is_named(tmp_path):

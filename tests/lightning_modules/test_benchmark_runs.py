@@ -48,6 +48,16 @@ def test_the_real_clips_are_asked_and_scored(run, capsys):
         assert len(of_it) == sum(report["questions"].values())
         assert cli.summary.figures[f"test/accuracy/{report['name']}"] == sum(of_it) / len(of_it)
         assert cli.summary.figures[f"test/unanswered/{report['name']}"] == 0
+    assert not any(name.endswith("/mean") for name in cli.summary.figures), "two benchmarks have none in common"
+    content = json.loads((cli.folder / "answers/test_scores.json").read_text())
+    files = {Path(file).name for file in content["provenance"]["data"]["question_files"]}
+    assert files == {"test_q.json", "test_a.json", "generic_qa.json", "temporal_qa.json", "consistency_qa.json"}
+    known = read_config(Path(REAL_CLIPS[1]))["data"]["init_args"]["benchmarks+"][0]["sha256"]
+    for file, sha256 in known.items():
+        assert content["provenance"]["data"]["question_files"][f"tests/data/{file}"] == sha256
+    assert content["counts"] == {
+        "questions": 52, "videos": 14, "answered": 52, "unanswered": 0, "missing_clips": 0
+    }  # fmt: skip
     assert rows(cli.folder / "answers/test_unanswered.jsonl") == []
     assert "test/exact_match/real_clips_qa/colour" in capsys.readouterr().out
     saved = ("--config", str(trained.folder / "config.yaml"))
@@ -70,6 +80,15 @@ def test_questions_about_missing_videos_count_as_not_answered(run, tmp_path, fai
     assert figures["test/unanswered/activitynet_qa"] == 1 and figures["test/accuracy/activitynet_qa"] == 0
     assert figures["test/unanswered/nextqa"] == 2, "an untrained model's replies choose no option"
     assert "test/accuracy_of_answered/nextqa" not in figures
+    content = json.loads((cli.folder / "answers/test_scores.json").read_text())
+    assert content["benchmarks"]["activitynet_qa"] == {
+        "questions": 3, "videos": 2, "answered": 2, "unanswered": 1, "missing_clips": 1
+    }  # fmt: skip
+    over = {name: (score["questions"], score["videos"]) for name, score in content["scores"].items()}
+    assert over["accuracy/activitynet_qa"] == (3, 2) and over["accuracy_of_answered/activitynet_qa"] == (2, 1)
+    assert over["accuracy/nextqa"][0] == content["benchmarks"]["nextqa"]["unanswered"] == 2
+    shares = {name.removeprefix("test/") for name in figures} - {"loss"}
+    assert content["scores"].keys() == {name for name in shares if name.startswith(("exact_match/", "accuracy"))}
     assert [row["family"] for row in rows(cli.folder / "answers/test_unanswered.jsonl")] == ["activitynet_qa/colour"]
 
 

@@ -185,7 +185,10 @@ def test_a_training_takes_the_manifest_and_refuses_that_of_other_data(capsys, on
            "--data.workers=1", f"--runs={tmp_path / 'runs'}"]  # fmt: skip
     cli = ExperimentCLI(fit)
     assert cli.trainer.global_step == 1
-    assert cli.datamodule.manifest.sha256 == read_manifest(manifest).header["sha256"]
+    assert cli.datamodule.manifest.sha256 == (sha256 := read_manifest(manifest).header["sha256"])
+    once = [word for word in fit if "fast_dev_run" not in word]
+    cli = ExperimentCLI([*once, "--trainer.max_steps=1", "--trainer.limit_val_batches=0", "--test_after_fit=false"])
+    assert f"\ndata manifest: sha256 {sha256}\n" in (cli.folder / "origin.txt").read_text()
     os.utime(tmp_path / "media" / "a.mp4")
     with pytest.raises(SystemExit) as ended:
         main(fit)

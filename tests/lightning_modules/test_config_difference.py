@@ -22,6 +22,8 @@ def test_a_replaced_class_is_one_line_and_its_own_settings_follow():
 def test_of_a_list_of_things_with_names_these_are_given():
     ours = {"benchmarks": [{"name": "a", "videos": "x"}, {"name": "b"}]}
     assert difference(ours, {"benchmarks": []}) == ["benchmarks: [] -> [a, b]"]
+    sources = {"train": [{"name": None, "file": "a.json"}, {"name": "b", "file": "c.json"}]}
+    assert difference(sources, {"train": []}) == ["train: [] -> [a.json, b]"]
     assert difference({"weights": [1, 2]}, {"weights": []}) == ["weights: [] -> [1, 2]"]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from datamodules.batch import SampleFacts
 from datamodules.records import Choice, FreeAnswer
-from lightning_modules.evaluation import Answer, FamilyScores, matches
+from lightning_modules.evaluation import Answer, FamilyScores, is_headline, matches
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,17 @@ def test_accuracy_is_over_all_questions_and_over_the_answered_ones():
         "accuracy/b": 0, "unanswered/b": 1,
     }  # fmt: skip
     assert scores.shares(scores.counts) == {"a/x": 0.5, "a/y": 0.5, "b/z": 0, "mean": 1 / 3}
+    assert scores.figures(scores.counts, questions) == scores.accuracies(scores.counts, questions) | {
+        "exact_match/a/x": 0.5, "exact_match/a/y": 0.5, "exact_match/b/z": 0
+    }, "no mean of what benchmarks have mixed"  # fmt: skip
     assert scores.figures(scores.counts, {}) == {
         f"exact_match/{name}": share for name, share in scores.shares(scores.counts).items()
     }
+
+
+def test_the_whole_is_looked_at_before_its_parts():
+    figures = ["accuracy/a", "accuracy_of_answered/a", "exact_match/a/x", "exact_match/mean", "loss", "unanswered/a"]
+    assert [name for name in figures if is_headline(name)] == ["accuracy/a", "exact_match/mean"]
 
 
 def test_a_family_of_which_nothing_could_be_asked_counts_as_not_answered():

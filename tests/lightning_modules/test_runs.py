@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,9 @@ def test_a_run_leaves_everything_and_says_where(run, capsys):
     answers = [json.loads(line) for line in (folder / "answers" / "test.jsonl").read_text().splitlines()]
     assert {row["family"] for row in answers} == set(cli.datamodule.families("test")) and len(answers) == 8
     said = capsys.readouterr().out
-    assert f"run folder   {folder}" in said and "test/exact_match/mean" in said and "tensorboard --logdir" in said
+    assert f"run folder   {folder}" in said and "tensorboard --logdir" in said
+    assert re.search(r"  test/exact_match/mean +0\.\d{4} \[0\.0000, \d\.\d{4}\]\n", said)
+    assert re.search(r"  test/loss +\d+\.\d{4}\n", said), "a loss has no interval"
 
 
 def test_a_second_run_gets_a_folder_of_its_own(run):
@@ -98,6 +101,10 @@ def test_the_hparams_entry_has_a_column_per_slot_and_the_final_figures(finished)
     assert hparams["experiment"].string_value == "no_lste"
     assert "NoLocalEncoding" in hparams["ablated"].string_value
     assert min(hparams) == "ablated"  # TensorBoard shows the first five by name
+    content = events.summary_metadata["_hparams_/experiment"].plugin_data.content
+    metrics = [info.name.tag for info in HParamsPluginData.FromString(content).experiment.metric_infos]
+    assert metrics[:2] == ["test/exact_match/mean", "test/exact_match/colour"]
+    assert "test_interval/exact_match/mean/low" in scalars and not any("interval" in metric for metric in metrics)
 
 
 def test_the_panel_shows_another_clip_for_every_family(run, tiny):
@@ -147,7 +154,8 @@ def test_a_quick_try_leaves_no_answers_behind(run, monkeypatch, tmp_path):
     experiment = Path("experiments/full.yaml").resolve()
     monkeypatch.chdir(tmp_path)
     run("test", "--config", str(experiment), "--trainer.fast_dev_run=1")
-    assert not list(tmp_path.rglob("*.jsonl"))
+    run("test", "--config", str(experiment), "--trainer.logger=false")
+    assert not list(tmp_path.rglob("*.json*")) and not list(tmp_path.rglob("answers"))
 
 
 def test_a_finished_run_that_is_given_more_epochs_trains_them_whole(run, finished):

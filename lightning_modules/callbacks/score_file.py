@@ -1,0 +1,122 @@
+"""How sure the figures of a test are, and where they come from: with the run, and in TensorBoard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from datamodules.video_text import VideoTextDataModule
+from lightning_modules.answer_store import AnswerStore, Row
+from lightning_modules.callbacks.answer_file import AnswerFile
+from lightning_modules.callbacks.origin import Origin
+from lightning_modules.clusters import HOW_SURE
+from lightning_modules.interval import Interval
+from lightning_modules.provenance import provenance
+from lightning_modules.scores import Score, as_table, counts, scored, scored_benchmark, scores
+from lightning_modules.video_language import VideoLanguageModel
+
+
+class ScoreFile(Callback):
+    """Writes `answers/test_scores.json` from all answers on disk, on the first process; comes after `AnswerFile`.
+
+    Bounds are logged as `test_interval/<score>/low` and `/high`, apart from the figures of `test/`, and the scores as a
+    table in TensorBoard's text tab.
+
+    Attributes:
+        intervals: logged name of a figure of the test -> its interval.
+    """
+
+    def __init__(self, answers: AnswerFile, origin: Origin) -> None:
+        """Take what was answered from `answers`, and what was asked for from `origin`."""
+        self.answers = answers
+        self.origin = origin
+        self.intervals: dict[str, Interval] = {}
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note what the test begins with: code and files may change while it runs."""
+        self.intervals = {}
+        if self.answers.store is None or not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, VideoLanguageModel)
+        self.provenance = {
+            **self.origin.facts(),
+            **provenance(trainer, pl_module, self.answers.asked_by),
+            "answered_before": len(pl_module.data.answered),
+            "began": _now(),
+        }
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score what is on disk.
+
+        Raises:
+            ValueError: the file cannot be written; on every process, or the others wait for the first one.
+        """
+        if self.answers.store is None:
+            return
+        assert isinstance(pl_module, VideoLanguageModel)
+        problem = self._score(trainer, pl_module.data, self.answers.store) if trainer.is_global_zero else ""
+        problem = trainer.strategy.broadcast(problem)
+        if problem:
+            raise ValueError(problem)
+
+    def _score(self, trainer: Trainer, data: VideoTextDataModule, store: AnswerStore) -> str:
+        """Return why the file cannot be written; empty if it was."""
+        answers = store.answered()
+        found = scores(answers, data.benchmarks_asked())
+        self.intervals = {f"test/{name}": score.interval for name, score in found.items()}
+        content = _content(answers, data, found) | {"provenance": {**self.provenance, "ended": _now()}}
+        try:
+            _write(store.scores, content)
+        except OSError as error:
+            return f"{store.scores} cannot be written: {error.strerror}; the answers are kept in {store.path}"
+        self._log(trainer, found)
+        return ""
+
+    def _log(self, trainer: Trainer, found: Mapping[str, Score]) -> None:
+        bounds = {
+            f"test_interval/{name}/{side}": bound
+            for name, score in found.items()
+            for side, bound in (("low", score.interval.low), ("high", score.interval.high))
+        }
+        for logger in trainer.loggers if bounds else []:
+            logger.log_metrics(bounds, step=trainer.global_step)
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_text("scores", f"{as_table(found)}\n\n{HOW_SURE}", trainer.global_step)
+
+
+def _content(answers: Mapping[str, Row], data: VideoTextDataModule, found: Mapping[str, Score]) -> dict[str, Any]:
+    benchmarks = {benchmark.description.name: benchmark for benchmark in data.benchmarks_asked()}
+    missing = {name: {"missing_clips": len(benchmark.missing)} for name, benchmark in benchmarks.items()}
+    groups = {name: scored_benchmark(answers, benchmark) for name, benchmark in benchmarks.items()}
+    whole = [each for group in groups.values() for each in group] if groups else scored(answers)
+    number = len(whole) if groups else len(data.records("test"))
+    return {
+        "scores": {
+            name: {**asdict(score.interval), "questions": score.questions, "videos": score.videos}
+            for name, score in found.items()
+        },
+        "intervals": HOW_SURE,
+        "counts": counts(whole, number) | {"missing_clips": sum(len(each.missing) for each in benchmarks.values())},
+        "benchmarks": {name: counts(group, len(group)) | missing[name] for name, group in groups.items()},
+    }
+
+
+def _write(file: Path, content: Mapping[str, Any]) -> None:
+    """Write all of a file or nothing."""
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    try:
+        unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

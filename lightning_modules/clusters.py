@@ -1,0 +1,96 @@
+"""Intervals of figures whose questions come in groups: several about one video are not as good as as many videos."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
+from statistics import fmean
+
+from lightning_modules.interval import Interval, Z, wilson
+
+HOW_SURE = "95 % intervals, clustered by video"
+ROUNDING = 1e-15  # what of a variance is left of none
+
+
+def clustered_share(right: Sequence[bool], clusters: Sequence[Hashable]) -> Interval:
+    """Return the share of right answers with Wilson's score interval for as many answers as they are worth.
+
+    That number is what independent answers of the same variance would be: all of them where every cluster has one, and
+    never more. Where all are right or all wrong, it is the number of clusters.
+
+    Args:
+        right: one per answer.
+        clusters: what each answer is about.
+
+    Raises:
+        ValueError: no answers, or not as many clusters.
+    """
+    return clustered_mean_of_shares(right, clusters, [None] * len(right))
+
+
+def clustered_mean_of_shares(
+    right: Sequence[bool], clusters: Sequence[Hashable], families: Sequence[Hashable]
+) -> Interval:
+    """Return the plain mean of the families' shares of right answers, with an interval as `clustered_share` has it.
+
+    A cluster may have answers of several families.
+
+    Args:
+        right: one per answer.
+        clusters: what each answer is about.
+        families: what each answer is counted under; one counts as much as another, however many answers it has.
+
+    Raises:
+        ValueError: no answers, or not as many clusters or families.
+    """
+    _check(len(right), len(clusters), len(families))
+    counts = Counter(families)
+    sums: dict[Hashable, int] = defaultdict(int)
+    for is_right, family in zip(right, families, strict=True):
+        sums[family] += is_right
+    shares = {family: sums[family] / count for family, count in counts.items()}
+    parts = [
+        (is_right - shares[family]) / (counts[family] * len(counts))
+        for is_right, family in zip(right, families, strict=True)
+    ]
+    mean, answers, variance = fmean(shares.values()), len(right), _variance(parts, clusters)
+    independent = mean * (1 - mean) / max(1, answers - 1)  # the variance if every answer were a cluster
+    worth = min(answers, answers * independent / variance) if variance > ROUNDING else len(set(clusters))
+    return wilson(mean, worth)
+
+
+def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable], low: float, high: float) -> Interval:
+    """Return the mean with its interval from the spread between clusters; of one cluster, all that is possible.
+
+    Args:
+        values: one per answer.
+        clusters: what each answer is about.
+        low: least possible value.
+        high: largest possible value.
+
+    Raises:
+        ValueError: no answers, or not as many clusters.
+    """
+    _check(len(values), len(clusters))
+    mean = fmean(values)
+    if len(set(clusters)) == 1:
+        return Interval(mean, low, high)
+    half = Z * math.sqrt(_variance([(value - mean) / len(values) for value in values], clusters))
+    return Interval(mean, max(low, mean - half), min(high, mean + half))
+
+
+def _check(answers: int, *others: int) -> None:
+    if not answers or any(other != answers for other in others):
+        counts = " and ".join(map(str, (answers, *others)))
+        raise ValueError(f"an interval needs answers and a cluster of each; got {counts}")
+
+
+def _variance(parts: Sequence[float], clusters: Sequence[Hashable]) -> float:
+    """Return the variance of an estimate from what each answer adds to its deviation."""
+    sums: dict[Hashable, float] = defaultdict(float)
+    for part, cluster in zip(parts, clusters, strict=True):
+        sums[cluster] += part
+    groups = len(sums)
+    correction = groups / (groups - 1) if groups > 1 else 1.0
+    return correction * sum(each**2 for each in sums.values())

@@ -1,0 +1,98 @@
+"""What figures of a test come from: enough to tell, years later, whether two of them can be compared."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+
+from components.judges.base import digest
+from datamodules.video_text import VideoTextDataModule
+from lightning_modules.checkout import checkout_of
+from lightning_modules.video_language import VideoLanguageModel
+
+# Ours, and those that what a model sees and says depends on.
+PACKAGES = ("video-panda-lightning", "torch", "lightning", "transformers", "tokenizers", "av", "decord2", "pillow")
+_SEEN = ("canvas", "sampler", "shown_frames", "damaged", "bad_media")
+
+
+def provenance(trainer: Trainer, module: VideoLanguageModel, asked_by: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what can be known when a test begins, ready for JSON.
+
+    Args:
+        trainer: that tests.
+        module: that answers.
+        asked_by: what its answers depend on, as the command line has it.
+    """
+    checkout = checkout_of(Path(__file__).with_name("__init__.py"))
+    return {
+        "components": module.component_names(),
+        "checkpoint": _checkpoint(asked_by, "checkpoint"),
+        "init_from": _checkpoint(asked_by, "init_from"),
+        "steps_of_this_run": trainer.global_step,
+        "code": checkout and asdict(checkout),
+        "versions": {"python": platform.python_version()} | {package: _version(package) for package in PACKAGES},
+        "device": device_name(trainer.strategy.root_device),
+        "processes": trainer.world_size,
+        "precision": str(trainer.precision),
+        "generation": {"greedy": True, "max_new_tokens": module.max_new_tokens},
+        "compared": compared(module.data),
+        "data": _data(module.data, asked_by.get("data", {}).get("init_args", {})),
+        "seed": module.data.seed,
+    }
+
+
+def compared(data: VideoTextDataModule) -> dict[str, dict[str, str]]:
+    """Return how replies are compared with references: the rules of every kind of answer that is asked for."""
+    kinds = {type(record.answer_kind) for record in data.records("test")}
+    return {
+        kind.__name__: {"rules": kind.rules, "sha256": digest(kind.rules)}
+        for kind in sorted(kinds, key=lambda kind: kind.__name__)
+    }
+
+
+def checksums(files: Sequence[Path]) -> dict[str, str]:
+    """Return the SHA-256 of each file."""
+    found = {}
+    for file in files:
+        with file.open("rb") as content:
+            found[str(file)] = hashlib.file_digest(content, "sha256").hexdigest()
+    return found
+
+
+def device_name(device: torch.device) -> str:
+    """Return what answers are worked out on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.processor() or platform.machine()})"
+
+
+def _data(data: VideoTextDataModule, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "module": type(data).__name__,
+        **{key: settings[key] for key in _SEEN if key in settings},
+        "manifest_sha256": data.manifest.sha256,
+        "question_files": checksums(data.question_files("test")),
+    }
+
+
+def _checkpoint(asked_by: Mapping[str, Any], key: str) -> dict[str, Any] | None:
+    """Return path, size and time of change; None where no checkpoint was named."""
+    if asked_by.get(key) is None:
+        return None
+    size, changed = asked_by[f"{key}_written"] or (None, None)
+    return {"path": asked_by[key], "bytes": size, "mtime_ns": changed}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

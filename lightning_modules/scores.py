@@ -1,0 +1,124 @@
+"""Scores of a test from its answers on disk, each with its interval and what it is over.
+
+Names and values are those of `FamilyScores.figures`, which are logged; on disk are the answers of all processes and of
+every attempt, each with its video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from datamodules.benchmarks import LoadedBenchmark
+from lightning_modules.answer_store import Row
+from lightning_modules.clusters import clustered_mean_of_shares, clustered_share
+from lightning_modules.evaluation import MEAN
+from lightning_modules.interval import Interval
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A question as scores see it.
+
+    Attributes:
+        family: that it is counted under.
+        cluster: its video, which other questions may be about; the question itself where there is none.
+        right: whether its reply is; False where it has none.
+        answered: whether its reply is an answer; False where it has none.
+    """
+
+    family: str
+    cluster: str
+    right: bool
+    answered: bool
+
+
+@dataclass(frozen=True)
+class Score:
+    """A figure.
+
+    Attributes:
+        interval: the figure and its bounds.
+        questions: how many it is over.
+        videos: how many these are about.
+    """
+
+    interval: Interval
+    questions: int
+    videos: int
+
+
+def scored(answers: Mapping[str, Row]) -> list[Scored]:
+    """Return the questions that were asked, by their answers on disk."""
+    return [
+        Scored(row["family"], row["video"] or identity, row["right"], row["answered"])
+        for identity, row in answers.items()
+    ]
+
+
+def scored_benchmark(answers: Mapping[str, Row], benchmark: LoadedBenchmark) -> list[Scored]:
+    """Return all questions of a benchmark; not right are those not asked: their clip is missing or cannot be read."""
+    nothing = {"right": False, "answered": False}
+    return [
+        Scored(record.family, str(record.video), row["right"], row["answered"])
+        for record in [*benchmark.asked, *benchmark.unanswered]
+        for row in [answers.get(record.id, nothing)]
+    ]
+
+
+def scores(answers: Mapping[str, Row], benchmarks: Sequence[LoadedBenchmark]) -> dict[str, Score]:
+    """Return every figure that is a share by its name, such as `exact_match/colour`; none over no questions.
+
+    Args:
+        answers: question id -> its answer on disk.
+        benchmarks: that the questions are of, if they are.
+    """
+    asked = scored(answers)
+    groups: dict[str, list[Scored]] = {}
+    for each in sorted(asked, key=lambda each: each.family):
+        groups.setdefault(f"exact_match/{each.family}", []).append(each)
+    for benchmark in benchmarks:
+        name, questions = benchmark.description.name, scored_benchmark(answers, benchmark)
+        groups[f"accuracy/{name}"] = questions
+        groups[f"accuracy_of_answered/{name}"] = [each for each in questions if each.answered]
+    found = {
+        name: _score(clustered_share([each.right for each in group], clusters(group)), group)
+        for name, group in groups.items()
+        if group
+    }
+    if asked and not benchmarks:
+        right, families = [each.right for each in asked], [each.family for each in asked]
+        found[MEAN] = _score(clustered_mean_of_shares(right, clusters(asked), families), asked)
+    return found
+
+
+def clusters(questions: Sequence[Scored]) -> list[str]:
+    """Return the cluster of each."""
+    return [each.cluster for each in questions]
+
+
+def counts(questions: Sequence[Scored], number: int) -> dict[str, int]:
+    """Return how many questions were answered and not, and how many videos they are about.
+
+    Args:
+        questions: as they are scored.
+        number: how many there are, those that were not asked included.
+    """
+    answered = sum(each.answered for each in questions)
+    videos = len(set(clusters(questions)))
+    return {"questions": number, "videos": videos, "answered": answered, "unanswered": number - answered}
+
+
+def as_table(found: Mapping[str, Score]) -> str:
+    """Return the scores as a table in markdown."""
+    lines = ["| score | value [95 % interval] | questions | videos |", "| --- | --- | ---: | ---: |"]
+    for name, score in found.items():
+        each = score.interval
+        lines.append(
+            f"| {name} | {each.value:.4f} [{each.low:.4f}, {each.high:.4f}] | {score.questions} | {score.videos} |"
+        )
+    return "\n".join(lines)
+
+
+def _score(interval: Interval, group: Sequence[Scored]) -> Score:
+    return Score(interval, len(group), len(set(clusters(group))))

@@ -1,0 +1,106 @@
+"""What is kept of where figures come from: the state of the code, and no secrets."""
+
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from datamodules.records import Choice, FreeAnswer
+from lightning_modules.checkout import checkout_of
+from lightning_modules.cli import ExperimentCLI
+from lightning_modules.command_line import as_typed
+from lightning_modules.provenance import checksums
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+
+
+def git(folder, *arguments):
+    who = ("-c", "user.name=someone", "-c", "user.email=someone@example.org")
+    done = subprocess.run(["git", "-C", str(folder), *who, *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    (folder / "code.py").write_text("1")
+    git(folder, "init", "--quiet")
+    git(folder, "add", "code.py")
+    git(folder, "commit", "--quiet", "--message=first")
+    return folder
+
+
+@needs_git
+def test_the_commit_and_whether_files_differ_from_it(checkout):
+    found = checkout_of(checkout / "code.py")
+    assert found.commit == git(checkout, "rev-parse", "HEAD") and not found.changed
+    (checkout / "new.py").write_text("2")
+    assert checkout_of(checkout / "code.py").changed
+    (checkout / "new.py").unlink()
+    (checkout / "code.py").write_text("3")
+    assert checkout_of(checkout / "code.py").changed
+
+
+@needs_git
+def test_what_was_installed_into_another_checkout_is_not_of_it(checkout, tmp_path):
+    installed = checkout / "site-packages" / "code.py"
+    installed.parent.mkdir()
+    installed.write_text("1")
+    assert checkout_of(installed) is None
+    (tmp_path / "code.py").write_text("1")
+    assert checkout_of(tmp_path / "code.py") is None
+
+
+def test_without_git_nothing_is_known(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert checkout_of(Path(__file__)) is None
+
+
+SECRET = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [f"--trainer.logger.init_args.api_key={SECRET}"],
+        ["--trainer.logger.init_args.api_key", SECRET],
+        [f'--trainer.logger={{"init_args": {{"api_key": "{SECRET}"}}}}'],
+        [f"--trainer.logger.init_args.password={SECRET}"],
+        [f"sk-{SECRET}"],
+        [f"--name=hf_{SECRET}"],
+        [f"--x=https://someone:{SECRET}@example.org/data"],
+    ],
+)
+def test_what_looks_like_a_secret_is_hidden(words):
+    said = as_typed(["test", *words, "--ckpt_path=a.ckpt"])
+    assert SECRET not in said and "***" in said
+    assert said.startswith("test ") and said.endswith(" --ckpt_path=a.ckpt")
+
+
+def test_all_else_is_kept_as_it_was_typed():
+    words = ["--model.max_new_tokens=4", "--judge.api_key_variable=NAME", "--data.root=/a b", "--show_key", "--x=1"]
+    assert shlex.split(as_typed(words)) == words
+
+
+def test_a_test_has_no_argument_for_a_key(capsys):
+    with pytest.raises(SystemExit):
+        ExperimentCLI(["test", "--config=experiments/full.yaml", "--print_config"])
+    names = [line.strip().partition(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert "max_new_tokens" in names and "ckpt_path" in names
+    assert not [name for name in names if name.endswith(("key", "secret", "password", "token"))]
+
+
+def test_checksums_are_of_contents(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("same")
+    (tmp_path / "c").write_text("other")
+    a, b, c = checksums([tmp_path / name for name in "abc"]).values()
+    assert a == b != c and len(a) == 64
+
+
+def test_every_kind_of_answer_says_how_it_is_compared():
+    assert len({FreeAnswer.rules, Choice.rules}) == 2 and "synonyms" in FreeAnswer.rules
+    assert FreeAnswer().rules == FreeAnswer.rules

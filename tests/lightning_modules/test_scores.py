@@ -1,0 +1,107 @@
+"""Scores from answers on disk: what each is over, and what questions about one video are worth."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from datamodules.benchmarks import Benchmark, LoadedBenchmark
+from datamodules.records import Record, Turn
+from lightning_modules.clusters import clustered_mean_of_shares, clustered_share
+from lightning_modules.evaluation import FamilyScores
+from lightning_modules.interval import wilson
+from lightning_modules.scores import as_table, counts, scored, scored_benchmark, scores
+
+
+def answer(family, video, right, answered=True):
+    return {"family": family, "video": video, "right": right, "answered": answered}
+
+
+ANSWERS = {
+    "q1": answer("colour", "a.mp4", True),
+    "q2": answer("colour", "a.mp4", True),
+    "q3": answer("colour", "b.mp4", False),
+    "q4": answer("count", "b.mp4", True),
+    "q5": answer("count", "c.mp4", False, answered=False),
+}
+
+
+def bounds(score):
+    return score.interval.low, score.interval.high
+
+
+def test_values_are_those_that_are_logged():
+    logged = FamilyScores(["colour", "count"])
+    for row in ANSWERS.values():
+        logged.add(row["family"], row["right"] if row["answered"] else None)
+    found = scores(ANSWERS, [])
+    assert {name: score.interval.value for name, score in found.items()} == logged.figures(logged.counts, {})
+    assert {name: (score.questions, score.videos) for name, score in found.items()} == {
+        "exact_match/colour": (3, 2), "exact_match/count": (2, 2), "exact_match/mean": (5, 3)
+    }  # fmt: skip
+
+
+def test_intervals_are_clustered_by_video():
+    found = scores(ANSWERS, [])
+    assert found["exact_match/colour"].interval == clustered_share([True, True, False], "aab")
+    whole = clustered_mean_of_shares([True, True, False, True, False], "aabbc", "oooun")
+    assert found["exact_match/mean"].interval != whole  # of other families
+    assert found["exact_match/mean"].interval == clustered_mean_of_shares(
+        [True, True, False, True, False], "aabbc", "ooouu"
+    )
+
+
+def test_questions_without_a_video_are_clusters_of_their_own():
+    right = [True, False, True, True]
+    answers = {f"q{number}": answer("text", "", each) for number, each in enumerate(right)}
+    (score, mean) = scores(answers, []).values()
+    assert score.videos == 4
+    for found, expected in zip(bounds(score), bounds(replace(mean, interval=wilson(3 / 4, 4))), strict=True):
+        assert found == pytest.approx(expected)
+
+
+def test_of_one_video_the_interval_is_that_of_one_answer():
+    for right in ([True] * 5, [True, True, False, False, False]):
+        answers = {f"q{number}": answer("colour", "a.mp4", each) for number, each in enumerate(right)}
+        score = scores(answers, [])["exact_match/colour"]
+        assert score.interval == wilson(sum(right) / 5, 1) and (score.questions, score.videos) == (5, 1)
+
+
+@pytest.fixture
+def benchmark():
+    """Two questions about a clip, one about another, and two about one that is missing."""
+
+    def record(number, video):
+        return Record(f"b/{number}", Path(video), (Turn("?", "yes"),), f"b/{'colour' if number < 5 else 'lost'}")
+
+    asked = [record(1, "a.mp4"), record(2, "a.mp4"), record(3, "b.mp4")]
+    described = Benchmark("b", "test", questions=None, videos="", types=None)
+    return LoadedBenchmark(described, asked, [record(4, "c"), record(5, "c")], ["c"], [])
+
+
+def test_a_benchmark_is_scored_over_all_its_questions_and_over_the_answered_ones(benchmark):
+    answers = {
+        "b/1": answer("b/colour", "a.mp4", True),
+        "b/2": answer("b/colour", "a.mp4", False, answered=False),  # no answer; b/3 was not asked: it cannot be read
+    }
+    found = scores(answers, [benchmark])
+    assert found.keys() == {"exact_match/b/colour", "accuracy/b", "accuracy_of_answered/b"}
+    assert found["accuracy/b"].interval == clustered_share([True, False, False, False, False], "aabcc")
+    assert (found["accuracy/b"].questions, found["accuracy/b"].videos) == (5, 3)
+    assert found["accuracy_of_answered/b"].interval == wilson(1, 1)
+    assert counts(scored_benchmark(answers, benchmark), 5) == {
+        "questions": 5, "videos": 3, "answered": 1, "unanswered": 4
+    }  # fmt: skip
+
+
+def test_no_answers_have_no_scores(benchmark):
+    assert scores({}, []) == {} and counts(scored({}), 3)["unanswered"] == 3
+    nothing = scores({}, [benchmark])
+    assert nothing.keys() == {"accuracy/b"} and nothing["accuracy/b"].interval == wilson(0, 3)
+    assert len(as_table({}).splitlines()) == 2
+
+
+def test_the_table_has_a_row_per_score():
+    rows = as_table(scores(ANSWERS, [])).splitlines()
+    assert len({row.count("|") for row in rows}) == 1 and len(rows) == 2 + 3
+    assert rows[3].startswith("| exact_match/count | 0.5000 [0.0") and rows[3].endswith("] | 2 | 2 |")
