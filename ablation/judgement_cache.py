@@ -6,7 +6,6 @@ which is left out and reported.
 
 from __future__ import annotations
 
-import errno
 import json
 import threading
 from collections.abc import Iterator
@@ -47,8 +46,7 @@ class JudgementCache:
         """Store a judgement at once; one without a reply is none that was made, and is not stored.
 
         Raises:
-            OSError: the disk is full.
-            ValueError: the file cannot be written.
+            ValueError: the file cannot be written, as on a full disk.
         """
         if judgement.reply is None:
             return
@@ -88,15 +86,14 @@ class JudgementCache:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Put the name of a file into the error of one that cannot be written.
+    """Say which file cannot be written, and how to go on: the system names none when a disk is full.
 
     Raises:
-        OSError: the disk is full.
-        ValueError: it cannot be written for another reason.
+        ValueError: it cannot be written.
     """
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise ValueError(f"{path} cannot be written: {error.strerror}") from error
+        raise ValueError(
+            f"{path} cannot be written: {error.strerror}; once it can, the same command goes on from what is stored"
+        ) from error

@@ -55,8 +55,7 @@ def write_judgements(
     Judgements of the same answers for other aspects that are in the file already stay there.
 
     Raises:
-        OSError: the disk is full.
-        ValueError: the file cannot be written, or one that is there is none of judgements.
+        ValueError: the file cannot be written, as on a full disk, or one that is there is none of judgements.
     """
     who = {"name": identity.name, "revision": identity.revision, "prompt": identity.prompt, "hash": identity.hash}
     rows = [_row(answer, judgement) | {"judge": who} for answer, judgement in judged.items()]

@@ -40,8 +40,7 @@ def judge_pending(
     Raises:
         KeyboardInterrupt: Ctrl-C; what was under way has been stored.
         JudgeError: the judge cannot judge at all; the same.
-        OSError: the disk is full.
-        ValueError: a judgement cannot be stored.
+        ValueError: a judgement cannot be stored, as on a full disk.
     """
 
     def work(batch: Sequence[Comparison]) -> int:

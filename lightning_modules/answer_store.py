@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class AnswerStore:
         """Continue answers that are there if they are by the same, else put them aside; on the first process only.
 
         Raises:
-            ValueError: they are by another, and must be continued.
+            ValueError: they are by another, and must be continued; or a file cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         asked_by = json.loads(json.dumps(asked_by, default=str))
@@ -57,19 +58,29 @@ class AnswerStore:
                     f"continue_answers: {self.path} was answered otherwise, there -> here: {'; '.join(different)}"
                 )
         self._put_aside()
-        self.by.write_text(json.dumps(asked_by, indent=2) + "\n", encoding="utf-8")
+        with self._naming(self.by):
+            self.by.write_text(json.dumps(asked_by, indent=2) + "\n", encoding="utf-8")
 
     def answered(self) -> dict[str, Row]:
         """Return question id -> answer of what is in the file of all."""
         return {str(row["id"]): row for row in read_rows(self.path)}
 
     def append(self, rows: Iterable[Row]) -> None:
-        """Write answers at the end of this process's file."""
-        with self.own.open("a", encoding="utf-8") as file:
-            file.write(_as_lines(rows))
+        """Write answers at the end of this process's file.
+
+        Raises:
+            ValueError: the file cannot be written, as on a full disk; what is in it stays.
+        """
+        lines = _as_lines(rows)
+        with self._naming(self.own), self.own.open("a", encoding="utf-8") as file:
+            file.write(lines)
 
     def join(self) -> None:
-        """Put the answers of all processes into one file, each question once; a killed process's last line may go."""
+        """Put the answers of all processes into one file, each question once; a killed process's last line may go.
+
+        Raises:
+            ValueError: the file cannot be written; those that are there stay.
+        """
         others = sorted(self.folder.glob(f"{self.split}.rank_*.jsonl"))
         rows: dict[str, Row] = {}
         for path in (self.path, *others):
@@ -77,10 +88,22 @@ class AnswerStore:
                 rows.setdefault(str(row["id"]), row)
         if others or len(rows) != _lines(self.path):
             whole = self.path.with_suffix(".joined")
-            whole.write_text(_as_lines(rows.values()), encoding="utf-8")
+            with self._naming(whole):
+                whole.write_text(_as_lines(rows.values()), encoding="utf-8")
             whole.replace(self.path)
         for path in others:
             path.unlink()
+
+    @contextmanager
+    def _naming(self, path: Path) -> Iterator[None]:
+        """Say which file cannot be written, and how to go on: the system names none when a disk is full."""
+        try:
+            yield
+        except OSError as error:
+            raise ValueError(
+                f"{path} cannot be written: {error.strerror}; answers so far are kept, and a test or prediction goes "
+                f"on from them with --continue_answers={self.folder.parent}"
+            ) from error
 
     def _put_aside(self) -> None:
         """Rename answers by another model, so that they are neither lost nor mixed up."""

@@ -191,6 +191,8 @@ class LanguageModel(nn.Module):
                 f"{length} tokens and up to {max_new_tokens} new ones are more than the {self.max_length} that the "
                 "language model takes: use fewer frames, shorter text, or fewer new tokens"
             )
+        # With the cache that grows, although it is copied for every token: one of fixed size has room for the longest
+        # answer already in the first pass, which is when memory is at its peak (benchmarks/generation_cache.py).
         new_ids: Tensor = self.network.generate(  # type: ignore[operator]  # from a mixin that the class does not declare
             inputs_embeds=embeddings,
             attention_mask=plan.attention_mask,

@@ -33,7 +33,11 @@ class QuestionFile(ABC):
         Raises:
             RecordError: a file or one of its rows cannot be used, or two questions have one id.
         """
-        questions = self._read(*(root / file for file in self.files))
+        paths = [root / file for file in self.files]
+        for path in paths:
+            if not path.exists():
+                raise RecordError(f"{path}: cannot be read: No such file (see data.init_args.root)")
+        questions = self._read(*paths)
         if not questions:
             raise RecordError(f"{root / self.files[0]}: holds no questions")
         places: dict[str, str] = {}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from datamodules.records import RecordError
-from datamodules.records.json_items import kind
+from datamodules.records.json_items import JsonItems, json_value, kind
 
 
 @dataclass(frozen=True)
@@ -88,17 +87,8 @@ def json_rows(path: Path) -> list[Row]:
     Raises:
         RecordError: the file cannot be read, or is something else.
     """
-    if path.suffix == ".jsonl":
-        lines = enumerate(read_text(path).split("\n"), start=1)
-        items: Iterable[tuple[str, Any]] = (
-            (f"{path}, line {number}", _parsed(line, path, number)) for number, line in lines if line.strip()
-        )
-    else:
-        content = parsed_json(path)
-        if not isinstance(content, list):
-            raise RecordError(f"{path}: holds {kind(content)}; it must be a list of objects: [{{...}}, ...]")
-        items = ((f"{path}, row {number}", item) for number, item in enumerate(content))
-    return [_row(where, item) for where, item in items]
+    items = JsonItems(path, called="row")
+    return [_row(items.where(number), item) for number, item in items]
 
 
 def table_rows(path: Path, delimiter: str, columns: Sequence[str]) -> list[Row]:
@@ -146,7 +136,7 @@ def parsed_json(path: Path) -> Any:
     Raises:
         RecordError: it cannot be read, or is not JSON.
     """
-    return _parsed(read_text(path), path, 1)
+    return json_value(read_text(path), path)
 
 
 def read_text(path: Path) -> str:
@@ -158,23 +148,9 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror} (see data.init_args.root)") from error
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise RecordError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
-
-
-def _parsed(text: str, path: Path, first_line: int) -> Any:
-    try:
-        content = json.loads(text)
-        json.dumps(content, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        line = first_line + error.lineno - 1
-        raise RecordError(f"{path}, line {line}, column {error.colno}: not valid JSON: {error.msg}") from error
-    except UnicodeEncodeError as error:
-        raise RecordError(f"{path}, from line {first_line}: half a surrogate pair (\\ud...) is no character") from error
-    except (RecursionError, ValueError) as error:
-        raise RecordError(f"{path}, from line {first_line}: cannot be rows: {error}") from error
-    return content
 
 
 def _row(where: str, item: Any) -> Row:

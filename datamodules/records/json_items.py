@@ -17,16 +17,18 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 class JsonItems:
     """A file of items, to be iterated over: `(number, item)`."""
 
-    def __init__(self, path: Path, chunk: int = 1 << 20) -> None:
+    def __init__(self, path: Path, chunk: int = 1 << 20, called: str = "record") -> None:
         """Name the file: JSON lines if its name ends in `.jsonl`, else one JSON list.
 
         Args:
             path: the file.
             chunk: bytes that are read at a time.
+            called: what errors call an item.
         """
         self.path = path
         self.chunk = chunk
-        self._unit = "line" if path.suffix == ".jsonl" else "record"
+        self._called = called
+        self._unit = "line" if path.suffix == ".jsonl" else called
 
     def where(self, number: int) -> str:
         """Return words for the place of an item."""
@@ -71,23 +73,19 @@ class JsonItems:
                 for line in lines:
                     number += 1
                     if line.strip():
-                        yield number, self._line(line, number)
+                        yield number, json_value(line, self.path, number, self._called)
         last = "".join(begun)
         if last.strip():
-            yield number + 1, self._line(last, number + 1)
-
-    def _line(self, text: str, number: int) -> Any:
-        window = _Window(self.path, iter([text]), number)
-        item = window.value()
-        window.end()
-        return item
+            yield number + 1, json_value(last, self.path, number + 1, self._called)
 
     def _list(self) -> Iterator[Any]:
-        window = _Window(self.path, self._text(), 1)
+        window = _Window(self.path, self._text(), 1, self._called)
         if window.next() != "[":
             found = window.value()
-            lines = "; a file with one record per line must be named .jsonl" if isinstance(found, dict) else ""
-            raise RecordError(f"{self.path}: holds {kind(found)}; it must be a list of records: [{{...}}, ...]{lines}")
+            lines = f"; a file with one {self._called} per line must be named .jsonl" if isinstance(found, dict) else ""
+            raise RecordError(
+                f"{self.path}: holds {kind(found)}; it must be a list of {self._called}s: [{{...}}, ...]{lines}"
+            )
         window.take()
         if window.next() != "]":
             yield window.value()
@@ -100,11 +98,29 @@ class JsonItems:
         window.end()
 
 
+def json_value(text: str, path: Path, line: int = 1, called: str = "record") -> Any:
+    """Return the one value that a text holds.
+
+    Args:
+        text: a file, or a line of one.
+        path: the file, for errors.
+        line: where in it the text begins, for errors.
+        called: what errors call an item.
+
+    Raises:
+        RecordError: it is not JSON.
+    """
+    window = _Window(path, iter([text]), line, called)
+    value = window.value()
+    window.end()
+    return value
+
+
 class _Window:
     """The part of a text that is being read, and where in the file it is."""
 
-    def __init__(self, path: Path, pieces: Iterator[str], line: int) -> None:
-        self.path, self.pieces = path, pieces
+    def __init__(self, path: Path, pieces: Iterator[str], line: int, called: str) -> None:
+        self.path, self.pieces, self.called = path, pieces, called
         self.text, self.at = next(pieces, ""), 0
         self.line, self.column = line, 1  # of the start of `text`
         self.decode = json.JSONDecoder().raw_decode
@@ -148,7 +164,7 @@ class _Window:
                 failed = error
             except (RecursionError, ValueError) as error:
                 line = self.place(self.at)[0]
-                raise RecordError(f"{self.path}, from line {line}: cannot be records: {error}") from error
+                raise RecordError(f"{self.path}, from line {line}: cannot be {self.called}s: {error}") from error
             # What ends with the text may go on, even if it can be read: 12 may be the start of 123.
             if failed is None and end < len(self.text):
                 break

@@ -1,16 +1,14 @@
 """The program `judge`: what it writes and prints, what it asks and what it does not ask again."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from ablation.judgement_cache import JudgementCache
 from ablation.judgements import read_judgements
-from ablation.judging import main, run
+from ablation.judging import main
 from components.judges import Comparison, ExactMatch, Judgement
 from lightning_modules.cli import main as command_line
-from lightning_modules.user_errors import user_errors
 from tests.ablation.stored_answers import SETTINGS, read_lines, row, save_answers
 from tests.components.faulty_server import FaultyServer, seeded_faults, verdict
 
@@ -193,21 +191,6 @@ def test_a_broken_line_of_the_cache_is_left_out_and_told_and_the_next_one_is_who
     again.add(asked[3], Judgement(right=True, reply="yes"))
     last = JudgementCache(tmp_path, identity)
     assert (last.broken, [last.get(each) is not None for each in asked]) == (1, [True, True, False, True])
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk(tmp_path, answers, capsys):
-    class Filling(ExactMatch):
-        def judge(self, comparisons):
-            full.symlink_to("/dev/full")  # not before: it can be read without end
-            return super().judge(comparisons)
-
-    judge = Filling()
-    full = tmp_path / f"{judge.identity.label}.jsonl"
-    with pytest.raises(SystemExit) as ended, user_errors():
-        run(judge, answers, "test", [], tmp_path, False, None)
-    assert ended.value.code == 1
-    assert f"error: no space left on the device for {full}" in capsys.readouterr().err
 
 
 def test_folders_that_cannot_be_written(tmp_path, answers, capsys):

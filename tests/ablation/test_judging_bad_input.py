@@ -6,7 +6,8 @@ import pytest
 
 from ablation.generated_answers import read_generated_answers
 from ablation.judging import main
-from tests.ablation.stored_answers import read_lines, row, save_answers
+from tests.ablation.stored_answers import SETTINGS, read_lines, row, save_answers
+from tests.components.faulty_server import FaultyServer
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +87,19 @@ def test_an_empty_prediction_is_an_answer_and_counted(tmp_path, capsys):
     assert "answers: 2 in a.jsonl, 1 of them empty" in capsys.readouterr().out
     [file] = (tmp_path / "judgements" / "a").iterdir()
     assert [line["right"] for line in read_lines(file)] == [True, False]
+
+
+def test_a_model_is_asked_about_an_empty_prediction_as_it_is(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("JUDGE_KEY", "key")
+    save_answers(tmp_path / "a.jsonl", [row(1), row(2, prediction="")])
+    with FaultyServer() as server:
+        main(["a.jsonl", "--judge=ServerJudge", "--judge.model=m", f"--judge.base_url={server.url}", *SETTINGS])
+    assert "answers: 2 in a.jsonl, 1 of them empty" in capsys.readouterr().out
+    prompts = [body["messages"][-1]["content"] for _, body in server.requests]
+    assert ["Answer of the model: \n" in prompt for prompt in prompts].count(True) == 1
+    [file] = (tmp_path / "judgements" / "a").iterdir()
+    assert [(line["right"], line["unjudged"]) for line in read_lines(file)] == [(True, None), (False, None)]
 
 
 def test_the_answers_of_several_processes_are_one_set(tmp_path, capsys):

@@ -95,12 +95,14 @@ def test_a_bad_row(kind, tmp_path):
 # Form, file, its content, message.
 BAD_FILES = {
     "not JSON": ("SeparateAnswers", "q.json", '[{"question": }]', "q.json, line 1, column 15: not valid JSON"),
-    "no list": ("FlatQuestions", "q.json", {"a": 1}, "q.json: holds an object; it must be a list of objects"),
+    "no list": ("FlatQuestions", "q.json", {"a": 1}, "q.json: holds an object; it must be a list of rows"),
     "no objects": ("FlatQuestions", "q.json", ["a"], "q.json, row 0: is the value 'a'; a row must be an object"),
     "nothing": ("FlatQuestions", "q.json", [], "q.json: holds no questions"),
     "empty": ("FlatQuestions", "q.json", "", "line 1, column 1: not valid JSON"),
     "deep": ("FlatQuestions", "q.json", "[" * 100000, "cannot be rows"),
     "surrogate": ("FlatQuestions", "q.json", '[{"question": "\\ud800"}]', "surrogate"),
+    "lines in a file of another name": ("FlatQuestions", "q.json", '{"a": 1}\n{"a": 2}\n',
+     r"q.json: holds an object; .* a file with one row per line must be named \.jsonl"),
     "not JSON lines": ("VideoMMEQuestions", "q.jsonl", '{"duration": "medium"}\n{\n',
      "q.jsonl, line 2, column 2: not valid"),
     "no answers": ("EgoSchemaQuestions", "a.json", [1], "a.json: holds a list; it must be an object"),
@@ -145,7 +147,7 @@ def test_a_file_that_is_not_there_or_no_text(form, tmp_path):
         with pytest.raises(RecordError, match=f"{name}: not UTF-8 at byte {len(content)}"):
             question_file(form).read(tmp_path)
         path.unlink()
-        with pytest.raises(RecordError, match=f"{name}: cannot be read: No such file"):
+        with pytest.raises(RecordError, match=rf"{name}: cannot be read: No such file \(see data.init_args.root\)"):
             question_file(form).read(tmp_path)
         path.write_bytes(content)
 

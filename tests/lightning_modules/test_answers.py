@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -40,6 +41,19 @@ def scores(folder):
             for key, value in row.items()
             if key.startswith("test/exact_match") and value
         }
+
+
+class FillsTheDisk(Callback):
+    """From one batch on, no file grows further than the answers would with half of one more."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+
+    def on_test_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
+        if batch_idx + 1 == self.batches:
+            answers = Path(trainer.log_dir) / "answers" / "test.jsonl"
+            _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (answers.stat().st_size + 50, most))
 
 
 @pytest.fixture
@@ -84,6 +98,27 @@ def test_a_test_that_was_killed_goes_on_with_another_number_of_processes(run, as
     assert {f"test/{name}": score["value"] for name, score in of_all["scores"].items()} == scores(folder)
     right = {f"test/exact_match/{row['family']}": 1.0 for row in before}
     assert scores(folder) == pytest.approx(scores(whole.folder) | right | {"test/exact_match/mean": 3 / 8})
+
+
+def test_a_disk_that_fills_is_one_line_and_the_test_goes_on(run, fails, asked, tmp_path, files_end_at):
+    whole = run(*asked)
+    settings = tmp_path / "fill.yaml"
+    callback = {"class_path": "tests.lightning_modules.test_answers.FillsTheDisk", "init_args": {"batches": 2}}
+    settings.write_text(json.dumps({"trainer": {"callbacks": [callback]}}))
+    with files_end_at(resource.RLIM_INFINITY):  # until the callback says otherwise
+        status, error = fails(*asked, f"--config={settings}", f"--runs={tmp_path / 'full'}")
+    (folder,) = (tmp_path / "full").glob("*/test_seed_0")
+    file = folder / "answers" / "test.jsonl"
+    assert status == 1
+    assert error.splitlines()[-1] == (
+        f"error: {file} cannot be written: File too large; answers so far are kept, and a test or prediction goes on "
+        f"from them with --continue_answers={folder}"
+    )
+    kept = read_rows(file)
+    assert len(kept) == 3 and not file.read_bytes().endswith(b"\n")
+    again = run(*asked, f"--continue_answers={folder}")
+    assert again.folder == folder and rows(folder)[:3] == kept
+    assert by_id(folder) == by_id(whole.folder) and scores(folder) == scores(whole.folder)
 
 
 def test_a_batch_of_one_gives_the_same_answers(run, asked):
@@ -135,6 +170,26 @@ def test_answers_by_another_model_are_put_aside(tmp_path):
     assert store.answered() == {"a": {"id": "a", "steps": 3}}
     assert [read_rows(tmp_path / f"test.{count}.jsonl")[0]["steps"] for count in (1, 2)] == [1, 2]
     assert [(tmp_path / f"test_scores.{count}.json").read_text() for count in (1, 2)] == ["1", "2"]
+
+
+def test_a_file_that_cannot_grow_is_named_wherever_answers_are_written(tmp_path, files_end_at):
+    first, store = AnswerStore(tmp_path / "a" / "answers", "test"), AnswerStore(tmp_path / "b" / "answers", "test")
+    store.begin({"by": "me"}, must_continue=False)
+    store.append([{"id": "a"}])
+    AnswerStore(store.folder, "test", rank=1).append([{"id": "b"}])
+    for write, file in (
+        (lambda: first.begin({"by": "me"}, must_continue=False), first.by),
+        (lambda: store.append([{"id": "c"}]), store.path),
+        (store.join, store.path.with_suffix(".joined")),
+    ):
+        goes_on = f"--continue_answers={file.parent.parent}"
+        with (
+            files_end_at(5),
+            pytest.raises(ValueError, match=f"{file} cannot be written: File too large; .*{goes_on}$"),
+        ):
+            write()
+    store.begin({"by": "me"}, must_continue=True)
+    assert list(store.answered()) == ["a", "b"]
 
 
 def test_a_file_of_other_things_is_named(tmp_path):

@@ -1,7 +1,10 @@
 """Runs that ask benchmarks."""
 
 import json
+import re
 from pathlib import Path
+
+import pytest
 
 from lightning_modules.cli import ExperimentCLI
 from lightning_modules.config_chain import read_config
@@ -90,6 +93,36 @@ def test_questions_about_missing_videos_count_as_not_answered(run, tmp_path, fai
     shares = {name.removeprefix("test/") for name in figures} - {"loss"}
     assert content["scores"].keys() == {name for name in shares if name.startswith(("exact_match/", "accuracy"))}
     assert [row["family"] for row in rows(cli.folder / "answers/test_unanswered.jsonl")] == ["activitynet_qa/colour"]
+
+
+def shortened(text):
+    return text[: len(text) // 2]
+
+
+def asked_twice(text):
+    return json.dumps([*json.loads(text), json.loads(text)[0]])
+
+
+def without_a_question(text):
+    return json.dumps(json.loads(text)[:-1])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (shortened, r"test_q\.json, line 1, column \d+: not valid JSON: "),
+        (asked_twice, r"test_q\.json, row 3: question_id '.*' is taken by .*test_q\.json, row 0$"),
+        (without_a_question, r"test_q\.json: 1 answers have no question here, by question_id: v_clip_b_1"),
+    ],
+)
+def test_a_question_file_that_cannot_be_asked_ends_a_test_with_one_line(fails, tmp_path, change, said):
+    config = "configs/benchmarks/activitynet_qa.yaml"
+    write_benchmark(tmp_path, described(config)[0])
+    (file,) = tmp_path.rglob("test_q.json")
+    file.write_text(change(file.read_text()))
+    arguments = (f"--data.root={tmp_path}", f"--runs={tmp_path / 'runs'}", "--trainer.accelerator=cpu")
+    status, error = fails("test", *FULL, f"--config={config}", *arguments)
+    assert status == 1 and re.search(f"^error: .*{said}", error.splitlines()[-1])
 
 
 def test_nothing_is_learnt_from_benchmarks(fails, tmp_path):
