@@ -18,7 +18,7 @@ from datamodules.checking.media_facts import MediaFacts
 from datamodules.records import Record
 from datamodules.video.augmentation import Augmentation
 from datamodules.video.damage import DamagedVideo
-from datamodules.video.frame_cache import FrameCache, Views
+from datamodules.video.frame_cache import FrameCache, Recipe, Views
 from datamodules.video.geometry import CanvasGeometry, FittedClip
 from datamodules.video.media_policy import MediaPolicy, Skipped
 from datamodules.video.reader import VideoError
@@ -73,7 +73,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
             damaged: what to do with a clip of which only a part can be decoded.
             manifest: what is known of the clips.
             shown_frames: what the model gets to see of the frames.
-            cache: keeps fitted frames between epochs.
+            cache: keeps fitted frames for the next epoch, or the next run.
             augmentation: random changes of what was fitted.
             seed: of these.
         """
@@ -86,6 +86,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
         self.manifest = manifest
         self.shown_frames = shown_frames
         self.cache = cache
+        self.recipes = [Recipe(sampler, damaged, geometry) for geometry in geometries]
         self.augmentation = augmentation
         self.seed = seed
         self._texts: dict[int, EncodedText] = {}
@@ -110,8 +111,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
     def _sample(self, index: int, epoch: int) -> Sample | Skipped:
         record = self.records[index]
         try:
-            # Not every split is shown to a teacher.
-            views = self.cache.get((str(record.video), len(self.geometries)), lambda: self._read(record))
+            views = self.cache.get(record.video, self.recipes, self.manifest.content, lambda: self._read(record))
         except VideoError as error:
             # An exception raised in a worker process loses its type and message on the way: hand the fact over instead.
             return Skipped(record_id=record.id, video=str(record.video), reason=str(error))
