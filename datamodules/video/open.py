@@ -75,7 +75,7 @@ def open_known(path: Path, facts: ClipFacts, damaged: DamagedVideo = DamagedVide
     if facts.damage:
         reason = f"damaged: {facts.damage}"
         damaged.meet(DamagedVideoError(path, reason, decodable=facts.frames, expected=facts.header_frames))
-    elif facts.reader == DecordReader.name:
+    elif facts.reader == DecordReader.name and facts.bytes > pyav_reader.KEPT_BYTES:
         return _by_seeking(path, damaged)
     return CountedReader(Container(path), facts)
 
