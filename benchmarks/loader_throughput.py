@@ -52,11 +52,11 @@ VIDEOS = Path(__file__).parent.parent / "tests" / "data" / "videos"
 SETTINGS = {"model's view": [STUDENT], "model's and teacher's": [STUDENT, TEACHER]}
 STRIDES = {STUDENT: 2, TEACHER: 1}  # patches of 14 pixels per unit
 TURNS = (Turn("What happens in this video? Describe it in detail.", "A person shows a book, and then reads in it."),)
-# Where each step of ours is spent: file and name of the functions whose time it is, which do not call each other.
+# Where each step of ours is spent: file and name of the functions whose time it is, less what they call of another.
 STEPS = {
     "opening": [("container.py", "__init__"), ("image_reader.py", "open_image"), ("decord_reader.py", "__init__"),
                 ("open.py", "_obstacle_in_packets")],
-    "decoding": [("container.py", "frames")],
+    "decoding": [("container.py", "frames"), ("counted_reader.py", "_pictures")],
     "colours": [("pyav_reader.py", "_picture")],
     "decoding by seeking, and colours": [("decord_reader.py", "_read")],
     "resizing": [("Image.py", "resize"), ("Image.py", "fromarray")],
@@ -170,10 +170,14 @@ def breakdown(dataset: Dataset, together: Collate) -> dict[str, float]:
         together([dataset[index]])
     profile.disable()
     stats = pstats.Stats(profile, stream=StringIO())
-    spent = {(Path(file).name, function): 0.0 for file, _, function in stats.stats}
-    for (file, _, function), (_, _, _, seconds, _) in stats.stats.items():
-        spent[Path(file).name, function] += seconds
-    shares = {step: sum(spent.get(function, 0.0) for function in functions) for step, functions in STEPS.items()}
+    spent = {function: 0.0 for functions in STEPS.values() for function in functions}
+    for (file, _, name), (_, _, _, seconds, callers) in stats.stats.items():
+        if (Path(file).name, name) in spent:
+            spent[Path(file).name, name] += seconds
+            for (caller_file, _, caller), (_, _, _, of_caller) in callers.items():
+                if (Path(caller_file).name, caller) in spent:
+                    spent[Path(caller_file).name, caller] -= of_caller
+    shares = {step: sum(spent[function] for function in functions) for step, functions in STEPS.items()}
     shares["the rest: copying, freeing frames"] = stats.total_tt - sum(shares.values())
     return {step: seconds / stats.total_tt for step, seconds in shares.items() if seconds > 0}
 

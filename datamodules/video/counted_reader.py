@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from datamodules.video import pyav_reader
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.container import Container
+from datamodules.video.decord_reader import DecordReader
 from datamodules.video.pyav_reader import SequenceReader
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 _TELLING = ("mov", "matroska")
 # Whose decoders know from a packet alone that no other picture depends on it; checked bit by bit.
 _SKIPPABLE = ("h264", "hevc")
-HIDDEN = -(2**63)  # what FFmpeg itself has for no time
+_HIDDEN = -(2**63)  # what FFmpeg itself has for no time
 
 
 class CountedReader(SequenceReader):
@@ -41,7 +42,7 @@ class CountedReader(SequenceReader):
         """
         super().__init__(container, facts.reader_reason)
         self._count, self.fps = facts.frames, facts.fps
-        self._closed_groups = facts.reader == "decord"
+        self._closed_groups = facts.reader == DecordReader.name
         self._telling = (
             container.format.startswith(_TELLING) and not facts.damage and facts.bytes <= pyav_reader.KEPT_BYTES
         )
@@ -50,7 +51,7 @@ class CountedReader(SequenceReader):
         pictures: dict[int, UInt8[np.ndarray, "height width 3"]] = {}
         try:
             packets = [packet for packet in self._container.packets() if packet.size] if self._telling else []
-            times = sorted({_time(packet) for packet in packets} - {HIDDEN})
+            times = sorted({_time(packet) for packet in packets} - {_HIDDEN})
             if len(packets) == len(times) == self._count:
                 wanted = {times[index]: index for index in indices}
                 for group in self._groups(packets):
@@ -73,7 +74,7 @@ class CountedReader(SequenceReader):
         """Return the wanted pictures of a group by index; `wanted` has their index by time."""
         pictures: dict[int, UInt8[np.ndarray, "height width 3"]] = {}
         missing = {_time(packet) for packet in group} & wanted.keys()
-        last = HIDDEN
+        last = _HIDDEN
         decoder = self._container.decoder
         for packet in [*group, None] if missing else []:
             if self._container.codec in _SKIPPABLE:
@@ -94,4 +95,4 @@ class CountedReader(SequenceReader):
 def _time(packet: Packet[VideoStream]) -> int:
     """Return when a packet's picture is shown, or that this is not known or not the case."""
     shown = packet.pts is not None and not packet.is_discard and not packet.is_corrupt
-    return packet.pts if shown and packet.pts is not None else HIDDEN
+    return packet.pts if shown and packet.pts is not None else _HIDDEN

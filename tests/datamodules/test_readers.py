@@ -16,6 +16,7 @@ from datamodules.video.decord_reader import DecordReader
 from datamodules.video.open import DamagedVideo, open_video
 from datamodules.video.pyav_reader import PyAVReader
 from datamodules.video.reader import DamagedVideoError, VideoError
+from tests.datamodules.written_clips import KINDS, write_clip
 
 DATA = Path(os.environ.get("VIDEO_DATA_DIR", Path(__file__).parents[1] / "data"))
 EXPECTED = json.loads((DATA / "videos/expected_frames.json").read_text())
