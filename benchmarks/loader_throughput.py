@@ -1,10 +1,10 @@
 """Clips per second of the loader alone, against a plain one: python benchmarks/loader_throughput.py.
 
-Both read the same real clips with the same sampler (8 frames by the official rule), for the model's view of 448 pixels
-and in a second setting for the teacher's of 224 too: in one process with one thread, where what counts is the time of
-the processor, and by two workers, where it is that of the clock. Passes over all clips alternate, so that other load on
-the machine hits all alike. The plain one (`plain_loader.py`) normalises into floats, which is left to the model's
-device here; this one finds damage, and tokenises. Then it says where this one's time goes.
+Both read the same real clips with the same sampler (8 frames by the official rule) into the same pixels, for the
+model's view of 448 pixels and in a second setting for the teacher's of 224 too: in one process with one thread, where
+what counts is the time of the processor, and by two workers, where it is that of the clock. Passes over all clips
+alternate, so that other load on the machine hits all alike. The plain one (`plain_loader.py`) normalises into floats,
+which is left to the model's device here; this one finds damage, and tokenises. Then it says where this one's time goes.
 """
 
 import argparse
@@ -29,13 +29,13 @@ from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a file, Python would look for packages beside it only
 
-from benchmarks.plain_loader import FILL, STUDENT, TEACHER, PlainClips, plain_frames, stack_plain
+from benchmarks.plain_loader import FILL, MEAN, STD, STUDENT, TEACHER, PlainClips, plain_frames, stack_plain
 from components.language_models.prompt import ShortPrompt
 from components.language_models.text import ChatText
 from components.language_models.tiny_tokenizer import build_tiny_tokenizer
 from datamodules.checking.check import check
 from datamodules.checking.media_facts import Manifest, MediaFacts, NoManifest
-from datamodules.clip_dataset import ClipDataset, collate
+from datamodules.clip_dataset import ClipDataset, Sample, collate
 from datamodules.records import Record
 from datamodules.records.record import Turn
 from datamodules.video.augmentation import NoAugmentation
@@ -106,15 +106,29 @@ def loaders(
     manifest = Manifest(str(folder / "check" / "manifest.jsonl"))
     manifest.check(clips, VIDEOS)
     cache = DiskFrameCache(str(folder / "kept"))
-    filling = ours(clips, sampler, views, NoManifest(), cache)
-    for index in range(len(clips)):
-        filling[index]
+    plain = PlainClips(clips, sampler, views)
+    for known, kept in ((NoManifest(), cache), (NoManifest(), cache), (manifest, NoCache())):
+        require_equal(plain, ours(clips, sampler, views, known, kept))
     return {
-        "plain": (PlainClips(clips, sampler, views), stack_plain),
+        "plain": (plain, stack_plain),
         "ours": (ours(clips, sampler, views, NoManifest(), NoCache()), collate),
         "ours, Manifest": (ours(clips, sampler, views, manifest, NoCache()), collate),
         "ours, DiskFrameCache": (ours(clips, sampler, views, NoManifest(), cache), collate),
     }
+
+
+def require_equal(plain: PlainClips, dataset: ClipDataset) -> None:
+    """Stop if a clip is left out, or a pixel or the mask of a view is not that of the plain one."""
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        if not isinstance(sample, Sample):
+            raise RuntimeError(sample.reason)
+        for view, expected in zip(sample.views, plain[index], strict=True):
+            top, left, height, width = (view.rectangle * 14).tolist()
+            mask = torch.zeros_like(expected[:, 3:])
+            mask[..., top : top + height, left : left + width] = 1
+            if not torch.equal(torch.cat([(view.frames.float() / 255 - MEAN) / STD, mask], 1), expected):
+                raise RuntimeError(f"{sample.facts.id}: the two loaders give other pixels")
 
 
 def rates(taken: dict[str, list[float]], clips: int) -> dict[str, dict[str, float]]:
