@@ -19,7 +19,7 @@ from datamodules.checking.media_facts import MediaFacts
 from datamodules.records import Record
 from datamodules.video.augmentation import Augmentation
 from datamodules.video.damage import DamagedVideo
-from datamodules.video.frame_cache import FrameCache, Views
+from datamodules.video.frame_cache import FrameCache, Recipe, Views
 from datamodules.video.geometry import CanvasGeometry, FittedClip
 from datamodules.video.media_policy import MediaPolicy, Skipped
 from datamodules.video.reader import VideoError
@@ -74,7 +74,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
             damaged: what to do with a clip of which only a part can be decoded.
             manifest: what is known of the clips.
             shown_frames: what the model gets to see of the frames.
-            cache: keeps fitted frames between epochs.
+            cache: keeps fitted frames for the next epoch, or the next run.
             augmentation: random changes of what was fitted.
             seed: of these.
         """
@@ -87,6 +87,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
         self.manifest = manifest
         self.shown_frames = shown_frames
         self.cache = cache
+        self.recipes = [Recipe(sampler, damaged, geometry) for geometry in geometries]
         self.augmentation = augmentation
         self.seed = seed
         self._texts: dict[int, EncodedText] = {}
@@ -133,8 +134,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
         return tuple(replace(view, frames=self.shown_frames(view.frames, record.id)) for view in views)
 
     def _views(self, video: Path) -> Views:
-        # Not every split is shown to a teacher.
-        return self.cache.get((str(video), len(self.geometries)), lambda: self._read(video))
+        return self.cache.get(video, self.recipes, self.manifest.content, lambda: self._read(video))
 
     def _read(self, video: Path) -> Views:
         with self.manifest.open(video, self.damaged) as reader:

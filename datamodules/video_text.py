@@ -72,7 +72,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             canvas: side of the square canvas in pixels; a multiple of the encoder's patch size times its stride.
             sampler: which frames of a clip are taken.
             shown_frames: what the model sees of them: the clip, or a control such as NoiseFrames.
-            frame_cache: whether decoded frames are kept between epochs.
+            frame_cache: whether fitted frames are kept for the next epoch, or on disk for the next run too.
             bad_media: what happens to a clip that cannot be read.
             damaged: what happens to a clip of which only the beginning can be decoded.
             manifest: what is known of the clips; `Manifest` takes it from check-data, and refuses other clips.

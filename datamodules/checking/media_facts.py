@@ -10,6 +10,7 @@ from pathlib import Path
 from datamodules.checking.manifest import ManifestError, data_hash, read_manifest
 from datamodules.checking.names import named
 from datamodules.video.clip_facts import ClipFacts
+from datamodules.video.content import content_hash
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.open import open_known, open_video
 from datamodules.video.reader import VideoReader
@@ -54,6 +55,14 @@ class MediaFacts(ABC):
             VideoError: no frame can be read.
         """
 
+    @abstractmethod
+    def content(self, clip: Path) -> str:
+        """Return the sha256 of a clip that was checked.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+
 
 class NoManifest(MediaFacts):
     """Nothing is known; every clip is looked at whenever it is opened."""
@@ -70,6 +79,10 @@ class NoManifest(MediaFacts):
     def open(self, clip: Path, damaged: DamagedVideo) -> VideoReader:
         """Open a clip with the reader that its content asks for."""
         return open_video(clip, damaged)
+
+    def content(self, clip: Path) -> str:
+        """Return the hash of a file that is read for it, once in each process."""
+        return content_hash(clip)
 
 
 class Manifest(MediaFacts):
@@ -120,6 +133,11 @@ class Manifest(MediaFacts):
     def open(self, clip: Path, damaged: DamagedVideo) -> VideoReader:
         """Open a clip without looking for what is known of it."""
         return open_known(clip, self._facts[clip], damaged)
+
+    def content(self, clip: Path) -> str:
+        """Return the hash that is known, as long as the file has not changed since."""
+        facts = self._facts[clip]
+        return facts.sha256 if facts.sha256 and facts.unchanged(clip) else content_hash(clip)
 
     def _read(self) -> dict[str, ClipFacts]:
         if self._known is None:

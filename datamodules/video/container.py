@@ -13,6 +13,7 @@ import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -86,6 +87,11 @@ class Container:
         # Loaders run one process per core: threads of the decoder would only get in each other's way.
         self._stream.thread_type = "NONE"
         self._stream.thread_count = 1
+
+    @property
+    def decoder(self) -> VideoCodecContext:
+        """The decoder of the stream, for who decodes only some of its packets."""
+        return self._stream.codec_context
 
     def packets(self) -> Iterator[Packet[VideoStream]]:
         """Yield the packets of the stream from its beginning; the last is empty and flushes the decoder."""

@@ -61,6 +61,8 @@ def open_video(path: Path, damaged: DamagedVideo = DamagedVideo.REFUSE) -> Video
 def open_known(path: Path, facts: ClipFacts, damaged: DamagedVideo = DamagedVideo.REFUSE) -> VideoReader:
     """Open a file that has not changed since all of it was decoded, without looking for what is known of it.
 
+    Only what the wanted frames depend on is decoded, and decord seeks in no file whose packets fit into memory.
+
     Args:
         path: the file.
         facts: what was found then.
@@ -75,7 +77,7 @@ def open_known(path: Path, facts: ClipFacts, damaged: DamagedVideo = DamagedVide
     if facts.damage:
         reason = f"damaged: {facts.damage}"
         damaged.meet(DamagedVideoError(path, reason, decodable=facts.frames, expected=facts.header_frames))
-    elif facts.reader == DecordReader.name:
+    elif facts.reader == DecordReader.name and facts.bytes > pyav_reader.KEPT_BYTES:
         return _by_seeking(path, damaged)
     return CountedReader(Container(path), facts)
 

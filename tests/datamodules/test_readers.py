@@ -16,6 +16,7 @@ from datamodules.video.decord_reader import DecordReader
 from datamodules.video.open import DamagedVideo, open_video
 from datamodules.video.pyav_reader import PyAVReader
 from datamodules.video.reader import DamagedVideoError, VideoError
+from tests.datamodules.written_clips import KINDS, write_clip
 
 DATA = Path(os.environ.get("VIDEO_DATA_DIR", Path(__file__).parents[1] / "data"))
 EXPECTED = json.loads((DATA / "videos/expected_frames.json").read_text())
@@ -37,23 +38,6 @@ def assert_expected(reader, facts):
     assert frames.dtype == np.uint8
     assert frames.shape == (8, facts["display_height"], facts["display_width"], 3)
     np.testing.assert_allclose([grid4x4(frame) for frame in frames], facts["uniform8_grid4x4"], atol=1.5)
-
-
-def write_clip(path, codec="libx264", frames=60, options=(), size=(96, 64), format=None, muxing=()):
-    """Write a clip whose frames all differ clearly."""
-    width, height = size
-    y, x = np.mgrid[:height, :width]
-    with av.open(str(path), "w", format=format, options=dict(muxing)) as file:
-        stream = file.add_stream(codec, rate=25, options=dict(options))
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        file.start_encoding()
-        for t in range(frames):
-            picture = np.stack([x * 2 + 7 * t, y * 3 + 5 * t, x + y + 11 * t], -1).astype(np.uint8)
-            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
-                file.mux(packet)
-        for packet in stream.encode():
-            file.mux(packet)
-    return path
 
 
 @pytest.mark.parametrize("name", READABLE)
@@ -162,20 +146,6 @@ def test_indices_outside_the_clip(tmp_path):
         for indices in ([5], [-1], [0, 99], []):
             with pytest.raises(IndexError, match=r"clip\.mp4"):
                 reader.frames(indices)
-
-
-OPEN_GROUPS = {"bf": "3", "g": "20", "x264-params": "open-gop=1:b-pyramid=normal:keyint=20:scenecut=0"}
-# What decord was seen to get wrong without an error (or not tried on) comes first, what it reads right below.
-KINDS = {
-    "open_groups.mp4": ("libx264", OPEN_GROUPS, "pyav"),
-    "open_groups.mkv": ("libx264", OPEN_GROUPS, "pyav"),
-    "b_frames.avi": ("libx264", {"bf": "3", "g": "20"}, "pyav"),
-    "mpeg4.mp4": ("mpeg4", {"g": "12"}, "pyav"),
-    "mpeg4_b_frames.mp4": ("mpeg4", {"bf": "2", "g": "12"}, "pyav"),
-    "closed_groups.mp4": ("libx264", {"bf": "3", "g": "20"}, "decord"),
-    "closed_groups.mkv": ("libx264", {"bf": "3", "g": "20"}, "decord"),
-    "hidden_reference.webm": ("libvpx-vp9", {"auto-alt-ref": "1", "g": "30", "deadline": "realtime"}, "decord"),
-}
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -1,0 +1,41 @@
+"""Frames are kept in memory: sensible where a whole data set fits into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from datamodules.video.frame_cache.base import FrameCache, Views
+from datamodules.video.frame_cache.recipe import Recipe
+
+
+class MemoryCache(FrameCache):
+    """Keep frames in memory up to a bound; what does not fit is read every time.
+
+    Each loader process has a cache of its own, so this suits `workers: 0`.
+    """
+
+    def __init__(self, max_gib: float = 1.0) -> None:
+        """Start empty.
+
+        Args:
+            max_gib: bound on the memory of the kept frames, in GiB.
+        """
+        if max_gib <= 0:
+            raise ValueError(f"frame_cache.init_args.max_gib is {max_gib}; it must be above 0, or use NoCache")
+        self.left = int(max_gib * 2**30)
+        self.kept: dict[tuple[str, tuple[Recipe, ...]], Views] = {}
+
+    def get(
+        self, clip: Path, recipes: Sequence[Recipe], content: Callable[[Path], str], read: Callable[[], Views]
+    ) -> Views:
+        """Return the frames of a file of this name, reading them at most once while there is room."""
+        key = (str(clip), tuple(recipes))
+        if key in self.kept:
+            return self.kept[key]
+        views = read()
+        size = sum(view.frames.nbytes for view in views)
+        if size <= self.left:
+            self.left -= size
+            self.kept[key] = views
+        return views

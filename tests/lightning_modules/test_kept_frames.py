@@ -1,0 +1,27 @@
+"""A training whose frames come from disk is the same training, and opens no clip."""
+
+import pytest
+
+from datamodules.checking import media_facts
+from tests.lightning_modules.short_run import NO_LSTE, SHORT, losses
+
+
+def refuse(*arguments):
+    raise AssertionError(f"{arguments[0]} was opened")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_losses_are_the_same_without_cache_while_it_is_filled_and_from_it(run, tmp_path, monkeypatch, workers):
+    rest = (*NO_LSTE, *SHORT, f"--data.workers={workers}")
+    on_disk = (*rest, "--data.frame_cache=DiskFrameCache", f"--data.frame_cache.folder={tmp_path / 'kept'}")
+    plain = losses(run("fit", *rest, "--data.frame_cache=NoCache").folder)
+    filling = losses(run("fit", *on_disk).folder)
+    monkeypatch.setattr(media_facts, "open_video", refuse)
+    reading = losses(run("fit", *on_disk).folder)
+    assert len(plain) == 4 and plain == filling == reading
+
+
+def test_without_what_was_kept_the_clips_are_opened(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(media_facts, "open_video", refuse)
+    with pytest.raises(AssertionError, match="was opened"):
+        run("fit", *NO_LSTE, *SHORT, "--data.frame_cache=DiskFrameCache", f"--data.frame_cache.folder={tmp_path}")
