@@ -3,7 +3,8 @@
 Both read the same real clips with the same sampler (8 frames by the official rule) into the same pixels, for the
 model's view of 448 pixels and in a second setting for the teacher's of 224 too: in one process with one thread, where
 what counts is the time of the processor, and by two workers, where it is that of the clock. Passes over all clips
-alternate, so that other load on the machine hits all alike. The plain one (`plain_loader.py`) normalises into floats,
+alternate, so that other load on the machine hits all alike. `both` is with Manifest and TorchBicubic, whose pixels are
+not all the same. The plain one (`plain_loader.py`) normalises into floats,
 which is left to the model's device here; this one finds damage, and tokenises. Then it says where this one's time goes.
 """
 
@@ -45,6 +46,7 @@ from datamodules.video.geometry import CanvasGeometry
 from datamodules.video.media_policy import ErrorOnBadMedia
 from datamodules.video.open import open_video
 from datamodules.video.reader import VideoError
+from datamodules.video.resizing import PILLOW_BICUBIC, Resizing, TorchBicubic
 from datamodules.video.sampling import FrameSampler, OfficialSampler
 from datamodules.video.shown_frames import TrueFrames
 
@@ -59,7 +61,7 @@ STEPS = {
     "decoding": [("container.py", "frames"), ("counted_reader.py", "_pictures")],
     "colours": [("pyav_reader.py", "_picture")],
     "decoding by seeking, and colours": [("decord_reader.py", "_read")],
-    "resizing": [("Image.py", "resize"), ("Image.py", "fromarray")],
+    "resizing": [("resizing.py", "__call__")],
     "hashing, reading what is kept": [("disk.py", "_read"), ("media_facts.py", "content")],
     "packing": [("clip_dataset.py", "collate")],
     "tokenising": [("text.py", "encode")],
@@ -86,10 +88,15 @@ def exact_clips(sampler: FrameSampler) -> tuple[list[Path], dict[str, str]]:
 
 
 def ours(
-    clips: Sequence[Path], sampler: FrameSampler, views: Sequence[tuple[int, int]], known: MediaFacts, cache: FrameCache
+    clips: Sequence[Path],
+    sampler: FrameSampler,
+    views: Sequence[tuple[int, int]],
+    known: MediaFacts,
+    cache: FrameCache,
+    resizing: Resizing = PILLOW_BICUBIC,
 ) -> ClipDataset:
     """Return the dataset of a training run."""
-    geometries = [CanvasGeometry(canvas, 14, STRIDES[canvas, unit], FILL) for canvas, unit in views]
+    geometries = [CanvasGeometry(canvas, 14, STRIDES[canvas, unit], FILL, resizing) for canvas, unit in views]
     return ClipDataset(
         [Record(path.name, path, TURNS) for path in clips], sampler, geometries,
         ChatText(build_tiny_tokenizer(), ShortPrompt()), ErrorOnBadMedia(), DamagedVideo.REFUSE, known, TrueFrames(),
@@ -113,6 +120,8 @@ def loaders(
         "plain": (plain, stack_plain),
         "ours": (ours(clips, sampler, views, NoManifest(), NoCache()), collate),
         "ours, Manifest": (ours(clips, sampler, views, manifest, NoCache()), collate),
+        "ours, TorchBicubic": (ours(clips, sampler, views, NoManifest(), NoCache(), TorchBicubic()), collate),
+        "ours, both": (ours(clips, sampler, views, manifest, NoCache(), TorchBicubic()), collate),
         "ours, DiskFrameCache": (ours(clips, sampler, views, NoManifest(), cache), collate),
     }
 

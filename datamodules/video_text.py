@@ -34,6 +34,7 @@ from datamodules.video.augmentation import Augmentation, NoAugmentation
 from datamodules.video.frame_cache import FrameCache
 from datamodules.video.media_policy import MediaPolicy, SkipCounter, Skipped
 from datamodules.video.open import DamagedVideo
+from datamodules.video.resizing import PillowBicubic, Resizing
 from datamodules.video.sampling import FrameSampler
 from datamodules.video.shown_frames import ShownFrames
 
@@ -59,6 +60,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         damaged: DamagedVideo = DamagedVideo.REFUSE,
         manifest: Callable[[], MediaFacts] = NoManifest,
         train_records: Callable[[], RecordSelection] = AllRecords,
+        resizing: Callable[[], Resizing] = PillowBicubic,
         augmentation: Callable[[], Augmentation] = NoAugmentation,
         batching: Callable[[], Batching] = RandomBatches,
         batch_size: int = 8,
@@ -77,6 +79,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             damaged: what happens to a clip of which only the beginning can be decoded.
             manifest: what is known of the clips; `Manifest` takes it from check-data, and refuses other clips.
             train_records: which of the training records are learnt from.
+            resizing: how frames are brought to the size of the canvas.
             augmentation: random changes of the clips that are learnt from.
             batching: which of these come together in a batch.
             batch_size: training samples per step and device.
@@ -101,6 +104,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         self.damaged = damaged
         self.manifest = manifest()
         self.train_records = train_records()
+        self.resizing = resizing()
         self.augmentation = augmentation()
         self.batching = batching()
         self.batch_size = batch_size
@@ -134,7 +138,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         Raises:
             ValueError: the canvas does not suit the encoder.
         """
-        self._geometries = canvases(self.canvas, encoder, teacher)
+        self._geometries = canvases(self.canvas, encoder, teacher, self.resizing)
         self.text = text
 
     def records(self, split: str) -> RecordTable:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
-from PIL import Image
 from torch import Tensor
+
+from datamodules.video.resizing import PILLOW_BICUBIC, Resizing
 
 
 @dataclass
@@ -37,7 +38,14 @@ class CanvasGeometry:
         patches: (rows, columns) of patches on the canvas.
     """
 
-    def __init__(self, canvas: int, patch_size: int, stride: int, fill: tuple[int, int, int]) -> None:
+    def __init__(
+        self,
+        canvas: int,
+        patch_size: int,
+        stride: int,
+        fill: tuple[int, int, int],
+        resizing: Resizing = PILLOW_BICUBIC,
+    ) -> None:
         """Keep the sizes.
 
         Args:
@@ -45,6 +53,7 @@ class CanvasGeometry:
             patch_size: side of a patch in pixels.
             stride: patches per token along each side.
             fill: colour of the padding, RGB in 0..255.
+            resizing: how pictures are brought to their size.
 
         Raises:
             ValueError: the canvas is not a multiple of a unit.
@@ -58,21 +67,20 @@ class CanvasGeometry:
         self.canvas = canvas
         self.patches = (canvas // patch_size, canvas // patch_size)
         self.fill = fill
+        self.resizing = resizing
         self._stride = stride
         self._unit = unit
         self._units = canvas // unit
 
     def __call__(self, frames: UInt8[np.ndarray, "frames height width 3"]) -> FittedClip:
-        """Resize (Pillow's bicubic) and pad frames of one clip."""
+        """Resize and pad frames of one clip."""
         rows, columns = self._size_in_units(*frames.shape[1:3])
         top, left = (self._units - rows) // 2, (self._units - columns) // 2
         height, width = rows * self._unit, columns * self._unit
         y, x = top * self._unit, left * self._unit
 
         if frames.shape[1:3] != (height, width):
-            # Pillow, as the official code; the bicubic of torch on uint8 is faster, but one pixel in 250 differs.
-            size, bicubic = (width, height), Image.Resampling.BICUBIC
-            frames = np.stack([np.asarray(Image.fromarray(frame).resize(size, bicubic)) for frame in frames])
+            frames = self.resizing(frames, height, width)
         canvas = torch.empty(len(frames), 3, self.canvas, self.canvas, dtype=torch.uint8)
         if (height, width) != (self.canvas, self.canvas):
             canvas[:] = torch.tensor(self.fill, dtype=torch.uint8).view(3, 1, 1)

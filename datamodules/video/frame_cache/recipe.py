@@ -9,9 +9,11 @@ from functools import cached_property
 import av
 import decord
 import PIL
+import torch
 
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.geometry import CanvasGeometry
+from datamodules.video.resizing import Resizing
 from datamodules.video.sampling import FrameSampler
 
 # Raised whenever a reader, a sampler or a geometry gives other frames than before under the same settings.
@@ -39,7 +41,8 @@ class Recipe:
         Raises:
             ValueError: a setting that has no such words.
         """
-        programs = f"av {av.__version__}, decord {decord.__version__}, Pillow {PIL.__version__}"
+        versions = {"av": av, "decord": decord, "Pillow": PIL, "torch": torch}
+        programs = ", ".join(f"{name} {program.__version__}" for name, program in versions.items())
         parts = (_words(part) for part in (self.sampler, self.damaged, self.geometry))
         return f"frames {FRAMES_VERSION}; {programs}; {'; '.join(parts)}"
 
@@ -51,7 +54,7 @@ def _words(value: object) -> str:
         return f"{type(value).__qualname__}.{value.name}"
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(_words, value))}]"
-    if isinstance(value, (FrameSampler, CanvasGeometry)):
+    if isinstance(value, (FrameSampler, CanvasGeometry, Resizing)):
         settings = ", ".join(f"{name}={_words(setting)}" for name, setting in sorted(vars(value).items()))
         return f"{type(value).__module__}.{type(value).__qualname__}({settings})"
     raise ValueError(
