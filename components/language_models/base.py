@@ -19,7 +19,7 @@ from jaxtyping import Float, Int64
 from packaging.version import Version
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel, StaticCache
 
 from components.adapters import Adapter, NoAdapter
 from components.language_models.text import ChatText
@@ -191,12 +191,15 @@ class LanguageModel(nn.Module):
                 f"{length} tokens and up to {max_new_tokens} new ones are more than the {self.max_length} that the "
                 "language model takes: use fewer frames, shorter text, or fewer new tokens"
             )
-        # With the cache that grows, although it is copied for every token: one of fixed size has room for the longest
-        # answer already in the first pass, which is when memory is at its peak (benchmarks/generation_cache.py).
+        # A cache that grows is copied for every token (benchmarks/generation_cache.py). Made anew, because transformers
+        # would keep the longest; and nothing is compiled, because every batch has another length.
+        cache = StaticCache(self.network.config, max_cache_len=length + max_new_tokens)
         new_ids: Tensor = self.network.generate(  # type: ignore[operator]  # from a mixin that the class does not declare
             inputs_embeds=embeddings,
             attention_mask=plan.attention_mask,
             max_new_tokens=max_new_tokens,
+            past_key_values=cache,
+            disable_compile=True,
             synced_gpus=together,
         )
         return new_ids

@@ -174,3 +174,19 @@ def test_tiny_llama_follows_the_seed():
 def test_tiny_llama_refuses_an_odd_width():
     with pytest.raises(ValueError, match=r"width 20 .* 4 heads"):
         TinyLlama(width=20)
+
+
+def test_the_cache_has_room_for_this_batch_and_its_longest_answer_and_no_more(monkeypatch):
+    model = small_llama()
+    given = []
+    original = model.network.generate
+
+    def generate(**arguments):
+        given.append(arguments["past_key_values"])
+        return original(**arguments)
+
+    monkeypatch.setattr(model.network, "generate", generate)
+    embeddings, plan = generation_inputs(model, [0, 2], visual_tokens())
+    model.generate(embeddings, plan, max_new_tokens=5)
+    (cache,) = given
+    assert cache.get_max_cache_shape() == embeddings.shape[1] + 5
