@@ -189,4 +189,4 @@ def test_the_cache_has_room_for_this_batch_and_its_longest_answer_and_no_more(mo
     embeddings, plan = generation_inputs(model, [0, 2], visual_tokens())
     model.generate(embeddings, plan, max_new_tokens=5)
     (cache,) = given
-    assert cache.get_max_cache_shape() == embeddings.shape[1] + 5
+    assert cache.layers[0].max_cache_len == embeddings.shape[1] + 5
