@@ -47,6 +47,7 @@ def test_it_does_what_it_says(place):
     steps = json.loads((folder / "summary.json").read_text())["steps"]
     assert steps == 12 * 7  # epochs of 18 conversations, 18 instructions and 6 texts, six at a time
     assert "5bddab0f851a8437e3bc3dfd93ff07093a21dd29d0793d830747e4c0afede877" in (folder / "origin.txt").read_text()
+    assert "went on with" not in (folder / "origin.txt").read_text()
 
     run(test, place)
     answers = place / "runs" / "walk_through" / "test_seed_0" / "answers"

@@ -76,6 +76,10 @@ class Origin(Callback):
         assert isinstance(pl_module, VideoLanguageModel)
         self._written, self.manifest = True, pl_module.data.manifest.sha256
         Path(folder).mkdir(parents=True, exist_ok=True)
-        Path(folder, "origin.txt").write_text(self.text(), encoding="utf-8")
+        file = Path(folder, "origin.txt")
+        text = file.read_text(encoding="utf-8") if file.is_file() else ""
+        if self.text() not in text:  # a run that goes on may do so with other files, such as the config that it saved
+            text += self.text() if not text else f"\nwent on with\n\n{self.text()}"
+            file.write_text(text, encoding="utf-8")
         if isinstance(trainer.logger, TensorBoardLogger):
-            trainer.logger.experiment.add_text("origin", f"```\n{self.text()}```")
+            trainer.logger.experiment.add_text("origin", f"```\n{text}```")

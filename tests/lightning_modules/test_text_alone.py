@@ -8,23 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.lightning_modules.short_run import REAL_CLIPS_BY_CLIP
 from tests.lightning_modules.two_ranks import run_two
 
 VIDEOS = Path("tests/data/videos")
-# Batch normalisation by clip, or the batch of one process would matter.
-SETTINGS = (
-    "--config=experiments/clip_statistics.yaml",
-    "--config=configs/data/real_clips.yaml",
-    "--name=text",
-    "--model.encoder.dropout=0",
-    "--model.stage.global_batch=2",
-    "--trainer.max_epochs=2",
-    "--trainer.log_every_n_steps=1",
-    "--trainer.limit_val_batches=0",
-    "--trainer.accelerator=cpu",
-    "--trainer.enable_progress_bar=false",
-    "--test_after_fit=false",
-)
+SETTINGS = (*REAL_CLIPS_BY_CLIP, "--name=text")
 
 
 def turns(question, answer):
