@@ -136,6 +136,7 @@ class ExperimentCLI(LightningCLI):
         config = self.config[self.subcommand]
         self.answer_file.asked_by = asked_by(config)
         self.answer_file.must_continue = config.continue_answers is not None
+        self.answer_file.can_continue = self.subcommand in ("test", "predict")
         if lines:
             print(
                 "\n".join(["", f"{self.config[self.subcommand].name} changes:", *(f"  {line}" for line in lines), ""])

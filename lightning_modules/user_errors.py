@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_FULL = {errno.ENOSPC: "no space left on the device", errno.EDQUOT: "the disk quota is used up"}
 OUR_PACKAGES = tuple(
     Path(__file__).parents[1] / name for name in ("components", "datamodules", "lightning_modules", "ablation")
 )
@@ -25,9 +26,9 @@ def user_error(error: BaseException | None) -> str | None:
     Causes count because the parser wraps what a constructor raises.
     """
     while error is not None:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if isinstance(error, OSError) and error.errno in _FULL:
             target = error.filename2 or error.filename  # a failed copy names its source first
-            return f"no space left on the device{f' for {target}' if target else ''}"
+            return f"{_FULL[error.errno]}{f' for {target}' if target else ''}"
         frames = traceback.extract_tb(error.__traceback__)
         raised_at = Path(frames[-1].filename) if frames else Path()
         if isinstance(error, ValueError) and any(raised_at.is_relative_to(package) for package in OUR_PACKAGES):

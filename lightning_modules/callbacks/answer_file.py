@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,13 @@ class AnswerFile(Callback):
     Attributes:
         asked_by: what answers depend on, as the command line has it: model, data, checkpoint.
         must_continue: whether answers by another model are an error, and not put aside.
+        can_continue: whether the command can go on with them, which that of a training cannot.
     """
 
     def __init__(self) -> None:
         self.asked_by: dict[str, Any] = {}
         self.must_continue = False
+        self.can_continue = False
         self.store: AnswerStore | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -53,6 +56,14 @@ class AnswerFile(Callback):
         pl_module.data.answered = frozenset(self.store.answered())
         if pl_module.data.answered:
             log.info("%d questions are answered already", len(pl_module.data.answered))
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Say after Ctrl-C how to go on."""
+        if self.store is None or not self.can_continue or not trainer.is_global_zero:
+            return
+        if isinstance(exception, KeyboardInterrupt):
+            folder = self.store.folder.parent
+            print(f"\ninterrupted; the same command goes on with --continue_answers={folder}", file=sys.stderr)
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count the earlier answers, on one process."""

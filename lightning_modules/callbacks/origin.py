@@ -12,6 +12,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from lightning_modules.video_language import VideoLanguageModel
 
+_CHANGED = ("  model.", "  data.", "  data: ", "  trainer.")  # how lines of changes begin
+
 
 class Origin(Callback):
     """Writes `origin.txt` into the run's folder and shows it in TensorBoard's text tab.
@@ -78,7 +80,10 @@ class Origin(Callback):
         Path(folder).mkdir(parents=True, exist_ok=True)
         file = Path(folder, "origin.txt")
         text = file.read_text(encoding="utf-8") if file.is_file() else ""
-        if self.text() not in text:  # a run that goes on may do so with other files, such as the config that it saved
+        # A run that goes on with the config that it saved changes nothing of that; the experiment is what it was.
+        before = dict.fromkeys(line.strip() for line in text.splitlines() if line.startswith(_CHANGED))
+        self.changes = self.changes or list(before)
+        if self.text() not in text:
             text += self.text() if not text else f"\nwent on with\n\n{self.text()}"
             file.write_text(text, encoding="utf-8")
         if isinstance(trainer.logger, TensorBoardLogger):

@@ -121,6 +121,26 @@ def test_a_disk_that_fills_is_one_line_and_the_test_goes_on(run, fails, asked, t
     assert by_id(folder) == by_id(whole.folder) and scores(folder) == scores(whole.folder)
 
 
+def test_control_c_says_how_to_go_on_and_loses_no_answer(run, asked, capsys, monkeypatch):
+    from lightning_modules.video_language import VideoLanguageModel
+
+    def interrupted(self, batch, batch_idx):
+        if batch_idx == 1:
+            raise KeyboardInterrupt
+        return original(self, batch, batch_idx)
+
+    original = VideoLanguageModel.test_step
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(VideoLanguageModel, "test_step", interrupted)
+        run(*asked)
+    folder = capsys.readouterr().err.rsplit("the same command goes on with --continue_answers=")[1].strip()
+    first = [row["id"] for row in rows(Path(folder))]
+    assert first
+    again = run(*asked, f"--continue_answers={folder}")
+    assert [row["id"] for row in rows(again.folder)][: len(first)] == first
+    assert by_id(again.folder) == by_id(run(*asked).folder)
+
+
 def test_a_batch_of_one_gives_the_same_answers(run, asked):
     whole = run(*asked)
     single = run(*[a for a in asked if "eval_batch_size" not in a], "--data.eval_batch_size=1")

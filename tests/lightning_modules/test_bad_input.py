@@ -169,12 +169,16 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(fails, tmp_path):
 
 
 @pytest.mark.parametrize("names", [("somewhere",), ("a temporary file", None, "somewhere")])
-def test_a_full_disk_is_one_line(fails, monkeypatch, names):
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.ENOSPC, "no space left on the device"), (errno.EDQUOT, "the disk quota is used up")],
+)
+def test_a_full_disk_is_one_line(fails, monkeypatch, names, number, said):
     """Errors of a copy name source and target; it is the target's disk that is full."""
 
     def no_space(*arguments, **keywords):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *names)
+        raise OSError(number, os.strerror(number), *names)
 
     monkeypatch.setattr("lightning_modules.cli.free_folder", no_space)
     status, error = fails(*FULL)
-    assert status == 1 and "no space left on the device for somewhere" in error
+    assert status == 1 and f"{said} for somewhere" in error

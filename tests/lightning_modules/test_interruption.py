@@ -39,6 +39,7 @@ def test_an_interrupted_run_goes_on_with_the_same_losses_in_its_folder(run, fini
     assert losses(folder)[-(len(whole) - stop) :] == whole[stop:]
     origin = (folder / "origin.txt").read_text()
     assert "LSTE -> NoLocalEncoding" in origin, "what the experiment is, is still known"
+    assert "NoLocalEncoding" in resumed.origin.ablated()
     assert f"went on with\n\nconfig files, later ones win:\n  {folder / 'config.yaml'}\n" in origin
 
 
