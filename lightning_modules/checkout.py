@@ -34,6 +34,12 @@ def checkout_of(file: Path) -> Checkout | None:
     return None if commit is None or changes is None else Checkout(commit, bool(changes))
 
 
+def uncommitted(file: Path) -> str:
+    """Return how files of the checkout of a source file differ from its commit, as a patch; new files are not in it."""
+    changes = _git(file.parent, "diff", "--binary", "HEAD")
+    return f"{changes}\n" if changes else ""
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:

@@ -85,7 +85,14 @@ class ExperimentCLI(LightningCLI):
             save_config_kwargs={"overwrite": True},
             # In this order: scores are of what the answer file has joined, and the summary says them.
             trainer_defaults={
-                "callbacks": [*callbacks.always(), self.answer_file, self.origin, self.score_file, self.summary]
+                "callbacks": [
+                    *callbacks.always(),
+                    self.answer_file,
+                    self.origin,
+                    callbacks.RunHistory(self.origin),
+                    self.score_file,
+                    self.summary,
+                ]
             },
             auto_configure_optimizers=False,  # rates belong to the stage
             load_from_checkpoint_support=False,  # a checkpoint must never override the YAML's components
@@ -263,6 +270,7 @@ PROGRAMS = {
     "judge": ("ablation.judging", "main"),
     "agreement": ("ablation.agreement", "main"),
     "plan": ("lightning_modules.costs.plan", "main"),
+    "show": ("lightning_modules.show", "main"),
     "profile": ("lightning_modules.costs.profile", "main"),
     "export": ("lightning_modules.export", "main"),
     "import-official": ("lightning_modules.official_checkpoint", "main_import"),

@@ -20,6 +20,7 @@ from lightning_modules.video_language import VideoLanguageModel
 
 # Ours, and those that what a model sees and says depends on.
 PACKAGES = ("video-panda-lightning", "torch", "lightning", "transformers", "tokenizers", "av", "decord2", "pillow")
+OWN_FILE = Path(__file__).with_name("__init__.py")  # of the checkout that runs
 _SEEN = ("canvas", "sampler", "shown_frames", "damaged", "bad_media")
 
 
@@ -31,21 +32,28 @@ def provenance(trainer: Trainer, module: VideoLanguageModel, asked_by: Mapping[s
         module: that answers.
         asked_by: what its answers depend on, as the command line has it.
     """
-    checkout = checkout_of(Path(__file__).with_name("__init__.py"))
     return {
         "components": module.component_names(),
         "checkpoint": _checkpoint(asked_by, "checkpoint"),
         "init_from": _checkpoint(asked_by, "init_from"),
         "steps_of_this_run": trainer.global_step,
+        **environment(trainer),
+        "generation": {"greedy": True, "max_new_tokens": module.max_new_tokens},
+        "compared": compared(module.data),
+        "data": _data(module.data, asked_by.get("data", {}).get("init_args", {})),
+        "seed": module.data.seed,
+    }
+
+
+def environment(trainer: Trainer) -> dict[str, Any]:
+    """Return the code and the machine that a run has, ready for JSON."""
+    checkout = checkout_of(OWN_FILE)
+    return {
         "code": checkout and asdict(checkout),
         "versions": {"python": platform.python_version()} | {package: _version(package) for package in PACKAGES},
         "device": device_name(trainer.strategy.root_device),
         "processes": trainer.world_size,
         "precision": str(trainer.precision),
-        "generation": {"greedy": True, "max_new_tokens": module.max_new_tokens},
-        "compared": compared(module.data),
-        "data": _data(module.data, asked_by.get("data", {}).get("init_args", {})),
-        "seed": module.data.seed,
     }
 
 

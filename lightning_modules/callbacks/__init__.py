@@ -9,6 +9,7 @@ from lightning_modules.callbacks.fusion_weight import FusionWeight
 from lightning_modules.callbacks.interruption import Interruption
 from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
 from lightning_modules.callbacks.origin import Origin
+from lightning_modules.callbacks.run_history import RunHistory
 from lightning_modules.callbacks.run_summary import RunSummary
 from lightning_modules.callbacks.sample_panel import SamplePanel
 from lightning_modules.callbacks.score_file import ScoreFile
@@ -34,6 +35,7 @@ __all__ = [
     "Interruption",
     "LastCheckpoint",
     "Origin",
+    "RunHistory",
     "RunSummary",
     "SamplePanel",
     "ScoreFile",

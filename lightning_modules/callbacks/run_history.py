@@ -1,0 +1,80 @@
+"""Who worked in a run's folder, when, with what, and how it ended: one line at the beginning and one at the end."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from lightning_modules.callbacks.origin import Origin
+from lightning_modules.checkout import uncommitted
+from lightning_modules.provenance import OWN_FILE, environment
+from lightning_modules.video_language import VideoLanguageModel
+
+HISTORY = "history.jsonl"
+DIFF = "uncommitted.diff"
+
+
+class RunHistory(Callback):
+    """Appends to `history.jsonl`, on the first process; what was killed has a beginning and no end.
+
+    If files differ from their commit, `uncommitted.diff` says how they did when the run began.
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        """Take what was asked for from `origin`, which comes first."""
+        self.origin = origin
+        self.file: Path | None = None
+        self.work = ""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Note the beginning of a training, test or other work; the test after a training is work of its own."""
+        folder, quick = trainer.log_dir, trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector
+        self.file, self.work = None, stage
+        if folder is None or quick or not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, VideoLanguageModel)
+        self.file = Path(folder, HISTORY)
+        found = environment(trainer)
+        diff = Path(folder, DIFF)
+        if found["code"] and found["code"]["changed"] and not diff.exists():
+            diff.write_text(uncommitted(OWN_FILE), encoding="utf-8", errors="surrogateescape")
+        self._append(
+            {
+                "began": _now(),
+                "work": self.work,
+                "step": trainer.global_step,
+                **self.origin.facts(),
+                **found,
+                "seed": pl_module.data.seed,
+                "manifest_sha256": pl_module.data.manifest.sha256,
+            }
+        )
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Note a good end."""
+        self._end(trainer, "finished")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Note a bad end, and why."""
+        stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
+        why = " ".join(str(exception).split())
+        how = "interrupted" if stopped else f"failed: {type(exception).__name__}: {why}"
+        self._end(trainer, how)
+
+    def _end(self, trainer: Trainer, how: str) -> None:
+        self._append({"ended": _now(), "work": self.work, "step": trainer.global_step, "how": how})
+        self.file = None
+
+    def _append(self, line: dict[str, Any]) -> None:
+        if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
