@@ -93,7 +93,7 @@ def on_files(file, media, *more):
 @pytest.mark.parametrize(
     ("records", "said"),
     [
-        ('[{"id": 1}\n oops]', "has no 'video'"),
+        ('[{"id": 1}\n oops]', "has no 'conversations'"),
         ("[\n oops]", "line 2"),
         ({"id": "1"}, "list"),
         ([record(question="What?")], "video"),

@@ -8,7 +8,10 @@ import pytest
 import yaml
 from PIL import Image
 
+from datamodules.batching import SimilarBatches
+from datamodules.checking.media_facts import Manifest
 from datamodules.records import LLaVA, VideoChatGPT
+from datamodules.video.frame_cache import DiskFrameCache
 from lightning_modules.costs.resolved import resolve
 from tests.datamodules.training_files import llava, make_media, write
 
@@ -69,13 +72,16 @@ def test_a_source_that_cannot_be_used_is_said_in_a_line(fails, config, tmp_path,
 
 def test_the_examples_of_the_documentation_are_valid(tmp_path):
     examples = re.findall(r"```yaml\n(.*?)```", Path("docs/training_files.md").read_text(), re.DOTALL)
-    assert len(examples) == 2
+    found = []
     for number, example in enumerate(examples):
         path = write(tmp_path / f"{number}.yaml", example)
-        data = resolve(["experiments/full.yaml", "configs/data/real_clips.yaml", str(path)]).data_module()
+        found.append(resolve(["experiments/full.yaml", "configs/data/real_clips.yaml", str(path)]).data_module())
+    one, several, batched, kept = found
+    for data, forms in ((one, [LLaVA]), (several, [LLaVA, VideoChatGPT, LLaVA])):
         assert data.sources["val"][0].file == "data/valley_val.json"
-        forms = [type(source.form()) for source in data.sources["train"]]
-        assert forms == [[LLaVA], [LLaVA, VideoChatGPT, LLaVA]][number]
+        assert [type(source.form()) for source in data.sources["train"]] == forms
+    assert isinstance(batched.batching, SimilarBatches) and isinstance(batched.manifest, Manifest)
+    assert isinstance(kept.frame_cache, DiskFrameCache) and kept.frame_cache.folder
 
 
 def test_videos_and_pictures_are_learnt_from_in_one_batch(run, config, tmp_path):
