@@ -51,13 +51,16 @@ def main(args: Sequence[str] | None = None) -> None:
             print(listing(jobs, _standings(jobs, configs, known.runs, journal), steps, journal.events()))
             return
         lock = _lock(journal.folder)
-        journal.open()
-        _plan(jobs, configs, journal)
-        _standings(jobs, configs, known.runs, journal)
-        runner = Runner(
-            jobs, configs, steps, known.runs, journal, shares(known.jobs), known.retries, display(), (lock.descriptor,)
-        )
-        outcome = runner.run()
+        try:
+            journal.open()
+            _plan(jobs, configs, journal)
+            _standings(jobs, configs, known.runs, journal)
+            environments, holds = shares(known.jobs), (lock.descriptor,)
+            outcome = Runner(
+                jobs, configs, steps, known.runs, journal, environments, known.retries, display(), holds
+            ).run()
+        finally:
+            lock.release()
     _close(outcome, len(jobs), known.runs)
 
 
@@ -89,6 +92,7 @@ def _lock(folder: Path) -> Lock:
         if lock.take(PATIENCE):
             return lock
     process, host = lock.holder()
+    lock.release()
     raise ValueError(
         f"{folder} is in use by process {process} on {host}; wait for it or stop it, or give this sweep another --name"
     )

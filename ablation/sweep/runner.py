@@ -107,6 +107,7 @@ class Runner:
                     each.training.stop()
                 for each in self.running:
                     each.training.process.wait()
+                    each.training.lock.release()
                 raise
         self.outcome.stopped_by = stopping.number
         return self.outcome

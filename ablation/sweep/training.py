@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,11 @@ class Training:
         return [line[:200] for line in lines if line.strip()][-LAST_LINES:]
 
 
+def command(words: Sequence[str]) -> list[str]:
+    """Return the program that trains with these arguments of `fit`, and ends with this process."""
+    return [sys.executable, "-m", "ablation.sweep.child", str(os.getpid()), *words]
+
+
 def job_lock(job: Job, runs: Path) -> Lock:
     """Return what is held by whoever trains a job: the same job may be in several sweeps."""
     return Lock(runs / "sweeps" / ".locks" / job.file_name)
@@ -96,20 +101,31 @@ def begin(
         ValueError: the job was trained with other settings.
     """
     lock = job_lock(job, runs)
-    if not lock.take():
-        lock.release()
-        return None
-    stands = standing(job, config, runs, journal.begun(job.id))
-    if stands.finished:
-        lock.release()
-        return stands
-    start = [f"--ckpt_path={stands.checkpoint}"] if stands.checkpoint else []
-    if not start and stands.folder.is_dir():  # made by this sweep, and killed before its first checkpoint
+    begun: Training | Standing | None = None
+    try:
+        if lock.take():
+            stands = standing(job, config, runs, journal.begun(job.id))
+            begun = stands if stands.finished else _begin(job, stands, journal, environment, lock, holds)
+    finally:
+        if not isinstance(begun, Training):
+            lock.release()
+    return begun
+
+
+def _begin(
+    job: Job,
+    stands: Standing,
+    journal: Journal,
+    environment: Mapping[str, str],
+    lock: Lock,
+    holds: tuple[int, ...],
+) -> Training:
+    continues = stands.checkpoint is not None
+    if not continues and stands.folder.is_dir():  # made by this sweep, and killed before its first checkpoint
         shutil.rmtree(stands.folder)
-    journal.append(job.id, "continued" if start else "begun", folder=stands.folder)
-    words = [*job.arguments, *start]
+    journal.append(job.id, "continued" if continues else "begun", folder=stands.folder)
+    words = [*job.arguments, *([f"--ckpt_path={stands.checkpoint}"] if continues else [])]
     log = journal.folder / "logs" / f"{job.file_name}.log"
-    command = [sys.executable, "-m", "ablation.sweep.child", str(os.getpid()), *words]
     try:
         log.parent.mkdir(exist_ok=True)
         with log.open("ab") as file:
@@ -118,10 +134,9 @@ def begin(
             file.flush()
             # Its own session: Ctrl-C in a terminal comes to the sweep alone, which passes it on once.
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
+                command(words), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
                 env={**os.environ, **environment}, pass_fds=(lock.descriptor, *holds),
             )  # fmt: skip
     except OSError as error:
-        lock.release()
         raise UnwritableError(log, error) from error
-    return Training(job, stands.folder, log, process, bool(start), lock)
+    return Training(job, stands.folder, log, process, continues, lock)
