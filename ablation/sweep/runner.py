@@ -207,7 +207,8 @@ class Runner:
 
     def _seconds_left(self) -> float | None:
         """Return how long it takes if what waits goes as fast as what ran."""
-        if not self._pace or any(job.id not in self.steps for job in self.waiting):
+        known = all(job.id in self.steps for job in self.waiting) and all(row.steps for row in self._rows)
+        if not self._pace or not known:
             return None
         pace = sum(self._pace.values()) / len(self._pace)
         running = sum(row.seconds_left or pace * (row.steps or 0) for row in self._rows)

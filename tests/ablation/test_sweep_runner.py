@@ -1,6 +1,8 @@
 """Jobs on this machine: how many at a time, what is tried again, what stops, and what is never done twice."""
 
+import io
 import json
+import re
 import signal
 import sys
 import threading
@@ -8,12 +10,15 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from ablation.sweep import runner, training
+from ablation.sweep.board import Board, Row
 from ablation.sweep.devices import shares
-from ablation.sweep.display import Lines
+from ablation.sweep.display import Lines, LiveTable
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal, UnwritableError
+from ablation.sweep.progress import Progress, progress
 from ablation.sweep.runner import Runner
 
 PRETENDED = str(Path(__file__).with_name("pretended_training.py"))
@@ -168,6 +173,28 @@ def test_a_job_that_was_meanwhile_trained_with_other_settings_fails_alone(sweep,
     assert outcome.finished == ["b/seed_0"]
     assert "trained with other settings" in outcome.failed["a/seed_0"]
     assert "seed_everything: 3 -> None" in outcome.failed["a/seed_0"]
+
+
+def test_a_terminal_shows_how_far_every_run_is():
+    rows = [Row("full/seed_0", 300, 1200, "train/loss 0.97", 300.0), Row("no_lste/seed_0", 0, None, "", None)]
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with LiveTable(terminal) as shown:
+        shown.say("begins    full/seed_0")
+        shown.show(Board(rows, 3, 1, 12, 4020.0))
+    said = terminal.file.getvalue()
+    assert re.search(r"full/seed_0 +━━━━━ +step 300 of 1,200 +train/loss 0.97 +about 5 min left", said)
+    assert re.search(r"no_lste/seed_0 +starts", said)
+    assert "3 finished, 2 running, 12 waiting, 1 failed; about 1 h 07 min left" in said
+    assert said.index("begins    full/seed_0") < said.index("step 300")
+
+
+def test_how_far_a_run_is_stands_in_its_metrics_also_of_earlier_tries(tmp_path):
+    assert progress(tmp_path) == Progress()
+    head = "step,train/loss,val/exact_match/mean,val/exact_match/colour\n"
+    (tmp_path / "metrics.1.csv").write_text(f"{head}0,3.0,,\n1,,0.9,1\n")
+    (tmp_path / "metrics.csv").write_text(f"{head}4,2.0,,\n5,,0.5,1\n6,1.")  # the last line is being written
+    assert progress(tmp_path) == Progress(6, "val/exact_match/mean", 0.5, 0.9)
+    assert progress(tmp_path).text() == "val/exact_match/mean 0.5 (best 0.9)"
 
 
 def test_runs_at_a_time_share_the_cores_and_have_a_gpu_each(monkeypatch):
