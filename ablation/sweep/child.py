@@ -27,4 +27,7 @@ def die_with(parent: int) -> None:
 
 if __name__ == "__main__":
     die_with(int(sys.argv[1]))
+    # A cluster warns all processes of a task with one of these; the parent makes a SIGTERM of it, which is understood.
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     os.execv(sys.executable, [sys.executable, "-m", "lightning", "fit", *sys.argv[2:]])

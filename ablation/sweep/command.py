@@ -24,6 +24,7 @@ from ablation.sweep.listing import listing
 from ablation.sweep.lock import Lock
 from ablation.sweep.request import request_of
 from ablation.sweep.runner import Outcome, Runner
+from ablation.sweep.slurm import Task, slurm_options, submit
 from ablation.sweep.standing import Standing, standing
 from lightning_modules.command_line import as_typed
 from lightning_modules.user_errors import user_errors
@@ -40,6 +41,7 @@ def main(args: Sequence[str] | None = None) -> None:
     if known.retries < 0:
         parser.error(f"--retries is {known.retries}; it must be 0 or more")
     with user_errors():
+        options = slurm_options(known.slurm) if known.slurm is not None else None
         request = request_of(known.files, known.name, known.seeds, known.config, known.set, settings)
         jobs = expand(request, known.runs)
         print(f"sweep {request.name}: {len(jobs)} jobs", flush=True)
@@ -54,7 +56,12 @@ def main(args: Sequence[str] | None = None) -> None:
         try:
             journal.open()
             _plan(jobs, configs, journal)
-            _standings(jobs, configs, known.runs, journal)
+            standings = _standings(jobs, configs, known.runs, journal)
+            if options is not None:
+                left = [job for job in jobs if not standings[job.id].finished]
+                tasks = [Task(job, configs[job.id], known.runs, journal.folder, known.retries) for job in left]
+                _submit(tasks, options, known.jobs, journal)
+                return
             environments, holds = shares(known.jobs), (lock.descriptor,)
             outcome = Runner(
                 jobs, configs, steps, known.runs, journal, environments, known.retries, display(), holds
@@ -79,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", help="of the sweep's folder, <runs>/sweeps/<name>; default: the files' names")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, on a GPU or a share of the cores each")
     parser.add_argument("--retries", type=int, default=1, help="how many times a run that fails is tried again")
+    parser.add_argument("--slurm", metavar="KEY=V,...", help="submit an array of tasks with these options of sbatch")
     parser.add_argument("--dry-run", action="store_true", help="list what would be done")
     return parser
 
@@ -111,6 +119,15 @@ def _standings(
     jobs: Sequence[Job], configs: Mapping[str, Mapping[str, Any]], runs: Path, journal: Journal
 ) -> dict[str, Standing]:
     return {job.id: standing(job, configs[job.id], runs, journal.begun(job.id)) for job in jobs}
+
+
+def _submit(tasks: Sequence[Task], options: Mapping[str, str | int], at_once: int, journal: Journal) -> None:
+    """Hand over what is not finished, and say how to look at it."""
+    submitted = submit(tasks, journal.folder / "slurm", options, at_once) if tasks else []
+    for task, job in zip(tasks, submitted, strict=True):
+        journal.append(task.job.id, "submitted", task=job.job_id)
+        print(f"submitted {task.job.id} as {job.job_id}")
+    print(f"{len(tasks)} jobs are submitted; the same command with --dry-run says where they stand")
 
 
 def _close(outcome: Outcome, jobs: int, runs: Path) -> None:

@@ -58,7 +58,7 @@ class Journal:
         Raises:
             UnwritableError: it cannot be written, as on a full disk.
         """
-        row = {"job": job, "event": event, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **facts}
+        row = {"job": job, "event": event, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts}
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row, default=str) + "\n")
@@ -66,12 +66,13 @@ class Journal:
             raise UnwritableError(self.path, error) from error
 
     def events(self) -> list[Event]:
-        """Return what happened so far, without a line that is being written.
+        """Return what happened so far, in its order, without a line that is being written.
 
         Raises:
             ValueError: another line is no event.
         """
-        return [event for path in sorted(self.folder.glob("jobs*.jsonl")) for event in _events(path)]
+        events = [event for path in sorted(self.folder.glob("jobs*.jsonl")) for event in _events(path)]
+        return sorted(events, key=lambda event: str(event.get("at")))
 
     def begun(self, job: str) -> Path | None:
         """Return the run folder in which this sweep began a job and did not finish it, if there is one."""

@@ -23,6 +23,7 @@ class Lock:
         Raises:
             ValueError: it cannot be written.
         """
+        self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -34,6 +35,9 @@ class Lock:
 
         Args:
             patience: seconds to wait for the other.
+
+        Raises:
+            ValueError: the file system has no locks.
         """
         until = time.monotonic() + patience
         while True:
@@ -43,6 +47,10 @@ class Lock:
                 if time.monotonic() >= until:
                     return False
                 time.sleep(_BETWEEN_TRIES)
+            except OSError as error:
+                raise ValueError(
+                    f"{self.path} cannot be locked: {error.strerror}; --runs says where runs go"
+                ) from error
             else:
                 os.ftruncate(self.descriptor, 0)
                 os.pwrite(self.descriptor, f"{os.getpid()} {socket.gethostname()}".encode(), 0)

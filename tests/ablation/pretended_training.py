@@ -42,7 +42,8 @@ if how == "fails" or (how == "fails_once" and "ckpt_path" not in options):
     sys.exit(1)
 if how in ("goes_on", "deaf") and "ckpt_path" not in options:
     signal.signal(signal.SIGTERM, stop if how == "goes_on" else signal.SIG_IGN)
-    Path(folder, "ready").touch()
+    Path(folder, "starting").write_text(str(os.getppid()))
+    Path(folder, "starting").rename(folder / "ready")
     time.sleep(100)
 time.sleep(0.3)
 (folder / "summary.json").write_text('{"steps": 8, "figures": {"train/minutes": 1.0}}')
