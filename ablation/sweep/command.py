@@ -44,7 +44,7 @@ def main(args: Sequence[str] | None = None) -> None:
         options = slurm_options(known.slurm) if known.slurm is not None else None
         request = request_of(known.files, known.name, known.seeds, known.config, known.set, settings)
         jobs = expand(request, known.runs)
-        print(f"sweep {request.name}: {len(jobs)} jobs", flush=True)
+        print(f"sweep {request.name}: {len(jobs)} job{'s' if len(jobs) > 1 else ''}", flush=True)
         configs = {job.id: configuration(job) for job in jobs}
         steps, unknown = steps_of(jobs)
         print("".join(f"{line}\n" for line in unknown), end="", flush=True)

@@ -64,7 +64,15 @@ class Lock:
     def holder_is_gone(self) -> bool:
         """Whether who took it ran on this machine and does no longer: only its children are left."""
         process, host = self.holder()
-        return host == socket.gethostname() and not Path("/proc", str(process)).exists()
+        if host != socket.gethostname():
+            return False
+        try:
+            os.kill(process, 0)  # sends nothing
+        except ProcessLookupError:
+            return True
+        except PermissionError:  # another user's
+            pass
+        return False
 
     def release(self) -> None:
         """Let go; children that hold it go on to."""

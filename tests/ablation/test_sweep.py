@@ -174,6 +174,17 @@ def test_a_lock_of_a_dead_process_is_taken_over(tmp_path):
     assert not lock.holder_is_gone()
 
 
+def test_what_a_killed_sweep_has_started_is_waited_for(tmp_path):
+    code = (
+        "import pathlib, subprocess, sys; from ablation.sweep.lock import Lock; "
+        "lock = Lock(pathlib.Path(sys.argv[1])); assert lock.take(); subprocess.Popen(['sleep', '2'], pass_fds=[lock.descriptor])"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "lock"], check=True)
+    lock = Lock(tmp_path / "lock")
+    assert not lock.take() and lock.holder_is_gone()
+    assert lock.take(patience=20)
+
+
 def test_a_run_that_was_finished_with_other_settings_is_named_with_what_differs(fails, tmp_path):
     folder = tmp_path / "runs" / "full" / "seed_0"
     folder.mkdir(parents=True)
