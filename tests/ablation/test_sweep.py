@@ -177,7 +177,8 @@ def test_a_lock_of_a_dead_process_is_taken_over(tmp_path):
 def test_what_a_killed_sweep_has_started_is_waited_for(tmp_path):
     code = (
         "import pathlib, subprocess, sys; from ablation.sweep.lock import Lock; "
-        "lock = Lock(pathlib.Path(sys.argv[1])); assert lock.take(); subprocess.Popen(['sleep', '2'], pass_fds=[lock.descriptor])"
+        "lock = Lock(pathlib.Path(sys.argv[1])); assert lock.take(); "
+        "subprocess.Popen(['sleep', '2'], pass_fds=[lock.descriptor])"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "lock"], check=True)
     lock = Lock(tmp_path / "lock")
