@@ -57,9 +57,15 @@ def kept_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def stage_difference(kept: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """Return one line per key of `COMPARED` that differs, as `key: there -> asked for`, without those of `IGNORED`."""
-    ours, theirs = (_flat({key: config.get(key) for key in COMPARED}) for config in (asked, kept))
+def stage_difference(kept: Mapping[str, Any], asked: Mapping[str, Any], also: Sequence[str] = ()) -> list[str]:
+    """Return one line per key that differs, as `key: there -> asked for`.
+
+    Args:
+        kept: configuration of a run.
+        asked: configuration that is asked for now.
+        also: keys that count beside those of `COMPARED`. Those of `IGNORED` never do.
+    """
+    ours, theirs = (_flat({key: config.get(key) for key in (*COMPARED, *also)}) for config in (asked, kept))
     return [
         f"{key}: {theirs.get(key, '-')} -> {ours.get(key, '-')}"
         for key in sorted(ours.keys() | theirs.keys())

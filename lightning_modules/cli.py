@@ -266,6 +266,7 @@ EXPECTED_WARNINGS = (
 # What is not a verb of Lightning; imported only when asked for.
 PROGRAMS = {
     "chain": ("ablation.chain", "main"),
+    "sweep": ("ablation.sweep.command", "main"),
     "check-data": ("lightning_modules.check_data", "main"),
     "judge": ("ablation.judging", "main"),
     "agreement": ("ablation.agreement", "main"),

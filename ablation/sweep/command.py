@@ -1,0 +1,144 @@
+"""`video-panda sweep`: trains experiments x seeds x what is set, and goes on where it was when it is given again.
+
+Runs are ordinary ones, in `runs/<experiment>[+what is set]/seed_<n>`. Files are experiments, or one sweep such as
+experiments/sweeps/table_4.yaml. Further flags of `fit` go to every run. Ctrl-C lets all runs save a checkpoint; after
+it, or anything worse, the same command trains only what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ablation.sweep.configuration import configuration, steps_of
+from ablation.sweep.devices import shares
+from ablation.sweep.display import display
+from ablation.sweep.jobs import Job, expand
+from ablation.sweep.journal import Journal
+from ablation.sweep.listing import listing
+from ablation.sweep.lock import Lock
+from ablation.sweep.request import request_of
+from ablation.sweep.runner import Outcome, Runner
+from ablation.sweep.slurm import Task, slurm_options, submit
+from ablation.sweep.standing import Standing, standing
+from lightning_modules.command_line import as_typed
+from lightning_modules.user_errors import user_errors
+
+PATIENCE = 60.0  # seconds for the runs of a killed sweep to end
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Read the command line, and train or list; the exit status is 1 if a job failed, 128 + signal if one came."""
+    parser = _parser()
+    known, settings = parser.parse_known_args(args)
+    if known.jobs < 1:
+        parser.error(f"--jobs is {known.jobs}; it must be at least 1")
+    if known.retries < 0:
+        parser.error(f"--retries is {known.retries}; it must be 0 or more")
+    with user_errors():
+        options = slurm_options(known.slurm) if known.slurm is not None else None
+        request = request_of(known.files, known.name, known.seeds, known.config, known.set, settings)
+        jobs = expand(request, known.runs)
+        print(f"sweep {request.name}: {len(jobs)} job{'s' if len(jobs) > 1 else ''}", flush=True)
+        configs = {job.id: configuration(job) for job in jobs}
+        steps, unknown = steps_of(jobs)
+        print("".join(f"{line}\n" for line in unknown), end="", flush=True)
+        journal = Journal(known.runs / "sweeps" / request.name)
+        if known.dry_run:
+            print(listing(jobs, _standings(jobs, configs, known.runs, journal), steps, journal.events()))
+            return
+        lock = _lock(journal.folder)
+        try:
+            journal.open()
+            _plan(jobs, configs, journal)
+            standings = _standings(jobs, configs, known.runs, journal)
+            if options is not None:
+                left = [job for job in jobs if not standings[job.id].finished]
+                tasks = [Task(job, configs[job.id], known.runs, journal.folder, known.retries) for job in left]
+                _submit(tasks, options, known.jobs, journal)
+                return
+            environments, holds = shares(known.jobs), (lock.descriptor,)
+            outcome = Runner(
+                jobs, configs, steps, known.runs, journal, environments, known.retries, display(), holds
+            ).run()
+        finally:
+            lock.release()
+    _close(outcome, len(jobs), known.runs)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="video-panda sweep",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("files", nargs="+", type=Path, help="experiments, or one sweep file")
+    parser.add_argument("--seeds", nargs="+", type=int, help="how many, from 0; or several: the seeds; default 1")
+    parser.add_argument("--config", action="append", type=Path, default=[], help="further config file of all runs")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=V1,V2", help="values to vary; repeatable")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
+    parser.add_argument("--name", help="of the sweep's folder, <runs>/sweeps/<name>; default: the files' names")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, on a GPU or a share of the cores each")
+    parser.add_argument("--retries", type=int, default=1, help="how many times a run that fails is tried again")
+    parser.add_argument("--slurm", metavar="KEY=V,...", help="submit an array of tasks with these options of sbatch")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be done")
+    return parser
+
+
+def _lock(folder: Path) -> Lock:
+    lock = Lock(folder / "lock")
+    if lock.take():
+        return lock
+    if lock.holder_is_gone():
+        print("runs of the sweep before, which was killed, are still ending; waiting for them", flush=True)
+        if lock.take(PATIENCE):
+            return lock
+    process, host = lock.holder()
+    lock.release()
+    raise ValueError(
+        f"{folder} is in use by process {process} on {host}; wait for it or stop it, or give this sweep another --name"
+    )
+
+
+def _plan(jobs: Sequence[Job], configs: Mapping[str, Mapping[str, Any]], journal: Journal) -> None:
+    """Note each job once with what it is: its configuration, of which the hash stands in the journal."""
+    planned = {(event["job"], event["configuration"]) for event in journal.events() if event["event"] == "planned"}
+    for job in jobs:
+        digest = hashlib.sha256(json.dumps(configs[job.id], sort_keys=True, default=str).encode()).hexdigest()
+        if (job.id, digest) not in planned:
+            journal.append(job.id, "planned", configuration=digest, arguments=as_typed(job.arguments))
+
+
+def _standings(
+    jobs: Sequence[Job], configs: Mapping[str, Mapping[str, Any]], runs: Path, journal: Journal
+) -> dict[str, Standing]:
+    return {job.id: standing(job, configs[job.id], runs, journal.begun(job.id)) for job in jobs}
+
+
+def _submit(tasks: Sequence[Task], options: Mapping[str, str | int], at_once: int, journal: Journal) -> None:
+    """Hand over what is not finished, and say how to look at it."""
+    submitted = submit(tasks, journal.folder / "slurm", options, at_once) if tasks else []
+    for task, job in zip(tasks, submitted, strict=True):
+        journal.append(task.job.id, "submitted", task=job.job_id)
+        print(f"submitted {task.job.id} as {job.job_id}")
+    print(f"{len(tasks)} jobs are submitted; the same command with --dry-run says where they stand")
+
+
+def _close(outcome: Outcome, jobs: int, runs: Path) -> None:
+    """Say how it ended, and leave with the status that tells."""
+    print(f"\n{len(outcome.finished)} of {jobs} jobs are finished; look at them with tensorboard --logdir {runs}")
+    if outcome.failed:
+        print(f"{len(outcome.failed)} failed, and the same command tries again: {', '.join(outcome.failed)}")
+    if outcome.stopped_by:
+        print("stopped; the same command goes on from here")
+    sys.stdout.flush()
+    if outcome.stopped_by:
+        sys.exit(128 + outcome.stopped_by)
+    if outcome.failed:
+        sys.exit(1)

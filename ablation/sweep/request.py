@@ -1,0 +1,154 @@
+"""What a sweep is asked for: by a file such as `experiments/sweeps/table_4.yaml`, by flags, or by both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ablation.sweep.jobs import Request
+from lightning_modules.config_chain import read_config
+
+KEYS = ("experiments", "seeds", "config", "set")
+_OF_THE_SWEEP = {  # flags of fit that a job has from elsewhere
+    "--seed_everything": "give --seeds",
+    "--ckpt_path": "a job goes on from its own checkpoint by itself",
+    "--print_config": "give --dry-run",
+    "-c": "give --config",
+}
+_OPEN, _CLOSE = "[{(", "]})"
+
+
+def request_of(
+    files: Sequence[Path],
+    name: str | None = None,
+    seeds: Sequence[int] | None = None,
+    configs: Sequence[Path] = (),
+    assignments: Sequence[str] = (),
+    settings: Sequence[str] = (),
+) -> Request:
+    """Put together what file and flags ask for.
+
+    Args:
+        files: experiments, or one sweep file.
+        name: of the sweep; None takes that of the file, or those of the experiments.
+        seeds: how many, or several seeds, instead of the file's.
+        configs: config files of all jobs, behind the file's.
+        assignments: `key=v1,v2`, beside the file's.
+        settings: further flags of all jobs.
+
+    Raises:
+        ValueError: a file that is missing or asks for something unknown, or a flag with nothing or too much in it.
+    """
+    for file in (*files, *configs):
+        if not file.is_file():
+            raise ValueError(f"{file} does not exist; name experiments, such as experiments/no_lste.yaml, or a sweep")
+    for setting in settings:
+        option = setting.partition("=")[0]
+        if option in _OF_THE_SWEEP:
+            raise ValueError(f"{option} cannot be given to all runs of a sweep; {_OF_THE_SWEEP[option]}")
+    named = [file for file in files if "experiments" in read_config(file)]
+    if named and len(files) > 1:
+        raise ValueError(f"{named[0]} is a sweep, which is named alone; {len(files)} files are named")
+    asked = read_sweep(named[0]) if named else Request(_name(files), tuple(files))
+    given = [_assignment(text) for text in assignments]
+    for position, (key, _) in enumerate(given):
+        if key in asked.grid or key in dict(given[:position]):
+            raise ValueError(f"--set {key} is given twice, here or in the file; give all values at once: {key}=1,2")
+    return Request(
+        name=name or asked.name,
+        experiments=asked.experiments,
+        seeds=asked.seeds if seeds is None else seeds_of(seeds[0] if len(seeds) == 1 else list(seeds), "--seeds"),
+        configs=(*asked.configs, *configs),
+        grid={**asked.grid, **dict(given)},
+        settings=tuple(settings),
+    )
+
+
+def read_sweep(path: Path) -> Request:
+    """Read a sweep file; the files that it names are relative to its own folder, as with `base:`.
+
+    Raises:
+        ValueError: unknown keys, files that do not exist, or values of another kind.
+    """
+    content = read_config(path)
+    unknown = sorted(str(key) for key in content.keys() - set(KEYS))
+    if unknown:
+        raise ValueError(f"unknown key {', '.join(unknown)} in {path}; a sweep has {', '.join(KEYS)}")
+    grid = content.get("set") or {}
+    if not isinstance(grid, Mapping):
+        raise ValueError(f"`set` in {path} is {grid!r}; it must be a mapping such as `data.batch_size: [8, 16]`")
+    experiments = _files(content, "experiments", path)
+    if not experiments:
+        raise ValueError(f"`experiments` in {path} is empty; name at least one")
+    return Request(
+        name=path.stem,
+        experiments=experiments,
+        seeds=seeds_of(content.get("seeds", 1), f"`seeds` in {path}"),
+        configs=_files(content, "config", path),
+        grid={str(key): _values(values, f"`set: {key}` in {path}") for key, values in grid.items()},
+    )
+
+
+def seeds_of(seeds: Any, where: str) -> tuple[int, ...]:
+    """Return seeds: a number is how many, from 0; a list is the seeds themselves.
+
+    Raises:
+        ValueError: none, one twice, or something that is no number from 0.
+    """
+    listed = seeds if isinstance(seeds, list) else [seeds]
+    if any(not isinstance(seed, int) or isinstance(seed, bool) or seed < 0 for seed in listed):
+        raise ValueError(f"{where} is {seeds!r}; it must be how many seeds, or a list of numbers from 0")
+    chosen = listed if isinstance(seeds, list) else range(seeds)
+    if not chosen:
+        raise ValueError(f"{where} is {seeds!r}, which is no seed at all; it must be at least 1")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"{where} is {seeds!r}, which has a seed twice")
+    return tuple(chosen)
+
+
+def _name(files: Sequence[Path]) -> str:
+    stems = [file.stem for file in files]
+    return "+".join(stems if len(stems) <= 3 else [*stems[:2], f"{len(stems) - 2}_more"])
+
+
+def _files(content: Mapping[str, Any], key: str, path: Path) -> tuple[Path, ...]:
+    names = content.get(key) or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"`{key}` in {path} is {names!r}; it must be a list of files")
+    files = tuple(path.parent / name for name in names)
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        raise ValueError(f"`{key}` in {path} names {', '.join(missing)}, which does not exist")
+    return tuple(Path(file.parent.resolve(), file.name) for file in files)
+
+
+def _assignment(text: str) -> tuple[str, tuple[str, ...]]:
+    key, equals, values = text.partition("=")
+    if not key or not equals:
+        raise ValueError(f"--set is {text!r}; it must be KEY=VALUE or KEY=VALUE,VALUE, such as data.batch_size=8,16")
+    return key.removeprefix("--"), _values(_split(values), f"--set {key}")
+
+
+def _values(values: Any, where: str) -> tuple[str, ...]:
+    """Return values as they are written in flags."""
+    listed = values if isinstance(values, list) else [values]
+    texts = tuple(value if isinstance(value, str) else json.dumps(value) for value in listed)
+    if not texts or "" in texts:
+        raise ValueError(f"{where} has a value that is empty; give one or more, such as 8,16")
+    if len(set(texts)) < len(texts):
+        raise ValueError(f"{where} has the same value twice: {', '.join(texts)}")
+    return texts
+
+
+def _split(values: str) -> list[str]:
+    """Split at commas, but not at those within brackets."""
+    parts, depth = [""], 0
+    for character in values:
+        depth += (character in _OPEN) - (character in _CLOSE)
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts

@@ -1,0 +1,215 @@
+"""Trains the jobs of a sweep on this machine, some at a time."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ablation.sweep.board import Board, Row, duration
+from ablation.sweep.display import Display
+from ablation.sweep.jobs import Job
+from ablation.sweep.journal import Journal, UnwritableError
+from ablation.sweep.progress import progress
+from ablation.sweep.stopping import Stopping
+from ablation.sweep.training import Training, begin
+
+POLL = 0.2  # seconds
+LOOK = 2.0  # seconds between two looks at what runs have written
+BUSY = 5.0  # seconds until it is asked again whether another process has finished a job
+
+
+@dataclass
+class Outcome:
+    """How a sweep ended.
+
+    Attributes:
+        finished: names of jobs.
+        failed: name of a job -> what is wrong with it.
+        stopped_by: number of the signal that stopped it; 0 if none did.
+    """
+
+    finished: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    stopped_by: int = 0
+
+
+@dataclass
+class _Running:
+    training: Training
+    slot: int
+    began: float = field(default_factory=time.monotonic)
+    pace_from: tuple[float, int] | None = None  # when the first step of this try was seen, and which it was
+
+
+class Runner:
+    """Keeps as many jobs running as are allowed, tries again what fails, and stops them gently."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        configs: Mapping[str, Mapping[str, Any]],
+        steps: Mapping[str, int],
+        runs: Path,
+        journal: Journal,
+        environments: Sequence[Mapping[str, str]],
+        retries: int,
+        display: Display,
+        holds: tuple[int, ...] = (),
+    ) -> None:
+        """Take everything; nothing is started yet.
+
+        Args:
+            jobs: to be trained, finished ones too.
+            configs: job -> its configuration.
+            steps: job -> optimiser steps of its training, where they are known.
+            runs: folder of all runs.
+            journal: of the sweep.
+            environments: one for each of the jobs at a time.
+            retries: how many times a job that fails is tried again.
+            display: to show it on.
+            holds: descriptors of locks that the runs hold too.
+        """
+        self.configs, self.steps, self.runs, self.journal = configs, steps, runs, journal
+        self.environments, self.retries, self.display, self.holds = environments, retries, display, holds
+        self.waiting = list(jobs)
+        self.running: list[_Running] = []
+        self.outcome = Outcome()
+        self._fails: dict[str, int] = {}
+        self._not_before: dict[str, float] = {}
+        self._rows: list[Row] = []
+        self._looked = 0.0
+        self._pace: dict[str, float] = {}  # seconds per step of each job that was seen to go on
+
+    def run(self) -> Outcome:
+        """Train until nothing is left to do, or a signal comes.
+
+        Raises:
+            UnwritableError: a file of the sweep cannot be written; runs were stopped, and have saved a checkpoint.
+        """
+        with self.display, Stopping() as stopping:
+            passed_on = 0
+            try:
+                while self.running or (self.waiting and not stopping.times):
+                    if stopping.times > passed_on:
+                        self._stop(first=passed_on == 0)
+                        passed_on = stopping.times
+                    elif not stopping.times:
+                        self._fill()
+                    self._reap(stopped=bool(stopping.times))
+                    self.display.show(self._board())
+                    time.sleep(POLL)
+            except BaseException:
+                for each in self.running:
+                    each.training.stop()
+                for each in self.running:
+                    each.training.process.wait()
+                    each.training.lock.release()
+                raise
+        self.outcome.stopped_by = stopping.number
+        return self.outcome
+
+    def _fill(self) -> None:
+        for job in list(self.waiting):
+            free = set(range(len(self.environments))) - {each.slot for each in self.running}
+            if not free:
+                return
+            if time.monotonic() < self._not_before.get(job.id, 0.0):
+                continue
+            try:
+                slot = min(free)
+                begun = begin(job, self.configs[job.id], self.runs, self.journal, self.environments[slot], self.holds)
+            except UnwritableError:
+                raise
+            except ValueError as error:
+                self.waiting.remove(job)
+                self._failed(job, str(error))
+                continue
+            if begun is None:
+                if job.id not in self._not_before:
+                    self.display.say(f"waits     {job.id}: it is trained by another process")
+                self._not_before[job.id] = time.monotonic() + BUSY
+                continue
+            self.waiting.remove(job)
+            if isinstance(begun, Training):
+                self.running.append(_Running(begun, slot))
+                self.display.say(f"{'continues' if begun.continues else 'begins':<9} {job.id}")
+            else:
+                self._finished(job, begun.folder)
+
+    def _reap(self, stopped: bool) -> None:
+        for each in [each for each in self.running if each.training.process.poll() is not None]:
+            self.running.remove(each)
+            training, job = each.training, each.training.job
+            training.lock.release()
+            if training.ended_well():
+                self.journal.append(job.id, "finished", folder=training.folder)
+                self._finished(job, training.folder, time.monotonic() - each.began)
+            elif stopped:
+                self.journal.append(job.id, "stopped", folder=training.folder)
+                self.waiting.append(job)
+                self.display.say(f"stopped   {job.id}")
+            else:
+                self._retry(training)
+
+    def _retry(self, training: Training) -> None:
+        job, how = training.job, training.how_it_ended()
+        self._fails[job.id] = tries = self._fails.get(job.id, 0) + 1
+        self.journal.append(job.id, "failed", folder=training.folder, how=how, tries=tries)
+        if tries <= self.retries:
+            self.waiting.append(job)
+            self.display.say(f"fails     {job.id}: {how}; is tried again")
+            return
+        times = f" in try {tries}" if tries > 1 else ""
+        said = "".join(f"\n    | {line}" for line in training.last_lines())
+        self._failed(job, f"{how}{times}; all it said is in {training.log}{said}")
+
+    def _failed(self, job: Job, why: str) -> None:
+        self.outcome.failed[job.id] = why
+        self.display.say(f"failed    {job.id}: {why}")
+
+    def _finished(self, job: Job, folder: Path, seconds: float | None = None) -> None:
+        self.outcome.finished.append(job.id)
+        took = f" in {duration(seconds)}" if seconds is not None else " before"
+        figure = progress(folder).text()
+        self.display.say(f"finished  {job.id}{took}{f', {figure}' if figure else ''}")
+
+    def _stop(self, first: bool) -> None:
+        for each in self.running:
+            each.training.stop(signal.SIGTERM if first else signal.SIGKILL)
+        if first and self.running:
+            self.display.say(
+                f"stopping  {len(self.running)} runs after the step that they are in; Ctrl-C again ends them at once"
+            )
+
+    def _board(self) -> Board:
+        now = time.monotonic()
+        if now - self._looked > LOOK or len(self._rows) != len(self.running):
+            self._looked = now
+            self._rows = [self._row(each, now) for each in self.running]
+        return Board(
+            self._rows, len(self.outcome.finished), len(self.outcome.failed), len(self.waiting), self._seconds_left()
+        )
+
+    def _row(self, each: _Running, now: float) -> Row:
+        job, reached = each.training.job, progress(each.training.folder)
+        steps = self.steps.get(job.id)
+        if reached.step and each.pace_from is None:
+            each.pace_from = now, reached.step
+        elif each.pace_from and reached.step > each.pace_from[1]:
+            self._pace[job.id] = (now - each.pace_from[0]) / (reached.step - each.pace_from[1])
+        pace = self._pace.get(job.id)
+        seconds = pace * max(0, steps - reached.step) if pace and steps else None
+        return Row(job.id, reached.step, steps, reached.text(), seconds)
+
+    def _seconds_left(self) -> float | None:
+        """Return how long it takes if what waits goes as fast as what ran."""
+        known = all(job.id in self.steps for job in self.waiting) and all(row.steps for row in self._rows)
+        if not self._pace or not known:
+            return None
+        pace = sum(self._pace.values()) / len(self._pace)
+        running = sum(row.seconds_left or pace * (row.steps or 0) for row in self._rows)
+        return (running + pace * sum(self.steps[job.id] for job in self.waiting)) / len(self.environments)

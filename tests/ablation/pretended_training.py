@@ -1,0 +1,49 @@
+"""Does to a run folder what a training does, at once: `python pretended_training.py HOW --name=... ...`.
+
+HOW is what happens: `finishes`; `fails`; `fails_once`, with a checkpoint; `goes_on`, until SIGTERM lets it save one and
+end; `deaf`, which nothing but SIGKILL ends.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+how, *words = sys.argv[1:]
+options = dict(word.removeprefix("--").split("=", 1) for word in words)
+folder = Path(options["runs"], options["name"], f"seed_{options['seed_everything']}")
+checkpoint = folder / "checkpoints" / "last.ckpt"
+
+
+def save(*_):
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.touch()
+
+
+def stop(*_):
+    save()
+    sys.exit(1)
+
+
+if "ckpt_path" not in options:
+    folder.mkdir(parents=True)  # fails if it is there: a new run never goes to an old folder
+    (folder / "config.yaml").write_text("{}")
+facts = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
+with Path(options["runs"], "trained.jsonl").open("a") as file:
+    file.write(
+        json.dumps({"job": options["name"], "from": options.get("ckpt_path"), "at": time.time(), **facts}) + "\n"
+    )
+if how == "fails" or (how == "fails_once" and "ckpt_path" not in options):
+    if how == "fails_once":
+        save()
+    print("error: the batch is too large")
+    sys.exit(1)
+if how in ("goes_on", "deaf") and "ckpt_path" not in options:
+    signal.signal(signal.SIGTERM, stop if how == "goes_on" else signal.SIG_IGN)
+    Path(folder, "starting").write_text(str(os.getppid()))
+    Path(folder, "starting").rename(folder / "ready")
+    time.sleep(100)
+time.sleep(0.3)
+(folder / "summary.json").write_text('{"steps": 8, "figures": {"train/minutes": 1.0}}')

@@ -1,0 +1,224 @@
+"""What a sweep is asked for, and what is wrong with it, found before anything starts."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ablation.sweep.command import main
+from ablation.sweep.jobs import expand
+from ablation.sweep.journal import Journal
+from ablation.sweep.lock import Lock
+from ablation.sweep.request import read_sweep, request_of
+from lightning_modules.cli import main as program
+
+NO_LSTE, FULL = Path("experiments/no_lste.yaml"), Path("experiments/full.yaml")
+SWEEPS = sorted(Path("experiments/sweeps").glob("*.yaml"))
+
+
+@pytest.fixture
+def fails(capsys, tmp_path):
+    """Run a sweep that must not start; returns what it says."""
+
+    def run_failing(*words, runs=tmp_path / "runs", status=1):
+        with pytest.raises(SystemExit) as caught:
+            main([*map(str, words), f"--runs={runs}"])
+        assert caught.value.code == status
+        assert not list(tmp_path.rglob("*.log")), "something was started"
+        return capsys.readouterr().err
+
+    return run_failing
+
+
+def ids(request):
+    return [job.id for job in expand(request, Path("runs"))]
+
+
+def test_jobs_are_experiments_x_settings_x_seeds_with_ordinary_names(tmp_path):
+    file = tmp_path / "longer.yaml"
+    file.write_text("trainer: {max_epochs: 9}")
+    request = request_of([NO_LSTE, FULL], seeds=[2], configs=[file], assignments=["model.encoder.width=32,64"])
+    assert ids(request)[:4] == ["no_lste+longer+width=32/seed_0", "no_lste+longer+width=64/seed_0",
+                                "full+longer+width=32/seed_0", "full+longer+width=64/seed_0"]  # fmt: skip
+    assert len(ids(request)) == 8 and ids(request)[4].endswith("seed_1")
+    assert ids(request_of([FULL], seeds=[0, 3, 7])) == ["full/seed_0", "full/seed_3", "full/seed_7"]
+    (job,) = expand(request_of([FULL], settings=["--data.batch_size=4"]), Path("there"))
+    assert {"--config=experiments/full.yaml", "--name=full", "--seed_everything=0", "--runs=there",
+            "--data.batch_size=4"} < set(job.arguments)  # fmt: skip
+
+
+def test_values_with_commas_of_their_own_and_keys_that_end_alike(tmp_path):
+    request = request_of([FULL], assignments=['a.width={"x": [1, 2]},7', "b.width=[3,4]"])
+    assert dict(request.grid) == {"a.width": ('{"x": [1, 2]}', "7"), "b.width": ("[3,4]",)}
+    assert ids(request) == ["full+a.width=x_1_2+b.width=3_4/seed_0", "full+a.width=7+b.width=3_4/seed_0"]
+
+
+def test_flags_win_over_a_sweep_file_or_add_to_it(tmp_path):
+    (tmp_path / "a.yaml").write_text("")
+    (tmp_path / "more.yaml").write_text("")
+    sweep = tmp_path / "question.yaml"
+    sweep.write_text(
+        "{experiments: [a.yaml], seeds: [0, 4], config: [more.yaml], set: {model.encoder.width: [32, 64]}}"
+    )
+    assert len(ids(request_of([sweep]))) == 4
+    request = request_of([sweep], seeds=[1], configs=[FULL], assignments=["data.batch_size=8"])
+    assert request.name == "question"
+    assert request.configs == (tmp_path / "more.yaml", FULL)
+    assert ids(request) == [f"a+more+full+width={width}+batch_size=8/seed_0" for width in (32, 64)]
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_a_named_sweep_says_what_it_asks_and_names_experiments_that_are_there(path):
+    assert path.read_text().startswith("# ")
+    request = read_sweep(path)
+    assert len(request.experiments) >= 2 and len(request.seeds) >= 3
+    assert {file.parent for file in request.experiments} == {Path("experiments").resolve()}
+    assert len(ids(request)) == len(request.experiments) * len(request.seeds)
+    assert FULL.resolve() in request.experiments, "what the others are compared with"
+
+
+def test_the_rows_of_a_table_are_those_whose_source_names_it():
+    tables = {path: match[1] for path in SWEEPS if (match := re.fullmatch(r"table_(\d+)", path.stem))}
+    assert sorted(tables.values()) == ["10", "4", "5", "8", "9"]
+    for path, number in tables.items():
+        rows = {
+            file.resolve()
+            for file in Path("experiments").glob("*.yaml")
+            if re.match(rf"# .*\bTable {number}\b", file.read_text())
+        }
+        assert set(read_sweep(path).experiments) == rows | {FULL.resolve()}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("experiments: [gone.yaml]", r"`experiments` in .*bad.yaml names .*gone.yaml, which does not exist"),
+        ("{experiments: [a.yaml], seed: 3}", r"unknown key seed in .*bad.yaml; a sweep has experiments, seeds, config"),
+        ("{experiments: [a.yaml], seeds: 0}", r"`seeds` in .*bad.yaml is 0, which is no seed at all; .* at least 1"),
+        ("{experiments: [a.yaml], seeds: []}", r"is \[\], which is no seed at all"),
+        ("{experiments: [a.yaml], seeds: [1, 1]}", r"is \[1, 1\], which has a seed twice"),
+        ("{experiments: [a.yaml], seeds: many}", r"is 'many'; it must be how many seeds, or a list of numbers"),
+        ("{experiments: [a.yaml], seeds: true}", r"is True; it must be how many seeds"),
+        ("{experiments: [a.yaml], config: [gone.yaml]}", r"`config` in .*bad.yaml names .*gone.yaml, which does not"),
+        ("{experiments: [a.yaml], set: [3]}", r"`set` in .*bad.yaml is \[3\]; it must be a mapping"),
+        ("{experiments: [a.yaml], set: {x: []}}", r"`set: x` in .*bad.yaml has a value that is empty"),
+        ("experiments: a.yaml", r"`experiments` in .*bad.yaml is 'a.yaml'; it must be a list of files"),
+        ("experiments: []", r"`experiments` in .*bad.yaml is empty"),
+    ],
+)
+def test_a_sweep_file_that_is_wrong(fails, tmp_path, content, message):
+    (tmp_path / "a.yaml").write_text("")
+    path = tmp_path / "bad.yaml"
+    path.write_text(content)
+    assert re.search(message, fails(path))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["experiments/gone.yaml"], r"experiments/gone.yaml does not exist"),
+        ([FULL, "--config=gone.yaml"], r"gone.yaml does not exist"),
+        ([FULL, "--seeds", 0], r"--seeds is 0, which is no seed at all; it must be at least 1"),
+        ([FULL, "--seeds", 0, 0], r"--seeds is \[0, 0\], which has a seed twice"),
+        ([FULL, "--seeds", -1], r"--seeds is -1; it must be"),
+        ([FULL, "--set=data.batch_size"], r"--set is 'data.batch_size'; it must be KEY=VALUE"),
+        ([FULL, "--set=data.batch_size=4,"], r"--set data.batch_size has a value that is empty"),
+        ([FULL, "--set=data.batch_size=4,4"], r"--set data.batch_size has the same value twice: 4, 4"),
+        ([FULL, "--set=a=4", "--set=a=5"], r"--set a is given twice"),
+        ([FULL, "--seed_everything=3"], r"--seed_everything cannot be given to all runs of a sweep; give --seeds"),
+        ([FULL, "--ckpt_path=x"], r"--ckpt_path cannot be given to all runs"),
+        ([FULL, FULL], r"two jobs would train in .*full/seed_0: one of .*full.yaml, one of .*full.yaml"),
+        ([FULL, "--set=a=1/2,1:2"], r"two jobs would train in .*values of --set \(a\) that differ in letters"),
+        ([FULL, "--set=model.encoder.widht=32"], r"full\+widht=32/seed_0 cannot be read: .*widht"),
+        ([FULL, "--trainer.max_epoxs=3"], r"full/seed_0 cannot be read: .*max_epoxs"),
+        ([FULL, "--set=model.encoder.local_encoding=LSTE,NoLSTE"], r"NoLSTE.* unknown local_encoding 'NoLSTE'"),
+    ],
+)
+def test_a_command_that_is_wrong(fails, words, message):
+    assert re.search(message, fails(*words))
+
+
+@pytest.mark.parametrize("flag", ["--jobs=0", "--retries=-1"])
+def test_a_number_that_is_none(fails, flag):
+    assert f"{flag.replace('=', ' is ')}; it must be" in fails(FULL, flag, status=2)
+
+
+def test_two_sweep_files_at_once(fails, tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.yaml").write_text(f"experiments: [{FULL.resolve()}]")
+    assert "a.yaml is a sweep, which is named alone" in fails(tmp_path / "a.yaml", tmp_path / "b.yaml")
+
+
+def test_a_runs_folder_that_cannot_be_written(fails, tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    assert re.search(r"runs/sweeps/full/lock cannot be written: Not a directory; --runs says", fails(FULL))
+
+
+def test_a_sweep_folder_that_is_in_use(fails, tmp_path):
+    lock = Lock(tmp_path / "runs" / "sweeps" / "full" / "lock")
+    assert lock.take()
+    said = fails(FULL)
+    assert re.search(rf"sweeps/full is in use by process \d+ on {socket.gethostname()}; .*another --name", said)
+    lock.release()
+
+
+def test_a_lock_of_a_dead_process_is_taken_over(tmp_path):
+    code = "import pathlib, sys; from ablation.sweep.lock import Lock; assert Lock(pathlib.Path(sys.argv[1])).take()"
+    subprocess.run([sys.executable, "-c", code, tmp_path / "lock"], check=True)
+    lock = Lock(tmp_path / "lock")
+    assert lock.holder_is_gone() and lock.take()
+    assert not lock.holder_is_gone()
+
+
+def test_what_a_killed_sweep_has_started_is_waited_for(tmp_path):
+    code = (
+        "import pathlib, subprocess, sys; from ablation.sweep.lock import Lock; "
+        "lock = Lock(pathlib.Path(sys.argv[1])); assert lock.take(); "
+        "subprocess.Popen(['sleep', '2'], pass_fds=[lock.descriptor])"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "lock"], check=True)
+    lock = Lock(tmp_path / "lock")
+    assert not lock.take() and lock.holder_is_gone()
+    assert lock.take(patience=20)
+
+
+def test_a_run_that_was_finished_with_other_settings_is_named_with_what_differs(fails, tmp_path):
+    folder = tmp_path / "runs" / "full" / "seed_0"
+    folder.mkdir(parents=True)
+    (folder / "summary.json").write_text("{}")
+    config = {"model": {}, "data": {}, "trainer": {}, "seed_everything": 3, "init_partially": False}
+    (folder / "config.yaml").write_text(json.dumps(config))
+    said = fails(FULL)
+    assert "full/seed_0 was trained with other settings, there -> in this sweep: " in said
+    assert "seed_everything: 3 -> 0" in said and "trainer.max_epochs: - -> 8" in said
+    (folder / "config.yaml").unlink()
+    assert "so it is not known what was trained there" in fails(FULL)
+
+
+def test_a_dry_run_lists_and_starts_nothing(capsys, tmp_path):
+    program(["sweep", str(NO_LSTE), "--seeds=2", "--dry-run", "--set=trainer.max_epochs=2", f"--runs={tmp_path}"])
+    said = capsys.readouterr().out
+    assert "sweep no_lste: 2 jobs" in said
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if "/seed_" in line]
+    assert rows == [[f"no_lste+max_epochs=2/seed_{seed}", "would begin", "0", "750", ""] for seed in (0, 1)]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_line_that_a_kill_left_unfinished_is_cut_off_and_another_is_an_error(tmp_path):
+    journal = Journal(tmp_path)
+    journal.open()
+    journal.append("a/seed_0", "begun", folder=tmp_path / "a")
+    with journal.path.open("a") as file:
+        file.write('{"job": "a/see')
+    assert [event["event"] for event in journal.events()] == ["begun"]
+    journal.open()
+    journal.append("a/seed_0", "finished", folder=tmp_path / "a")
+    assert [event["event"] for event in journal.events()] == ["begun", "finished"]
+    with journal.path.open("a") as file:
+        file.write("[]\n")
+    with pytest.raises(ValueError, match=r"jobs\.jsonl, line 3 is no event of a sweep"):
+        journal.events()

@@ -1,0 +1,116 @@
+"""Jobs on a cluster, for which submitit's executor on this machine stands in."""
+
+import json
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from ablation.sweep.command import main
+from ablation.sweep.jobs import Job
+from ablation.sweep.journal import Journal
+from ablation.sweep.slurm import slurm_options, submit
+from tests.ablation.pretended_task import PretendedTask
+
+
+@pytest.fixture
+def task(tmp_path):
+    def make(how, name="a"):
+        job = Job(name, 0, (f"--name={name}", "--seed_everything=0", f"--runs={tmp_path}"))
+        return PretendedTask(how, job, {}, tmp_path, tmp_path / "sweeps" / "sweep", 1)
+
+    return make
+
+
+@pytest.fixture
+def run(tmp_path):
+    submitit = pytest.importorskip("submitit")
+    assert submitit
+
+    def run_local(*tasks):
+        return submit(tasks, tmp_path / "sweeps" / "sweep" / "slurm", {}, 2, cluster="local")
+
+    return run_local
+
+
+def trained(runs):
+    return [json.loads(line)["from"] for line in (runs / "trained.jsonl").read_text().splitlines()]
+
+
+def test_tasks_train_their_jobs_once(run, task, tmp_path):
+    assert [job.result() for job in run(task("finishes"), task("finishes", "b"))] == ["finished"] * 2
+    assert [job.result() for job in run(task("finishes"), task("finishes", "b"))] == ["finished before"] * 2
+    events = Journal(tmp_path / "sweeps" / "sweep").events()
+    assert sorted((event["job"], event["event"]) for event in events) == [
+        (job, event) for job in ("a/seed_0", "b/seed_0") for event in ("begun", "finished")
+    ]
+
+
+def test_a_task_that_is_preempted_goes_on_from_its_checkpoint(run, task, tmp_path):
+    (job,) = run(task("goes_on"))
+    until = time.monotonic() + 60
+    while not (ready := tmp_path / "a" / "seed_0" / "ready").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    os.kill(int(ready.read_text()), signal.SIGUSR2)  # what SLURM sends to a task that is to make room
+    assert job.result() == "finished"
+    assert trained(tmp_path) == [None, str(tmp_path / "a" / "seed_0" / "checkpoints" / "last.ckpt")]
+
+
+def test_a_task_that_fails_says_so_to_the_cluster(run, task, tmp_path):
+    (job,) = run(task("fails"))
+    assert re.search(r"a/seed_0: status 1; all it said .*\n.*\n?.*the batch is too large", str(job.exception()))
+    assert trained(tmp_path) == [None, None]
+
+
+def test_what_is_not_finished_is_submitted_as_an_array(monkeypatch, tmp_path, capsys):
+    pytest.importorskip("submitit")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, body in {"srun": "", "sbatch": f"cp $1 {tmp_path}/script; echo Submitted batch job 12"}.items():
+        (programs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    words = ["experiments/full.yaml", "--seeds=2", "--jobs=2", f"--runs={tmp_path / 'runs'}"]
+    main([*words, "--slurm=partition=gpu,gpus_per_node=4,time=24:00:00,signal_delay_s=600"])
+    assert "submitted full/seed_1 as 12_1" in capsys.readouterr().out
+    script = (tmp_path / "script").read_text()
+    for option in ("partition=gpu", "gpus-per-node=4", "time=24:00:00", "array=0-1%2", "signal=USR2@600"):
+        assert f"#SBATCH --{option}\n" in script
+    main([*words, "--dry-run"])
+    assert capsys.readouterr().out.count("would begin") == 2
+
+
+def test_options_are_those_of_sbatch():
+    pytest.importorskip("submitit")
+    assert slurm_options("partition=gpu,gpus_per_node=4,time=24:00:00") == {
+        "partition": "gpu", "gpus_per_node": 4, "time": "24:00:00"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("partition", r"--slurm has 'partition'; it must be KEY=VALUE"),
+        ("", r"--slurm has ''"),
+        ("partition=gpu,nodes=2", r"--slurm has nodes=2; a job of a sweep is one task on one machine"),
+    ],
+)
+def test_options_that_are_wrong(tmp_path, capsys, text, message):
+    with pytest.raises(SystemExit):
+        main(["experiments/full.yaml", f"--slurm={text}", f"--runs={tmp_path}"])
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_without_submitit_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("ablation.sweep.slurm.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"--slurm needs submitit, .*\[slurm\]"):
+        slurm_options("partition=gpu")
+
+
+def test_an_option_that_sbatch_does_not_have_and_a_machine_without_it(task, tmp_path):
+    pytest.importorskip("submitit")
+    with pytest.raises(ValueError, match="--slurm: "):
+        submit([task("finishes")], tmp_path / "slurm", {"partition": "gpu"}, 1)
