@@ -257,6 +257,7 @@ EXPECTED_WARNINGS = (
 
 # What is not a verb of Lightning; imported only when asked for.
 PROGRAMS = {
+    "compare": ("ablation.comparing.command", "main"),
     "chain": ("ablation.chain", "main"),
     "check-data": ("lightning_modules.check_data", "main"),
     "judge": ("ablation.judging", "main"),

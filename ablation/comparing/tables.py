@@ -1,0 +1,213 @@
+"""A comparison as tables: for the terminal and Markdown, as CSV, and for LaTeX with booktabs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+
+from ablation.comparing.comparison import LOSS, Cell, Comparison, Row
+from ablation.comparing.costs import Costs
+from ablation.comparing.verdict import Word
+from lightning_modules.costs.table import table
+from lightning_modules.interval import Interval
+
+MARKS = {Word.BETTER: "+", Word.WORSE: "-", Word.SAME: "=", Word.TOO_FEW: "?"}
+_SHOWN = 3  # settings of an experiment in the narrow column
+
+
+def percent(interval: Interval, sign: bool = False) -> str:
+    """Return a share and its bounds in percent; a difference with its sign."""
+    how = "+.1f" if sign else ".1f"
+    return f"{100 * interval.value:{how}} [{100 * interval.low:{how}}, {100 * interval.high:{how}}]"
+
+
+def p_text(p: float) -> str:
+    """Return a p value as it is read: three digits, and no zero."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def loss_text(cell: Cell) -> str:
+    """Return a loss with its bounds, if it has any."""
+    if not cell.seeds:
+        return "-"
+    bounds = cell.value and f" [{cell.value.interval.low:.3f}, {cell.value.interval.high:.3f}]"
+    return f"{cell.mean:.3f}{bounds or ''}"
+
+
+def minutes_text(minutes: float | None) -> str:
+    """Return how long a training took."""
+    return "-" if minutes is None else f"{minutes:.0f}" if minutes >= 10 else f"{minutes:.2f}"
+
+
+def seeds_text(cell: Cell) -> str:
+    """Return the number of seeds and the least and largest score among them."""
+    if len(cell.seeds) == 1:
+        return "1"
+    return f"{len(cell.seeds)}: {100 * min(cell.seeds):.1f} to {100 * max(cell.seeds):.1f}"
+
+
+def main_table(comparison: Comparison, costs: Mapping[str, Costs], shown: int = _SHOWN) -> str:
+    """Return a line per experiment: its score over all questions, the difference, and what is to be said of it."""
+    name = next(iter(comparison.sizes))
+    heads = ["experiment", f"{name}, %", "seeds", "difference", "p", "verdict", LOSS, "minutes"]
+    heads += ["parameters", "GMAC", "tokens"] if costs else []
+    rows = []
+    for row in comparison.rows:
+        cell = row.overall
+        assert cell.value is not None
+        cells = [row.experiment.name, percent(cell.value.interval), seeds_text(cell)]
+        if cell.difference and cell.corrected is not None:
+            cells += [percent(cell.difference.interval, sign=True), p_text(cell.corrected), str(cell.verdict)]
+        else:
+            cells += ["", "", "baseline"]
+        cells += [loss_text(row.loss), minutes_text(row.minutes)]
+        if costs:
+            known = costs.get(row.experiment.name)
+            cells += [f"{known.parameters:,}", f"{known.gmac:.3f}", f"{known.tokens:,}"] if known else ["-"] * 3
+        rows.append(cells)
+    return table(heads, rows)
+
+
+def score_table(comparison: Comparison) -> str:
+    """Return a line per score: the baseline's, and the difference of each other experiment, marked by its verdict."""
+    base, *others = comparison.rows
+    heads = ["score", "questions", "videos", f"{base.experiment.name}, %", *(row.experiment.name for row in others)]
+    rows = []
+    for name, (questions, videos) in comparison.sizes.items():
+        value = base.cells[name].value
+        assert value is not None
+        rows.append([name, f"{questions:,}", f"{videos:,}", percent(value.interval)])
+        rows[-1] += [marked(row.cells[name]) for row in others]
+    return table(heads, rows)
+
+
+def marked(cell: Cell) -> str:
+    """Return a difference with its bounds and the mark of its verdict."""
+    if cell.difference is None or cell.verdict is None:
+        return "-"
+    return f"{percent(cell.difference.interval, sign=True)} {MARKS[cell.verdict.word]}"
+
+
+def caption(comparison: Comparison) -> list[str]:
+    """Return what the numbers are, a sentence a line."""
+    questions, videos = next(iter(comparison.sizes.values()))
+    return [
+        f"Right answers in percent, over {questions:,} questions about {videos:,} videos that all runs answered;"
+        f" differences from {comparison.baseline} in percentage points.",
+        f"In brackets: 95 % intervals {comparison.over}; questions about one video go together.",
+        f"p is corrected for {comparison.tests} tests (Holm; half of 5 % for the overall score); intervals are not.",
+        f"Marks: {MARKS[Word.BETTER]} better, {MARKS[Word.WORSE]} worse, {MARKS[Word.SAME]} not distinguishable"
+        f" (a difference of {100 * comparison.smallest:g} points is ruled out), {MARKS[Word.TOO_FEW]} too few data.",
+    ]
+
+
+def text(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
+    """Return everything as plain text that is Markdown too."""
+    parts = [main_table(comparison, costs), "\n".join(caption(comparison))]
+    if len(comparison.sizes) > 1:
+        parts.append(score_table(comparison))
+    parts.append(
+        _listed(
+            f"settings other than those of {comparison.baseline}",
+            [f"{row.experiment.name}: {'; '.join(row.changes) or 'none'}" for row in comparison.rows[1:]],
+        )
+    )
+    parts.append(_listed("compared although different", comparison.ignored))
+    parts.append(_listed("remarks", comparison.remarks))
+    parts.append(_listed("left out", [f"{each.folder}: {each.reason}" for each in comparison.left_out]))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _listed(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"{title} ({len(lines)}):", "", *(f"- {line}" for line in lines)]) if lines else ""
+
+
+def as_csv(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
+    """Return a line per experiment and score, with everything there is to it; shares, not percent."""
+    rows = [
+        line
+        for row in comparison.rows
+        for name, cell in (*row.cells.items(), (LOSS, row.loss))
+        for line in [_csv_line(comparison, row, name, cell, costs.get(row.experiment.name))]
+    ]
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _csv_line(comparison: Comparison, row: Row, name: str, cell: Cell, costs: Costs | None) -> dict[str, object]:
+    value = cell.value.interval if cell.value else None
+    gap = cell.difference.interval if cell.difference else None
+    questions, videos = comparison.sizes.get(name, ("", ""))
+    return {
+        "experiment": row.experiment.name,
+        "baseline": comparison.baseline,
+        "score": name,
+        "questions": questions,
+        "videos": videos,
+        "seeds": len(row.experiment.seeds),
+        "value": cell.mean if cell.seeds else "",
+        "low": value.low if value else "",
+        "high": value.high if value else "",
+        "least_seed": min(cell.seeds, default=""),
+        "largest_seed": max(cell.seeds, default=""),
+        "over_seeds": cell.difference.over_seeds if cell.difference else "",
+        "difference": gap.value if gap else "",
+        "difference_low": gap.low if gap else "",
+        "difference_high": gap.high if gap else "",
+        "p": cell.difference.p if cell.difference else "",
+        "p_corrected": "" if cell.corrected is None else cell.corrected,
+        "verdict": cell.verdict.word if cell.verdict else "",
+        "needed": cell.verdict.needed if cell.verdict else "",
+        "train_minutes": "" if row.minutes is None else row.minutes,
+        "visual_parameters": costs.parameters if costs else "",
+        "visual_gmac": costs.gmac if costs else "",
+        "visual_tokens": costs.tokens if costs else "",
+        "settings": "; ".join(row.changes),
+    }
+
+
+def as_latex(comparison: Comparison) -> str:
+    """Return a table for booktabs: a row per experiment, a column per score; bold where it is better or worse."""
+    names = list(comparison.sizes)
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\begin{{tabular}}{{l{'r' * len(names)}}}",
+        r"\toprule",
+        " & ".join(["Experiment", *map(_escaped, names)]) + r" \\",
+        r"\midrule",
+    ]
+    for row in comparison.rows:
+        cells = [_latex_cell(cell, bounds=name == names[0]) for name, cell in row.cells.items()]
+        lines.append(" & ".join([_escaped(row.experiment.name), *cells]) + r" \\")
+    return "\n".join(
+        [
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            rf"\caption{{{_escaped(' '.join(caption(comparison)[:3]))} Bold: better or worse.}}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _latex_cell(cell: Cell, bounds: bool) -> str:
+    """Return value and difference; the bounds of the difference too, where there is room for them."""
+    value = rf"${100 * cell.mean:.1f}$"
+    if cell.difference is None:
+        return value
+    gap = cell.difference.interval
+    said = f"{100 * gap.value:+.1f}" + (rf"\ [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]" if bounds else "")
+    clear = cell.verdict is not None and cell.verdict.word in (Word.BETTER, Word.WORSE)
+    return rf"{value} ($\mathbf{{{said}}}$)" if clear else f"{value} (${said}$)"
+
+
+def _escaped(words: str) -> str:
+    return re.sub(r"([&%$#_{}])", r"\\\1", words.replace("\\", r"\textbackslash{}"))
