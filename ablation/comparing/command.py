@@ -14,6 +14,7 @@ from ablation.comparing.comparison import compare
 from ablation.comparing.costs import measured_costs
 from ablation.comparing.experiment import choose_baseline, experiments
 from ablation.comparing.finding import find_runs
+from ablation.comparing.page import page
 from ablation.comparing.tables import as_csv, as_latex, text
 from ablation.judgement_cache import naming
 from components.teachers.atomic_file import write_atomically
@@ -44,6 +45,7 @@ def run(known: argparse.Namespace) -> None:
         (known.markdown, lambda: text(comparison, costs) + "\n"),
         (known.csv, lambda: as_csv(comparison, costs)),
         (known.latex, lambda: as_latex(comparison)),
+        (known.html, lambda: page(comparison, costs)),
     ):
         if file is not None:
             with naming(file):
@@ -71,6 +73,7 @@ def main(args: Sequence[str] | None = None) -> None:
         ("markdown", "the same as is printed"),
         ("csv", "a line per experiment and score"),
         ("latex", "a table for booktabs"),
+        ("html", "a page with plots, which needs nothing else"),
     ):
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {what}")
     with user_errors():

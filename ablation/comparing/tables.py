@@ -19,13 +19,25 @@ _SHOWN = 3  # settings of an experiment in the narrow column
 
 def percent(interval: Interval, sign: bool = False) -> str:
     """Return a share and its bounds in percent; a difference with its sign."""
-    how = "+.1f" if sign else ".1f"
-    return f"{100 * interval.value:{how}} [{100 * interval.low:{how}}, {100 * interval.high:{how}}]"
+    value, low, high = (points(bound, sign) for bound in (interval.value, interval.low, interval.high))
+    return f"{value} [{low}, {high}]"
+
+
+def points(share: float, sign: bool = True) -> str:
+    """Return a share, or a difference of shares with its sign, in percent; zero is not negative."""
+    return f"{round(100 * share, 1) + 0.0:{'+.1f' if sign else '.1f'}}"
 
 
 def p_text(p: float) -> str:
     """Return a p value as it is read: three digits, and no zero."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def verdict_text(cell: Cell) -> str:
+    """Return the verdict; with a word of warning where one seed stands for an experiment."""
+    if cell.verdict is None or cell.difference is None:
+        return "-"
+    return str(cell.verdict) if cell.difference.over_seeds else f"{cell.verdict} (one seed)"
 
 
 def loss_text(cell: Cell) -> str:
@@ -59,7 +71,7 @@ def main_table(comparison: Comparison, costs: Mapping[str, Costs], shown: int = 
         assert cell.value is not None
         cells = [row.experiment.name, percent(cell.value.interval), seeds_text(cell)]
         if cell.difference and cell.corrected is not None:
-            cells += [percent(cell.difference.interval, sign=True), p_text(cell.corrected), str(cell.verdict)]
+            cells += [percent(cell.difference.interval, sign=True), p_text(cell.corrected), verdict_text(cell)]
         else:
             cells += ["", "", "baseline"]
         cells += [loss_text(row.loss), minutes_text(row.minutes)]
@@ -204,7 +216,7 @@ def _latex_cell(cell: Cell, bounds: bool) -> str:
     if cell.difference is None:
         return value
     gap = cell.difference.interval
-    said = f"{100 * gap.value:+.1f}" + (rf"\ [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]" if bounds else "")
+    said = points(gap.value) + (rf"\ [{points(gap.low)}, {points(gap.high)}]" if bounds else "")
     clear = cell.verdict is not None and cell.verdict.word in (Word.BETTER, Word.WORSE)
     return rf"{value} ($\mathbf{{{said}}}$)" if clear else f"{value} (${said}$)"
 

@@ -67,10 +67,10 @@ def verdict(estimate: Estimate, corrected: float, smallest: float, higher_is_bet
 def too_few(estimate: Estimate, ours: Answers, base: Answers, smallest: float, share: float) -> Verdict:
     """Return the verdict of too few data, with the questions or seeds that would show the difference found.
 
-    More questions are about as many more videos. That many show it, or the smallest one that matters if that is larger, with a chance of 80 %, at this test's
-    share of 0.05 (Bonferroni, a little more than Holm asks). The usual formula for a difference of means: variance is
-    to be at most the square of (difference / (t quantile of the level + t quantile of the power)); that of videos goes
-    down with their number, and that of seeds with theirs.
+    That many show it, or the smallest one that matters if that is larger, with a chance of 80 %, at this test's share
+    of 0.05 (Bonferroni, a little more than Holm asks); more questions are about as many more videos. The usual formula
+    for a difference of means: variance is to be at most the square of (difference / (t quantile of the level + t
+    quantile of the power)); that of videos goes down with their number, and that of seeds with theirs.
 
     Args:
         estimate: of the difference.
