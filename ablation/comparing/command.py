@@ -7,6 +7,8 @@ them. Runs of one experiment that differ in their seed are one row. docs/compare
 from __future__ import annotations
 
 import argparse
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,7 +42,8 @@ def run(known: argparse.Namespace) -> None:
     comparison = compare(found, baseline, known.smallest / 100, known.although_different, known.scores, left_out)
     costs, problems = measured_costs(found) if known.costs else ({}, [])
     comparison = comparison.remarking(problems)
-    print(text(comparison, costs))
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(text(comparison, costs, columns))
     for file, content in (
         (known.markdown, lambda: text(comparison, costs) + "\n"),
         (known.csv, lambda: as_csv(comparison, costs)),

@@ -14,7 +14,6 @@ from lightning_modules.costs.table import table
 from lightning_modules.interval import Interval
 
 MARKS = {Word.BETTER: "+", Word.WORSE: "-", Word.SAME: "=", Word.TOO_FEW: "?"}
-_SHOWN = 3  # settings of an experiment in the narrow column
 
 
 def percent(interval: Interval, sign: bool = False) -> str:
@@ -34,10 +33,10 @@ def p_text(p: float) -> str:
 
 
 def verdict_text(cell: Cell) -> str:
-    """Return the verdict; with a word of warning where one seed stands for an experiment."""
+    """Return the verdict in short; with a word of warning where one seed stands for an experiment."""
     if cell.verdict is None or cell.difference is None:
         return "-"
-    return str(cell.verdict) if cell.difference.over_seeds else f"{cell.verdict} (one seed)"
+    return cell.verdict.word if cell.difference.over_seeds else f"{cell.verdict.word} (one seed)"
 
 
 def loss_text(cell: Cell) -> str:
@@ -60,21 +59,21 @@ def seeds_text(cell: Cell) -> str:
     return f"{len(cell.seeds)}: {100 * min(cell.seeds):.1f} to {100 * max(cell.seeds):.1f}"
 
 
-def main_table(comparison: Comparison, costs: Mapping[str, Costs], shown: int = _SHOWN) -> str:
+def main_table(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
     """Return a line per experiment: its score over all questions, the difference, and what is to be said of it."""
     name = next(iter(comparison.sizes))
-    heads = ["experiment", f"{name}, %", "seeds", "difference", "p", "verdict", LOSS, "minutes"]
+    heads = ["experiment", f"{name}, %", "difference", "p", "verdict", "seeds", LOSS, "minutes"]
     heads += ["parameters", "GMAC", "tokens"] if costs else []
     rows = []
     for row in comparison.rows:
         cell = row.overall
         assert cell.value is not None
-        cells = [row.experiment.name, percent(cell.value.interval), seeds_text(cell)]
+        cells = [row.experiment.name, percent(cell.value.interval)]
         if cell.difference and cell.corrected is not None:
             cells += [percent(cell.difference.interval, sign=True), p_text(cell.corrected), verdict_text(cell)]
         else:
             cells += ["", "", "baseline"]
-        cells += [loss_text(row.loss), minutes_text(row.minutes)]
+        cells += [seeds_text(cell), loss_text(row.loss), minutes_text(row.minutes)]
         if costs:
             known = costs.get(row.experiment.name)
             cells += [f"{known.parameters:,}", f"{known.gmac:.3f}", f"{known.tokens:,}"] if known else ["-"] * 3
@@ -82,24 +81,31 @@ def main_table(comparison: Comparison, costs: Mapping[str, Costs], shown: int = 
     return table(heads, rows)
 
 
-def score_table(comparison: Comparison) -> str:
-    """Return a line per score: the baseline's, and the difference of each other experiment, marked by its verdict."""
+def score_table(comparison: Comparison, bounds: bool = True) -> str:
+    """Return a line per score: the baseline's, and the difference of each other experiment, marked by its verdict.
+
+    Args:
+        comparison: what to show.
+        bounds: whether intervals are given; without, the table is half as wide.
+    """
     base, *others = comparison.rows
     heads = ["score", "questions", "videos", f"{base.experiment.name}, %", *(row.experiment.name for row in others)]
     rows = []
     for name, (questions, videos) in comparison.sizes.items():
         value = base.cells[name].value
         assert value is not None
-        rows.append([name, f"{questions:,}", f"{videos:,}", percent(value.interval)])
-        rows[-1] += [marked(row.cells[name]) for row in others]
+        said = percent(value.interval) if bounds else points(value.interval.value, sign=False)
+        rows.append(
+            [name, f"{questions:,}", f"{videos:,}", said, *(_marked(row.cells[name], bounds) for row in others)]
+        )
     return table(heads, rows)
 
 
-def marked(cell: Cell) -> str:
-    """Return a difference with its bounds and the mark of its verdict."""
+def _marked(cell: Cell, bounds: bool) -> str:
     if cell.difference is None or cell.verdict is None:
         return "-"
-    return f"{percent(cell.difference.interval, sign=True)} {MARKS[cell.verdict.word]}"
+    interval = cell.difference.interval
+    return f"{percent(interval, sign=True) if bounds else points(interval.value)} {MARKS[cell.verdict.word]}"
 
 
 def caption(comparison: Comparison) -> list[str]:
@@ -115,17 +121,28 @@ def caption(comparison: Comparison) -> list[str]:
     ]
 
 
-def text(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
-    """Return everything as plain text that is Markdown too."""
-    parts = [main_table(comparison, costs), "\n".join(caption(comparison))]
+def text(comparison: Comparison, costs: Mapping[str, Costs], columns: int | None = None) -> str:
+    """Return everything as plain text that is Markdown too.
+
+    Args:
+        comparison: what to show.
+        costs: of the experiments for which they are known.
+        columns: that there is room for; the table of scores is without intervals where they do not fit.
+    """
+    parts = [main_table(comparison, costs), "\n".join(f"- {line}" for line in caption(comparison))]
     if len(comparison.sizes) > 1:
-        parts.append(score_table(comparison))
-    parts.append(
-        _listed(
-            f"settings other than those of {comparison.baseline}",
-            [f"{row.experiment.name}: {'; '.join(row.changes) or 'none'}" for row in comparison.rows[1:]],
-        )
-    )
+        whole = score_table(comparison)
+        fits = columns is None or len(whole.splitlines()[0]) <= columns
+        parts.append(whole if fits else score_table(comparison, bounds=False))
+    base, *others = comparison.rows
+    needed = [
+        f"{row.experiment.name}: {row.overall.verdict.needed}"
+        for row in others
+        if row.overall.verdict and row.overall.verdict.needed
+    ]
+    settings = [f"{row.experiment.name}: {'; '.join(row.changes) or 'none'}" for row in others]
+    parts.append(_listed(f"what it would take to tell {next(iter(comparison.sizes))} apart", needed))
+    parts.append(_listed(f"settings other than those of {base.experiment.name}", settings))
     parts.append(_listed("compared although different", comparison.ignored))
     parts.append(_listed("remarks", comparison.remarks))
     parts.append(_listed("left out", [f"{each.folder}: {each.reason}" for each in comparison.left_out]))

@@ -36,10 +36,6 @@ class Verdict:
     word: Word
     needed: str = ""
 
-    def __str__(self) -> str:
-        """Return both."""
-        return f"{self.word}: {self.needed}" if self.needed else str(self.word)
-
 
 def verdict(estimate: Estimate, corrected: float, smallest: float, higher_is_better: bool = True) -> Verdict | None:
     """Return what to say of a difference; None where `needed_...` must say how much more is needed.

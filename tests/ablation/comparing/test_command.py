@@ -5,6 +5,10 @@ import json
 
 import pytest
 
+from ablation.comparing.comparison import compare
+from ablation.comparing.experiment import experiments
+from ablation.comparing.finding import find_runs
+from ablation.comparing.tables import text
 from lightning_modules.cli import main
 from tests.ablation.comparing.run_folders import config, provenance, rows, write_run
 
@@ -84,7 +88,8 @@ def test_small_differences_are_not_distinguishable_or_too_few(runs, said):
     write_run(runs, "few", 0, rows(many[:40]))
     write_run(runs, "few2", 0, rows([2, *many[1:37], 2, 2, 0]))
     text = said(runs / "few", runs / "few2", "--smallest", "5", "--scores", "all")
-    assert "too few data: about" in line(text, "| few2") and "questions to see 5.0 points" in line(text, "| few2")
+    assert "| too few data (one seed) |" in line(text, "| few2")
+    assert line(text, "- few2: about ").endswith(" questions to see 5.0 points")
 
 
 def test_seeds_are_one_row_and_their_spread_is_said(runs, said):
@@ -245,6 +250,15 @@ def test_the_files_hold_what_is_printed(two, said, tmp_path):
     latex = files["latex"].read_text()
     assert r"\toprule" in latex and r"\mathbf{-50.0" in latex and latex.count(r" \\") == 3
     assert r"\_" not in latex.splitlines()[5]
+
+
+def test_a_wide_table_of_scores_is_without_intervals_where_there_is_no_room(two):
+    runs, _ = find_runs([two], "fit")
+    found = experiments(runs, None)
+    comparison = compare(found, found[0], 0.02, although_different=False)
+    wide, narrow = text(comparison, {}), text(comparison, {}, columns=60)
+    assert line(wide, "| count").count("[") == 2 and "[" not in line(narrow, "| count")
+    assert "-75.0 -" in line(narrow, "| count") and "-75.0 [" in line(wide, "| count")
 
 
 def test_costs_that_cannot_be_counted_are_said(two, said):
