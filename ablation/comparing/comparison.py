@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ablation.comparing.certainty import Estimate, difference, over_seeds_only, score
+from ablation.comparing.certainty import Answers, Estimate, difference, over_seeds_only, score
 from ablation.comparing.experiment import Experiment, changes
 from ablation.comparing.finding import LeftOut
 from ablation.comparing.holm import holm
@@ -149,7 +149,9 @@ def compare(
     groups = _groups(questions, scores)
     others = [each for each in experiments if each is not baseline]
     said = list(remarks(experiments))
-    rows = [_row(each, baseline, questions, groups) for each in (baseline, *others)]
+    answers = {each.name: each.answers(questions) for each in experiments}
+    base = answers[baseline.name]
+    rows = [_row(each, baseline, answers[each.name], base, groups) for each in (baseline, *others)]
     for row in rows:
         missing = len(row.experiment.seeds) - len(row.loss.seeds)
         if missing:
@@ -159,8 +161,6 @@ def compare(
     corrected = dict(
         zip(gaps, holm([gap.p for gap, _ in gaps.values()], [share for _, share in gaps.values()]), strict=True)
     )
-    answers = {each.name: each.answers(questions) for each in experiments}
-    base = answers[baseline.name]
 
     def judged(row: Row, name: str, cell: Cell) -> Cell:
         key = row.experiment.name, name
@@ -225,14 +225,8 @@ def _groups(questions: Sequence[Question], wanted: Sequence[str]) -> dict[str, M
     return {name: groups[name] for name in dict.fromkeys(wanted or different.values())}
 
 
-def _row(
-    experiment: Experiment,
-    baseline: Experiment,
-    questions: Sequence[Question],
-    groups: dict[str, Mask],
-) -> Row:
+def _row(experiment: Experiment, baseline: Experiment, answers: Answers, base: Answers, groups: dict[str, Mask]) -> Row:
     is_base = experiment is baseline
-    answers, base = experiment.answers(questions), baseline.answers(questions)
     cells = {}
     for name, mask in groups.items():
         ours, theirs = answers.of(mask), base.of(mask)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import cache
+from statistics import NormalDist
 
 _TINY = 1e-300
 _MAX_TERMS = 100_000
@@ -20,13 +22,16 @@ def two_sided(t: float, freedom: float) -> float:
     return _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t)) if math.isfinite(t) else 0.0
 
 
+@cache
 def quantile(share: float, freedom: float) -> float:
     """Return the t value above zero that has `share` of the distribution below it.
 
     Args:
         share: above one half.
-        freedom: degrees of freedom.
+        freedom: degrees of freedom; infinitely many give the normal distribution.
     """
+    if math.isinf(freedom):
+        return NormalDist().inv_cdf(share)
     outside = 2 * (1 - share)
     low, high = 0.0, 1.0
     while two_sided(high, freedom) > outside:

@@ -12,7 +12,7 @@ from ablation.comparing.randomisation import randomisation_p
 from ablation.comparing.student import quantile, two_sided
 from lightning_modules.clusters import clustered_mean
 from lightning_modules.interval import Z
-from tests.ablation.comparing.simulated import World, rates
+from tests.ablation.comparing.simulated import World, rates, score_coverage, tables_with_a_verdict
 
 
 def answers(*seeds, videos=None):
@@ -158,3 +158,13 @@ def test_an_effect_that_is_there_is_found():
 def test_ignoring_that_seeds_differ_finds_what_is_not_there():
     """Why one seed is said to be over questions only: the interval knows nothing of trainings."""
     assert rates(World(seeds=(1, 1), seed=0.3), 200)[1] > 0.2
+
+
+def test_whole_tables_without_any_effect_seldom_say_anything():
+    assert tables_with_a_verdict(World(videos=60, seeds=(1,) * 5), 60) <= 0.1
+    assert tables_with_a_verdict(World(videos=60, seeds=(3,) * 4, seed=0.15), 40) <= 0.1
+
+
+def test_the_truth_is_in_95_of_100_intervals_of_a_score():
+    assert score_coverage(World(seeds=(3, 3), seed=0.3), 300) >= 0.92
+    assert score_coverage(World(videos=60), 300) >= 0.92
