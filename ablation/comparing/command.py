@@ -31,7 +31,7 @@ def run(known: argparse.Namespace) -> None:
     """
     if not 0 < known.smallest < 100:
         raise ValueError(f"--smallest is {known.smallest:g}; it must be between 0 and 100 percentage points")
-    runs, left_out = find_runs(known.runs, known.verb)
+    runs, left_out = find_runs(known.runs, known.verb, known.judge)
     found = experiments(runs, known.attempts)
     if len(found) < 2:
         raise ValueError(
@@ -66,6 +66,11 @@ def main(args: Sequence[str] | None = None) -> None:
                         " all others differ least from")  # fmt: skip
     parser.add_argument("--verb", choices=("fit", "test"), default="fit", help="compare trainings, or `test` by itself")
     parser.add_argument("--attempts", choices=("latest", "average"), help="several runs of one experiment and seed")
+    parser.add_argument(
+        "--judge",
+        help="whose judgements say what is right: name of a file that `judge` has written,"
+        " without .jsonl; default: the comparison of the test itself",
+    )
     parser.add_argument("--scores", nargs="+", default=[], help="compare these only: all, a benchmark, a family; fewer"
                         " tests are corrected for")  # fmt: skip
     parser.add_argument("--smallest", type=float, default=2.0, help="difference that matters, in percentage points")

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ablation.comparing.answer_rows import Question
 from ablation.comparing.certainty import Answers, Estimate, difference, over_seeds_only, score
 from ablation.comparing.experiment import Experiment, changes
 from ablation.comparing.finding import LeftOut
 from ablation.comparing.holm import holm
 from ablation.comparing.obstacles import common_questions, obstacles, remarks
-from ablation.comparing.run import Question
 from ablation.comparing.verdict import Verdict, Word, too_few, verdict
 
 Mask = NDArray[np.bool_]  # of questions

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ablation.comparing.answer_rows import Question
 from ablation.comparing.certainty import Answers
-from ablation.comparing.run import Question, Run
+from ablation.comparing.run import Run
 from ablation.stage_config import IGNORED
 from lightning_modules.config_difference import difference, flat
 

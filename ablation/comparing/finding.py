@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.comparing.run import LeftOutError, Run, Verb, is_run, read_run
+from ablation.comparing.answer_rows import LeftOutError
+from ablation.comparing.run import Run, Verb, is_run, read_run
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,13 @@ class LeftOut:
     reason: str
 
 
-def find_runs(given: Sequence[Path], verb: Verb) -> tuple[list[Run], list[LeftOut]]:
+def find_runs(given: Sequence[Path], verb: Verb, judge: str | None = None) -> tuple[list[Run], list[LeftOut]]:
     """Return the finished runs, each once, and the folders that are none.
 
     Args:
         given: run folders, folders of an experiment's runs, or folders of these.
         verb: whether trainings or tests run by themselves are compared.
+        judge: whose judgements say what is right; None: the comparison of the test itself.
 
     Raises:
         ValueError: what is given is not there, is no folder, or holds no finished run.
@@ -46,7 +48,7 @@ def find_runs(given: Sequence[Path], verb: Verb) -> tuple[list[Run], list[LeftOu
             try:
                 if not is_run(each):
                     raise LeftOutError("it is no run, and there is none in it")
-                runs[each.resolve()] = read_run(each, verb)
+                runs[each.resolve()] = read_run(each, verb, judge)
             except LeftOutError as error:
                 left_out[each.resolve()] = LeftOut(each, str(error))
     if not runs:

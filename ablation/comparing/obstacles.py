@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ablation.comparing.answer_rows import Question
 from ablation.comparing.experiment import Experiment, changes, compared_config
-from ablation.comparing.run import Question, Run
+from ablation.comparing.run import Run
 
 # What must be equal, as far as runs say it.
 _MUST_BE_EQUAL: Mapping[str, Callable[[Run], Any]] = {
     "scale": lambda run: run.scale,
     "data manifest": lambda run: _data(run).get("manifest_sha256"),
     "question files": lambda run: _question_files(run),
+    "judge": lambda run: run.answered.judge,
     "generation settings": lambda run: run.provenance.get("generation"),
     "comparison of answers with references": lambda run: _rules(run),
 }
@@ -35,8 +37,8 @@ def obstacles(experiments: Sequence[Experiment]) -> list[str]:
         for what, fact in _MUST_BE_EQUAL.items()
         if len(groups := _groups(runs, fact)) > 1
     ]
-    common = set(common_questions(experiments))
-    others = [f"{run.called} has {extra:,}" for run in runs if (extra := len(run.right.keys() - common))]
+    common = set.intersection(*(run.answered.asked for run in runs))
+    others = [f"{run.called} has {extra:,}" for run in runs if (extra := len(run.answered.asked - common))]
     if others:
         lines.append(
             f"questions: {len(common):,} are the same in all runs (id, video, text and reference); besides these, "
@@ -64,6 +66,10 @@ def remarks(experiments: Sequence[Experiment]) -> list[str]:
     unnamed = [run.called for run in runs if any(question.video is None for question in run.right)]
     if unnamed:
         lines.append(f"answers of {_some(unnamed)} do not name videos: each question counts as a video of its own")
+    unjudged = {question for run in runs for question in run.answered.unjudged}
+    if unjudged:
+        which = _some([f"{run.called} ({len(run.answered.unjudged):,})" for run in runs if run.answered.unjudged])
+        lines.append(f"{len(unjudged):,} questions are left out, since answers to them are unjudged in {which}")
     for what, fact in _MAY_DIFFER.items():
         groups = _groups(runs, fact)
         if len(groups) > 1:
@@ -74,7 +80,7 @@ def remarks(experiments: Sequence[Experiment]) -> list[str]:
 
 
 def common_questions(experiments: Sequence[Experiment]) -> list[Question]:
-    """Return the questions that every run answered, in the order of the first one."""
+    """Return the questions that every run has a verdict on, in the order of the first one."""
     first, *rest = (run for experiment in experiments for run in experiment.runs)
     return [question for question in first.right if all(question in run.right for run in rest)]
 
@@ -122,6 +128,6 @@ def _not_asked(runs: Sequence[Run]) -> dict[str, int]:
     found: dict[str, int] = {}
     for run in runs:
         for name, counts in (run.scores.get("benchmarks") or {}).items():
-            asked = sum(question.family.split("/")[0] == name for question in run.right)
+            asked = sum(question.family.split("/")[0] == name for question in run.answered.asked)
             found[name] = max(found.get(name, 0), counts["questions"] - asked)
     return {name: count for name, count in found.items() if count}

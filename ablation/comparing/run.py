@@ -11,38 +11,10 @@ from typing import Any, Literal
 
 import yaml
 
-from lightning_modules.answer_store import read_rows
+from ablation.comparing.answer_rows import Answered, LeftOutError, Question, read_answered
 
 Verb = Literal["fit", "test"]
 _NAME = re.compile(r"(?:(?P<verb>[a-z]+)_)?seed_(?P<seed>-?\d+)(?:\.(?P<attempt>\d+))?")
-
-
-class LeftOutError(ValueError):
-    """Why a folder is not compared."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What was asked: runs are compared over what is equal in all of this.
-
-    Attributes:
-        id: of the question.
-        video: that it is about, below the folder of the data; None if the answers do not name it.
-        text: of the question.
-        reference: the right answer.
-        family: that it is counted under.
-    """
-
-    id: str
-    video: str | None
-    text: str
-    reference: str
-    family: str
-
-    @property
-    def cluster(self) -> str:
-        """Its video, which other questions may be about; the question itself where there is none."""
-        return self.video or self.id
 
 
 @dataclass(frozen=True)
@@ -56,7 +28,7 @@ class Run:
         attempt: 1 for `seed_0`, 2 for `seed_0.2`.
         config: resolved configuration.
         figures: final ones; none of a test that was run by itself.
-        right: question -> whether its answer is.
+        answered: questions, and whether their answers are right.
         scores: content of `test_scores.json`; empty of a run that is older than this file.
         files: config files of the run, the most basic first; empty if it does not say.
     """
@@ -67,7 +39,7 @@ class Run:
     attempt: int
     config: Mapping[str, Any]
     figures: Mapping[str, float]
-    right: Mapping[Question, bool]
+    answered: Answered
     scores: Mapping[str, Any]
     files: tuple[str, ...]
 
@@ -75,6 +47,11 @@ class Run:
     def called(self) -> str:
         """What messages call it."""
         return f"{self.experiment}/{self.folder.name}"
+
+    @property
+    def right(self) -> Mapping[Question, bool]:
+        """Question -> whether its answer is right, of all that have a verdict."""
+        return self.answered.right
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -94,12 +71,13 @@ def is_run(folder: Path) -> bool:
     return _NAME.fullmatch(folder.name) is not None or (folder / "config.yaml").is_file()
 
 
-def read_run(folder: Path, verb: Verb) -> Run:
+def read_run(folder: Path, verb: Verb, judge: str | None = None) -> Run:
     """Read a run folder.
 
     Args:
         folder: such as `runs/full/seed_0`.
         verb: whether trainings or tests run by themselves are compared.
+        judge: whose judgements say what is right, by the name of their file; None: the comparison of the test itself.
 
     Raises:
         LeftOutError: it is not a finished run of this verb, or something in it cannot be read.
@@ -128,8 +106,8 @@ def read_run(folder: Path, verb: Verb) -> Run:
         seed=int(named["seed"]),
         attempt=int(named["attempt"] or 1),
         config=config,
-        figures=_figures(summary.get("figures", {}), folder),
-        right=_answers(folder, _data_root(config)),
+        figures=_figures(summary.get("figures", {})),
+        answered=read_answered(folder, _data_root(config), judge),
         scores=content,
         files=_files(folder, content),
     )
@@ -149,41 +127,10 @@ def _mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def _figures(found: Any, folder: Path) -> dict[str, float]:
+def _figures(found: Any) -> dict[str, float]:
     if not isinstance(found, dict) or not all(isinstance(value, int | float) for value in found.values()):
         raise LeftOutError("summary.json has no figures")
     return {str(name): float(value) for name, value in found.items()}
-
-
-def _answers(folder: Path, root: str) -> dict[Question, bool]:
-    path = folder / "answers" / "test.jsonl"
-    if not path.is_file():
-        raise LeftOutError("it has no answers to a test: there is no answers/test.jsonl")
-    try:
-        rows = read_rows(path)
-        right = {_question(row, root): _verdict(row) for row in rows}
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise LeftOutError(f"answers/test.jsonl cannot be read: {error}") from None
-    if not right:
-        raise LeftOutError("answers/test.jsonl has no answer")
-    if len({question.id for question in right}) != len(rows):
-        raise LeftOutError("answers/test.jsonl has two answers to one question")
-    return right
-
-
-def _question(row: Mapping[str, Any], root: str) -> Question:
-    video = row.get("video")
-    if video is not None:
-        place = Path(str(video))
-        video = str(place.relative_to(root) if root and place.is_relative_to(root) else place.name)
-    text, reference = str(row.get("question", "")), str(row.get("reference", ""))
-    return Question(str(row["id"]), video, text, reference, str(row["family"]))
-
-
-def _verdict(row: Mapping[str, Any]) -> bool:
-    if not isinstance(row["right"], bool):
-        raise ValueError(f"`right` of question {row['id']!r} is {row['right']!r}; it must be true or false")
-    return row["right"]
 
 
 def _data_root(config: Mapping[str, Any]) -> str:

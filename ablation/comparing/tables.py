@@ -47,6 +47,14 @@ def loss_text(cell: Cell) -> str:
     return f"{cell.mean:.3f}{bounds or ''}"
 
 
+def loss_gap(cell: Cell) -> str:
+    """Return the difference of a loss with its bounds."""
+    if cell.difference is None:
+        return "-"
+    gap = cell.difference.interval
+    return f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+
+
 def minutes_text(minutes: float | None) -> str:
     """Return how long a training took."""
     return "-" if minutes is None else f"{minutes:.0f}" if minutes >= 10 else f"{minutes:.2f}"
@@ -98,6 +106,9 @@ def score_table(comparison: Comparison, bounds: bool = True) -> str:
         rows.append(
             [name, f"{questions:,}", f"{videos:,}", said, *(_marked(row.cells[name], bounds) for row in others)]
         )
+    if any(row.loss.difference for row in others):
+        losses = [f"{loss_gap(row.loss)} {MARKS[row.loss.verdict.word]}" if row.loss.verdict else "-" for row in others]
+        rows.append([LOSS, "", "", loss_text(base.loss), *losses])
     return table(heads, rows)
 
 

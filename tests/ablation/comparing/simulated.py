@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ablation.comparing.answer_rows import Answered, Question
 from ablation.comparing.certainty import Answers, difference, score
 from ablation.comparing.comparison import compare
 from ablation.comparing.experiment import Experiment
-from ablation.comparing.run import Question, Run
+from ablation.comparing.run import Run
 from ablation.comparing.verdict import Word
 
 POPULATION = 400_000  # questions that a true share is worked out over
@@ -115,7 +116,9 @@ def tables_with_a_verdict(world, times, seed=0):
 
 def _experiment(name, questions, answers):
     rows = [dict(zip(questions, row == 1, strict=True)) for row in answers.right]
-    runs = [Run(Path(f"{name}/seed_{seed}"), name, seed, 1, {}, {}, row, {}, ()) for seed, row in enumerate(rows)]
+    runs = [
+        Run(Path(f"{name}/seed_{seed}"), name, seed, 1, {}, {}, Answered(row), {}, ()) for seed, row in enumerate(rows)
+    ]
     return Experiment(name, {run.seed: [run] for run in runs})
 
 

@@ -222,6 +222,55 @@ def test_tests_by_themselves_are_compared_when_asked_for(runs, said):
     assert not any(each.startswith("| msvd ") for each in text.splitlines())  # all questions are of this benchmark
 
 
+def judge(folder, verdicts, hash="0" * 64):
+    """Write judgements of a run: a verdict per answer, None for one that is unjudged."""
+    path = folder / "judgements/test/someone-00000000.jsonl"
+    path.parent.mkdir(parents=True)
+    answers = [json.loads(each) for each in (folder / "answers/test.jsonl").read_text().splitlines()]
+    lines = [
+        {
+            **{key: row[key] for key in ("id", "video", "question", "reference", "prediction")},
+            "aspect": None,
+            "right": verdict,
+            "unjudged": "no reply" if verdict is None else None,
+            "judge": {"name": "someone", "hash": hash},
+        }
+        for row, verdict in zip(answers, verdicts, strict=True)
+    ]
+    path.write_text("".join(json.dumps(each) + "\n" for each in lines))
+
+
+def test_a_judge_says_what_is_right_and_its_unjudged_answers_are_left_out(two, said):
+    judge(two / "full/seed_0", [None] + [True] * 79)
+    judge(two / "worse/seed_0", [True, None, None] + [False] * 77)
+    write_run(two, "unread", 0, rows(GOOD))
+    text = said(two, "--judge", "someone-00000000", "--baseline", "full")
+    assert " 100.0 [" in line(text, "| full") and " 0.0 [" in line(text, "| worse")
+    assert "3 questions are left out, since answers to them are unjudged in full/seed_0 (1), worse/seed_0 (2)" in text
+    assert "over 77 questions" in text
+    assert "unread/seed_0: it has no judgements by someone-00000000; there are: none" in text
+
+
+def test_two_judges_are_not_compared_nor_judgements_of_other_answers(two, refused):
+    judge(two / "full/seed_0", [True] * 80)
+    judge(two / "worse/seed_0", [True] * 80, hash="1" * 64)
+    error = refused(two, "--judge", "someone-00000000")
+    assert "judge: someone-00000000 (full/seed_0) against someone-11111111 (worse/seed_0)" in error
+    answers = two / "full/seed_0/answers/test.jsonl"
+    answers.write_text(answers.read_text().replace('"prediction": "red"', '"prediction": "blue"'))
+    error = refused(two / "full", "--judge", "someone-00000000")
+    assert "judges other answers than those that are there now" in error
+
+
+def test_a_loss_is_compared_over_seeds_and_less_is_better(runs, said):
+    for seed in range(4):
+        for name, loss in (("full", 0.5), ("better", 0.2)):
+            figures = {"test/loss": loss + 0.01 * seed}
+            write_run(runs, name, seed, rows(GOOD), settings=config(seed), figures=figures)
+    text = said(runs, "--baseline", "full")
+    assert "-0.300 [" in line(text, "| test/loss") and line(text, "| test/loss").endswith("] + |")
+
+
 def test_a_loss_that_is_no_number_is_said_and_not_averaged(two, said):
     write_run(two, "full", 1, rows(GOOD), settings=config(1), figures={"test/loss": float("nan")})
     text = said(two, "--baseline", "full")
