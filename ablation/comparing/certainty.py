@@ -19,8 +19,13 @@ To the variance of a difference, two questions about videos of their own are add
 question each way: what Agresti and Min (Statistics in Medicine 24, 2005) add to paired answers, so that an interval has
 a width even where two runs agree everywhere.
 
-Assumed: many videos rather than few (below 20 intervals are only about right), and means of seeds about normally
-distributed, which a family learnt in some trainings and not at all in others does not have.
+Assumed: videos that are independent of each other, and means of seeds that are about normally distributed, which a
+family learnt in some trainings and not at all in others does not have.
+
+In simulated worlds with a known truth (tests/ablation/comparing/simulated.py: 10 to 250 videos of 8 questions, or 2000
+of one; 1 to 5 seeds), the interval of a difference has the truth in it in 94.7 to 98.6 of 100 cases, and p is at most
+0.05 without any effect in 1.5 to 5.3; the interval of a score covers 93 to 98 of 100, but only 90 to 93 where one of
+two seeds lies far from the other. docs/compare.md has the table.
 """
 
 from __future__ import annotations

@@ -7,6 +7,9 @@ import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from tempfile import NamedTemporaryFile
+
+import yaml
 
 from ablation.comparing.experiment import Experiment
 from lightning_modules.user_errors import user_error
@@ -52,7 +55,12 @@ def _costs(experiment: Experiment) -> Costs:
     from lightning_modules.costs.visual_path import visual_path
 
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would say on stderr that there is no GPU
-    with contextlib.redirect_stderr(io.StringIO()):  # the parser prints what it cannot read, and its whole usage
-        resolved = resolve_as_given([str(experiment.runs[0].folder / "config.yaml")])
+    config = experiment.runs[0].config
+    # The rest of a test by itself is not that of a training. What the parser cannot read it prints, with all its usage.
+    with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        yaml.safe_dump({part: config.get(part) for part in ("model", "data")}, file)
+        file.flush()
+        with contextlib.redirect_stderr(io.StringIO()):
+            resolved = resolve_as_given([file.name])
     operations = count_operations(*visual_path(resolved))["visual"]
     return Costs(operations.parameters, operations.gmac, operations.tokens)

@@ -87,6 +87,14 @@ def test_seeds_that_differ_widen_it_and_seeds_that_do_not_narrow_it():
     assert spread.variance.freedom < 5 < three.variance.freedom
 
 
+def test_the_chance_of_single_answers_is_counted_once():
+    """Seeds that differ by chance alone must not be taken for seeds that differ."""
+    rng = np.random.default_rng(0)
+    found = [difference(*World(500, 1, (6, 6)).answers(rng)) for _ in range(300)]
+    seen = np.var([each.interval.value for each in found])
+    assert 0.9 < np.mean([each.variance.total for each in found]) / seen < 1.45
+
+
 def test_runs_that_agree_everywhere_are_not_surely_equal():
     right = answers([1, 0] * 10)
     found = difference(right, right)

@@ -146,7 +146,8 @@ def test_the_same_ids_with_other_content_are_other_questions(two, refused, key):
 
 def test_the_same_clips_in_another_folder_are_the_same(two, said):
     write_run(two, "moved", 0, rows(GOOD, root="/elsewhere"), settings=config(root="/elsewhere"))
-    assert "+0.0 [" in line(said(two, "--baseline", "full"), "| moved")
+    text = said(two, "--baseline", "full")
+    assert "+0.0 [" in line(text, "| moved") and "- moved: none" in text
 
 
 def test_seeds_with_other_settings_are_not_one_experiment(two, refused):
@@ -296,6 +297,7 @@ def test_the_files_hold_what_is_printed(two, said, tmp_path):
     assert [(each["experiment"], each["score"]) for each in lines[:2]] == [("full", "all"), ("full", "colour")]
     worse = next(each for each in lines if each["experiment"] == "worse" and each["score"] == "all")
     assert float(worse["difference"]) == pytest.approx(-0.5) and worse["verdict"] == "worse"
+    assert float(worse["p_corrected"]) == pytest.approx(2 * float(worse["p"]))  # half of the 5 % is for this one
     latex = files["latex"].read_text()
     assert r"\toprule" in latex and r"\mathbf{-50.0" in latex and latex.count(r" \\") == 3
     assert r"\_" not in latex.splitlines()[5]
