@@ -24,8 +24,8 @@ family learnt in some trainings and not at all in others does not have.
 
 In simulated worlds with a known truth (tests/ablation/comparing/simulated.py: 10 to 250 videos of 8 questions, or 2000
 of one; 1 to 5 seeds), the interval of a difference has the truth in it in 94.7 to 98.6 of 100 cases, and p is at most
-0.05 without any effect in 1.5 to 5.3; the interval of a score covers 93 to 98 of 100, but only 90 to 93 where one of
-two seeds lies far from the other. docs/compare.md has the table.
+0.05 without any effect in 1.5 to 5.3; the interval of a score covers 93 to 98 of 100, but 89 to 93 where two or three
+seeds differ by much more than chance among questions. docs/compare.md has the table.
 """
 
 from __future__ import annotations

@@ -116,18 +116,24 @@ def _data(run: Run) -> Mapping[str, Any]:
 
 def _question_files(run: Run) -> dict[str, str] | None:
     files = _data(run).get("question_files")
-    return {Path(name).name: checksum for name, checksum in files.items()} if files else None
+    return (
+        {Path(name).name: checksum for name, checksum in files.items()} if isinstance(files, dict) and files else None
+    )
 
 
 def _rules(run: Run) -> dict[str, str] | None:
     compared = run.provenance.get("compared")
-    return {kind: rules["sha256"][:12] for kind, rules in compared.items()} if compared else None
+    if not isinstance(compared, dict):
+        return None
+    return {kind: str(rules.get("sha256"))[:12] for kind, rules in compared.items() if isinstance(rules, dict)}
 
 
 def _not_asked(runs: Sequence[Run]) -> dict[str, int]:
     found: dict[str, int] = {}
     for run in runs:
-        for name, counts in (run.scores.get("benchmarks") or {}).items():
+        benchmarks = run.scores.get("benchmarks")
+        for name, counts in benchmarks.items() if isinstance(benchmarks, dict) else ():
             asked = sum(question.family.split("/")[0] == name for question in run.answered.asked)
-            found[name] = max(found.get(name, 0), counts["questions"] - asked)
+            whole = counts.get("questions") if isinstance(counts, dict) else None
+            found[name] = max(found.get(name, 0), whole - asked if isinstance(whole, int) else 0)
     return {name: count for name, count in found.items() if count}

@@ -197,7 +197,7 @@ def panels(
     # A first value far above all others would leave no room for these.
     heights = sorted(bound for point in points for bound in (point.low, point.high))
     up = scale([heights[0], heights[int(0.98 * (len(heights) - 1))]], height - 20, 6, 4)
-    return [Panel(name, _line(each, across, up), _line(base, across, up), across, up) for name, each in curves if each]
+    return [Panel(name, _line(each, across, up), _line(base, across, up), across, up) for name, each in curves]
 
 
 def _line(points: Sequence[Point], across: Scale, up: Scale) -> Line:

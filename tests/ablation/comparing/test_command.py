@@ -165,6 +165,13 @@ def test_older_runs_are_compared_by_their_questions_and_that_is_said(two, said):
     assert "no file says at which scale old/seed_0 ran" in said(two)
 
 
+def test_provenance_of_another_form_does_not_stop_a_comparison(two, said):
+    odd = write_run(two, "odd", 0, rows(GOOD), known={"data": 3, "compared": [], "config_files": "x", "code": "y"})
+    assert "| odd" in said(two)
+    (odd / "answers/test_scores.json").write_text('{"provenance": [], "benchmarks": [1]}')
+    assert "provenance is missing in odd/seed_0" in said(two)
+
+
 def test_what_may_differ_is_said(two, said):
     write_run(two, "gpu", 0, rows(GOOD), known=provenance(device="H100"))
     assert "device differs: cpu (full/seed_0, worse/seed_0) against H100 (gpu/seed_0)" in said(
