@@ -18,8 +18,6 @@ from ablation.comparing.experiment import choose_baseline, experiments
 from ablation.comparing.finding import find_runs
 from ablation.comparing.page import page
 from ablation.comparing.tables import as_csv, as_latex, text
-from ablation.judgement_cache import naming
-from components.teachers.atomic_file import write_atomically
 from lightning_modules.user_errors import user_errors
 
 
@@ -44,16 +42,23 @@ def run(known: argparse.Namespace) -> None:
     comparison = comparison.remarking(problems)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     print(text(comparison, costs, columns))
-    for file, content in (
-        (known.markdown, lambda: text(comparison, costs) + "\n"),
-        (known.csv, lambda: as_csv(comparison, costs)),
-        (known.latex, lambda: as_latex(comparison)),
-        (known.html, lambda: page(comparison, costs)),
+    for flag, file, content in (
+        ("markdown", known.markdown, lambda: text(comparison, costs) + "\n"),
+        ("csv", known.csv, lambda: as_csv(comparison, costs)),
+        ("latex", known.latex, lambda: as_latex(comparison)),
+        ("html", known.html, lambda: page(comparison, costs)),
     ):
         if file is not None:
-            with naming(file):
-                write_atomically(file, content().encode("utf-8", "backslashreplace"))
-            print(f"\nwritten: {file}")
+            _write(flag, file, content())
+
+
+def _write(flag: str, file: Path, content: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise ValueError(f"--{flag} {file} cannot be written: {error.strerror}") from error
+    print(f"\nwritten: {file}")
 
 
 def main(args: Sequence[str] | None = None) -> None:
