@@ -64,12 +64,19 @@ def experiments(runs: Sequence[Run], attempts: Attempts | None) -> list[Experime
     """Return the experiments in the order of their first runs, their seeds in order.
 
     Raises:
-        ValueError: two runs of one experiment and seed, and nothing says which counts.
+        ValueError: two runs of one experiment and seed, and nothing says which counts; or in two folders.
     """
     grouped: dict[str, dict[int, list[Run]]] = {}
     for run in runs:
         grouped.setdefault(run.experiment, {}).setdefault(run.seed, []).append(run)
     twice = [each for seeds in grouped.values() for each in seeds.values() if len(each) > 1]
+    for each in twice:
+        folders = dict.fromkeys(run.folder.parent for run in each)
+        if len({folder.resolve() for folder in folders}) > 1:
+            raise ValueError(
+                f"{each[0].experiment}, seed {each[0].seed} is in {' and in '.join(map(str, folders))}, which would be"
+                " taken for one experiment: give one of them, or rename a folder"
+            )
     if twice and attempts is None:
         named = "; ".join(", ".join(str(run.folder) for run in each) for each in twice[:3])
         raise ValueError(

@@ -114,6 +114,14 @@ def test_two_runs_of_a_seed_need_a_word(two, said, refused):
     assert " 43.8 [" in line(said(two, "--attempts", "average", "--baseline", "full"), "| full")
 
 
+def test_two_folders_of_one_name_and_seed_are_not_taken_for_one_experiment(two, tmp_path, refused, said):
+    write_run(tmp_path / "elsewhere", "full", 0, rows(BAD))
+    error = refused(two, tmp_path / "elsewhere", "--attempts", "latest")
+    assert f"full, seed 0 is in {two}/full and in {tmp_path}/elsewhere/full" in error
+    (tmp_path / "elsewhere/full/seed_0").rename(tmp_path / "elsewhere/full/seed_1")
+    assert "2: 37.5 to 87.5" in line(said(two, tmp_path / "elsewhere"), "| full")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
