@@ -265,6 +265,7 @@ EXPECTED_WARNINGS = (
 
 # What is not a verb of Lightning; imported only when asked for.
 PROGRAMS = {
+    "compare": ("ablation.comparing.command", "main"),
     "chain": ("ablation.chain", "main"),
     "sweep": ("ablation.sweep.command", "main"),
     "check-data": ("lightning_modules.check_data", "main"),

@@ -1,0 +1,247 @@
+"""How sure a score, and the difference of two on the same questions, is: over questions, and over seeds where known.
+
+A score is a mean over questions and over trainings that differ in their seed only. Both are taken as drawn at random:
+videos with their questions, which go together, and seeds. Their shares in the variance of a mean over both are those of
+the crossed design (Searle, Casella and McCulloch, Variance Components, 1992, chapter 4; Brennan, Generalizability
+Theory, 2001, chapter 4):
+
+- videos: the variance between videos of what each adds to the mean, after averaging over seeds. It is the
+  cluster-robust variance (Liang and Zeger, Biometrika 73, 1986) with the factor G / (G - 1) for G videos, and holds the
+  chance of single answers too. A difference is taken within each video, so that questions hard for both runs do not
+  widen it.
+- seeds: the variance between the means of seeds, less what single answers add to it, which is in the first already;
+  never below zero. Trainings of two experiments are taken as independent, also with the same seed.
+
+Degrees of freedom are Satterthwaite's (Biometrics Bulletin 2, 1946), so that two or three seeds give the wide intervals
+that they deserve. Where an experiment has one seed, nothing is known of seeds, and all is over questions only.
+
+To the variance of a difference, two questions about videos of their own are added, one of which differs, half a
+question each way: what Agresti and Min (Statistics in Medicine 24, 2005) add to paired answers, so that an interval has
+a width even where two runs agree everywhere.
+
+Assumed: videos that are independent of each other, and means of seeds that are about normally distributed, which a
+family learnt in some trainings and not at all in others does not have.
+
+In simulated worlds with a known truth (tests/ablation/comparing/simulated.py: 10 to 250 videos of 8 questions, or 2000
+of one; 1 to 5 seeds), the interval of a difference has the truth in it in 94.7 to 98.6 of 100 cases, and p is at most
+0.05 without any effect in 1.5 to 5.3; the interval of a score covers 93 to 98 of 100, but 89 to 93 where two or three
+seeds differ by much more than chance among questions. docs/compare.md has the table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablation.comparing.randomisation import randomisation_p
+from ablation.comparing.student import quantile, two_sided
+from lightning_modules.clusters import ROUNDING
+from lightning_modules.interval import Interval, wilson
+
+CERTAIN = 0.975  # two-sided 95 %
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers of an experiment's seeds to the same questions.
+
+    Attributes:
+        right: how many are, (seeds, questions).
+        videos: number of the video of each question.
+        times: how often each seed was asked each question; more than once where attempts are averaged.
+    """
+
+    right: NDArray[np.int64]
+    videos: NDArray[np.intp]
+    times: int = 1
+
+    @property
+    def seeds(self) -> int:
+        """How many trainings."""
+        return len(self.right)
+
+    def of(self, questions: NDArray[np.bool_]) -> Answers:
+        """Return those to some questions, their videos numbered anew."""
+        videos = np.unique(self.videos[questions], return_inverse=True)[1]
+        return Answers(self.right[:, questions], videos, self.times)
+
+    def sums(self) -> NDArray[np.int64]:
+        """Return the right answers of each seed about each video, (seeds, videos)."""
+        return np.stack([np.bincount(self.videos, weights=each) for each in self.right]).astype(np.int64)
+
+    def means(self) -> NDArray[np.float64]:
+        """Return the share of right answers of each seed."""
+        means: NDArray[np.float64] = self.right.mean(axis=1) / self.times
+        return means
+
+
+@dataclass(frozen=True)
+class Variance:
+    """What the variance of a mean, or of a difference of means, consists of.
+
+    Attributes:
+        videos: from questions, with `videos_freedom` degrees of freedom.
+        seeds: from trainings beyond that; 0 where nothing is known of it.
+        seeds_parts: per experiment, the variance between seeds as seen and its degrees of freedom.
+    """
+
+    videos: float
+    videos_freedom: int
+    seeds: float
+    seeds_parts: tuple[tuple[float, int], ...]
+
+    @property
+    def total(self) -> float:
+        """The whole."""
+        return self.videos + self.seeds
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom by Satterthwaite; not fewer than the smallest of its parts."""
+        parts = [(self.videos, max(1, self.videos_freedom)), *self.seeds_parts]
+        parts = [part for part in parts if part[0] > 0] or parts
+        spread = sum(part**2 / freedom for part, freedom in parts)
+        least = float(min(freedom for _, freedom in parts))
+        return max(least, self.total**2 / spread) if spread > 0 else least
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score, or a difference of scores.
+
+    Attributes:
+        interval: value and bounds, 95 %.
+        variance: that the bounds are from.
+        p: of the test that a difference is zero; 1 for a score.
+        over_seeds: whether the bounds are over seeds too.
+        changed: videos with a difference; 0 for a score.
+    """
+
+    interval: Interval
+    variance: Variance
+    p: float
+    over_seeds: bool
+    changed: int
+
+
+def score(answers: Answers) -> Estimate:
+    """Return the share of right answers over questions and seeds.
+
+    Wilson's interval for as many independent answers as would have this variance; where all are right or all wrong, for
+    as many as there are videos.
+
+    Raises:
+        ValueError: no answers.
+    """
+    mean = float(_checked(answers).means().mean())
+    variance = _variance(answers, _parts(answers).mean(axis=0))
+    videos = variance.videos_freedom + 1
+    if 0 < mean < 1 and variance.total > ROUNDING:
+        worth, freedom = min(answers.right.size, mean * (1 - mean) / variance.total), variance.freedom
+    else:
+        worth, freedom = videos, max(1, videos - 1)
+    interval = wilson(mean, worth, quantile(CERTAIN, freedom))
+    return Estimate(interval, variance, 1.0, answers.seeds > 1, 0)
+
+
+def difference(ours: Answers, base: Answers) -> Estimate:
+    """Return the difference of two shares of right answers over the same questions, in the same order.
+
+    Tested over questions only, where an experiment has one seed, by `randomisation_p`; else by t, whose p is never
+    below the least that the former could give for as many videos with a difference.
+
+    Raises:
+        ValueError: no answers, or not to the same questions.
+    """
+    if _checked(ours).right.shape[1] != _checked(base).right.shape[1]:
+        raise ValueError(f"{ours.right.shape[1]} answers cannot be paired with {base.right.shape[1]}")
+    value = float(ours.means().mean() - base.means().mean())
+    asked = ours.seeds * ours.times, base.seeds * base.times
+    gaps = asked[1] * ours.sums().sum(axis=0) - asked[0] * base.sums().sum(axis=0)
+    over_seeds = min(ours.seeds, base.seeds) > 1
+    parts = _parts(ours).mean(axis=0) - _parts(base).mean(axis=0)
+    variance = _with_two_questions(_variance(ours, parts, *([base] if over_seeds else []), seeds=over_seeds), ours)
+    half = quantile(CERTAIN, variance.freedom) * math.sqrt(variance.total)
+    interval = Interval(value, max(-1.0, value - half), min(1.0, value + half))
+    changed = int(np.count_nonzero(gaps))
+    if not over_seeds:
+        p = randomisation_p(gaps.tolist())
+    elif changed:
+        p = max(two_sided(value / math.sqrt(variance.total), variance.freedom), 2.0 ** (1 - changed))
+    else:
+        p = 1.0
+    return Estimate(interval, variance, p, over_seeds, changed)
+
+
+def over_seeds_only(ours: Sequence[float], base: Sequence[float]) -> Estimate | None:
+    """Return the difference of the means of a figure that each seed has one of, by Welch (Biometrika 34, 1947).
+
+    Args:
+        ours: one value per seed.
+        base: those of the baseline; none for the mean of `ours` itself.
+
+    Returns:
+        None where a side has one seed: nothing is known of its spread.
+    """
+    sides = [np.asarray(side, float) for side in (ours, base) if len(side)]
+    if min(map(len, sides)) < 2:
+        return None
+    value = float(sides[0].mean() - (sides[1].mean() if len(sides) > 1 else 0.0))
+    parts = tuple((float(side.var(ddof=1) / len(side)), len(side) - 1) for side in sides)
+    variance = Variance(0.0, 1, sum(part for part, _ in parts), parts)
+    half = quantile(CERTAIN, variance.freedom) * math.sqrt(variance.total)
+    # Of equal values, a variance of zero is no estimate.
+    p = two_sided(value / math.sqrt(variance.total), variance.freedom) if variance.total > 0 else 1.0
+    return Estimate(Interval(value, value - half, value + half), variance, p, True, 0)
+
+
+def _checked(answers: Answers) -> Answers:
+    if not answers.right.size:
+        raise ValueError("a score needs at least one answer")
+    return answers
+
+
+def _parts(answers: Answers) -> NDArray[np.float64]:
+    """Return what each video adds to each seed's deviation from the mean, (seeds, videos)."""
+    sizes = np.bincount(answers.videos)
+    deviations = answers.sums() / answers.times - answers.means().mean() * sizes
+    parts: NDArray[np.float64] = deviations / answers.right.shape[1]
+    return parts
+
+
+def _variance(answers: Answers, parts: NDArray[np.float64], *others: Answers, seeds: bool = True) -> Variance:
+    """Return the variance between videos of `parts`, and between the seeds of all of `answers`."""
+    videos = len(parts)
+    between = [_between_seeds(each) for each in (answers, *others)] if seeds else []
+    return Variance(
+        # Of one video nothing is known: the largest variance there is.
+        float(videos / (videos - 1) * (parts**2).sum()) if videos > 1 else 1.0,
+        videos - 1,
+        sum(max(0.0, seen - single) for seen, single, _ in between),
+        tuple((seen, freedom) for seen, _, freedom in between if freedom),
+    )
+
+
+def _between_seeds(answers: Answers) -> tuple[float, float, int]:
+    """Return the variance of the mean from seeds as seen, what single answers add to it, and degrees of freedom."""
+    count = answers.seeds
+    if count == 1:
+        return 0.0, 0.0, 0
+    means, sizes = answers.means(), np.bincount(answers.videos)
+    seen = float(means.var(ddof=1) / count)
+    parts = _parts(answers)
+    expected = np.outer(means - means.mean(), sizes / sizes.sum())
+    rest = parts - parts.mean(axis=0) - expected
+    videos = len(sizes)
+    correction = videos / (videos - 1) if videos > 1 else 1.0
+    return seen, float(correction * (rest**2).sum() / ((count - 1) * count)), count - 1
+
+
+def _with_two_questions(variance: Variance, answers: Answers) -> Variance:
+    questions = answers.right.shape[1]
+    shrunk = variance.videos * (questions / (questions + 2)) ** 2 + 1 / (questions + 2) ** 2
+    return Variance(shrunk, variance.videos_freedom, variance.seeds, variance.seeds_parts)

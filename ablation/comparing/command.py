@@ -1,0 +1,93 @@
+"""Compares finished runs: what they differ in, what they score, and which differences are more than chance.
+
+`video-panda compare runs` compares all experiments below a folder, `video-panda compare runs/full runs/no_lste` two of
+them. Runs of one experiment that differ in their seed are one row. docs/compare.md says what the numbers mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ablation.comparing.comparison import compare
+from ablation.comparing.costs import measured_costs
+from ablation.comparing.experiment import choose_baseline, experiments
+from ablation.comparing.finding import find_runs
+from ablation.comparing.page import page
+from ablation.comparing.tables import as_csv, as_latex, text
+from lightning_modules.user_errors import user_errors
+
+
+def run(known: argparse.Namespace) -> None:
+    """Compare, print the tables and write the files.
+
+    Raises:
+        ValueError: runs are missing or cannot be compared, or a file cannot be written.
+    """
+    if not 0 < known.smallest < 100:
+        raise ValueError(f"--smallest is {known.smallest:g}; it must be between 0 and 100 percentage points")
+    runs, left_out = find_runs(known.runs, known.verb, known.judge)
+    found = experiments(runs, known.attempts)
+    if len(found) < 2:
+        raise ValueError(
+            f"there are finished runs of {found[0].name} only; a comparison needs two experiments"
+            + "".join(f"\n  left out: {each.folder}: {each.reason}" for each in left_out)
+        )
+    baseline = choose_baseline(found, known.baseline)
+    comparison = compare(found, baseline, known.smallest / 100, known.although_different, known.scores, left_out)
+    costs, problems = measured_costs(found) if known.costs else ({}, [])
+    comparison = comparison.remarking(problems)
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(text(comparison, costs, columns))
+    for flag, file, content in (
+        ("markdown", known.markdown, lambda: text(comparison, costs) + "\n"),
+        ("csv", known.csv, lambda: as_csv(comparison, costs)),
+        ("latex", known.latex, lambda: as_latex(comparison)),
+        ("html", known.html, lambda: page(comparison, costs)),
+    ):
+        if file is not None:
+            _write(flag, file, content())
+
+
+def _write(flag: str, file: Path, content: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise ValueError(f"--{flag} {file} cannot be written: {error.strerror}") from error
+    print(f"\nwritten: {file}")
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Read the command line, and compare."""
+    parser = argparse.ArgumentParser(
+        prog="video-panda compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path, help="run folders, or folders of runs")
+    parser.add_argument("--baseline", help="name of the experiment that others are compared with; default: the one that"
+                        " all others differ least from")  # fmt: skip
+    parser.add_argument("--verb", choices=("fit", "test"), default="fit", help="compare trainings, or `test` by itself")
+    parser.add_argument("--attempts", choices=("latest", "average"), help="several runs of one experiment and seed")
+    parser.add_argument(
+        "--judge",
+        help="whose judgements say what is right: name of a file that `judge` has written,"
+        " without .jsonl; default: the comparison of the test itself",
+    )
+    parser.add_argument("--scores", nargs="+", default=[], help="compare these only: all, a benchmark, a family; fewer"
+                        " tests are corrected for")  # fmt: skip
+    parser.add_argument("--smallest", type=float, default=2.0, help="difference that matters, in percentage points")
+    parser.add_argument("--although-different", "--although_different", action="store_true",
+                        help="compare what cannot be compared, over common questions")  # fmt: skip
+    parser.add_argument("--costs", action="store_true", help="count parameters, GMAC and tokens of the visual path")
+    for name, what in (
+        ("markdown", "the same as is printed"),
+        ("csv", "a line per experiment and score"),
+        ("latex", "a table for booktabs"),
+        ("html", "a page with plots, which needs nothing else"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {what}")
+    with user_errors():
+        run(parser.parse_args(args))

@@ -1,0 +1,131 @@
+"""The page of a comparison: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ablation.comparing.comparison import Cell, Comparison, Row
+from ablation.comparing.costs import Costs
+from ablation.comparing.curves import TRAINING, curve, validation_figure
+from ablation.comparing.plots import Forest, Panel, Scatter, forest, panels, scatter
+from ablation.comparing.tables import (
+    caption,
+    loss_text,
+    minutes_text,
+    p_text,
+    percent,
+    points,
+    seeds_text,
+    verdict_text,
+)
+from ablation.comparing.verdict import Word
+
+KINDS = {Word.BETTER: "better", Word.WORSE: "worse", Word.SAME: "same", Word.TOO_FEW: "few"}
+WIDE, NARROW = 1040, 330  # pixels of the overall plot, and of a small one
+PLOT, PANEL = (510, 300), (250, 140)  # pixels of a plot of costs, and of a learning curve
+
+
+def page(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
+    """Return the page.
+
+    Args:
+        comparison: what to show.
+        costs: of the experiments for which they are known.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {
+        "percent": percent,
+        "points": points,
+        "p": p_text,
+        "loss": loss_text,
+        "minutes": minutes_text,
+        "seeds": seeds_text,
+        "verdict": verdict_text,
+        "kind": kind,
+        "shade": _shade,
+    }
+    overall, *scores = comparison.sizes
+    return environment.get_template("page.html.jinja").render(
+        comparison=comparison,
+        costs=costs,
+        overall=overall,
+        forest=_forest(comparison, overall, 190, 640, 30, words=True),
+        forests={name: _forest(comparison, name, 118, NARROW - 10, 20, words=False) for name in scores},
+        scatters=_scatters(comparison, costs),
+        curves=_curves(comparison),
+        counts=_counts(comparison),
+        caption=caption(comparison),
+        Word=Word,
+        kinds=KINDS,
+        sizes={"wide": WIDE, "narrow": NARROW, "plot": PLOT, "panel": PANEL},
+    )
+
+
+def kind(cell: Cell) -> str:
+    """Return the class that colours a cell."""
+    return KINDS[cell.verdict.word] if cell.verdict else "base"
+
+
+def _forest(comparison: Comparison, score: str, start: float, end: float, step: float, words: bool) -> Forest:
+    lines = [
+        (
+            row.experiment.name,
+            cell.difference.interval,
+            kind(cell),
+            f"{percent(cell.difference.interval, sign=True)}" if words else "",
+        )
+        for row in comparison.rows[1:]
+        for cell in [row.cells[score]]
+        if cell.difference
+    ]
+    return forest(lines, start, end, step)
+
+
+def _scatters(comparison: Comparison, costs: Mapping[str, Costs]) -> list[Scatter]:
+    """Return a plot per cost that is known of two experiments that differ in it."""
+
+    def known(row: Row) -> dict[str, float | None]:
+        counted = costs.get(row.experiment.name)
+        return {
+            "parameters of the visual path, millions": counted.parameters / 1e6 if counted else None,
+            "GMAC of the visual path": counted.gmac if counted else None,
+            "visual tokens": counted.tokens if counted else None,
+            "minutes of training": row.minutes,
+        }
+
+    found = []
+    for title in known(comparison.rows[0]):
+        dots = [
+            (row.experiment.name, cost, row.overall.value.interval, kind(row.overall))
+            for row in comparison.rows
+            if (cost := known(row)[title]) is not None and row.overall.value
+        ]
+        if len({cost for _, cost, _, _ in dots}) > 1:
+            found.append(scatter(title, dots, *PLOT))
+    return found
+
+
+def _curves(comparison: Comparison) -> dict[str, Sequence[Panel]]:
+    """Return the panels of the training loss, and of the validations."""
+    experiments = [row.experiment for row in comparison.rows]
+    found = {}
+    for name in (TRAINING, validation_figure(experiments)):
+        base, *others = [(each.name, curve(each, name)) for each in experiments]
+        found[name] = panels(others, base[1], *PANEL)
+    return {name: each for name, each in found.items() if each}
+
+
+def _counts(comparison: Comparison) -> dict[Word, int]:
+    said = [row.overall.verdict.word for row in comparison.rows if row.overall.verdict]
+    return {word: said.count(word) for word in Word}
+
+
+def _shade(cell: Cell) -> float:
+    """Return how strongly a difference colours its cell, 0 to 1: by its square root, so that small ones are seen."""
+    return round(min(1.0, math.sqrt(abs(cell.difference.interval.value) / 0.5)), 3) if cell.difference else 0.0

@@ -1,0 +1,153 @@
+"""A finished run as its folder has it: what was set, what came out, what was answered."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from ablation.comparing.answer_rows import Answered, LeftOutError, Question, read_answered
+
+Verb = Literal["fit", "test"]
+_NAME = re.compile(r"(?:(?P<verb>[a-z]+)_)?seed_(?P<seed>-?\d+)(?:\.(?P<attempt>\d+))?")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: of the run.
+        experiment: name of the folder above.
+        seed: of the run.
+        attempt: 1 for `seed_0`, 2 for `seed_0.2`.
+        config: resolved configuration.
+        figures: final ones; none of a test that was run by itself.
+        answered: questions, and whether their answers are right.
+        scores: content of `test_scores.json`; empty of a run that is older than this file.
+        files: config files of the run, the most basic first; empty if it does not say.
+    """
+
+    folder: Path
+    experiment: str
+    seed: int
+    attempt: int
+    config: Mapping[str, Any]
+    figures: Mapping[str, float]
+    answered: Answered
+    scores: Mapping[str, Any]
+    files: tuple[str, ...]
+
+    @property
+    def called(self) -> str:
+        """What messages call it."""
+        return f"{self.experiment}/{self.folder.name}"
+
+    @property
+    def right(self) -> Mapping[Question, bool]:
+        """Question -> whether its answer is right, of all that have a verdict."""
+        return self.answered.right
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What the answers come from; empty if it is not known."""
+        known = self.scores.get("provenance")
+        return known if isinstance(known, Mapping) else {}
+
+    @property
+    def scale(self) -> str | None:
+        """Name of the scale file that decided; None if no file of the run is one."""
+        scales = [Path(file).stem for file in self.files if Path(file).parent.name == "scale"]
+        return scales[-1] if scales else None
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is called like a run, or has what one has."""
+    return _NAME.fullmatch(folder.name) is not None or (folder / "config.yaml").is_file()
+
+
+def read_run(folder: Path, verb: Verb, judge: str | None = None) -> Run:
+    """Read a run folder.
+
+    Args:
+        folder: such as `runs/full/seed_0`.
+        verb: whether trainings or tests run by themselves are compared.
+        judge: whose judgements say what is right, by the name of their file; None: the comparison of the test itself.
+
+    Raises:
+        LeftOutError: it is not a finished run of this verb, or something in it cannot be read.
+    """
+    named = _NAME.fullmatch(folder.name)
+    if named is None:
+        raise LeftOutError("its name is not that of a run, such as seed_0 or test_seed_0.2")
+    found = named["verb"] or "fit"
+    if found != verb:
+        raise LeftOutError(
+            f"it is of {found}" + (f"; --verb {found} compares these" if found in ("fit", "test") else "")
+        )
+    if not any(folder.iterdir()):
+        raise LeftOutError("it is empty")
+    config = _mapping(folder / "config.yaml")
+    if verb == "fit" and not (folder / "summary.json").is_file():
+        raise LeftOutError("it is not finished: there is no summary.json")
+    if verb == "test" and not (folder / "answers" / "test_scores.json").is_file():
+        raise LeftOutError("it is not finished: there is no answers/test_scores.json")
+    summary = _mapping(folder / "summary.json") if verb == "fit" else {}
+    scores = folder / "answers" / "test_scores.json"
+    content = _mapping(scores) if scores.is_file() else {}
+    return Run(
+        folder=folder,
+        experiment=folder.resolve().parent.name,
+        seed=int(named["seed"]),
+        attempt=int(named["attempt"] or 1),
+        config=config,
+        figures=_figures(summary.get("figures", {})),
+        answered=read_answered(folder, _data_root(config), judge),
+        scores=content,
+        files=_files(folder, content),
+    )
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """Return what a file of YAML or JSON holds."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except FileNotFoundError:
+        raise LeftOutError(f"there is no {path.name}") from None
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise LeftOutError(f"{path.name} cannot be read: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(content, dict):
+        raise LeftOutError(f"{path.name} holds {type(content).__name__} and not a mapping")
+    return content
+
+
+def _figures(found: Any) -> dict[str, float]:
+    if not isinstance(found, dict) or not all(isinstance(value, int | float) for value in found.values()):
+        raise LeftOutError("summary.json has no figures")
+    return {str(name): float(value) for name, value in found.items()}
+
+
+def _data_root(config: Mapping[str, Any]) -> str:
+    """Return the folder that this machine has the data in, which is another on another machine."""
+    data = config.get("data")
+    settings = data.get("init_args") if isinstance(data, dict) else None
+    return str(settings.get("root") or "") if isinstance(settings, dict) else ""
+
+
+def _files(folder: Path, scores: Mapping[str, Any]) -> tuple[str, ...]:
+    provenance = scores.get("provenance")
+    known = provenance.get("config_files") if isinstance(provenance, dict) else None
+    if isinstance(known, list) and known:
+        return tuple(map(str, known))
+    origin = folder / "origin.txt"
+    if not origin.is_file():
+        return ()
+    lines = origin.read_text(encoding="utf-8", errors="replace").splitlines()
+    files = (line.strip() for line in lines if line.startswith("  ") and ": " not in line)
+    return tuple(file for file in files if file.endswith((".yaml", ".yml")))

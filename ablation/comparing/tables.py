@@ -1,0 +1,253 @@
+"""A comparison as tables: for the terminal and Markdown, as CSV, and for LaTeX with booktabs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+
+from ablation.comparing.comparison import LOSS, Cell, Comparison, Row
+from ablation.comparing.costs import Costs
+from ablation.comparing.verdict import Word
+from lightning_modules.costs.table import table
+from lightning_modules.interval import Interval
+
+MARKS = {Word.BETTER: "+", Word.WORSE: "-", Word.SAME: "=", Word.TOO_FEW: "?"}
+
+
+def percent(interval: Interval, sign: bool = False) -> str:
+    """Return a share and its bounds in percent; a difference with its sign."""
+    value, low, high = (points(bound, sign) for bound in (interval.value, interval.low, interval.high))
+    return f"{value} [{low}, {high}]"
+
+
+def points(share: float, sign: bool = True) -> str:
+    """Return a share, or a difference of shares with its sign, in percent; zero is not negative."""
+    return f"{round(100 * share, 1) + 0.0:{'+.1f' if sign else '.1f'}}"
+
+
+def p_text(p: float) -> str:
+    """Return a p value as it is read: three digits, and no zero."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def verdict_text(cell: Cell) -> str:
+    """Return the verdict in short; with a word of warning where one seed stands for an experiment."""
+    if cell.verdict is None or cell.difference is None:
+        return "-"
+    return cell.verdict.word if cell.difference.over_seeds else f"{cell.verdict.word} (one seed)"
+
+
+def loss_text(cell: Cell) -> str:
+    """Return a loss with its bounds, if it has any."""
+    if not cell.seeds:
+        return "-"
+    bounds = cell.value and f" [{cell.value.interval.low:.3f}, {cell.value.interval.high:.3f}]"
+    return f"{cell.mean:.3f}{bounds or ''}"
+
+
+def loss_gap(cell: Cell) -> str:
+    """Return the difference of a loss with its bounds."""
+    if cell.difference is None:
+        return "-"
+    gap = cell.difference.interval
+    return f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+
+
+def minutes_text(minutes: float | None) -> str:
+    """Return how long a training took."""
+    return "-" if minutes is None else f"{minutes:.0f}" if minutes >= 10 else f"{minutes:.2f}"
+
+
+def seeds_text(cell: Cell) -> str:
+    """Return the number of seeds and the least and largest score among them."""
+    if len(cell.seeds) == 1:
+        return "1"
+    return f"{len(cell.seeds)}: {100 * min(cell.seeds):.1f} to {100 * max(cell.seeds):.1f}"
+
+
+def main_table(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
+    """Return a line per experiment: its score over all questions, the difference, and what is to be said of it."""
+    name = next(iter(comparison.sizes))
+    heads = ["experiment", f"{name}, %", "difference", "p", "verdict", "seeds", LOSS, "minutes"]
+    heads += ["parameters", "GMAC", "tokens"] if costs else []
+    rows = []
+    for row in comparison.rows:
+        cell = row.overall
+        assert cell.value is not None
+        cells = [row.experiment.name, percent(cell.value.interval)]
+        if cell.difference and cell.corrected is not None:
+            cells += [percent(cell.difference.interval, sign=True), p_text(cell.corrected), verdict_text(cell)]
+        else:
+            cells += ["", "", "baseline"]
+        cells += [seeds_text(cell), loss_text(row.loss), minutes_text(row.minutes)]
+        if costs:
+            known = costs.get(row.experiment.name)
+            cells += [f"{known.parameters:,}", f"{known.gmac:.3f}", f"{known.tokens:,}"] if known else ["-"] * 3
+        rows.append(cells)
+    return table(heads, rows)
+
+
+def score_table(comparison: Comparison, bounds: bool = True) -> str:
+    """Return a line per score: the baseline's, and the difference of each other experiment, marked by its verdict.
+
+    Args:
+        comparison: what to show.
+        bounds: whether intervals are given; without, the table is half as wide.
+    """
+    base, *others = comparison.rows
+    heads = ["score", "questions", "videos", f"{base.experiment.name}, %", *(row.experiment.name for row in others)]
+    rows = []
+    for name, (questions, videos) in comparison.sizes.items():
+        value = base.cells[name].value
+        assert value is not None
+        said = percent(value.interval) if bounds else points(value.interval.value, sign=False)
+        rows.append(
+            [name, f"{questions:,}", f"{videos:,}", said, *(_marked(row.cells[name], bounds) for row in others)]
+        )
+    if any(row.loss.difference for row in others):
+        losses = [f"{loss_gap(row.loss)} {MARKS[row.loss.verdict.word]}" if row.loss.verdict else "-" for row in others]
+        rows.append([LOSS, "", "", loss_text(base.loss), *losses])
+    return table(heads, rows)
+
+
+def _marked(cell: Cell, bounds: bool) -> str:
+    if cell.difference is None or cell.verdict is None:
+        return "-"
+    interval = cell.difference.interval
+    return f"{percent(interval, sign=True) if bounds else points(interval.value)} {MARKS[cell.verdict.word]}"
+
+
+def caption(comparison: Comparison) -> list[str]:
+    """Return what the numbers are, a sentence a line."""
+    questions, videos = next(iter(comparison.sizes.values()))
+    return [
+        f"Right answers in percent, over {questions:,} questions about {videos:,} videos that all runs answered;"
+        f" differences from {comparison.baseline} in percentage points.",
+        f"In brackets: 95 % intervals {comparison.over}; questions about one video go together.",
+        f"p is corrected for {comparison.tests} tests (Holm; half of 5 % for the overall score); intervals are not.",
+        f"Marks: {MARKS[Word.BETTER]} better, {MARKS[Word.WORSE]} worse, {MARKS[Word.SAME]} not distinguishable"
+        f" (a difference of {100 * comparison.smallest:g} points is ruled out), {MARKS[Word.TOO_FEW]} too few data.",
+    ]
+
+
+def text(comparison: Comparison, costs: Mapping[str, Costs], columns: int | None = None) -> str:
+    """Return everything as plain text that is Markdown too.
+
+    Args:
+        comparison: what to show.
+        costs: of the experiments for which they are known.
+        columns: that there is room for; the table of scores is without intervals where they do not fit.
+    """
+    parts = [main_table(comparison, costs), "\n".join(f"- {line}" for line in caption(comparison))]
+    if len(comparison.sizes) > 1:
+        whole = score_table(comparison)
+        fits = columns is None or len(whole.splitlines()[0]) <= columns
+        parts.append(whole if fits else score_table(comparison, bounds=False))
+    base, *others = comparison.rows
+    needed = [
+        f"{row.experiment.name}: {row.overall.verdict.needed}"
+        for row in others
+        if row.overall.verdict and row.overall.verdict.needed
+    ]
+    settings = [f"{row.experiment.name}: {'; '.join(row.changes) or 'none'}" for row in others]
+    parts.append(_listed(f"what it would take to tell {next(iter(comparison.sizes))} apart", needed))
+    parts.append(_listed(f"settings other than those of {base.experiment.name}", settings))
+    parts.append(_listed("compared although different", comparison.ignored))
+    parts.append(_listed("remarks", comparison.remarks))
+    parts.append(_listed("left out", [f"{each.folder}: {each.reason}" for each in comparison.left_out]))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _listed(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"{title} ({len(lines)}):", "", *(f"- {line}" for line in lines)]) if lines else ""
+
+
+def as_csv(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
+    """Return a line per experiment and score, with everything there is to it; shares, not percent."""
+    rows = [
+        line
+        for row in comparison.rows
+        for name, cell in (*row.cells.items(), (LOSS, row.loss))
+        for line in [_csv_line(comparison, row, name, cell, costs.get(row.experiment.name))]
+    ]
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _csv_line(comparison: Comparison, row: Row, name: str, cell: Cell, costs: Costs | None) -> dict[str, object]:
+    value = cell.value.interval if cell.value else None
+    gap = cell.difference.interval if cell.difference else None
+    questions, videos = comparison.sizes.get(name, ("", ""))
+    return {
+        "experiment": row.experiment.name,
+        "baseline": comparison.baseline,
+        "score": name,
+        "questions": questions,
+        "videos": videos,
+        "seeds": len(row.experiment.seeds),
+        "value": cell.mean if cell.seeds else "",
+        "low": value.low if value else "",
+        "high": value.high if value else "",
+        "least_seed": min(cell.seeds, default=""),
+        "largest_seed": max(cell.seeds, default=""),
+        "over_seeds": cell.difference.over_seeds if cell.difference else "",
+        "difference": gap.value if gap else "",
+        "difference_low": gap.low if gap else "",
+        "difference_high": gap.high if gap else "",
+        "p": cell.difference.p if cell.difference else "",
+        "p_corrected": "" if cell.corrected is None else cell.corrected,
+        "verdict": cell.verdict.word if cell.verdict else "",
+        "needed": cell.verdict.needed if cell.verdict else "",
+        "train_minutes": "" if row.minutes is None else row.minutes,
+        "visual_parameters": costs.parameters if costs else "",
+        "visual_gmac": costs.gmac if costs else "",
+        "visual_tokens": costs.tokens if costs else "",
+        "settings": "; ".join(row.changes),
+    }
+
+
+def as_latex(comparison: Comparison) -> str:
+    """Return a table for booktabs: a row per experiment, a column per score; bold where it is better or worse."""
+    names = list(comparison.sizes)
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\begin{{tabular}}{{l{'r' * len(names)}}}",
+        r"\toprule",
+        " & ".join(["Experiment", *map(_escaped, names)]) + r" \\",
+        r"\midrule",
+    ]
+    for row in comparison.rows:
+        cells = [_latex_cell(cell, bounds=name == names[0]) for name, cell in row.cells.items()]
+        lines.append(" & ".join([_escaped(row.experiment.name), *cells]) + r" \\")
+    return "\n".join(
+        [
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            rf"\caption{{{_escaped(' '.join(caption(comparison)[:3]))} Bold: better or worse.}}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _latex_cell(cell: Cell, bounds: bool) -> str:
+    """Return value and difference; the bounds of the difference too, where there is room for them."""
+    value = rf"${100 * cell.mean:.1f}$"
+    if cell.difference is None:
+        return value
+    gap = cell.difference.interval
+    said = points(gap.value) + (rf"\ [{points(gap.low)}, {points(gap.high)}]" if bounds else "")
+    clear = cell.verdict is not None and cell.verdict.word in (Word.BETTER, Word.WORSE)
+    return rf"{value} ($\mathbf{{{said}}}$)" if clear else f"{value} (${said}$)"
+
+
+def _escaped(words: str) -> str:
+    return re.sub(r"([&%$#_{}])", r"\\\1", words.replace("\\", r"\textbackslash{}"))

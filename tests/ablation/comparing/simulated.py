@@ -1,0 +1,155 @@
+"""Answers of simulated experiments whose true difference is known, and how often the comparison is right about it.
+
+`python -m tests.ablation.comparing.simulated` prints the tables of docs/compare.md; it takes some minutes.
+"""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ablation.comparing.answer_rows import Answered, Question
+from ablation.comparing.certainty import Answers, difference, score
+from ablation.comparing.comparison import compare
+from ablation.comparing.experiment import Experiment
+from ablation.comparing.run import Run
+from ablation.comparing.verdict import Word
+
+POPULATION = 400_000  # questions that a true share is worked out over
+
+
+@dataclass(frozen=True)
+class World:
+    """How answers come about, on the logistic scale: standard deviations of normal effects.
+
+    Attributes:
+        videos: of the test.
+        questions: about each.
+        seeds: of the experiment and of the baseline.
+        video: how videos differ in difficulty, for all experiments.
+        own_video: how they differ for one experiment apart.
+        question: how questions differ in difficulty.
+        seed: how trainings of one experiment differ.
+        level: of the baseline.
+        effect: of the experiment.
+    """
+
+    videos: int = 250
+    questions: int = 8
+    seeds: tuple[int, ...] = (1, 1)
+    video: float = 1.0
+    own_video: float = 0.5
+    question: float = 1.5
+    seed: float = 0.0
+    level: float = 1.0
+    effect: float = 0.0
+
+    def answers(self, rng):
+        """Return the answers of the experiment, and of as many others as there are numbers of seeds."""
+        shape = (self.videos, self.questions)
+        shared = rng.normal(0, self.video, (self.videos, 1)) + rng.normal(0, self.question, shape)
+        videos = np.repeat(np.arange(self.videos), self.questions)
+        effects = [self.effect] + [0.0] * (len(self.seeds) - 1)
+        return [
+            Answers(self._right(rng, shared, effect, seeds), videos)
+            for effect, seeds in zip(effects, self.seeds, strict=True)
+        ]
+
+    def _right(self, rng, shared, effect, seeds):
+        own = rng.normal(0, self.own_video, (self.videos, 1))
+        level = self.level + effect + rng.normal(0, self.seed, (seeds, 1, 1)) + own + shared
+        return (rng.random(level.shape) < 1 / (1 + np.exp(-level))).reshape(seeds, -1).astype(int)
+
+    def truth(self, effect):
+        """Return the share of right answers over all videos and seeds there could be."""
+        spread = np.sqrt(self.video**2 + self.own_video**2 + self.question**2 + self.seed**2)
+        noise = np.random.default_rng(0).normal(0, spread, POPULATION)
+        return float(np.mean(1 / (1 + np.exp(-self.level - effect - noise))))
+
+    def gap(self):
+        """Return the true difference."""
+        return self.truth(self.effect) - self.truth(0.0) if self.effect else 0.0
+
+    def points_between_seeds(self):
+        """Return by how many percentage points trainings differ: the standard deviation of their true shares."""
+        alone = replace(self, seed=0.0)
+        shifts = np.random.default_rng(0).normal(0, self.seed, 50)
+        return 100 * float(np.std([alone.truth(shift) for shift in shifts])) if self.seed else 0.0
+
+
+def rates(world, times, seed=0):
+    """Return how often the interval of the difference has the truth in it, and how often p is at most 0.05."""
+    rng = np.random.default_rng(seed)
+    truth = world.gap()
+    found = [difference(*world.answers(rng)) for _ in range(times)]
+    covered = np.mean([each.interval.low <= truth <= each.interval.high for each in found])
+    return float(covered), float(np.mean([each.p <= 0.05 for each in found]))
+
+
+def score_coverage(world, times, seed=0):
+    """Return how often the interval of the baseline's score has its true share in it."""
+    rng = np.random.default_rng(seed)
+    truth = world.truth(0.0)
+    found = [score(world.answers(rng)[-1]).interval for _ in range(times)]
+    return float(np.mean([each.low <= truth <= each.high for each in found]))
+
+
+def tables_with_a_verdict(world, times, seed=0):
+    """Return the share of whole tables, a family per question of a video, that call something better or worse."""
+    rng = np.random.default_rng(seed)
+    questions = [
+        Question(f"{video}/{family}", f"{video}", "", "", f"family {family}")
+        for video in range(world.videos)
+        for family in range(world.questions)
+    ]
+    clear = {Word.BETTER, Word.WORSE}
+    count = 0
+    for _ in range(times):
+        found = [_experiment(f"e{place}", questions, each) for place, each in enumerate(world.answers(rng))]
+        comparison = compare(found, found[-1], 0.02, although_different=False)
+        count += any(
+            cell.verdict and cell.verdict.word in clear for row in comparison.rows for cell in row.cells.values()
+        )
+    return count / times
+
+
+def _experiment(name, questions, answers):
+    rows = [dict(zip(questions, row == 1, strict=True)) for row in answers.right]
+    runs = [
+        Run(Path(f"{name}/seed_{seed}"), name, seed, 1, {}, {}, Answered(row), {}, ()) for seed, row in enumerate(rows)
+    ]
+    return Experiment(name, {run.seed: [run] for run in runs})
+
+
+def main(times=4000):
+    """Print coverage and false positives, a line per world."""
+    print("| videos x questions | seeds | sd between seeds, points | coverage, no effect | p <= 0.05, no effect |"
+          " true difference, points | coverage | p <= 0.05 | coverage of the score |")  # fmt: skip
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for videos, questions in ((250, 8), (2000, 1), (30, 8), (10, 8)):
+        for seeds, deviation in (
+            ((1, 1), 0.0),
+            ((2, 2), 0.0),
+            ((2, 2), 0.15),
+            ((3, 3), 0.15),
+            ((5, 5), 0.15),
+            ((2, 3), 0.3),
+        ):
+            world = World(videos, questions, seeds, seed=deviation)
+            better = replace(world, effect=0.3)
+            figures = [*rates(world, times), better.gap(), *rates(better, times), score_coverage(world, times)]
+            cells = [f"{videos} x {questions}", f"{seeds[0]}, {seeds[1]}", f"{world.points_between_seeds():.1f}"]
+            print("| " + " | ".join([*cells, *(f"{100 * each:.1f}" for each in figures)]) + " |", flush=True)
+    lone = World(seed=0.15)
+    print(f"\none seed each where trainings differ by {lone.points_between_seeds():.1f} points:"
+          f" p <= 0.05 in {100 * rates(lone, times)[1]:.1f} %")  # fmt: skip
+    for seeds, deviation in ((1, 0.0), (3, 0.15)):
+        world = World(seeds=(seeds,) * 7, seed=deviation)
+        share = tables_with_a_verdict(world, times // 10)
+        print(f"tables of 6 experiments and 9 scores, {seeds} seeds each, without any effect: {100 * share:.1f} % call"
+              " something better or worse")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,332 @@
+"""The command: what it compares, what it refuses, what it leaves out, and what it writes."""
+
+import csv
+import json
+
+import pytest
+
+from ablation.comparing.comparison import compare
+from ablation.comparing.experiment import experiments
+from ablation.comparing.finding import find_runs
+from ablation.comparing.tables import text
+from lightning_modules.cli import main
+from tests.ablation.comparing.run_folders import config, provenance, rows, write_run
+
+GOOD = [2] * 30 + [1] * 10
+BAD = [1] * 30 + [0] * 10
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def two(runs):
+    """Two experiments, one clearly worse, that differ in one slot."""
+    write_run(runs, "full", 0, rows(GOOD))
+    write_run(runs, "worse", 0, rows(BAD), settings=config(local_encoding="NoLSTE"))
+    return runs
+
+
+@pytest.fixture
+def said(capsys):
+    def compare(*arguments):
+        main(["compare", *map(str, arguments)])
+        return capsys.readouterr().out
+
+    return compare
+
+
+@pytest.fixture
+def refused(capsys):
+    def compare(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main(["compare", *map(str, arguments)])
+        assert caught.value.code == 1
+        error = capsys.readouterr().err
+        assert "Traceback" not in error
+        return error
+
+    return compare
+
+
+def line(text, begins):
+    return next(each for each in text.splitlines() if each.startswith(begins))
+
+
+def test_what_is_worse_is_called_so_and_what_was_changed_is_said(two, said):
+    text = said(two)
+    assert " 87.5 [" in line(text, "| full") and "baseline" in line(text, "| full")
+    assert " -50.0 [" in line(text, "| worse") and " worse (one seed) | " in line(text, "| worse")
+    assert "- worse: model.encoder.local_encoding: LSTE -> NoLSTE" in text
+    assert "over questions only: every experiment has one seed" in text
+    # 40 colours are right in both runs but for 10; of count, 30 are right in one alone.
+    assert "-25.0 [" in line(text, "| colour") and line(text, "| colour").rstrip(" |").endswith("-")
+
+
+def test_one_run_folder_may_be_given_and_each_counts_once(two, said):
+    assert said(two / "full/seed_0", two / "worse", two).count("| full ") == 1
+
+
+def test_the_baseline_is_the_middle_of_the_settings_or_the_one_named(two, said):
+    write_run(two, "another", 0, rows(GOOD), settings=config(fusion="None"))
+    assert "baseline" in line(said(two), "| full")
+    assert "baseline" in line(said(two, "--baseline", "worse"), "| worse")
+
+
+def test_an_unknown_baseline_or_score_is_named_beside_the_known(two, refused):
+    assert "--baseline is 'nil'; there are full, worse" in refused(two, "--baseline", "nil")
+    assert "--scores names nil; there are all, colour, count" in refused(two, "--scores", "nil")
+
+
+def test_small_differences_are_not_distinguishable_or_too_few(runs, said):
+    many = [2, 1] * 2000
+    write_run(runs, "full", 0, rows(many))
+    write_run(runs, "same", 0, rows(many))
+    assert "not distinguishable" in line(said(runs), "| same")
+    write_run(runs, "few", 0, rows(many[:40]))
+    write_run(runs, "few2", 0, rows([2, *many[1:37], 2, 2, 0]))
+    text = said(runs / "few", runs / "few2", "--smallest", "5", "--scores", "all")
+    assert "| too few data (one seed) |" in line(text, "| few2")
+    assert line(text, "- few2: about ").endswith(" questions to see 5.0 points")
+
+
+def test_seeds_are_one_row_and_their_spread_is_said(runs, said):
+    for seed in range(3):
+        write_run(runs, "full", seed, rows(GOOD), settings=config(seed))
+        write_run(runs, "worse", seed, rows([1] * 40 if seed else [0] * 20 + [1] * 20), settings=config(seed))
+    text = said(runs)
+    assert "3: 25.0 to 50.0" in line(text, "| worse") and "95 % intervals over questions and seeds" in text
+    assert "too few data" not in line(text, "| full")
+
+
+def test_one_experiment_with_one_seed_is_said(two, said):
+    write_run(two, "full", 1, rows(GOOD), settings=config(1))
+    assert "over questions only where an experiment has one seed" in said(two)
+
+
+def test_two_runs_of_a_seed_need_a_word(two, said, refused):
+    write_run(two, "full", 0, rows([0] * 40), leaf="seed_0.2")
+    error = refused(two)
+    assert "full/seed_0, " in error and "--attempts latest" in error and "--attempts average" in error
+    assert " 0.0 [" in line(said(two, "--attempts", "latest", "--baseline", "full"), "| full")
+    assert " 43.8 [" in line(said(two, "--attempts", "average", "--baseline", "full"), "| full")
+
+
+def test_two_folders_of_one_name_and_seed_are_not_taken_for_one_experiment(two, tmp_path, refused, said):
+    write_run(tmp_path / "elsewhere", "full", 0, rows(BAD))
+    error = refused(two, tmp_path / "elsewhere", "--attempts", "latest")
+    assert f"full, seed 0 is in {two}/full and in {tmp_path}/elsewhere/full" in error
+    (tmp_path / "elsewhere/full/seed_0").rename(tmp_path / "elsewhere/full/seed_1")
+    assert "2: 37.5 to 87.5" in line(said(two, tmp_path / "elsewhere"), "| full")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"known": provenance("paper")}, "scale: toy (full/seed_0) against paper (other/seed_0)"),
+        ({"known": provenance(generation={"max_new_tokens": 9, "greedy": True})}, "generation settings: max_new"),
+        ({"known": provenance(data={"manifest_sha256": "c" * 64})}, "data manifest"),
+        ({"known": provenance(compared={"FreeAnswer": {"sha256": "d" * 64}})}, "comparison of answers with references"),
+        ({"known": provenance(data={"question_files": {"/x/q.json": "e"}, "manifest_sha256": "b" * 64})}, ""),
+        ({"answers": rows([1] * 41)}, "questions: 80 are the same in all runs (id, video, text and reference)"),
+    ],
+    ids=["scale", "generation", "manifest", "rules", "unsaid is not different", "questions"],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_refused_and_said(runs, said, refused, change, words):
+    write_run(runs, "full", 0, rows([1] * 40))
+    write_run(runs, "other", 0, **{"answers": rows([1] * 40), **change})
+    if not words:
+        assert "compared although different" not in said(runs)
+        return
+    assert words in refused(runs)
+    text = said(runs, "--although-different")
+    assert "compared although different (1):" in text and words in text and "over 80 questions" in text
+
+
+@pytest.mark.parametrize("key", ["question", "reference", "video"])
+def test_the_same_ids_with_other_content_are_other_questions(two, refused, key):
+    other = [{**row, key: row[key] + "x"} for row in rows(GOOD)]
+    write_run(two, "other", 0, other)
+    assert "no question is common to all runs" in refused(two, "--although-different")
+
+
+def test_the_same_clips_in_another_folder_are_the_same(two, said):
+    write_run(two, "moved", 0, rows(GOOD, root="/elsewhere"), settings=config(root="/elsewhere"))
+    text = said(two, "--baseline", "full")
+    assert "+0.0 [" in line(text, "| moved") and "- moved: none" in text
+
+
+def test_seeds_with_other_settings_are_not_one_experiment(two, refused):
+    write_run(two, "full", 1, rows(GOOD), settings=config(1, width=9))
+    error = refused(two)
+    assert "settings of full/seed_1 and full/seed_0, one experiment: model.encoder.width: - -> 9" in error
+
+
+def test_older_runs_are_compared_by_their_questions_and_that_is_said(two, said):
+    write_run(two, "old", 0, rows(GOOD), known=False)
+    (two / "old/seed_0/origin.txt").write_text("config files, later ones win:\n  configs/scale/toy.yaml\n")
+    text = said(two)
+    assert "provenance is missing in old/seed_0" in text and "at which scale" not in text
+    (two / "old/seed_0/origin.txt").unlink()
+    assert "no file says at which scale old/seed_0 ran" in said(two)
+
+
+def test_provenance_of_another_form_does_not_stop_a_comparison(two, said):
+    odd = write_run(two, "odd", 0, rows(GOOD), known={"data": 3, "compared": [], "config_files": "x", "code": "y"})
+    assert "| odd" in said(two)
+    (odd / "answers/test_scores.json").write_text('{"provenance": [], "benchmarks": [1]}')
+    assert "provenance is missing in odd/seed_0" in said(two)
+
+
+def test_what_may_differ_is_said(two, said):
+    write_run(two, "gpu", 0, rows(GOOD), known=provenance(device="H100"))
+    assert "device differs: cpu (full/seed_0, worse/seed_0) against H100 (gpu/seed_0)" in said(
+        two, "--baseline", "full"
+    )
+
+
+def spoil(folder, file, content):
+    (folder / file).write_text(content)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("config.yaml", "a: [", "config.yaml cannot be read"),
+        ("config.yaml", "- 1", "config.yaml holds list"),
+        ("summary.json", "{", "summary.json cannot be read"),
+        ("summary.json", '{"figures": {"test/loss": "x"}}', "summary.json has no figures"),
+        ("answers/test.jsonl", "", "has no answer"),
+        ("answers/test.jsonl", "{oops\n", "line 1 is not an answer"),
+        ("answers/test.jsonl", '{"id": "a", "family": "b", "right": "no"}\n', "`right` of question 'a' is 'no'"),
+        ("answers/test.jsonl", '{"id": "a"}\n', "answers/test.jsonl cannot be read"),
+        ("answers/test_scores.json", "[]", "test_scores.json holds list"),
+    ],
+)
+def test_a_broken_folder_is_left_out_with_the_reason(two, said, file, content, reason):
+    spoil(write_run(two, "broken", 0, rows(GOOD)), file, content)
+    text = said(two)
+    assert "| broken" not in text and reason in line(text, f"- {two}/broken/seed_0: ")
+
+
+def test_unfinished_empty_and_foreign_folders_are_left_out_with_the_reason(two, said):
+    (write_run(two, "running", 0, rows(GOOD)) / "summary.json").unlink()
+    (write_run(two, "untested", 0, rows(GOOD)) / "answers/test.jsonl").unlink()
+    (two / "empty/seed_0").mkdir(parents=True)
+    (two / "notes/old").mkdir(parents=True)
+    write_run(two, "full", 0, rows(GOOD), leaf="test_seed_0")
+    text = said(two)
+    assert "left out (5):" in text
+    assert "running/seed_0: it is not finished: there is no summary.json" in text
+    assert "untested/seed_0: it has no answers to a test" in text
+    assert "empty/seed_0: it is empty" in text
+    assert "notes/old: it is no run, and there is none in it" in text
+    assert "full/test_seed_0: it is of test; --verb test compares these" in text
+
+
+def test_tests_by_themselves_are_compared_when_asked_for(runs, said):
+    for name, right in (("full", GOOD), ("worse", BAD)):
+        folder = write_run(runs, name, 0, rows(right, families=("msvd/what", "msvd/who")), leaf="test_seed_0")
+        (folder / "summary.json").unlink()
+        scores = json.loads((folder / "answers/test_scores.json").read_text())
+        scores["benchmarks"] = {"msvd": {"questions": 90}}
+        (folder / "answers/test_scores.json").write_text(json.dumps(scores))
+    text = said(runs, "--verb", "test", "--baseline", "full")
+    assert line(text, "| msvd/what") and "msvd: 10 questions were not asked" in text
+    assert not any(each.startswith("| msvd ") for each in text.splitlines())  # all questions are of this benchmark
+
+
+def judge(folder, verdicts, hash="0" * 64):
+    """Write judgements of a run: a verdict per answer, None for one that is unjudged."""
+    path = folder / "judgements/test/someone-00000000.jsonl"
+    path.parent.mkdir(parents=True)
+    answers = [json.loads(each) for each in (folder / "answers/test.jsonl").read_text().splitlines()]
+    lines = [
+        {
+            **{key: row[key] for key in ("id", "video", "question", "reference", "prediction")},
+            "aspect": None,
+            "right": verdict,
+            "unjudged": "no reply" if verdict is None else None,
+            "judge": {"name": "someone", "hash": hash},
+        }
+        for row, verdict in zip(answers, verdicts, strict=True)
+    ]
+    path.write_text("".join(json.dumps(each) + "\n" for each in lines))
+
+
+def test_a_judge_says_what_is_right_and_its_unjudged_answers_are_left_out(two, said):
+    judge(two / "full/seed_0", [None] + [True] * 79)
+    judge(two / "worse/seed_0", [True, None, None] + [False] * 77)
+    write_run(two, "unread", 0, rows(GOOD))
+    text = said(two, "--judge", "someone-00000000", "--baseline", "full")
+    assert " 100.0 [" in line(text, "| full") and " 0.0 [" in line(text, "| worse")
+    assert "3 questions are left out, since answers to them are unjudged in full/seed_0 (1), worse/seed_0 (2)" in text
+    assert "over 77 questions" in text
+    assert "unread/seed_0: it has no judgements by someone-00000000; there are: none" in text
+
+
+def test_two_judges_are_not_compared_nor_judgements_of_other_answers(two, refused):
+    judge(two / "full/seed_0", [True] * 80)
+    judge(two / "worse/seed_0", [True] * 80, hash="1" * 64)
+    error = refused(two, "--judge", "someone-00000000")
+    assert "judge: someone-00000000 (full/seed_0) against someone-11111111 (worse/seed_0)" in error
+    answers = two / "full/seed_0/answers/test.jsonl"
+    answers.write_text(answers.read_text().replace('"prediction": "red"', '"prediction": "blue"'))
+    error = refused(two / "full", "--judge", "someone-00000000")
+    assert "judges other answers than those that are there now" in error
+
+
+def test_a_loss_is_compared_over_seeds_and_less_is_better(runs, said):
+    for seed in range(4):
+        for name, loss in (("full", 0.5), ("better", 0.2)):
+            figures = {"test/loss": loss + 0.01 * seed}
+            write_run(runs, name, seed, rows(GOOD), settings=config(seed), figures=figures)
+    text = said(runs, "--baseline", "full")
+    assert "-0.300 [" in line(text, "| test/loss") and line(text, "| test/loss").endswith("] + |")
+
+
+def test_a_loss_that_is_no_number_is_said_and_not_averaged(two, said):
+    write_run(two, "full", 1, rows(GOOD), settings=config(1), figures={"test/loss": float("nan")})
+    text = said(two, "--baseline", "full")
+    assert "full: test/loss is missing or no number in 1 of its seeds" in text
+    assert "0.500" in line(text, "| full") and "nan" not in text
+
+
+def test_nothing_to_compare_is_an_error(two, runs, refused, tmp_path):
+    assert "does not exist" in refused(tmp_path / "nil")
+    assert "is no folder" in refused(two / "full/seed_0/summary.json")
+    assert "needs two experiments" in refused(two / "full")
+    (tmp_path / "void").mkdir()
+    assert "no finished run" in refused(tmp_path / "void")
+    assert "--smallest is 0" in refused(two, "--smallest", "0")
+    assert "cannot be written" in refused(two, "--csv", "/dev/null/x.csv")
+
+
+def test_the_files_hold_what_is_printed(two, said, tmp_path):
+    files = {kind: tmp_path / f"out.{kind}" for kind in ("markdown", "csv", "latex")}
+    text = said(two, *(word for kind, file in files.items() for word in (f"--{kind}", file)))
+    assert text.startswith(files["markdown"].read_text().rstrip())
+    lines = list(csv.DictReader(files["csv"].open()))
+    assert [(each["experiment"], each["score"]) for each in lines[:2]] == [("full", "all"), ("full", "colour")]
+    worse = next(each for each in lines if each["experiment"] == "worse" and each["score"] == "all")
+    assert float(worse["difference"]) == pytest.approx(-0.5) and worse["verdict"] == "worse"
+    assert float(worse["p_corrected"]) == pytest.approx(2 * float(worse["p"]))  # half of the 5 % is for this one
+    latex = files["latex"].read_text()
+    assert r"\toprule" in latex and r"\mathbf{-50.0" in latex and latex.count(r" \\") == 3
+    assert r"\_" not in latex.splitlines()[5]
+
+
+def test_a_wide_table_of_scores_is_without_intervals_where_there_is_no_room(two):
+    runs, _ = find_runs([two], "fit")
+    found = experiments(runs, None)
+    comparison = compare(found, found[0], 0.02, although_different=False)
+    wide, narrow = text(comparison, {}), text(comparison, {}, columns=60)
+    assert line(wide, "| count").count("[") == 2 and "[" not in line(narrow, "| count")
+    assert "-75.0 -" in line(narrow, "| count") and "-75.0 [" in line(wide, "| count")
+
+
+def test_costs_that_cannot_be_counted_are_said(two, said):
+    text = said(two, "--costs")
+    assert text.count("no costs: ") == 2 and "| worse" in text
