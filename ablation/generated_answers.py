@@ -21,11 +21,13 @@ class GeneratedAnswer:
         id: of the question.
         comparison: what a judge is given.
         video: which one it is about, where that is stored.
+        family: of questions that it belongs to, where that is stored.
     """
 
     id: str
     comparison: Comparison
     video: str | None
+    family: str | None = None
 
     @property
     def aspect(self) -> str | None:
@@ -120,5 +122,10 @@ def _answer(row: dict[str, Any], aspect: Aspect | None, place: str) -> Generated
         raise ValueError(f"{place}: id is {row['id']!r}; it must be text or a number")
     if aspect is not Aspect.CONSISTENCY:
         texts = {key: text for key, text in texts.items() if key not in SECOND}
-    video = row.get("video")
-    return GeneratedAnswer(str(row["id"]), Comparison(**texts, aspect=aspect), str(video) if video else None)
+    video, family = row.get("video"), row.get("family")
+    return GeneratedAnswer(
+        str(row["id"]),
+        Comparison(**texts, aspect=aspect),
+        str(video) if video else None,
+        str(family) if family else None,
+    )

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ablation.judgements import JudgedAnswer
 from components.judges.base import BEST_SCORE
 from lightning_modules.clusters import clustered_mean, clustered_share
 from lightning_modules.interval import Interval
 
+_OF = {
+    "accuracy": "of {score.judged} judged answers",
+    "accuracy_of_all": "of {score.answers} answers; unjudged ones are not right",
+    "score": "of {score.judged} judged answers",
+    "coverage": "({score.judged} of {score.answers} judged)",
+}
 ENOUGH = 20  # answers that are unlikely to be all right, or all wrong
 
 
@@ -21,16 +28,58 @@ def clusters(judged: Sequence[JudgedAnswer]) -> tuple[str, list[str]]:
 
 
 def figures(label: str, judged: Sequence[JudgedAnswer]) -> list[str]:
-    """Return the lines that say how good the answers are according to the judge, for each aspect.
+    """Return the lines that say how good the answers are according to the judge, for each aspect and family.
 
     Args:
         label: name of the judge.
         judged: all answers, judged or not.
     """
     lines = []
-    for aspect in dict.fromkeys(each.aspect for each in judged):
-        lines += _figures(label, [each for each in judged if each.aspect == aspect], aspect)
+    for name, score in scores(label, judged).items():
+        kind = name.partition("/")[0]
+        shown = f"{score.value:.2f}" if kind == "score" else f"{100 * score.value:.1f} %"
+        if score.interval is not None:
+            low, high = score.interval.low, score.interval.high
+            shown = f"{shown} [{low:.2f}, {high:.2f}]" if kind == "score" else percent(score.interval)
+        lines.append(f"{name}: {shown} {_OF[kind].format(score=score)}")
+    reasons = Counter(each.unjudged for each in judged if each.unjudged is not None)
+    lines += [f"  unjudged: {count} x {reason}" for reason, count in reasons.most_common(5)]
     return [*lines, f"95 % intervals, clustered by {clusters(judged)[0]}"]
+
+
+@dataclass(frozen=True)
+class JudgedScore:
+    """A figure of a judge.
+
+    Attributes:
+        value: share of 0 to 1, or mean score.
+        interval: 95 %, clustered by video; None where there is none.
+        judged: answers that were judged.
+        answers: all answers.
+    """
+
+    value: float
+    interval: Interval | None
+    judged: int
+    answers: int
+
+
+def scores(label: str, judged: Sequence[JudgedAnswer]) -> dict[str, JudgedScore]:
+    """Return the figures of the judge by name, those of every family of questions too where there are several.
+
+    Args:
+        label: name of the judge, which ends every name.
+        judged: all answers, judged or not.
+    """
+    found: dict[str, JudgedScore] = {}
+    for aspect in dict.fromkeys(each.aspect for each in judged):
+        of_aspect = [each for each in judged if each.aspect == aspect]
+        found |= _scores(label, of_aspect, aspect)
+        families = sorted({each.family for each in of_aspect if each.family is not None})
+        for family in families if len(families) > 1 else []:
+            group = [each for each in of_aspect if each.family == family]
+            found |= _scores(f"{family}/{label}", group, aspect)
+    return found
 
 
 def warnings(judged: Sequence[JudgedAnswer]) -> list[str]:
@@ -50,24 +99,23 @@ def warnings(judged: Sequence[JudgedAnswer]) -> list[str]:
     return [f"warning: {line}: read some of its replies before you believe it" for line in said]
 
 
-def _figures(label: str, group: Sequence[JudgedAnswer], aspect: str | None) -> list[str]:
+def _scores(label: str, group: Sequence[JudgedAnswer], aspect: str | None) -> dict[str, JudgedScore]:
     metric = f"/{label}" if aspect is None else f"/{aspect}/{label}"
     judged = [each for each in group if each.unjudged is None]
-    lines = []
+    found: dict[str, JudgedScore] = {}
+
+    def add(name: str, interval: Interval, answers: Sequence[JudgedAnswer]) -> None:
+        found[f"{name}{metric}"] = JudgedScore(interval.value, interval, len(answers), len(group))
+
     if judged and aspect is None:
-        share = clustered_share([bool(each.right) for each in judged], clusters(judged)[1])
-        lines.append(f"accuracy{metric}: {percent(share)} of {len(judged)} judged answers")
-        share = clustered_share([bool(each.right) for each in group], clusters(group)[1])
-        lines.append(f"accuracy_of_all{metric}: {percent(share)} of {len(group)} answers; unjudged ones are not right")
+        add("accuracy", clustered_share([bool(each.right) for each in judged], clusters(judged)[1]), judged)
+        add("accuracy_of_all", clustered_share([bool(each.right) for each in group], clusters(group)[1]), judged)
     scored = [each for each in judged if each.score is not None]
     if scored:
-        mean = clustered_mean([each.score or 0.0 for each in scored], clusters(scored)[1], 0, BEST_SCORE)
-        lines.append(
-            f"score{metric}: {mean.value:.2f} [{mean.low:.2f}, {mean.high:.2f}] of {len(scored)} judged answers"
-        )
-    lines.append(f"coverage{metric}: {100 * len(judged) / len(group):.1f} % ({len(judged)} of {len(group)} judged)")
-    reasons = Counter(each.unjudged for each in group if each.unjudged is not None)
-    return lines + [f"  unjudged: {count} x {reason}" for reason, count in reasons.most_common(5)]
+        values = [each.score or 0.0 for each in scored]
+        add("score", clustered_mean(values, clusters(scored)[1], 0, BEST_SCORE), scored)
+    found[f"coverage{metric}"] = JudgedScore(len(judged) / len(group), None, len(judged), len(group))
+    return found
 
 
 def percent(share: Interval) -> str:

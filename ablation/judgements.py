@@ -31,6 +31,7 @@ class JudgedAnswer:
     right: bool | None
     score: float | None
     unjudged: str | None
+    family: str | None = None
 
     @property
     def key(self) -> Key:
@@ -89,10 +90,11 @@ def read_judgements(path: Path) -> tuple[str, dict[Key, JudgedAnswer]]:
 
 def _row(answer: GeneratedAnswer, judgement: Judgement) -> dict[str, Any]:
     comparison = asdict(answer.comparison)
-    video = {} if answer.video is None else {"video": answer.video}
+    known = {"video": answer.video, "family": answer.family}
+    known = {key: value for key, value in known.items() if value is not None}
     second = {key: text for key, text in comparison.items() if key.startswith("second") and text is not None}
     texts = {key: comparison[key] for key in ("question", "reference", "prediction")}
-    return {"id": answer.id, "aspect": answer.aspect, **video, **texts, **second, **asdict(judgement)}
+    return {"id": answer.id, "aspect": answer.aspect, **known, **texts, **second, **asdict(judgement)}
 
 
 def _judged(row: Mapping[str, Any]) -> JudgedAnswer:

@@ -15,8 +15,9 @@ from jsonargparse import ArgumentParser
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from ablation.generated_answers import GeneratedAnswer, answer_files, read_generated_answers
+from ablation.judged_run import keep_scores
 from ablation.judgement_cache import JudgementCache
-from ablation.judgement_figures import figures, warnings
+from ablation.judgement_figures import figures, scores, warnings
 from ablation.judgements import judgement_path, write_judgements
 from components.judges import Aspect, Comparison, Judge, JudgeError, Judgement
 from lightning_modules.known_names import explain
@@ -138,6 +139,8 @@ def _report(judge: Judge, file: Path, answers: Sequence[GeneratedAnswer], known:
     if len(models) > 1:
         print("warning: several models answered under one name; give the one to use by its full name, with a date")
     print("\n".join([*figures(judge.identity.label, judged), *warnings(judged)]), flush=True)
+    found = scores(judge.identity.label, judged)
+    print(f"scores: {keep_scores(path, file, judge.identity, models, judged, found)}", flush=True)
 
 
 def main(args: Sequence[str] | None = None) -> None:
