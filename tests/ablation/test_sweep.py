@@ -222,3 +222,14 @@ def test_a_line_that_a_kill_left_unfinished_is_cut_off_and_another_is_an_error(t
         file.write("[]\n")
     with pytest.raises(ValueError, match=r"jobs\.jsonl, line 3 is no event of a sweep"):
         journal.events()
+
+
+COMMANDS = re.findall(r"^video-panda sweep (.*)$", Path("README.md").read_text(), re.MULTILINE)
+
+
+def test_the_commands_of_the_readme_can_be_planned(capsys, tmp_path):
+    assert len(COMMANDS) == 2
+    for command in COMMANDS:
+        flags = [word for word in command.split() if word != "--dry-run"]
+        main([*flags, "--dry-run", f"--runs={tmp_path}"])
+        assert "would begin" in capsys.readouterr().out
