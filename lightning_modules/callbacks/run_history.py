@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from lightning_modules.callbacks.origin import Origin
 from lightning_modules.checkout import uncommitted
 from lightning_modules.provenance import OWN_FILE, environment
 from lightning_modules.video_language import VideoLanguageModel
+
+log = logging.getLogger(__name__)
 
 HISTORY = "history.jsonl"
 DIFF = "uncommitted.diff"
@@ -34,7 +37,7 @@ class RunHistory(Callback):
         """Note the beginning of a training, test or other work; the test after a training is work of its own."""
         folder, quick = trainer.log_dir, trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector
         self.file, self.work = None, stage
-        if folder is None or quick or not trainer.is_global_zero:
+        if folder is None or quick or trainer.logger is None or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, VideoLanguageModel)
         self.file = Path(folder, HISTORY)
@@ -66,7 +69,10 @@ class RunHistory(Callback):
         self._end(trainer, how)
 
     def _end(self, trainer: Trainer, how: str) -> None:
-        self._append({"ended": _now(), "work": self.work, "step": trainer.global_step, "how": how})
+        try:
+            self._append({"ended": _now(), "work": self.work, "step": trainer.global_step, "how": how})
+        except OSError as error:  # such as the full disk that the work ended by, which is what must be told
+            log.warning("%s cannot be written: %s", self.file, error.strerror)
         self.file = None
 
     def _append(self, line: dict[str, Any]) -> None:

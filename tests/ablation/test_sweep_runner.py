@@ -101,14 +101,15 @@ def test_a_job_that_fails_goes_on_from_its_checkpoint(sweep, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_lets_all_runs_save_and_the_next_sweep_goes_on(sweep, tmp_path, number):
     jobs = {"a": "goes_on", "b": "goes_on", "c": "finishes"}
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # deaf as a background job
+    # A background job is deaf to Ctrl-C, and one under nohup to SIGHUP.
+    before = signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     try:
         first = sweep(at_once=2, **jobs)
         ready = [tmp_path / name / "seed_0" / "ready" for name in "ab"]
         when(ready[0], lambda: when(ready[1], lambda: signal.raise_signal(number)))
         outcome = first.run()
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
     assert outcome.stopped_by == number and not outcome.finished and not outcome.failed
     assert len(trained(tmp_path)) == 2
     outcome = sweep(at_once=2, **jobs).run()
