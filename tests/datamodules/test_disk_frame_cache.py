@@ -188,19 +188,19 @@ def test_the_bound_is_that_of_the_folder_whoever_writes(tmp_path, caplog):
     clips = [Clip(VIDEOS / name) for name in CLIPS]
     room = 6 * UNIT  # a view takes one or two of them
     for clip in clips:
-        clip.get(DiskFrameCache(str(tmp_path), max_gib=room / 2**30))  # each as a process of its own
+        clip.get(DiskFrameCache(str(tmp_path), disk_gib=room / 2**30))  # each as a process of its own
     files = kept(tmp_path)
     assert 2 < len(files) < 8 and sum(file.stat().st_size for file in files) <= room
-    assert "max_gib" in caplog.text
+    assert "disk_gib" in caplog.text
     for clip in clips:  # what is there is found
-        clip.get(DiskFrameCache(str(tmp_path), max_gib=room / 2**30), recipes(geometries=[STUDENT]))
+        clip.get(DiskFrameCache(str(tmp_path), disk_gib=room / 2**30), recipes(geometries=[STUDENT]))
     assert [clip.count for clip in clips][:2] == [1, 1]
 
 
 @pytest.mark.parametrize("gib", [0, -1])
 def test_a_bound_without_room_is_refused(gib):
-    with pytest.raises(ValueError, match=r"data\.init_args\.frame_cache\.init_args\.max_gib is .*use NoCache"):
-        DiskFrameCache("kept", max_gib=gib)
+    with pytest.raises(ValueError, match=r"data\.init_args\.frame_cache\.init_args\.disk_gib is .*use NoCache"):
+        DiskFrameCache("kept", disk_gib=gib)
 
 
 def write_and_compare(folder, removes, start, failed):

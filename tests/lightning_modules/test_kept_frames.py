@@ -3,6 +3,7 @@
 import pytest
 
 from datamodules.checking import media_facts
+from lightning_modules.costs.resolved import resolve_as_given
 from tests.lightning_modules.short_run import NO_LSTE, SHORT, losses
 
 
@@ -25,3 +26,10 @@ def test_without_what_was_kept_the_clips_are_opened(run, tmp_path, monkeypatch):
     monkeypatch.setattr(media_facts, "open_video", refuse)
     with pytest.raises(AssertionError, match="was opened"):
         run("fit", *NO_LSTE, *SHORT, "--data.frame_cache=DiskFrameCache", f"--data.frame_cache.folder={tmp_path}")
+
+
+@pytest.mark.parametrize("config", ["experiments/full.yaml", "configs/data/real_clips.yaml"])
+def test_the_flag_alone_gives_the_bound_of_the_disk_and_not_that_of_the_memory(config):
+    files = ["experiments/full.yaml", *([] if config == "experiments/full.yaml" else [config])]
+    cache = resolve_as_given(files, ["--data.frame_cache=DiskFrameCache"]).data_module().frame_cache
+    assert (cache.disk_gib, str(cache.folder)) == (32.0, "data/kept_frames")

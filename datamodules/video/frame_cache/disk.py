@@ -36,22 +36,23 @@ class DiskFrameCache(FrameCache):
         damaged: files that this process found damaged.
     """
 
-    def __init__(self, folder: str, max_gib: float = 32.0) -> None:
+    # Not `max_gib`, as in memory: a class that replaces another in YAML keeps its arguments of the same name.
+    def __init__(self, folder: str = "data/kept_frames", disk_gib: float = 32.0) -> None:
         """Name the folder, which is made when there is something to keep.
 
         Args:
             folder: where the files are, in subfolders by the first two letters of their names.
-            max_gib: bound on what it holds, in GiB, by whichever run; every process may exceed it by one clip.
+            disk_gib: bound on what it holds, in GiB, by whichever run; every process may exceed it by one clip.
 
         Raises:
             ValueError: there is no room.
         """
-        if max_gib <= 0:
+        if disk_gib <= 0:
             raise ValueError(
-                f"data.init_args.frame_cache.init_args.max_gib is {max_gib}; it must be above 0, or use NoCache"
+                f"data.init_args.frame_cache.init_args.disk_gib is {disk_gib}; it must be above 0, or use NoCache"
             )
         self.folder = Path(folder)
-        self.max_gib = max_gib
+        self.disk_gib = disk_gib
         self.not_kept = 0
         self.damaged: set[Path] = set()
         self._size = FolderSize(self.folder)
@@ -111,8 +112,8 @@ class DiskFrameCache(FrameCache):
             if path in self.damaged:  # its size was counted before
                 write_atomically(path, content)
             elif not path.exists():  # another process may have been faster
-                if self._size.bytes() + len(content) > self.max_gib * 2**30:
-                    return f"data.init_args.frame_cache.init_args.max_gib = {self.max_gib} is reached"
+                if self._size.bytes() + len(content) > self.disk_gib * 2**30:
+                    return f"data.init_args.frame_cache.init_args.disk_gib = {self.disk_gib} is reached"
                 self._size.add(len(content))
                 write_atomically(path, content)
         except OSError as error:
