@@ -6,6 +6,10 @@ import yaml
 
 FAMILIES = ("colour", "count")
 
+# Right answers of two to each of forty videos.
+GOOD = [2] * 30 + [1] * 10
+BAD = [1] * 30 + [0] * 10
+
 
 def config(seed=0, root="/data", **encoder):
     """A resolved configuration, as far as a comparison looks at it."""
