@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ablation.judgement_cache import naming
 from ablation.judgement_figures import JudgedScore, clusters
 from ablation.judgements import JudgedAnswer
 from components.judges import JudgeIdentity
+from lightning_modules.provenance import utc_now
 
 
 def keep_scores(
@@ -50,7 +50,7 @@ def keep_scores(
             "judge": {**asdict(identity), "label": identity.label, "hash": identity.hash},
             "answered_by": list(models),
             "answers": str(answers),
-            "judged": datetime.now(UTC).isoformat(timespec="seconds"),
+            "judged": utc_now(),
             "test": _provenance_of(answers),
         },
     }

@@ -6,6 +6,7 @@ import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,11 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} ({platform.processor() or platform.machine()})"
+
+
+def utc_now() -> str:
+    """Return the time as it is kept, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _data(data: VideoTextDataModule, settings: Mapping[str, Any]) -> dict[str, Any]:

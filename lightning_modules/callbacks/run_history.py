@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.checkout import uncommitted
-from lightning_modules.provenance import OWN_FILE, environment
+from lightning_modules.provenance import OWN_FILE, environment, utc_now
 from lightning_modules.video_language import VideoLanguageModel
 
 log = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ class RunHistory(Callback):
             diff.write_text(uncommitted(OWN_FILE), encoding="utf-8", errors="surrogateescape")
         self._append(
             {
-                "began": _now(),
+                "began": utc_now(),
                 "work": self.work,
                 "step": trainer.global_step,
                 **self.origin.facts(),
@@ -70,7 +69,7 @@ class RunHistory(Callback):
 
     def _end(self, trainer: Trainer, how: str) -> None:
         try:
-            self._append({"ended": _now(), "work": self.work, "step": trainer.global_step, "how": how})
+            self._append({"ended": utc_now(), "work": self.work, "step": trainer.global_step, "how": how})
         except OSError as error:  # such as the full disk that the work ended by, which is what must be told
             log.warning("%s cannot be written: %s", self.file, error.strerror)
         self.file = None
@@ -80,7 +79,3 @@ class RunHistory(Callback):
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with self.file.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from lightning_modules.callbacks.answer_file import AnswerFile
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.clusters import HOW_SURE
 from lightning_modules.interval import Interval
-from lightning_modules.provenance import provenance
+from lightning_modules.provenance import provenance, utc_now
 from lightning_modules.scores import Score, as_table, counts, scored, scored_benchmark, scores
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -49,7 +48,7 @@ class ScoreFile(Callback):
             **self.origin.facts(),
             **provenance(trainer, pl_module, self.answers.asked_by),
             "answered_before": len(pl_module.data.answered),
-            "began": _now(),
+            "began": utc_now(),
         }
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -71,7 +70,7 @@ class ScoreFile(Callback):
         answers = store.answered()
         found = scores(answers, data.benchmarks_asked())
         self.intervals = {f"test/{name}": score.interval for name, score in found.items()}
-        content = _content(answers, data, found) | {"provenance": {**self.provenance, "ended": _now()}}
+        content = _content(answers, data, found) | {"provenance": {**self.provenance, "ended": utc_now()}}
         try:
             _write(store.scores, content)
         except OSError as error:
@@ -116,7 +115,3 @@ def _write(file: Path, content: Mapping[str, Any]) -> None:
         unfinished.replace(file)
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
