@@ -19,9 +19,10 @@ from jaxtyping import Float, Int64
 from packaging.version import Version
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel, StaticCache
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from components.adapters import Adapter, NoAdapter
+from components.language_models.answer_cache import AnswerCache
 from components.language_models.text import ChatText
 from components.splice import IGNORED_LABEL, PaddingSide, SplicePlan
 
@@ -191,11 +192,9 @@ class LanguageModel(nn.Module):
                 f"{length} tokens and up to {max_new_tokens} new ones are more than the {self.max_length} that the "
                 "language model takes: use fewer frames, shorter text, or fewer new tokens"
             )
-        # A cache that grows is copied for every token (benchmarks/generation_cache.py). This one is made anew, because
-        # transformers would keep the longest, and nothing is compiled, because every batch has another length. Under
-        # autocast, keys and values have dtypes of their own, which only a growing cache can have.
-        mixed = torch.is_autocast_enabled(embeddings.device.type)
-        cache = None if mixed else StaticCache(self.network.config, max_cache_len=length + max_new_tokens)
+        # Made anew, because transformers would keep the longest; nothing is compiled, because every batch has another
+        # length.
+        cache = AnswerCache(self.network.config, max_cache_len=length + max_new_tokens)
         new_ids: Tensor = self.network.generate(  # type: ignore[operator]  # from a mixin that the class does not declare
             inputs_embeds=embeddings,
             attention_mask=plan.attention_mask,

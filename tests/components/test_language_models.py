@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from components.language_models import LanguageModel, TinyLlama
+from components.language_models import LanguageModel, TinyLlama, TinyQwen3
 from components.splice import IGNORED_LABEL, PaddingSide
 from tests.components.small_language_model import (
     TURNS,
@@ -190,3 +190,29 @@ def test_the_cache_has_room_for_this_batch_and_its_longest_answer_and_no_more(mo
     model.generate(embeddings, plan, max_new_tokens=5)
     (cache,) = given
     assert cache.layers[0].max_cache_len == embeddings.shape[1] + 5
+
+
+@pytest.mark.parametrize("network", [TinyLlama, TinyQwen3])
+def test_answers_under_autocast_are_those_of_a_cache_that_grows(network, visual, monkeypatch):
+    torch.manual_seed(0)
+    model = network(width=32, layers=2, heads=2).eval()
+    embeddings, plan = generation_inputs(model, [0, 1, 2], visual)
+    original, logits = model.network.generate, []
+
+    def generate(grows):
+        def call(**arguments):
+            cache = {"past_key_values": None} if grows else {}
+            output = original(**{**arguments, **cache}, return_dict_in_generate=True, output_logits=True)
+            kept = output.past_key_values.layers[0]
+            logits.append((torch.stack(output.logits), kept.keys.dtype, kept.values.dtype))
+            return output.sequences
+
+        return call
+
+    with torch.autocast("cpu", torch.bfloat16):
+        for grows in (True, False):
+            monkeypatch.setattr(model.network, "generate", generate(grows))
+            model.generate(embeddings, plan, max_new_tokens=8)
+    (growing, *_), (room, *kept) = logits
+    assert kept == [torch.bfloat16] * 2
+    torch.testing.assert_close(room, growing, rtol=0, atol=0.05 * float(growing.std()))
