@@ -1,14 +1,18 @@
-"""The answers of a run, question by question, and who says which of them are right."""
+"""The answers of a run, question by question, and who says how good they are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ablation.comparing.unit import PERCENT, POINTS, Unit
 from ablation.judgements import JudgedAnswer, read_judgements
+from components.judges.base import BEST_SCORE
 from lightning_modules.answer_store import Row, read_rows
+
+TENTHS = 10  # of a point, in which scores of a judge are counted
 
 
 class LeftOutError(ValueError):
@@ -25,6 +29,7 @@ class Question:
         text: of the question.
         reference: the right answer.
         family: that it is counted under.
+        aspect: of the answer that is judged; None if it is whether the answer is right.
     """
 
     id: str
@@ -32,6 +37,7 @@ class Question:
     text: str
     reference: str
     family: str
+    aspect: str | None = None
 
     @property
     def cluster(self) -> str:
@@ -44,28 +50,33 @@ class Answered:
     """Questions of a test.
 
     Attributes:
-        right: question -> whether its answer is.
+        marks: question -> what its answer has, of `full`: 1 of 1 if it is right.
+        full: what the best answer would have.
+        unit: in which marks are shown.
         unjudged: questions whose answers a judge said nothing of that can be read.
         judge: who says so; None if it is the comparison of the test itself.
     """
 
-    right: Mapping[Question, bool]
+    marks: Mapping[Question, int]
+    full: int = 1
+    unit: Unit = PERCENT
     unjudged: frozenset[Question] = frozenset()
     judge: str | None = None
 
     @property
     def asked(self) -> set[Question]:
         """All of them."""
-        return {*self.right, *self.unjudged}
+        return {*self.marks, *self.unjudged}
 
 
-def read_answered(folder: Path, root: str, judge: str | None) -> Answered:
+def read_answered(folder: Path, root: str, judge: str | None, points: bool = False) -> Answered:
     """Read the answers of a run.
 
     Args:
         folder: of the run.
         root: of its data: videos are named below it.
         judge: name of a file of judgements, without its ending; None if the answers say themselves what is right.
+        points: whether the judge's scores count, those of each aspect, and not what it says is right.
 
     Raises:
         LeftOutError: there are none, they cannot be read, or they are not those that were judged.
@@ -84,10 +95,15 @@ def read_answered(folder: Path, root: str, judge: str | None) -> Answered:
         raise LeftOutError("answers/test.jsonl has two answers to one question")
     if judge is None:
         return Answered(right)
-    return _judged(folder / "judgements" / path.stem, judge, dict(zip(right, rows, strict=True)))
+    marked = _scored if points else _judged
+    return marked(*_judgements(folder / "judgements" / path.stem, judge, dict(zip(right, rows, strict=True))))
 
 
-def _judged(folder: Path, judge: str, rows: Mapping[Question, Row]) -> Answered:
+Judgements = dict[Question, list[JudgedAnswer]]  # of each question, one per aspect
+
+
+def _judgements(folder: Path, judge: str, rows: Mapping[Question, Row]) -> tuple[str, Judgements]:
+    """Return what the judge is called, and what it said of each question; nothing of some, perhaps."""
     path = folder / f"{judge}.jsonl"
     if not path.is_file():
         known = ", ".join(sorted(each.stem for each in folder.glob("*.jsonl"))) or "none"
@@ -96,13 +112,51 @@ def _judged(folder: Path, judge: str, rows: Mapping[Question, Row]) -> Answered:
         name, judgements = read_judgements(path)
     except ValueError as error:
         raise LeftOutError(str(error)) from None
-    found = {question: judgements.get((question.id, None)) for question in rows}
-    if any(each is not None and not _is_about(each, rows[question]) for question, each in found.items()):
+    found: Judgements = {question: [] for question in rows}
+    asked = {question.id: question for question in rows}
+    for each in judgements.values():
+        if each.id in asked:
+            found[asked[each.id]].append(each)
+    if any(not _is_about(each, rows[question]) for question, several in found.items() for each in several):
         raise LeftOutError(f"{path.name} judges other answers than those that are there now; judge them anew")
-    right = {question: bool(each.right) for question, each in found.items() if each and each.right is not None}
-    if not right:
-        raise LeftOutError(f"{path.name} says of no answer whether it is right")
-    return Answered(right, frozenset(found.keys() - right.keys()), name)
+    return name, found
+
+
+def _judged(name: str, found: Judgements) -> Answered:
+    """Take what the judge says is right."""
+    marks = {
+        question: int(each.right)
+        for question, several in found.items()
+        for each in several
+        if each.aspect is None and each.right is not None
+    }
+    if not marks:
+        scored = any(each.score is not None for several in found.values() for each in several)
+        hint = "; --points compares its scores" if scored else ""
+        raise LeftOutError(f"{name} says of no answer whether it is right{hint}")
+    return Answered(marks, unjudged=frozenset(found.keys() - marks.keys()), judge=name)
+
+
+def _scored(name: str, found: Judgements) -> Answered:
+    """Take the judge's scores; those of an aspect are a family of their own."""
+    marks: dict[Question, int] = {}
+    unjudged = {question for question, several in found.items() if not several}
+    for question, several in found.items():
+        for each in several:
+            of = replace(question, family=_aspect_family(question.family, each.aspect), aspect=each.aspect)
+            if each.score is None:
+                unjudged.add(of)
+            else:
+                marks[of] = round(TENTHS * each.score)
+    if not marks:
+        raise LeftOutError(f"{name} gives no answer a score")
+    return Answered(marks, TENTHS * BEST_SCORE, POINTS, frozenset(unjudged), name)
+
+
+def _aspect_family(family: str, aspect: str | None) -> str:
+    """Return what an aspect is counted under: itself, below the benchmark if there is one."""
+    benchmark, slash, _ = family.partition("/")
+    return family if aspect is None else f"{benchmark}{slash}{aspect}" if slash else aspect
 
 
 def _is_about(judged: JudgedAnswer, row: Row) -> bool:

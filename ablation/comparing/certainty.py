@@ -50,32 +50,32 @@ class Answers:
     """Answers of an experiment's seeds to the same questions.
 
     Attributes:
-        right: how many are, (seeds, questions).
+        marks: of each answer, (seeds, questions): 1 if it is right, or its score.
         videos: number of the video of each question.
-        times: how often each seed was asked each question; more than once where attempts are averaged.
+        full: what the best answer has: 1, more where it has a score, or where attempts are added up.
     """
 
-    right: NDArray[np.int64]
+    marks: NDArray[np.int64]
     videos: NDArray[np.intp]
-    times: int = 1
+    full: int = 1
 
     @property
     def seeds(self) -> int:
         """How many trainings."""
-        return len(self.right)
+        return len(self.marks)
 
     def of(self, questions: NDArray[np.bool_]) -> Answers:
         """Return those to some questions, their videos numbered anew."""
         videos = np.unique(self.videos[questions], return_inverse=True)[1]
-        return Answers(self.right[:, questions], videos, self.times)
+        return Answers(self.marks[:, questions], videos, self.full)
 
     def sums(self) -> NDArray[np.int64]:
-        """Return the right answers of each seed about each video, (seeds, videos)."""
-        return np.stack([np.bincount(self.videos, weights=each) for each in self.right]).astype(np.int64)
+        """Return the marks of each seed about each video, (seeds, videos)."""
+        return np.stack([np.bincount(self.videos, weights=each) for each in self.marks]).astype(np.int64)
 
     def means(self) -> NDArray[np.float64]:
-        """Return the share of right answers of each seed."""
-        means: NDArray[np.float64] = self.right.mean(axis=1) / self.times
+        """Return the share of all marks that each seed has."""
+        means: NDArray[np.float64] = self.marks.mean(axis=1) / self.full
         return means
 
 
@@ -129,7 +129,7 @@ class Estimate:
 
 
 def score(answers: Answers) -> Estimate:
-    """Return the share of right answers over questions and seeds.
+    """Return the share of all marks, over questions and seeds.
 
     Wilson's interval for as many independent answers as would have this variance; where all are right or all wrong, for
     as many as there are videos.
@@ -141,7 +141,7 @@ def score(answers: Answers) -> Estimate:
     variance = _variance(answers, _parts(answers).mean(axis=0))
     videos = variance.videos_freedom + 1
     if 0 < mean < 1 and variance.total > ROUNDING:
-        worth, freedom = min(answers.right.size, mean * (1 - mean) / variance.total), variance.freedom
+        worth, freedom = min(answers.marks.size * answers.full, mean * (1 - mean) / variance.total), variance.freedom
     else:
         worth, freedom = videos, max(1, videos - 1)
     interval = wilson(mean, worth, quantile(CERTAIN, freedom))
@@ -149,7 +149,7 @@ def score(answers: Answers) -> Estimate:
 
 
 def difference(ours: Answers, base: Answers) -> Estimate:
-    """Return the difference of two shares of right answers over the same questions, in the same order.
+    """Return the difference of two shares of all marks over the same questions, in the same order.
 
     Tested over questions only, where an experiment has one seed, by `randomisation_p`; else by t, whose p is never
     below the least that the former could give for as many videos with a difference.
@@ -157,10 +157,10 @@ def difference(ours: Answers, base: Answers) -> Estimate:
     Raises:
         ValueError: no answers, or not to the same questions.
     """
-    if _checked(ours).right.shape[1] != _checked(base).right.shape[1]:
-        raise ValueError(f"{ours.right.shape[1]} answers cannot be paired with {base.right.shape[1]}")
+    if _checked(ours).marks.shape[1] != _checked(base).marks.shape[1]:
+        raise ValueError(f"{ours.marks.shape[1]} answers cannot be paired with {base.marks.shape[1]}")
     value = float(ours.means().mean() - base.means().mean())
-    asked = ours.seeds * ours.times, base.seeds * base.times
+    asked = ours.seeds * ours.full, base.seeds * base.full
     gaps = asked[1] * ours.sums().sum(axis=0) - asked[0] * base.sums().sum(axis=0)
     over_seeds = min(ours.seeds, base.seeds) > 1
     parts = _parts(ours).mean(axis=0) - _parts(base).mean(axis=0)
@@ -200,7 +200,7 @@ def over_seeds_only(ours: Sequence[float], base: Sequence[float]) -> Estimate | 
 
 
 def _checked(answers: Answers) -> Answers:
-    if not answers.right.size:
+    if not answers.marks.size:
         raise ValueError("a score needs at least one answer")
     return answers
 
@@ -208,8 +208,8 @@ def _checked(answers: Answers) -> Answers:
 def _parts(answers: Answers) -> NDArray[np.float64]:
     """Return what each video adds to each seed's deviation from the mean, (seeds, videos)."""
     sizes = np.bincount(answers.videos)
-    deviations = answers.sums() / answers.times - answers.means().mean() * sizes
-    parts: NDArray[np.float64] = deviations / answers.right.shape[1]
+    deviations = answers.sums() / answers.full - answers.means().mean() * sizes
+    parts: NDArray[np.float64] = deviations / answers.marks.shape[1]
     return parts
 
 
@@ -242,6 +242,6 @@ def _between_seeds(answers: Answers) -> tuple[float, float, int]:
 
 
 def _with_two_questions(variance: Variance, answers: Answers) -> Variance:
-    questions = answers.right.shape[1]
+    questions = answers.marks.shape[1]
     shrunk = variance.videos * (questions / (questions + 2)) ** 2 + 1 / (questions + 2) ** 2
     return Variance(shrunk, variance.videos_freedom, variance.seeds, variance.seeds_parts)

@@ -18,6 +18,7 @@ from ablation.comparing.experiment import choose_baseline, experiments
 from ablation.comparing.finding import find_runs
 from ablation.comparing.page import page
 from ablation.comparing.tables import as_csv, as_latex, text
+from ablation.comparing.unit import PERCENT, POINTS
 from lightning_modules.user_errors import user_errors
 
 
@@ -27,9 +28,12 @@ def run(known: argparse.Namespace) -> None:
     Raises:
         ValueError: runs are missing or cannot be compared, or a file cannot be written.
     """
-    if not 0 < known.smallest < 100:
-        raise ValueError(f"--smallest is {known.smallest:g}; it must be between 0 and 100 percentage points")
-    runs, left_out = find_runs(known.runs, known.verb, known.judge)
+    if known.points and known.judge is None:
+        raise ValueError("--points compares the scores of a judge: give --judge NAME too")
+    unit = POINTS if known.points else PERCENT
+    if known.smallest is not None and not 0 < known.smallest < unit.best:
+        raise ValueError(f"--smallest is {known.smallest:g}; it must be between 0 and {unit.best:g} {unit.points}")
+    runs, left_out = find_runs(known.runs, known.verb, known.judge, known.points)
     found = experiments(runs, known.attempts)
     if len(found) < 2:
         raise ValueError(
@@ -37,7 +41,7 @@ def run(known: argparse.Namespace) -> None:
             + "".join(f"\n  left out: {each.folder}: {each.reason}" for each in left_out)
         )
     baseline = choose_baseline(found, known.baseline)
-    comparison = compare(found, baseline, known.smallest / 100, known.although_different, known.scores, left_out)
+    comparison = compare(found, baseline, known.smallest, known.although_different, known.scores, left_out)
     costs, problems = measured_costs(found) if known.costs else ({}, [])
     comparison = comparison.remarking(problems)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -76,9 +80,12 @@ def main(args: Sequence[str] | None = None) -> None:
         help="whose judgements say what is right: name of a file that `judge` has written,"
         " without .jsonl; default: the comparison of the test itself",
     )
+    parser.add_argument("--points", action="store_true", help="compare the judge's scores of 0 to 5, of each aspect"
+                        " where it has them, and not what it says is right")  # fmt: skip
     parser.add_argument("--scores", nargs="+", default=[], help="compare these only: all, a benchmark, a family; fewer"
                         " tests are corrected for")  # fmt: skip
-    parser.add_argument("--smallest", type=float, default=2.0, help="difference that matters, in percentage points")
+    parser.add_argument("--smallest", type=float, help="difference that matters, as it is shown; default: 2 percentage"
+                        " points, or 0.1 points of a judge")  # fmt: skip
     parser.add_argument("--although-different", "--although_different", action="store_true",
                         help="compare what cannot be compared, over common questions")  # fmt: skip
     parser.add_argument("--costs", action="store_true", help="count parameters, GMAC and tokens of the visual path")

@@ -14,6 +14,7 @@ from ablation.comparing.experiment import Experiment, changes
 from ablation.comparing.finding import LeftOut
 from ablation.comparing.holm import holm
 from ablation.comparing.obstacles import common_questions, obstacles, remarks
+from ablation.comparing.unit import Unit
 from ablation.comparing.verdict import Verdict, Word, too_few, verdict
 
 Mask = NDArray[np.bool_]  # of questions
@@ -77,6 +78,7 @@ class Comparison:
         baseline: name of the experiment that others are compared with.
         rows: the baseline first.
         sizes: score -> questions and videos that it is over.
+        unit: in which scores are shown.
         tests: how many tests p values are corrected for.
         smallest: difference that matters, as a share.
         ignored: what differs although it should not, as `--although-different` was given.
@@ -87,6 +89,7 @@ class Comparison:
     baseline: str
     rows: Sequence[Row]
     sizes: dict[str, tuple[int, int]]
+    unit: Unit
     tests: int
     smallest: float
     ignored: Sequence[str]
@@ -117,7 +120,7 @@ class Comparison:
 def compare(
     experiments: Sequence[Experiment],
     baseline: Experiment,
-    smallest: float,
+    smallest: float | None,
     although_different: bool,
     scores: Sequence[str] = (),
     left_out: Sequence[LeftOut] = (),
@@ -127,7 +130,7 @@ def compare(
     Args:
         experiments: with their runs.
         baseline: one of them.
-        smallest: difference that matters, as a share.
+        smallest: difference that matters, as it is shown: in percentage points, or those of a judge; None: the usual.
         although_different: whether runs that differ in what they must not are compared all the same.
         scores: names of the scores that are compared; all if none.
         left_out: folders that are not compared.
@@ -135,6 +138,8 @@ def compare(
     Raises:
         ValueError: runs cannot be compared, or have no such score.
     """
+    unit = baseline.runs[0].answered.unit
+    smallest = (unit.smallest if smallest is None else smallest) / unit.best
     problems = obstacles(experiments)
     questions = common_questions(experiments)
     if not questions:
@@ -171,7 +176,7 @@ def compare(
         else:
             ours, theirs = (each.of(groups[name]) for each in (answers[row.experiment.name], base))
             found = verdict(cell.difference, corrected[key], smallest) or too_few(
-                cell.difference, ours, theirs, smallest, gaps[key][1]
+                cell.difference, ours, theirs, smallest, gaps[key][1], unit
             )
         return replace(cell, corrected=corrected[key], verdict=found)
 
@@ -186,6 +191,7 @@ def compare(
             for row in rows
         ],
         sizes={name: (int(mask.sum()), len(set(base.videos[mask].tolist()))) for name, mask in groups.items()},
+        unit=unit,
         tests=len(gaps),
         smallest=smallest,
         ignored=problems,

@@ -46,12 +46,12 @@ class Experiment:
     def answers(self, questions: Sequence[Question]) -> Answers:
         """Return the answers to `questions`, which all runs have."""
         times = math.lcm(*map(len, self.seeds.values()))
-        right = [
-            [sum(run.right[question] for run in runs) * times // len(runs) for question in questions]
+        marks = [
+            [sum(run.marks[question] for run in runs) * times // len(runs) for question in questions]
             for runs in self.seeds.values()
         ]
         videos = np.unique([question.cluster for question in questions], return_inverse=True)[1]
-        return Answers(np.array(right), videos, times)
+        return Answers(np.array(marks), videos, times * self.runs[0].answered.full)
 
     def figures(self, name: str) -> list[float]:
         """Return a final figure of each seed, the mean over attempts; only where it is a number."""

@@ -23,13 +23,16 @@ class LeftOut:
     reason: str
 
 
-def find_runs(given: Sequence[Path], verb: Verb, judge: str | None = None) -> tuple[list[Run], list[LeftOut]]:
+def find_runs(
+    given: Sequence[Path], verb: Verb, judge: str | None = None, points: bool = False
+) -> tuple[list[Run], list[LeftOut]]:
     """Return the finished runs, each once, and the folders that are none.
 
     Args:
         given: run folders, folders of an experiment's runs, or folders of these.
         verb: whether trainings or tests run by themselves are compared.
         judge: whose judgements say what is right; None: the comparison of the test itself.
+        points: whether the judge's scores count instead.
 
     Raises:
         ValueError: what is given is not there, is no folder, or holds no finished run.
@@ -48,7 +51,7 @@ def find_runs(given: Sequence[Path], verb: Verb, judge: str | None = None) -> tu
             try:
                 if not is_run(each):
                     raise LeftOutError("it is no run, and there is none in it")
-                runs[each.resolve()] = read_run(each, verb, judge)
+                runs[each.resolve()] = read_run(each, verb, judge, points)
             except LeftOutError as error:
                 left_out[each.resolve()] = LeftOut(each, str(error))
     if not runs:

@@ -63,7 +63,7 @@ def remarks(experiments: Sequence[Experiment]) -> list[str]:
     unscaled = [run.called for run in runs if run.scale is None]
     if unscaled:
         lines.append(f"no file says at which scale {_some(unscaled)} ran")
-    unnamed = [run.called for run in runs if any(question.video is None for question in run.right)]
+    unnamed = [run.called for run in runs if any(question.video is None for question in run.marks)]
     if unnamed:
         lines.append(f"answers of {_some(unnamed)} do not name videos: each question counts as a video of its own")
     unjudged = {question for run in runs for question in run.answered.unjudged}
@@ -82,7 +82,7 @@ def remarks(experiments: Sequence[Experiment]) -> list[str]:
 def common_questions(experiments: Sequence[Experiment]) -> list[Question]:
     """Return the questions that every run has a verdict on, in the order of the first one."""
     first, *rest = (run for experiment in experiments for run in experiment.runs)
-    return [question for question in first.right if all(question in run.right for run in rest)]
+    return [question for question in first.marks if all(question in run.marks for run in rest)]
 
 
 def _groups(runs: Sequence[Run], fact: Callable[[Run], Any]) -> list[str]:

@@ -17,8 +17,6 @@ from ablation.comparing.tables import (
     loss_text,
     minutes_text,
     p_text,
-    percent,
-    points,
     seeds_text,
     verdict_text,
 )
@@ -36,16 +34,18 @@ def page(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
         comparison: what to show.
         costs: of the experiments for which they are known.
     """
+    unit = comparison.unit
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {
-        "percent": percent,
-        "points": points,
+        "bounds": unit.bounds,
+        "gap": unit.gap,
+        "value": unit.value,
         "p": p_text,
         "loss": loss_text,
         "minutes": minutes_text,
-        "seeds": seeds_text,
+        "seeds": lambda cell: seeds_text(cell, unit),
         "verdict": verdict_text,
         "kind": kind,
         "shade": _shade,
@@ -78,13 +78,13 @@ def _forest(comparison: Comparison, score: str, start: float, end: float, step: 
             row.experiment.name,
             cell.difference.interval,
             kind(cell),
-            f"{percent(cell.difference.interval, sign=True)}" if words else "",
+            comparison.unit.bounds(cell.difference.interval, sign=True) if words else "",
         )
         for row in comparison.rows[1:]
         for cell in [row.cells[score]]
         if cell.difference
     ]
-    return forest(lines, start, end, step)
+    return forest(lines, start, end, step, comparison.unit.best)
 
 
 def _scatters(comparison: Comparison, costs: Mapping[str, Costs]) -> list[Scatter]:
@@ -107,7 +107,7 @@ def _scatters(comparison: Comparison, costs: Mapping[str, Costs]) -> list[Scatte
             if (cost := known(row)[title]) is not None and row.overall.value
         ]
         if len({cost for _, cost, _, _ in dots}) > 1:
-            found.append(scatter(title, dots, *PLOT))
+            found.append(scatter(title, dots, *PLOT, comparison.unit.best))
     return found
 
 

@@ -129,24 +129,27 @@ def scale(values: Sequence[float], start: float, end: float, wanted: int = 5) ->
     return Scale(low, high, start, end, [round(place * step, 10) for place in range(first, last + 1)])
 
 
-def forest(lines: Sequence[tuple[str, Interval, str, str]], start: float, end: float, step: float) -> Forest:
-    """Return a forest plot in percentage points.
+def forest(
+    lines: Sequence[tuple[str, Interval, str, str]], start: float, end: float, step: float, best: float
+) -> Forest:
+    """Return a forest plot.
 
     Args:
         lines: name, difference, kind of verdict and words of each.
         start: coordinate of its left edge.
         end: of its right edge.
         step: from line to line.
+        best: what is shown of a share of 1.
     """
-    bounds = [100 * bound for _, each, _, _ in lines for bound in (each.low, each.high)]
+    bounds = [best * bound for _, each, _, _ in lines for bound in (each.low, each.high)]
     across = scale([*bounds, 0.0], start, end)
     bars = [
         Bar(
             name,
             step * (place + 0.5),
-            across(100 * each.low),
-            across(100 * each.high),
-            across(100 * each.value),
+            across(best * each.low),
+            across(best * each.high),
+            across(best * each.value),
             kind,
             words,
         )
@@ -155,27 +158,30 @@ def forest(lines: Sequence[tuple[str, Interval, str, str]], start: float, end: f
     return Forest(bars, across, step * len(lines), step)
 
 
-def scatter(title: str, dots: Sequence[tuple[str, float, Interval, str]], width: float, height: float) -> Scatter:
-    """Return a scatter plot of scores in percent.
+def scatter(
+    title: str, dots: Sequence[tuple[str, float, Interval, str]], width: float, height: float, best: float
+) -> Scatter:
+    """Return a scatter plot of scores.
 
     Args:
         title: what the costs are.
         dots: name, cost, score and kind of verdict of each.
         width: of the plot.
         height: of the plot.
+        best: what is shown of a share of 1.
     """
     across = scale([cost for _, cost, _, _ in dots], 44, width - 12)
-    up = scale([100 * bound for _, _, each, _ in dots for bound in (each.low, each.high)], height - 26, 10)
+    up = scale([best * bound for _, _, each, _ in dots for bound in (each.low, each.high)], height - 26, 10)
     placed = sorted(dots, key=lambda dot: -dot[2].value)
     labels: list[tuple[float, float]] = []
     found = []
     for name, cost, each, kind in placed:
-        x, y = across(cost), up(100 * each.value)
+        x, y = across(cost), up(best * each.value)
         label = y
         while any(abs(x - other_x) < 120 and abs(label - other) < 12 for other_x, other in labels):
             label += 12
         labels.append((x, label))
-        found.append(Dot(name, x, y, up(100 * each.low), up(100 * each.high), kind, label, x > 0.7 * width))
+        found.append(Dot(name, x, y, up(best * each.low), up(best * each.high), kind, label, x > 0.7 * width))
     return Scatter(title, found, across, up)
 
 

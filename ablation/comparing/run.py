@@ -28,7 +28,7 @@ class Run:
         attempt: 1 for `seed_0`, 2 for `seed_0.2`.
         config: resolved configuration.
         figures: final ones; none of a test that was run by itself.
-        answered: questions, and whether their answers are right.
+        answered: questions, and how good their answers are.
         scores: content of `test_scores.json`; empty of a run that is older than this file.
         files: config files of the run, the most basic first; empty if it does not say.
     """
@@ -49,9 +49,9 @@ class Run:
         return f"{self.experiment}/{self.folder.name}"
 
     @property
-    def right(self) -> Mapping[Question, bool]:
-        """Question -> whether its answer is right, of all that have a verdict."""
-        return self.answered.right
+    def marks(self) -> Mapping[Question, int]:
+        """Question -> what its answer has of `answered.full`, of all that have a verdict."""
+        return self.answered.marks
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -71,13 +71,14 @@ def is_run(folder: Path) -> bool:
     return _NAME.fullmatch(folder.name) is not None or (folder / "config.yaml").is_file()
 
 
-def read_run(folder: Path, verb: Verb, judge: str | None = None) -> Run:
+def read_run(folder: Path, verb: Verb, judge: str | None = None, points: bool = False) -> Run:
     """Read a run folder.
 
     Args:
         folder: such as `runs/full/seed_0`.
         verb: whether trainings or tests run by themselves are compared.
         judge: whose judgements say what is right, by the name of their file; None: the comparison of the test itself.
+        points: whether the judge's scores count instead.
 
     Raises:
         LeftOutError: it is not a finished run of this verb, or something in it cannot be read.
@@ -107,7 +108,7 @@ def read_run(folder: Path, verb: Verb, judge: str | None = None) -> Run:
         attempt=int(named["attempt"] or 1),
         config=config,
         figures=_figures(summary.get("figures", {})),
-        answered=read_answered(folder, _data_root(config), judge),
+        answered=read_answered(folder, _data_root(config), judge, points),
         scores=content,
         files=_files(folder, content),
     )

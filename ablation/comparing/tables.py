@@ -9,22 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from ablation.comparing.comparison import LOSS, Cell, Comparison, Row
 from ablation.comparing.costs import Costs
+from ablation.comparing.unit import Unit
 from ablation.comparing.verdict import Word
 from lightning_modules.costs.table import table
-from lightning_modules.interval import Interval
 
 MARKS = {Word.BETTER: "+", Word.WORSE: "-", Word.SAME: "=", Word.TOO_FEW: "?"}
-
-
-def percent(interval: Interval, sign: bool = False) -> str:
-    """Return a share and its bounds in percent; a difference with its sign."""
-    value, low, high = (points(bound, sign) for bound in (interval.value, interval.low, interval.high))
-    return f"{value} [{low}, {high}]"
-
-
-def points(share: float, sign: bool = True) -> str:
-    """Return a share, or a difference of shares with its sign, in percent; zero is not negative."""
-    return f"{round(100 * share, 1) + 0.0:{'+.1f' if sign else '.1f'}}"
 
 
 def p_text(p: float) -> str:
@@ -60,28 +49,28 @@ def minutes_text(minutes: float | None) -> str:
     return "-" if minutes is None else f"{minutes:.0f}" if minutes >= 10 else f"{minutes:.2f}"
 
 
-def seeds_text(cell: Cell) -> str:
+def seeds_text(cell: Cell, unit: Unit) -> str:
     """Return the number of seeds and the least and largest score among them."""
     if len(cell.seeds) == 1:
         return "1"
-    return f"{len(cell.seeds)}: {100 * min(cell.seeds):.1f} to {100 * max(cell.seeds):.1f}"
+    return f"{len(cell.seeds)}: {unit.value(min(cell.seeds))} to {unit.value(max(cell.seeds))}"
 
 
 def main_table(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
     """Return a line per experiment: its score over all questions, the difference, and what is to be said of it."""
-    name = next(iter(comparison.sizes))
-    heads = ["experiment", f"{name}, %", "difference", "p", "verdict", "seeds", LOSS, "minutes"]
+    name, unit = next(iter(comparison.sizes)), comparison.unit
+    heads = ["experiment", f"{name}, {unit.sign}", "difference", "p", "verdict", "seeds", LOSS, "minutes"]
     heads += ["parameters", "GMAC", "tokens"] if costs else []
     rows = []
     for row in comparison.rows:
         cell = row.overall
         assert cell.value is not None
-        cells = [row.experiment.name, percent(cell.value.interval)]
+        cells = [row.experiment.name, unit.bounds(cell.value.interval)]
         if cell.difference and cell.corrected is not None:
-            cells += [percent(cell.difference.interval, sign=True), p_text(cell.corrected), verdict_text(cell)]
+            cells += [unit.bounds(cell.difference.interval, sign=True), p_text(cell.corrected), verdict_text(cell)]
         else:
             cells += ["", "", "baseline"]
-        cells += [seeds_text(cell), loss_text(row.loss), minutes_text(row.minutes)]
+        cells += [seeds_text(cell, unit), loss_text(row.loss), minutes_text(row.minutes)]
         if costs:
             known = costs.get(row.experiment.name)
             cells += [f"{known.parameters:,}", f"{known.gmac:.3f}", f"{known.tokens:,}"] if known else ["-"] * 3
@@ -97,14 +86,21 @@ def score_table(comparison: Comparison, bounds: bool = True) -> str:
         bounds: whether intervals are given; without, the table is half as wide.
     """
     base, *others = comparison.rows
-    heads = ["score", "questions", "videos", f"{base.experiment.name}, %", *(row.experiment.name for row in others)]
+    unit = comparison.unit
+    heads = [
+        "score",
+        "questions",
+        "videos",
+        f"{base.experiment.name}, {unit.sign}",
+        *(row.experiment.name for row in others),
+    ]
     rows = []
     for name, (questions, videos) in comparison.sizes.items():
         value = base.cells[name].value
         assert value is not None
-        said = percent(value.interval) if bounds else points(value.interval.value, sign=False)
+        said = unit.bounds(value.interval) if bounds else unit.value(value.interval.value)
         rows.append(
-            [name, f"{questions:,}", f"{videos:,}", said, *(_marked(row.cells[name], bounds) for row in others)]
+            [name, f"{questions:,}", f"{videos:,}", said, *(_marked(row.cells[name], unit, bounds) for row in others)]
         )
     if any(row.loss.difference for row in others):
         losses = [f"{loss_gap(row.loss)} {MARKS[row.loss.verdict.word]}" if row.loss.verdict else "-" for row in others]
@@ -112,23 +108,26 @@ def score_table(comparison: Comparison, bounds: bool = True) -> str:
     return table(heads, rows)
 
 
-def _marked(cell: Cell, bounds: bool) -> str:
+def _marked(cell: Cell, unit: Unit, bounds: bool) -> str:
     if cell.difference is None or cell.verdict is None:
         return "-"
     interval = cell.difference.interval
-    return f"{percent(interval, sign=True) if bounds else points(interval.value)} {MARKS[cell.verdict.word]}"
+    said = unit.bounds(interval, sign=True) if bounds else unit.gap(interval.value)
+    return f"{said} {MARKS[cell.verdict.word]}"
 
 
 def caption(comparison: Comparison) -> list[str]:
     """Return what the numbers are, a sentence a line."""
     questions, videos = next(iter(comparison.sizes.values()))
+    unit = comparison.unit
     return [
-        f"Right answers in percent, over {questions:,} questions about {videos:,} videos that all runs answered;"
-        f" differences from {comparison.baseline} in percentage points.",
+        f"{unit.what}, over {questions:,} questions about {videos:,} videos that all runs answered;"
+        f" differences from {comparison.baseline} in {unit.points}.",
         f"In brackets: 95 % intervals {comparison.over}; questions about one video go together.",
         f"p is corrected for {comparison.tests} tests (Holm; half of 5 % for the overall score); intervals are not.",
         f"Marks: {MARKS[Word.BETTER]} better, {MARKS[Word.WORSE]} worse, {MARKS[Word.SAME]} not distinguishable"
-        f" (a difference of {100 * comparison.smallest:g} points is ruled out), {MARKS[Word.TOO_FEW]} too few data.",
+        f" (a difference of {unit.best * comparison.smallest:g} points is ruled out),"
+        f" {MARKS[Word.TOO_FEW]} too few data.",
     ]
 
 
@@ -165,7 +164,7 @@ def _listed(title: str, lines: Sequence[str]) -> str:
 
 
 def as_csv(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
-    """Return a line per experiment and score, with everything there is to it; shares, not percent."""
+    """Return a line per experiment and score, with everything there is to it; in shares of the best, not percent."""
     rows = [
         line
         for row in comparison.rows
@@ -224,7 +223,7 @@ def as_latex(comparison: Comparison) -> str:
         r"\midrule",
     ]
     for row in comparison.rows:
-        cells = [_latex_cell(cell, bounds=name == names[0]) for name, cell in row.cells.items()]
+        cells = [_latex_cell(cell, comparison.unit, bounds=name == names[0]) for name, cell in row.cells.items()]
         lines.append(" & ".join([_escaped(row.experiment.name), *cells]) + r" \\")
     return "\n".join(
         [
@@ -238,13 +237,13 @@ def as_latex(comparison: Comparison) -> str:
     )
 
 
-def _latex_cell(cell: Cell, bounds: bool) -> str:
+def _latex_cell(cell: Cell, unit: Unit, bounds: bool) -> str:
     """Return value and difference; the bounds of the difference too, where there is room for them."""
-    value = rf"${100 * cell.mean:.1f}$"
+    value = f"${unit.value(cell.mean)}$"
     if cell.difference is None:
         return value
     gap = cell.difference.interval
-    said = points(gap.value) + (rf"\ [{points(gap.low)}, {points(gap.high)}]" if bounds else "")
+    said = unit.gap(gap.value) + (rf"\ [{unit.gap(gap.low)}, {unit.gap(gap.high)}]" if bounds else "")
     clear = cell.verdict is not None and cell.verdict.word in (Word.BETTER, Word.WORSE)
     return rf"{value} ($\mathbf{{{said}}}$)" if clear else f"{value} (${said}$)"
 

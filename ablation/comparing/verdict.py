@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from ablation.comparing.certainty import Answers, Estimate
 from ablation.comparing.student import quantile
+from ablation.comparing.unit import Unit
 
 LEVEL = 0.05  # of the whole table
 POWER = 0.8  # chance of seeing what is there, for which numbers of questions and seeds are given
@@ -59,7 +60,7 @@ def verdict(estimate: Estimate, corrected: float, smallest: float, higher_is_bet
     return None
 
 
-def too_few(estimate: Estimate, ours: Answers, base: Answers, smallest: float, share: float) -> Verdict:
+def too_few(estimate: Estimate, ours: Answers, base: Answers, smallest: float, share: float, unit: Unit) -> Verdict:
     """Return the verdict of too few data, with the questions or seeds that would show the difference found.
 
     That many show it, or the smallest one that matters if that is larger, with a chance of 80 %, at this test's share
@@ -73,10 +74,11 @@ def too_few(estimate: Estimate, ours: Answers, base: Answers, smallest: float, s
         base: of the baseline.
         smallest: difference that matters.
         share: of the 5 % that the test has among all.
+        unit: in which differences are said.
     """
     size = max(abs(estimate.interval.value), smallest)
-    questions, level = ours.right.shape[1], LEVEL * share
-    points = f"to see {100 * size:.1f} points"
+    questions, level = ours.marks.shape[1], LEVEL * share
+    points = f"to see {unit.value(size)} points"
     variance = estimate.variance
     allowed = _allowed(size, level, math.inf)
     seeds_share = 0.5 if variance.seeds > 0 and variance.videos > 0.5 * allowed else 0.0

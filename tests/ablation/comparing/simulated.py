@@ -33,6 +33,7 @@ class World:
         seed: how trainings of one experiment differ.
         level: of the baseline.
         effect: of the experiment.
+        full: marks of the best answer: 1 where it is right or not, 5 where a judge gives it a score.
     """
 
     videos: int = 250
@@ -44,6 +45,7 @@ class World:
     seed: float = 0.0
     level: float = 1.0
     effect: float = 0.0
+    full: int = 1
 
     def answers(self, rng):
         """Return the answers of the experiment, and of as many others as there are numbers of seeds."""
@@ -52,17 +54,17 @@ class World:
         videos = np.repeat(np.arange(self.videos), self.questions)
         effects = [self.effect] + [0.0] * (len(self.seeds) - 1)
         return [
-            Answers(self._right(rng, shared, effect, seeds), videos)
+            Answers(self._marks(rng, shared, effect, seeds), videos, self.full)
             for effect, seeds in zip(effects, self.seeds, strict=True)
         ]
 
-    def _right(self, rng, shared, effect, seeds):
+    def _marks(self, rng, shared, effect, seeds):
         own = rng.normal(0, self.own_video, (self.videos, 1))
         level = self.level + effect + rng.normal(0, self.seed, (seeds, 1, 1)) + own + shared
-        return (rng.random(level.shape) < 1 / (1 + np.exp(-level))).reshape(seeds, -1).astype(int)
+        return rng.binomial(self.full, 1 / (1 + np.exp(-level))).reshape(seeds, -1)
 
     def truth(self, effect):
-        """Return the share of right answers over all videos and seeds there could be."""
+        """Return the share of all marks over all videos and seeds there could be."""
         spread = np.sqrt(self.video**2 + self.own_video**2 + self.question**2 + self.seed**2)
         noise = np.random.default_rng(0).normal(0, spread, POPULATION)
         return float(np.mean(1 / (1 + np.exp(-self.level - effect - noise))))
@@ -107,7 +109,7 @@ def tables_with_a_verdict(world, times, seed=0):
     count = 0
     for _ in range(times):
         found = [_experiment(f"e{place}", questions, each) for place, each in enumerate(world.answers(rng))]
-        comparison = compare(found, found[-1], 0.02, although_different=False)
+        comparison = compare(found, found[-1], None, although_different=False)
         count += any(
             cell.verdict and cell.verdict.word in clear for row in comparison.rows for cell in row.cells.values()
         )
@@ -115,7 +117,7 @@ def tables_with_a_verdict(world, times, seed=0):
 
 
 def _experiment(name, questions, answers):
-    rows = [dict(zip(questions, row == 1, strict=True)) for row in answers.right]
+    rows = [dict(zip(questions, row.tolist(), strict=True)) for row in answers.marks]
     runs = [
         Run(Path(f"{name}/seed_{seed}"), name, seed, 1, {}, {}, Answered(row), {}, ()) for seed, row in enumerate(rows)
     ]
@@ -127,7 +129,9 @@ def main(times=4000):
     print("| videos x questions | seeds | sd between seeds, points | coverage, no effect | p <= 0.05, no effect |"
           " true difference, points | coverage | p <= 0.05 | coverage of the score |")  # fmt: skip
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for videos, questions in ((250, 8), (2000, 1), (30, 8), (10, 8)):
+    answers = [
+        World(videos, questions, seeds, seed=deviation)
+        for videos, questions in ((250, 8), (2000, 1), (30, 8), (10, 8))
         for seeds, deviation in (
             ((1, 1), 0.0),
             ((2, 2), 0.0),
@@ -135,12 +139,20 @@ def main(times=4000):
             ((3, 3), 0.15),
             ((5, 5), 0.15),
             ((2, 3), 0.3),
-        ):
-            world = World(videos, questions, seeds, seed=deviation)
-            better = replace(world, effect=0.3)
-            figures = [*rates(world, times), better.gap(), *rates(better, times), score_coverage(world, times)]
-            cells = [f"{videos} x {questions}", f"{seeds[0]}, {seeds[1]}", f"{world.points_between_seeds():.1f}"]
-            print("| " + " | ".join([*cells, *(f"{100 * each:.1f}" for each in figures)]) + " |", flush=True)
+        )
+    ]
+    scores = [
+        World(videos, questions, seeds, seed=deviation, full=5)
+        for videos, questions in ((250, 8), (500, 1), (30, 8))
+        for seeds, deviation in (((1, 1), 0.0), ((3, 3), 0.15))
+    ]
+    for world in (*answers, *scores):
+        better = replace(world, effect=0.3)
+        figures = [*rates(world, times), better.gap(), *rates(better, times), score_coverage(world, times)]
+        of = "" if world.full == 1 else f", scores of 0 to {world.full}"
+        cells = [f"{world.videos} x {world.questions}{of}", f"{world.seeds[0]}, {world.seeds[1]}"]
+        cells += [f"{each:.1f}" for each in (world.points_between_seeds(), *(100 * figure for figure in figures))]
+        print("| " + " | ".join(cells) + " |", flush=True)
     lone = World(seed=0.15)
     print(f"\none seed each where trainings differ by {lone.points_between_seeds():.1f} points:"
           f" p <= 0.05 in {100 * rates(lone, times)[1]:.1f} %")  # fmt: skip

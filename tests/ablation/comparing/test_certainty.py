@@ -124,7 +124,7 @@ def test_a_score_has_a_width_where_all_are_right():
 
 
 def test_averaged_attempts_count_as_their_mean():
-    twice, once = Answers(np.array([[2, 1, 0, 1]]), np.arange(4), times=2), answers([1, 0, 0, 0])
+    twice, once = Answers(np.array([[2, 1, 0, 1]]), np.arange(4), full=2), answers([1, 0, 0, 0])
     found = difference(twice, once)
     assert score(twice).interval.value == 0.5 and found.interval.value == 0.25
     assert found.p == pytest.approx(0.5)  # two videos gained half a question: 2 of 4 signs
