@@ -1,22 +1,21 @@
-"""A client of servers that speak OpenAI's chat completions, with the patience that a long evaluation needs.
+"""An OpenAI-compatible server, asked with the patience that a long evaluation needs.
 
-The standard library is enough for one kind of request, and follows no redirection that would take the key elsewhere.
+The package `openai` sends and reads; how often is decided here. Its own retries keep no pace over all threads, cannot
+be stopped while they wait, and do not ask again for half an answer.
 """
 
 from __future__ import annotations
 
-import email.message
-import http.client
-import json
 import os
 import random
 import ssl
 import threading
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+
+from httpx2 import ByteStream, ConnectError, InvalidURL, Limits, ProxyError, Request, Response, SyncByteStream
+from openai import APIConnectionError, APIStatusError, APITimeoutError, DefaultHttpxClient, OpenAI
+from openai.types.chat import ChatCompletionMessageParam
 
 from components.judges.base import JudgeError
 from components.judges.pace import Pace, StoppedError
@@ -26,6 +25,7 @@ from components.judges.prompted import NoReply, Reply
 LONGEST_WAIT = 60.0  # seconds between two attempts
 LARGEST_BODY = 1 << 20  # bytes
 FAILURES_IN_A_ROW = 10
+_HEADERS = {"host", "content-type", "content-length", "accept", "connection", "user-agent"}
 _NOT_HERE = {
     401: "refuses the API key",
     403: "refuses the API key",
@@ -42,13 +42,13 @@ class _AttemptError(Exception):
         self.wait, self.unreachable = wait, unreachable
 
 
-class _NoRedirection(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
 class ChatServer:
-    """Sends one conversation at a time and returns what the server's model writes; may be used by many threads."""
+    """Sends one conversation at a time and returns what the server's model writes; may be used by many threads.
+
+    It follows no redirection, which may take the key elsewhere, and leaves no connection open. Proxies and certificates
+    are those of the environment (`https_proxy`, `no_proxy`, `SSL_CERT_FILE`); the variables of the package
+    (`OPENAI_BASE_URL`, `OPENAI_CUSTOM_HEADERS`, ...) give no address, no key and no further header.
+    """
 
     def __init__(
         self, base_url: str, key_variable: str | None, timeout: float, attempts: int, backoff: float, pace: Pace
@@ -64,7 +64,7 @@ class ChatServer:
             pace: of all requests.
 
         Raises:
-            JudgeError: the address is none, or the variable is not set.
+            JudgeError: the address or a proxy is none, or the variable is not set.
         """
         parts = urllib.parse.urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -74,28 +74,36 @@ class ChatServer:
                 f"judge.init_args.base_url must be like https://{parts.hostname}/v1, without user, password or "
                 "parameters; a key belongs in the environment variable that judge.init_args.api_key_variable names"
             )
-        self.url = f"{base_url.rstrip('/')}/chat/completions"
+        base_url = base_url.rstrip("/")
+        self.url = f"{base_url}/chat/completions"
         self._key = _key(key_variable)
         self.timeout, self.attempts, self.backoff, self.pace = timeout, attempts, backoff, pace
-        self._opener = urllib.request.build_opener(_NoRedirection)
+        hooks: dict[str, list[Callable[..., None]]] = {"request": [self._sign], "response": [_read_whole]}
+        limits = Limits(max_keepalive_connections=0)  # the server may be closing one that is kept: an attempt lost
+        try:
+            http = DefaultHttpxClient(follow_redirects=False, limits=limits, event_hooks=hooks)
+            self._client = OpenAI(api_key="none", base_url=base_url, timeout=timeout, max_retries=0, http_client=http)
+        except (InvalidURL, ValueError, ImportError, OSError) as error:
+            raise JudgeError(
+                f"{base_url} cannot be asked: {error} (judge.init_args.base_url, or a proxy or SSL_CERT_FILE of the "
+                "environment)"
+            ) from error
         self._lock = threading.Lock()
         self._failures = 0
 
-    def ask(self, messages: Messages, settings: Mapping[str, Any]) -> Reply | NoReply:
+    def ask(self, messages: Messages, model: str, parameters: Mapping[str, object]) -> Reply | NoReply:
         """Return the reply, or why there is none after all attempts.
 
         Args:
             messages: what to ask.
-            settings: what the request has beside them: model, temperature, ...
+            model: whom.
+            parameters: further fields of the request: temperature, ...
 
         Raises:
             JudgeError: no server is there, it is none of this kind, or it failed too often in a row.
         """
-        roles = (("system", messages.system), ("user", messages.user))
-        conversation = [{"role": role, "content": text} for role, text in roles if text]
-        body = json.dumps({**settings, "messages": conversation}).encode()
         try:
-            reply = self._patiently(body)
+            reply = self._patiently(messages, model, parameters)
         except StoppedError:
             return NoReply("stopped before there was a reply")
         with self._lock:
@@ -107,11 +115,11 @@ class ChatServer:
             )
         return reply
 
-    def _patiently(self, body: bytes) -> Reply | NoReply:
+    def _patiently(self, messages: Messages, model: str, parameters: Mapping[str, object]) -> Reply | NoReply:
         for attempt in range(1, self.attempts + 1):
             self.pace.wait()
             try:
-                return self._once(body)
+                return self._once(messages, model, parameters)
             except _AttemptError as error:
                 last = error
             if attempt < self.attempts:
@@ -121,73 +129,93 @@ class ChatServer:
             raise JudgeError(f"no server answers at {self.url}: {last} (judge.init_args.base_url)")
         return NoReply(f"{last} ({self.attempts} attempts)")
 
-    def _once(self, body: bytes) -> Reply | NoReply:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
-        request = urllib.request.Request(self.url, body, headers, method="POST")
+    def _once(self, messages: Messages, model: str, parameters: Mapping[str, object]) -> Reply | NoReply:
+        asked: list[ChatCompletionMessageParam] = [{"role": "user", "content": messages.user}]
+        if messages.system:
+            asked.insert(0, {"role": "system", "content": messages.system})
+        completions = self._client.chat.completions.with_raw_response
+        refusal = None
         try:
-            try:
-                with self._opener.open(request, timeout=self.timeout) as response:
-                    return self._read(self._text(response.read(LARGEST_BODY)), response.headers)
-            except urllib.error.HTTPError as error:
-                with error:
-                    return self._refused(error.code, self._text(error.read(LARGEST_BODY)), error.headers)
-        except TimeoutError:
+            answer = completions.create(model=model, messages=asked, extra_body=parameters)
+        except APITimeoutError:
             raise _AttemptError(f"no answer within {self.timeout:g} s") from None
-        except urllib.error.URLError as error:
-            raise self._unreachable(error.reason) from None
-        except (http.client.HTTPException, OSError) as error:
-            raise _AttemptError(f"the connection broke: {self._clean(repr(error))}") from None
-
-    def _unreachable(self, reason: object) -> Exception:
-        if isinstance(reason, TimeoutError):
-            return _AttemptError(f"no connection within {self.timeout:g} s")
-        if isinstance(reason, ssl.SSLError):
-            return JudgeError(f"{self.url}: no secure connection: {reason} (judge.init_args.base_url)")
-        broken = isinstance(reason, ConnectionError) and not isinstance(reason, ConnectionRefusedError)
-        return _AttemptError(self._clean(str(reason)), unreachable=not broken)
-
-    def _read(self, text: str, headers: email.message.Message) -> Reply:
-        self._check_kind(text, headers)
+        except APIConnectionError as error:
+            raise self._unconnected(error) from None
+        except APIStatusError as error:
+            refusal = error.response
+        if refusal is not None:  # not above, or a traceback would show the error, which may repeat the key
+            return self._refused(refusal)
+        self._check_kind(answer.http_response)
         try:
-            content = json.loads(text)
+            completion = answer.parse()  # which checks no types
+            written, by = completion.choices[0].message.content, completion.model
+            if not isinstance(written, str | None):
+                raise TypeError
         except (ValueError, RecursionError):
-            raise _AttemptError(f"what came is not whole JSON: {_excerpt(text)}") from None
-        try:
-            written = content["choices"][0]["message"]["content"]
-            model = content.get("model")
-        except (KeyError, IndexError, TypeError, AttributeError):
-            raise _AttemptError(f"what came is no chat completion: {_excerpt(text)}") from None
-        if not isinstance(written, str | None):
-            raise _AttemptError(f"what came is no chat completion: {_excerpt(text)}")
-        return Reply(written or "", model if isinstance(model, str) else None)
+            raise _AttemptError(f"what came is not whole JSON: {self._excerpt(answer.text)}") from None
+        except (AttributeError, LookupError, TypeError):
+            raise _AttemptError(f"what came is no chat completion: {self._excerpt(answer.text)}") from None
+        return Reply(self._clean(written or ""), self._clean(by) if isinstance(by, str) else None)
 
-    def _refused(self, status: int, text: str, headers: email.message.Message) -> NoReply:
-        said = f"status {status}: {_excerpt(text)}"
+    def _sign(self, request: Request) -> None:
+        """Give a request the key if there is one, and leave it no header that is the environment's."""
+        for name in set(request.headers) - _HEADERS:
+            if not name.startswith("x-stainless-"):  # by which the package knows its own requests again
+                del request.headers[name]
+        if self._key:
+            request.headers["Authorization"] = f"Bearer {self._key}"
+
+    def _unconnected(self, error: APIConnectionError) -> Exception:
+        said = self._clean(str(error.__cause__) or repr(error.__cause__))
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__cause__ or cause.__context__
+        if isinstance(error.__cause__, ConnectError | ProxyError):
+            if isinstance(cause, ssl.SSLError):
+                return JudgeError(f"{self.url}: no secure connection: {said} (judge.init_args.base_url)")
+            if not isinstance(cause, ConnectionResetError):
+                return _AttemptError(said, unreachable=True)
+        return _AttemptError(f"the connection broke: {said}")
+
+    def _refused(self, response: Response) -> NoReply:
+        status = response.status_code
+        said = f"status {status}: {self._excerpt(response.text)}"
         if status in (408, 425, 429) or status >= 500:
-            raise _AttemptError(said, wait=_seconds(headers.get("Retry-After")))
+            raise _AttemptError(said, wait=_seconds(response.headers.get("Retry-After")))
         if 300 <= status < 400:
-            where = self._clean(str(headers.get("Location")))
+            where = self._clean(str(response.headers.get("Location")))
             raise JudgeError(f"{self.url} is elsewhere: {where}; give that address (judge.init_args.base_url)")
-        self._check_kind(text, headers)
+        self._check_kind(response)
         if status in _NOT_HERE:
             raise JudgeError(f"the server at {self.url} {_NOT_HERE[status]}; it says {said}")
         return NoReply(said)
 
-    def _check_kind(self, text: str, headers: email.message.Message) -> None:
-        if headers.get_content_type() == "text/html" or text.lstrip()[:1] == "<":
+    def _check_kind(self, response: Response) -> None:
+        if "text/html" in response.headers.get("Content-Type", "").lower() or response.text.lstrip()[:1] == "<":
             raise JudgeError(
                 f"{self.url} answers with a web page (HTML), so it is no server of chat completions; an address ends "
                 "with /v1 as a rule (judge.init_args.base_url)"
             )
 
-    def _text(self, body: bytes) -> str:
-        return self._clean(body.decode("utf-8", "replace"))
+    def _excerpt(self, text: str) -> str:
+        short = " ".join(self._clean(text).split())
+        return f"{short[:200]}..." if len(short) > 200 else short or "nothing"
 
     def _clean(self, text: str) -> str:
         """Return what a server said without the key, which some repeat; a short one is a stand-in, and no secret."""
         return text.replace(self._key, "***") if len(self._key) >= 8 else text
+
+
+def _read_whole(response: Response) -> None:
+    """Read a body, which otherwise is read without end."""
+    stream, body = response.stream, bytearray()
+    assert isinstance(stream, SyncByteStream)
+    for part in stream:
+        body += part
+        if len(body) > LARGEST_BODY:
+            raise _AttemptError(f"what came has more than {LARGEST_BODY} bytes")
+    stream.close()
+    response.stream = ByteStream(bytes(body))
 
 
 def _key(variable: str | None) -> str:
@@ -211,8 +239,3 @@ def _seconds(header: str | None) -> float:
         return max(0.0, float(header or 0))
     except ValueError:  # a date
         return 0.0
-
-
-def _excerpt(text: str) -> str:
-    short = " ".join(text.split())
-    return f"{short[:200]}..." if len(short) > 200 else short or "nothing"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from components.judges.base import JudgeIdentity
-from components.judges.chat_server import ChatServer
+from components.judges.base import JudgeError, JudgeIdentity
 from components.judges.pace import Pace
 from components.judges.prompt import JudgePrompt, Messages
 from components.judges.prompted import NoReply, PromptedJudge, Reply
@@ -54,6 +53,7 @@ class ServerJudge(PromptedJudge):
 
         Raises:
             ValueError: a value is out of range, the prompt cannot be read, or there is no API key.
+            JudgeError: the package `openai` is not installed.
         """
         super().__init__(JudgePrompt(prompt), asks)
         numbers = {"concurrency": concurrency, "timeout": timeout, "attempts": attempts}
@@ -68,6 +68,12 @@ class ServerJudge(PromptedJudge):
             raise ValueError(f"judge.init_args.parameters has {', '.join(taken)}, which the judge itself decides")
         self.model, self.revision, self.concurrency = model, revision, concurrency
         self._pace = Pace(requests_per_minute)
+        try:
+            from components.judges.chat_server import ChatServer
+        except ImportError as error:
+            raise JudgeError(
+                f"ServerJudge needs the package openai: pip install 'video-panda-lightning[openai]' ({error})"
+            ) from error
         self._server = ChatServer(base_url, api_key_variable, timeout, attempts, backoff, self._pace)
 
     @property
@@ -78,7 +84,7 @@ class ServerJudge(PromptedJudge):
 
     def replies(self, messages: Sequence[Messages]) -> list[Reply | NoReply]:
         """Ask one after the other."""
-        return [self._server.ask(each, {**self.parameters, "model": self.model}) for each in messages]
+        return [self._server.ask(each, self.model, self.parameters) for each in messages]
 
     def stop(self) -> None:
         """Make no further attempt; a request under way comes to its end."""

@@ -30,23 +30,31 @@ def verdict(prompt):
 class FaultyServer:
     """Answers by `reply(prompt)`, unless `fault(question, attempt)` says otherwise.
 
-    `attempts` counts requests and `answered` whole replies, both per question; `requests` has (headers, body) of all.
+    `attempts` counts requests and `answered` whole replies, both per question; `requests` has (headers, body) of all;
+    `ended` is released for every connection that ends, when its client wants to with protocol HTTP/1.1.
     """
 
-    def __init__(self, fault=no_fault, reply=verdict, delay=0.0, models=("judge-2026",)):
+    def __init__(self, fault=no_fault, reply=verdict, delay=0.0, models=("judge-2026",), protocol="HTTP/1.0"):
         self.fault, self.reply, self.delay, self.models = fault, reply, delay, models
         self.attempts, self.answered, self.requests = Counter(), Counter(), []
         self.lock, self.closing = threading.Lock(), threading.Event()
+        self.protocol, self.ended = protocol, threading.Semaphore(0)
 
     def __enter__(self):
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = self.protocol
+
             def log_message(self, *_):
                 pass
 
             def do_POST(self):
                 outer._handle(self)
+
+            def finish(self):
+                super().finish()
+                outer.ended.release()
 
         class Server(ThreadingHTTPServer):
             request_queue_size = 64  # or a connection more than five has to wait for a second
@@ -81,6 +89,8 @@ class FaultyServer:
             handler.connection.close()
         elif fault == "half":
             send(handler, 200, content[: len(content) // 2])
+        elif fault == "long":
+            send(handler, 200, content + " " * (1 << 21))
         elif fault == "types":
             send(handler, 200, '{"choices": "yes"}')
         elif isinstance(fault, tuple):

@@ -1,6 +1,14 @@
 """A judge behind a server, against a real one that fails."""
 
+import importlib
 import json
+import logging
+import multiprocessing
+import socket
+import struct
+import sys
+import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -36,13 +44,26 @@ def test_no_answer_is_lost_or_judged_twice_or_wrong_whatever_the_server_does():
         assert judgement.answered_by == "judge-2026"
 
 
-@pytest.mark.parametrize("fault", ["429", "500", "half", "types", "drop", "slow"])
+@pytest.mark.parametrize("fault", ["429", "500", "half", "types", "drop", "slow", "long"])
 def test_a_server_that_always_fails_leaves_an_answer_unjudged(fault):
     with FaultyServer(lambda *_: fault) as server:
         [judgement] = judge_at(server, attempts=2, timeout=0.2).judge(ANSWERS[:1])
     assert server.attempts[ANSWERS[0].question] == 2
     assert judgement.right is judgement.score is judgement.reply is None
     assert "(2 attempts)" in judgement.unjudged
+
+
+@pytest.mark.parametrize(
+    ("said", "low", "high"),
+    [("7", 7, 7), ("0.5", 0.5, 0.5), ("3600", 60, 60), ("inf", 60, 60)]
+    + [(bad, 0.005, 0.01) for bad in ("-3", "nan", "soon", "Wed, 21 Oct 2099 07:28:00 GMT")],
+)
+def test_a_server_is_given_the_time_it_asks_for_and_no_more_than_a_minute(said, low, high, monkeypatch):
+    waits = []
+    monkeypatch.setattr(Pace, "sleep", lambda _, seconds: waits.append(seconds))
+    with FaultyServer(lambda _, attempt: (429, "{}", {"Retry-After": said}) if attempt == 1 else None) as server:
+        assert judge_at(server).judge(ANSWERS[:1])[0].unjudged is None
+    assert len(server.requests) == 2 and low <= max(waits) <= high
 
 
 def test_a_server_that_fails_for_everything_is_given_up():
@@ -95,13 +116,86 @@ def test_an_aspect_has_its_own_prompt_and_a_score_alone():
         ((404, "<html>", {"Content-Type": "text/html"}), "answers with a web page"),
         ((404, '{"error": "no model judge"}'), "has no such address or model; it says status 404: .*no model judge"),
         ((401, f'{{"error": "wrong key {KEY}"}}'), r"refuses the API key; it says .*wrong key \*\*\*"),
+        ((403, f'{{"error": {{"message": "{KEY}"}}}}'), r"refuses the API key; it says status 403: .*\*\*\*"),
         ((302, "", {"Location": "http://127.0.0.1:9/v1"}), "is elsewhere: http://127.0.0.1:9/v1; give that address"),
     ],
 )
 def test_an_address_that_is_none_stops_at_once(answer, said):
     with FaultyServer(lambda *_: answer) as server, pytest.raises(JudgeError, match=said) as raised:
         judge_at(server).judge(ANSWERS[:1])
-    assert len(server.requests) == 1 and KEY not in str(raised.value)
+    assert len(server.requests) == 1 and KEY not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirection_is_followed_with_the_key(status):
+    with FaultyServer() as other:
+        to_other = (status, "", {"Location": f"{other.url}/chat/completions"})
+        with FaultyServer(lambda *_: to_other) as server, pytest.raises(JudgeError, match="is elsewhere"):
+            judge_at(server).judge(ANSWERS[:1])
+    assert len(server.requests) == 1 and not other.requests
+
+
+@pytest.mark.parametrize("variable", ["JUDGE_KEY", None])
+def test_variables_of_openai_change_neither_address_nor_key_nor_headers(monkeypatch, variable):
+    with FaultyServer() as other, FaultyServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", other.url)
+        monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer stray\nX-Gateway: stray\nCookie: stray")
+        for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID", "WEBHOOK_SECRET"):
+            monkeypatch.setenv(f"OPENAI_{name}", "stray")
+        judge_at(server, api_key_variable=variable).judge(ANSWERS[:1])
+    [(headers, body)] = server.requests
+    assert headers.get("Authorization") == (f"Bearer {KEY}" if variable else None)
+    assert "stray" not in json.dumps([headers, body]) and not other.requests
+
+
+def test_the_proxy_of_the_environment_is_asked(monkeypatch):
+    with FaultyServer() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        [judgement] = judge_at(proxy, base_url="http://judge.invalid/v1").judge(ANSWERS[1:2])
+    assert judgement.right and proxy.requests[0][0]["Host"] == "judge.invalid"
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "all_proxy"])
+def test_a_proxy_that_is_none_is_said_without_its_password(name, monkeypatch):
+    monkeypatch.setenv(name, "ftp://me:secret@host:1")
+    with pytest.raises(JudgeError, match=r"http://a/v1 cannot be asked: .*ftp://.*a proxy") as raised:
+        ServerJudge("judge", "http://a/v1", None)
+    assert "secret" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_no_log_has_the_key(caplog):
+    caplog.set_level(logging.DEBUG)
+    with FaultyServer(lambda _, attempt: "500" if attempt == 1 else (400, KEY)) as server:
+        judge_at(server).judge(ANSWERS[:1])
+    assert len(server.requests) == 2 and "openai" in {record.name.split(".")[0] for record in caplog.records}
+    assert KEY not in caplog.text
+
+
+def test_a_connection_ends_with_its_request():
+    with FaultyServer(lambda _, attempt: "500" if attempt == 1 else None, protocol="HTTP/1.1") as server:
+        judge = judge_at(server)
+        assert all(each.unjudged is None for each in judge.judge(ANSWERS[:3]))
+        assert all(server.ended.acquire(timeout=10) for _ in range(6))
+
+
+def test_all_but_this_judge_works_without_its_package(tmp_path, capfd):
+    answers = tmp_path / "a.jsonl"
+    answers.write_text('{"id": "1", "question": "?", "reference": "a", "prediction": "a"}\n', encoding="utf-8")
+
+    def judge():
+        for name in [name for name in sys.modules if name.startswith(("components.judges", "ablation."))]:
+            del sys.modules[name]
+        sys.modules["openai"] = None  # as if it were not installed
+        main = importlib.import_module("ablation.judging").main
+        main([str(answers), f"--cache={tmp_path}", "--judge=ExactMatch"])
+        main([str(answers), f"--cache={tmp_path}", "--judge=ServerJudge", "--judge.model=m"])
+
+    process = multiprocessing.get_context("fork").Process(target=judge)  # a copy of this process, with its imports
+    process.start()
+    process.join()
+    said = capfd.readouterr()
+    assert process.exitcode == 1 and "(1 of 1 judged)" in said.out and "Traceback" not in said.err
+    assert "error: ServerJudge needs the package openai: pip install 'video-panda-lightning[openai]'" in said.err
 
 
 def test_a_question_that_the_server_refuses_is_unjudged_at_once():
@@ -115,6 +209,28 @@ def test_no_server():
         judge = judge_at(server, attempts=3)
     with pytest.raises(JudgeError, match=r"no server answers at http://127.0.0.1:\d+/v1/chat/completions: .*refused"):
         judge.judge(ANSWERS[:1])
+
+
+def test_a_server_without_tls_at_an_address_with_it_stops_at_once():
+    with FaultyServer() as server, pytest.raises(JudgeError, match=r"https://.* no secure connection: .*SSL"):
+        judge_at(server, base_url=server.url.replace("http:", "https:"), attempts=2, backoff=30).judge(ANSWERS[:1])
+
+
+def test_a_server_that_resets_connections_is_there():
+    def reset():
+        for _ in range(2):
+            connection, _ = listening.accept()
+            connection.recv(1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=reset)
+        thread.start()
+        judge = ServerJudge("judge", f"https://127.0.0.1:{listening.getsockname()[1]}/v1", None, attempts=2, backoff=0)
+        [judgement] = judge.judge(ANSWERS[:1])
+        thread.join()
+    assert judgement.unjudged.startswith("the connection broke: ") and "(2 attempts)" in judgement.unjudged
 
 
 def test_after_a_stop_nothing_is_asked():
