@@ -67,13 +67,13 @@ class ChatServer:
             JudgeError: the address or a proxy is none, or the variable is not set.
         """
         parts = urllib.parse.urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise JudgeError(f"judge.init_args.base_url is {base_url!r}; it must be like https://HOST/v1")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise JudgeError(
                 f"judge.init_args.base_url must be like https://{parts.hostname}/v1, without user, password or "
                 "parameters; a key belongs in the environment variable that judge.init_args.api_key_variable names"
             )
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise JudgeError(f"judge.init_args.base_url is {base_url!r}; it must be like https://HOST/v1")
         base_url = base_url.rstrip("/")
         self.url = f"{base_url}/chat/completions"
         self._key = _key(key_variable)

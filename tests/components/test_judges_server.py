@@ -260,6 +260,7 @@ def test_requests_are_spaced_evenly(monkeypatch):
         ({"api_key_variable": "sk-secret-1"}, "must be the name of an environment variable, not a key"),
         ({"base_url": "localhost:8000"}, "base_url is 'localhost:8000'; it must be like https://HOST/v1"),
         ({"base_url": "https://me:secret@host/v1"}, "without user, password"),
+        ({"base_url": "htp://me:secret@host/v1"}, "without user, password"),
         ({"base_url": "https://host/v1?key=secret"}, "without user, password"),
         ({"timeout": 0}, "timeout is 0; it must be positive"),
         ({"concurrency": 0}, "concurrency is 0"),
