@@ -30,8 +30,8 @@ from lightning_modules import callbacks
 from lightning_modules.answer_store import asked_by
 from lightning_modules.checkpoint import check_checkpoint, check_same_model
 from lightning_modules.command_line import as_typed
-from lightning_modules.config_chain import given_files, in_its_place, is_scale, read_config, with_bases
-from lightning_modules.config_difference import difference
+from lightning_modules.config_chain import given_files, in_its_place, read_config, with_bases
+from lightning_modules.experiment_changes import changes
 from lightning_modules.init_from import by_module, init_from
 from lightning_modules.known_names import explain
 from lightning_modules.parameter_difference import parameter_difference
@@ -151,20 +151,9 @@ class ExperimentCLI(LightningCLI):
 
     def changes(self) -> list[str]:
         """Return how the configuration differs from what the named files build on, at the same scale."""
-        asked = [file for file in self.given if not is_scale(file)] or self.given
-        bases = [f"--config={file}" for file in self.origin.files if file not in asked]
-        if not bases:
-            return []
-        verb = self.config.subcommand
-        ours = self.config[verb]
-        seed = f"--seed_everything={ours.seed_everything}"  # another seed is not another experiment
-        base = self.parser.parse_args(with_bases([verb, *bases, seed]))[verb]
-        self.base_encoder = base.model.encoder.as_dict()
-        return [
-            line
-            for part in ("model", "data", "trainer")
-            for line in difference({part: ours[part].as_dict()}, {part: base[part].as_dict()})
-        ]
+        found = changes(self.parser, self.config, self.origin.files, self.given)
+        self.base_encoder, self.origin.inherited = found.base_encoder, found.inherited
+        return found.own
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Return the trainer, logging into the run's folder; a `fast_dev_run`, which logs nothing, saves there too."""
