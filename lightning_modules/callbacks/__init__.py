@@ -10,6 +10,7 @@ from lightning_modules.callbacks.gradient_norm import GradientNorm
 from lightning_modules.callbacks.interruption import Interruption
 from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
 from lightning_modules.callbacks.origin import Origin
+from lightning_modules.callbacks.part_report import PartReport
 from lightning_modules.callbacks.run_history import RunHistory
 from lightning_modules.callbacks.run_summary import RunSummary
 from lightning_modules.callbacks.sample_panel import SamplePanel
@@ -40,6 +41,7 @@ __all__ = [
     "Interruption",
     "LastCheckpoint",
     "Origin",
+    "PartReport",
     "RunHistory",
     "RunSummary",
     "SamplePanel",
