@@ -18,13 +18,8 @@ from torch import nn
 from components.registry import slots
 from lightning_modules.evaluation import MEAN, is_headline
 
-FIRST = {
-    "ablated": "ablated",
-    "encoder": "encoder",
-    "encoder_parameters": "encoder parameters, M",
-    "experiment": "experiment",
-    "seed": "seed",
-}
+FIRST = ("ablated", "encoder", "encoder_parameters", "experiment", "seed")
+_TITLES = {"encoder_parameters": "encoder parameters, M"}
 _SAME_MODEL = ("feature_cache", "quantization")  # slots that hold no part of what is trained
 _HEADLINE = f"test/{MEAN}"
 _FIGURES = (_HEADLINE, "test/loss", f"val/{MEAN}", "val/loss", "train/loss", "train/minutes")
@@ -69,15 +64,15 @@ def entry(model: type[nn.Module], values: Mapping[str, str | float], figures: Ma
         values: column -> value; those in `FIRST`, `shown_frames` and slots.
         figures: tag of a scalar -> title of its column.
     """
-    titles = dict.fromkeys([*FIRST, "shown_frames", *slot_columns(model)], "") | FIRST
+    names = dict.fromkeys([*FIRST, "shown_frames", *slot_columns(model)])
     experiment = api_pb2.Experiment(
-        hparam_infos=[_column(name, title) for name, title in titles.items()],
+        hparam_infos=[_column(name) for name in names],
         metric_infos=[
             api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=title) for tag, title in figures.items()
         ],
     )
     start = SessionStartInfo()
-    for name in titles.keys() & values.keys():
+    for name in names.keys() & values.keys():
         value, field = values[name], start.hparams[name]
         if isinstance(value, str):
             field.string_value = value
@@ -99,10 +94,10 @@ def _summary(tag: str, content: Any) -> Any:
     return summary
 
 
-def _column(name: str, title: str) -> Any:
+def _column(name: str) -> Any:
     # Without a list of values to tick, of which there would be a screenful.
     kind = api_pb2.DATA_TYPE_FLOAT64 if name == "encoder_parameters" else api_pb2.DATA_TYPE_STRING
-    return api_pb2.HParamInfo(name=name, display_name=title or name, type=kind, differs=name in FIRST)
+    return api_pb2.HParamInfo(name=name, display_name=_TITLES.get(name, name), type=kind, differs=name in FIRST)
 
 
 def _place(figure: str) -> tuple[int, str]:

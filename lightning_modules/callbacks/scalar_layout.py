@@ -42,8 +42,8 @@ def layout(model: VideoLanguageModel, data: VideoTextDataModule) -> Layout:
         losses |= {"training: answers": ["train/text_loss$"], "training: distillation": ["train/distillation_loss$"]}
     optimisation = {"learning rate": ["lr-"], "norm of the gradients, before clipping": ["train/gradient_norm$"]}
     if any(isinstance(part, LearnedFusion) for part in model.modules()):
-        optimisation["alpha, mean over channels (0: video context, 1: frame context)"] = ["alpha/mean$"]
-        optimisation["alpha, standard deviation over channels"] = ["alpha/std$"]
+        optimisation["alpha, mean (0: video, 1: frame context)"] = ["alpha/mean$"]
+        optimisation["alpha, standard deviation of channels"] = ["alpha/std$"]
     families = {family: [f"val/exact_match/{re.escape(family)}$"] for family in data.families("val")}
     return {
         "loss": losses,
