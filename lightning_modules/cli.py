@@ -30,11 +30,11 @@ from lightning_modules import callbacks
 from lightning_modules.answer_store import asked_by
 from lightning_modules.checkpoint import check_checkpoint, check_same_model
 from lightning_modules.command_line import as_typed
-from lightning_modules.config_chain import given_files, in_its_place, is_scale, read_config, with_bases
-from lightning_modules.config_difference import difference
+from lightning_modules.config_chain import given_files, in_its_place, read_config, with_bases
+from lightning_modules.experiment_changes import changes
 from lightning_modules.init_from import by_module, init_from
 from lightning_modules.known_names import explain
-from lightning_modules.parameter_difference import parameter_difference
+from lightning_modules.parameter_difference import parameter_difference, without_memory
 from lightning_modules.process_group import process_group_closed
 from lightning_modules.run_folder import answered_folder, free_folder, keep_metrics, resumed_folder
 from lightning_modules.strategy import asks_deepspeed, check_strategy
@@ -71,6 +71,7 @@ class ExperimentCLI(LightningCLI):
         self.origin = callbacks.Origin()
         self.answer_file = callbacks.AnswerFile()
         self.score_file = callbacks.ScoreFile(self.answer_file, self.origin)
+        self.parts = callbacks.PartReport()
         self.base_encoder: dict[str, Any] | None = None
         self.summary = callbacks.RunSummary(self.origin, self.score_file)
         super().__init__(
@@ -90,6 +91,7 @@ class ExperimentCLI(LightningCLI):
                     self.answer_file,
                     self.origin,
                     callbacks.RunHistory(self.origin),
+                    self.parts,
                     self.score_file,
                     self.summary,
                 ]
@@ -151,20 +153,9 @@ class ExperimentCLI(LightningCLI):
 
     def changes(self) -> list[str]:
         """Return how the configuration differs from what the named files build on, at the same scale."""
-        asked = [file for file in self.given if not is_scale(file)] or self.given
-        bases = [f"--config={file}" for file in self.origin.files if file not in asked]
-        if not bases:
-            return []
-        verb = self.config.subcommand
-        ours = self.config[verb]
-        seed = f"--seed_everything={ours.seed_everything}"  # another seed is not another experiment
-        base = self.parser.parse_args(with_bases([verb, *bases, seed]))[verb]
-        self.base_encoder = base.model.encoder.as_dict()
-        return [
-            line
-            for part in ("model", "data", "trainer")
-            for line in difference({part: ours[part].as_dict()}, {part: base[part].as_dict()})
-        ]
+        found = changes(self.parser, self.config, self.origin.files, self.given)
+        self.base_encoder, self.origin.inherited = found.base_encoder, found.inherited
+        return found.own
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Return the trainer, logging into the run's folder; a `fast_dev_run`, which logs nothing, saves there too."""
@@ -190,7 +181,8 @@ class ExperimentCLI(LightningCLI):
             content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
             check_same_model(content, self.model.component_names(), self.model.state_dict())
         if self.base_encoder not in (None, config.model.encoder.as_dict()):
-            self.origin.sizes = parameter_difference(self.model.encoder, self.base_encoder)
+            self.parts.base = without_memory(self.base_encoder)
+            self.origin.sizes = parameter_difference(self.model.encoder, self.parts.base)
             print("\n".join([*(f"  {line}" for line in self.origin.sizes), ""]))
         left_aside = self.model.language_model.left_aside
         if left_aside:

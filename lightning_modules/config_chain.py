@@ -135,8 +135,8 @@ def with_bases(arguments: Sequence[str]) -> list[str]:
     if place is None:
         return rest
     chains = [config_chain(file) for file in given]
-    bases = [base for chain in sorted(chains, key=lambda chain: _is_general(chain[-1])) for base in chain[:-1]]
-    bases = list(dict.fromkeys(sorted(bases, key=lambda base: not _is_general(base))))
+    bases = [base for chain in sorted(chains, key=lambda chain: is_general(chain[-1])) for base in chain[:-1]]
+    bases = list(dict.fromkeys(sorted(bases, key=lambda base: not is_general(base))))
     files = _with_settings_at_scale([*(base for base in bases if base not in given), *given])
     return [*rest[:place], *(f"--config={file}" for file in files), *rest[place:]]
 
@@ -162,7 +162,8 @@ def is_scale(file: Path) -> bool:
     return file.resolve().parent.name == "scale"
 
 
-def _is_general(file: Path) -> bool:
+def is_general(file: Path) -> bool:
+    """Whether a config file is no experiment: those in a folder `configs`."""
     return any(folder.name == "configs" for folder in file.resolve().parents)
 
 

@@ -11,18 +11,18 @@ from torch import nn
 from components.encoders import VideoEncoder
 
 
-def parameter_difference(encoder: VideoEncoder, base: dict[str, Any]) -> list[str]:
-    """Return a line for the encoder and for each of its slots whose number of parameters differs.
-
-    Args:
-        encoder: the experiment's.
-        base: configuration of the other encoder; it is built without memory for its weights.
-    """
+def without_memory(encoder: dict[str, Any]) -> VideoEncoder:
+    """Return the encoder of a configuration, built without memory for its weights."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(VideoEncoder, "encoder")
     with torch.device("meta"):
-        other = parser.instantiate(parser.parse_object({"encoder": base})).encoder
-    ours, theirs = _counts(encoder), _counts(other)
+        built: VideoEncoder = parser.instantiate(parser.parse_object({"encoder": encoder})).encoder
+    return built
+
+
+def parameter_difference(encoder: nn.Module, base: nn.Module) -> list[str]:
+    """Return a line for the encoder, and for each of its slots, if its number of parameters is not that of `base`."""
+    ours, theirs = _counts(encoder), _counts(base)
     return [
         f"{name}: {theirs.get(name, 0):,} -> {ours.get(name, 0):,} parameters"
         for name in dict.fromkeys([*ours, *theirs])

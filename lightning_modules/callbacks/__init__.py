@@ -6,12 +6,15 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning_modules.callbacks.answer_file import AnswerFile
 from lightning_modules.callbacks.benchmark_report import BenchmarkReport
 from lightning_modules.callbacks.fusion_weight import FusionWeight
+from lightning_modules.callbacks.gradient_norm import GradientNorm
 from lightning_modules.callbacks.interruption import Interruption
 from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
 from lightning_modules.callbacks.origin import Origin
+from lightning_modules.callbacks.part_report import PartReport
 from lightning_modules.callbacks.run_history import RunHistory
 from lightning_modules.callbacks.run_summary import RunSummary
 from lightning_modules.callbacks.sample_panel import SamplePanel
+from lightning_modules.callbacks.scalar_layout import ScalarLayout
 from lightning_modules.callbacks.score_file import ScoreFile
 from lightning_modules.callbacks.throughput import Throughput
 
@@ -20,9 +23,11 @@ def always() -> list[Callback]:
     """Return the callbacks that every run has, whatever its configuration lists."""
     return [
         LearningRateMonitor(logging_interval="step"),
+        GradientNorm(),
         Throughput(),
         FusionWeight(),
         SamplePanel(),
+        ScalarLayout(),
         BenchmarkReport(),
         Interruption(),
     ]
@@ -32,12 +37,15 @@ __all__ = [
     "AnswerFile",
     "BenchmarkReport",
     "FusionWeight",
+    "GradientNorm",
     "Interruption",
     "LastCheckpoint",
     "Origin",
+    "PartReport",
     "RunHistory",
     "RunSummary",
     "SamplePanel",
+    "ScalarLayout",
     "ScoreFile",
     "Throughput",
     "always",

@@ -12,6 +12,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from lightning_modules.video_language import VideoLanguageModel
 
+# What can be ablated, and of the data only what a model sees: not where they lie, and how many and how they are read.
+_SEEN = ("augmentation", "canvas", "sampler", "shown_frames", "train_records")
+_ABLATED = ("model.", *(f"data.{key}" for key in _SEEN))
 _CHANGED = ("  model.", "  data.", "  data: ", "  trainer.")  # how lines of changes begin
 
 
@@ -23,6 +26,7 @@ class Origin(Callback):
         command: what was typed, without secrets.
         files: config files of the run, the most basic first.
         changes: one line per key in which the experiment differs from the files it builds on.
+        inherited: one line per key in which these files differ from the first experiment among them.
         sizes: one line per part that has more or fewer parameters for it.
         weights: what was taken from another run's checkpoint, if any was.
         manifest: hash of the manifest of the data; empty if there is none.
@@ -33,6 +37,7 @@ class Origin(Callback):
         self.command = ""
         self.files: Sequence[Path] = ()
         self.changes: Sequence[str] = ()
+        self.inherited: Sequence[str] = ()
         self.sizes: Sequence[str] = ()
         self.weights: Sequence[str] = ()
         self.manifest = ""
@@ -43,6 +48,8 @@ class Origin(Callback):
         lines = ["config files, later ones win:", *(f"  {os.path.normpath(file)}" for file in self.files)]
         lines += ["changed by the experiment:", *(f"  {change}" for change in self.changes or ["nothing"])]
         lines += [f"  {size}" for size in self.sizes]
+        if self.inherited:
+            lines += ["changed by what it builds on:", *(f"  {change}" for change in self.inherited)]
         lines += self.weights
         lines += [f"data manifest: sha256 {self.manifest}"] if self.manifest else []
         return "\n".join(lines) + "\n"
@@ -59,15 +66,15 @@ class Origin(Callback):
     def ablated(self) -> str:
         """Return what the experiment puts into slots, in a line that fits a narrow column: `FrameOnly, frames: 4`.
 
-        Of what changed in model and data, a class stands for itself, another value beside its key.
+        Of what changed in the model and in what it sees, a class stands for itself, another value beside its key.
         """
-        cells = []
-        for change in self.changes:
+        cells = {}
+        for change in [*self.inherited, *self.changes]:
             key, _, values = change.partition(": ")
             value = values.rsplit(" -> ", 1)[-1]
-            if key.startswith(("model.", "data.")):
-                cells.append(value if value[:1].isupper() else f"{key.rsplit('.', 1)[-1]}: {value}")
-        return ", ".join(cells) or "-"
+            if key.startswith(_ABLATED) and not key.startswith("model.feature_cache"):
+                cells[key] = value if value[:1].isupper() else f"{key.rsplit('.', 1)[-1]}: {value}"
+        return ", ".join(cells.values()) or "-"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write it once, when the run begins."""

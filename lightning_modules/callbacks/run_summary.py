@@ -10,18 +10,15 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from lightning_modules import hparams
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.callbacks.score_file import ScoreFile
-from lightning_modules.evaluation import is_headline
 from lightning_modules.run_folder import report
 from lightning_modules.video_language import VideoLanguageModel
 
 
 class RunSummary(Callback):
-    """Collects final figures; logs what was ablated beside them, one column per slot.
-
-    TensorBoard shows the first five columns by name, so what was ablated stands in one that comes first.
-    """
+    """Collects final figures; logs what was ablated beside them, one column per slot."""
 
     def __init__(self, origin: Origin, scores: ScoreFile) -> None:
         """Take what the experiment changes from `origin`, and intervals from `scores`."""
@@ -58,22 +55,25 @@ class RunSummary(Callback):
 
     @rank_zero_only
     def log_hparams(self, trainer: Trainer, module: LightningModule) -> None:
-        """Write slots, size and seed beside the final figures."""
+        """Write what was ablated, slots, size and seed beside the final figures."""
         if not isinstance(trainer.logger, TensorBoardLogger) or not isinstance(module, VideoLanguageModel):
             return
-        encoder = sum(parameter.numel() for parameter in module.encoder.parameters())
-        facts: dict[str, str | float] = {
-            "ablated": self.origin.ablated(),
-            "experiment": Path(trainer.logger.root_dir).name,
-            "run": str(trainer.logger.version),
-            **module.component_names(),
-            "frames": type(module.data.shown_frames).__name__,
-            "encoder_parameters": encoder,
-        }
-        # TensorBoard shows the first few columns at first: the figures on unseen clips, the whole before its families.
-        order = sorted(self.figures, key=_place)
-        # At the last step: 0 after all others looks like a restart, upon which TensorBoard drops the curves.
-        trainer.logger.log_hyperparams(facts, {name: self.figures[name] for name in order}, step=trainer.global_step)
+        parameters = sum(parameter.numel() for parameter in module.encoder.parameters())
+        values = hparams.settings(
+            module.component_names(),
+            ablated=self.origin.ablated(),
+            encoder_parameters=parameters / 1e6,
+            experiment=Path(trainer.logger.root_dir).name,
+            seed=str(module.data.seed),
+            shown_frames=type(module.data.shown_frames).__name__,
+        )
+        titles = hparams.figures_in_order(self.figures, self.scores.intervals)
+        # Those of validation and test have been logged when they were found. At the last step: 0 after all others looks
+        # like a restart, upon which TensorBoard drops the curves.
+        further = {name: value for name, value in self.figures.items() if not name.startswith(("val/", "test/"))}
+        trainer.logger.log_metrics(further, trainer.global_step)
+        for summary in hparams.entry(type(module), values, titles):
+            trainer.logger.experiment.file_writer.add_summary(summary, trainer.global_step)
 
     def keep(self, trainer: Trainer) -> None:
         """Write the figures to `summary.json`, last of all: where it is, a training is finished."""
@@ -87,8 +87,3 @@ class RunSummary(Callback):
         folder = trainer.log_dir
         if folder is not None and trainer.is_global_zero:
             print(report(Path(folder), self.figures, self.scores.intervals))
-
-
-def _place(figure: str) -> tuple[bool, bool, str]:
-    split, _, name = figure.partition("/")
-    return split != "test", not is_headline(name), figure

@@ -31,7 +31,8 @@ def test_what_is_put_into_slots_fits_into_one_cell():
     origin = Origin()
     assert origin.ablated() == "-"
     origin.changes = ["data.sampler.frames: 8 -> 4", "model.encoder.fusion: LearnedFusion -> FrameOnly",
-                      "trainer.max_epochs: 10 -> 3"]  # fmt: skip
+                      "trainer.max_epochs: 10 -> 3", "data.root: data -> /disk", "data.batch_size: 16 -> 8",
+                      "model.feature_cache: NoFeatureCache -> DiskFeatureCache"]  # fmt: skip
     assert origin.ablated() == "frames: 4, FrameOnly"
 
 
@@ -41,3 +42,14 @@ def test_another_seed_is_not_a_change(monkeypatch, flags):
     monkeypatch.setattr(ExperimentCLI, "_run_subcommand", lambda cli, subcommand: None)
     cli = ExperimentCLI(["fit", "--config=experiments/no_lste.yaml", *flags])
     assert cli.changes() == ["model.encoder.local_encoding: LSTE -> NoLocalEncoding"]
+
+
+def test_an_experiment_on_an_experiment_has_in_its_cell_what_both_change(monkeypatch):
+    monkeypatch.setattr(ExperimentCLI, "instantiate_classes", lambda cli: None)
+    monkeypatch.setattr(ExperimentCLI, "_run_subcommand", lambda cli, subcommand: None)
+    origin = ExperimentCLI(["fit", "--config=experiments/no_gstra_no_lste.yaml"]).origin
+    assert origin.changes == ["model.encoder.local_encoding: LSTE -> NoLocalEncoding"]
+    assert origin.ablated() == "FrameOnly, NoVideoAggregator, NoLocalEncoding"
+    again = Origin()
+    again.changes = [line.strip() for line in origin.text().splitlines() if line.startswith("  model.")]
+    assert again.ablated() == "NoLocalEncoding, FrameOnly, NoVideoAggregator", "as a run that goes on reads it"

@@ -13,6 +13,7 @@ from components.registry import slots
 from components.stab import Chunking, DenseConnection, DownsamplingPlacement, NormalisationStatistics
 from lightning_modules.cli import ExperimentCLI
 from lightning_modules.config_chain import base_files, read_config
+from lightning_modules.encoder_parts import effects, inert
 
 SCALES = sorted(Path("configs/scale").glob("*.yaml"))
 EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
@@ -67,6 +68,7 @@ def test_an_experiment_trains_and_leaves_nothing_of_what_it_removes(run, experim
         if isinstance(part, parts) and not isinstance(part, ARRANGEMENTS) and not list(part.parameters())
     ]
     assert sorted(empty) == sorted(REMOVED.get(experiment.stem, []))
+    assert not inert(effects(cli.model.encoder)), "noise on the parameters of these changes no token"
     learnt = cli.trainer.optimizers[0].state  # AdamW has a state for parameters that got a gradient, and only for them
     unused = [
         name for name, parameter in cli.model.named_parameters() if parameter.requires_grad and parameter not in learnt

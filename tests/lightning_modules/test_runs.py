@@ -82,29 +82,19 @@ def test_a_checkpoint_of_other_sizes_is_refused_before_its_run_is_touched(fails,
         assert config.read_text() == before
 
 
-def test_the_hparams_entry_has_a_column_per_slot_and_the_final_figures(finished):
+def test_the_curves_of_a_run(finished):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     events = EventAccumulator(str(finished.folder))
     events.Reload()
     scalars = set(events.Tags()["scalars"])
     assert {"train/loss", "val/loss", "val/exact_match/mean", "test/exact_match/mean", "alpha/mean",
-            "speed/clips_per_second", "speed/data_wait_share", "lr-AdamW/encoder"} <= scalars  # fmt: skip
+            "speed/clips_per_second", "speed/data_wait_share", "lr-AdamW/encoder", "train/gradient_norm",
+            "test_interval/exact_match/mean/low"} <= scalars  # fmt: skip
     assert "alpha" in events.Tags()["histograms"] and any(tag.startswith("samples/") for tag in events.Tags()["images"])
     for tag in ("train/loss", "val/exact_match/mean"):  # what comes last hides what was there before its step
         steps = [event.step for event in events.Scalars(tag)]
         assert len(set(steps)) >= 2 and steps == sorted(steps)
-    content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
-    hparams = HParamsPluginData.FromString(content).session_start_info.hparams
-    assert hparams["encoder.local_encoding"].string_value == "NoLocalEncoding"
-    assert hparams["experiment"].string_value == "no_lste"
-    assert "NoLocalEncoding" in hparams["ablated"].string_value
-    assert min(hparams) == "ablated"  # TensorBoard shows the first five by name
-    content = events.summary_metadata["_hparams_/experiment"].plugin_data.content
-    metrics = [info.name.tag for info in HParamsPluginData.FromString(content).experiment.metric_infos]
-    assert metrics[:2] == ["test/exact_match/mean", "test/exact_match/colour"]
-    assert "test_interval/exact_match/mean/low" in scalars and not any("interval" in metric for metric in metrics)
 
 
 def test_the_panel_shows_another_clip_for_every_family(run, tiny):

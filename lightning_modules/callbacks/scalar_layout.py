@@ -1,0 +1,56 @@
+"""The charts of a training on one page, each with the curves of all chosen runs: TensorBoard's custom scalars."""
+
+from __future__ import annotations
+
+import re
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from components.stab import LearnedFusion
+from datamodules.video_text import VideoTextDataModule
+from lightning_modules.evaluation import MEAN
+from lightning_modules.video_language import VideoLanguageModel
+
+Layout = dict[str, dict[str, list[str]]]  # category -> chart -> patterns of the tags in it
+
+
+class ScalarLayout(Callback):
+    """Writes the layout when a training begins.
+
+    TensorBoard joins the layouts of all runs, but loses charts of a category that not every run has. So all have the
+    same categories, and in these the charts that there will be something in.
+    """
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write it."""
+        if isinstance(trainer.logger, TensorBoardLogger) and trainer.is_global_zero:
+            assert isinstance(pl_module, VideoLanguageModel)
+            charts = layout(pl_module, pl_module.data)
+            trainer.logger.experiment.add_custom_scalars(
+                {
+                    category: {name: ["Multiline", tags] for name, tags in group.items()}
+                    for category, group in charts.items()
+                }
+            )
+
+
+def layout(model: VideoLanguageModel, data: VideoTextDataModule) -> Layout:
+    """Return the charts of a model that learns from `data`."""
+    losses = {"training": ["train/loss$"], "validation": ["val/loss$"]}
+    if model.distillation.hidden_layers:
+        losses |= {"training: answers": ["train/text_loss$"], "training: distillation": ["train/distillation_loss$"]}
+    optimisation = {"learning rate": ["lr-"], "norm of the gradients, before clipping": ["train/gradient_norm$"]}
+    if any(isinstance(part, LearnedFusion) for part in model.modules()):
+        optimisation["alpha, mean (0: video, 1: frame context)"] = ["alpha/mean$"]
+        optimisation["alpha, standard deviation of channels"] = ["alpha/std$"]
+    families = {family: [f"val/exact_match/{re.escape(family)}$"] for family in data.families("val")}
+    return {
+        "loss": losses,
+        "exact match in validation": {"mean of families": [f"val/{MEAN}$"]} | families,
+        "optimisation": optimisation,
+        "speed": {
+            "clips per second": ["speed/clips_per_second$"],
+            "share of time spent waiting for data": ["speed/data_wait_share$"],
+        },
+    }

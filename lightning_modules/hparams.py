@@ -1,0 +1,107 @@
+"""What a run is in TensorBoard's HParams tab: what was ablated, a column per slot, and the final figures.
+
+TensorBoard takes the columns of the whole table from the first run that it comes across, sorts those of settings by
+name, and shows five of either kind at first: of settings those marked to differ. So every run names the same columns,
+whether or not it has something to put there. (torch's writer and Lightning's logger know neither marks nor titles.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
+from torch import nn
+
+from components.registry import slots
+from lightning_modules.evaluation import MEAN, is_headline
+
+FIRST = ("ablated", "encoder", "encoder_parameters", "experiment", "seed")
+_TITLES = {"encoder_parameters": "encoder parameters, M"}
+_SAME_MODEL = ("feature_cache", "quantization")  # slots that hold no part of what is trained
+_HEADLINE = f"test/{MEAN}"
+_FIGURES = (_HEADLINE, "test/loss", f"val/{MEAN}", "val/loss", "train/loss", "train/minutes")
+
+
+def slot_columns(model: type[nn.Module]) -> list[str]:
+    """Return every slot of `model` and of whatever can be put into its slots."""
+    return [slot for slot in slots(model, ("components.",)) if slot not in _SAME_MODEL]
+
+
+def settings(component_names: Mapping[str, str], **facts: str | float) -> dict[str, str | float]:
+    """Return column -> value of a run.
+
+    Args:
+        component_names: path of a slot -> class that fills it; the column is called by the end of the path.
+        facts: further columns.
+    """
+    return {path.rsplit(".", 1)[-1]: name for path, name in component_names.items()} | facts
+
+
+def figures_in_order(figures: Collection[str], intervals: Collection[str]) -> dict[str, str]:
+    """Return tag of a scalar -> title of its column: the overall score on unseen clips and its bounds come first.
+
+    Args:
+        figures: names of final figures.
+        intervals: names of those whose bounds are logged too.
+    """
+    titles: dict[str, str] = {}
+    missing = [name for name in _FIGURES if name not in figures]  # other runs may have them
+    for name in [*sorted(figures, key=_place), *missing]:
+        titles[name] = name
+        if name in intervals or name == _HEADLINE:
+            titles |= {f"test_interval/{name.removeprefix('test/')}/{end}": f"{name}/{end}" for end in ("low", "high")}
+    return titles
+
+
+def entry(model: type[nn.Module], values: Mapping[str, str | float], figures: Mapping[str, str]) -> list[Any]:
+    """Return the summaries of a finished run, for TensorBoard's writer.
+
+    Args:
+        model: whose slots are columns.
+        values: column -> value; those in `FIRST`, `shown_frames` and slots.
+        figures: tag of a scalar -> title of its column.
+    """
+    names = dict.fromkeys([*FIRST, "shown_frames", *slot_columns(model)])
+    experiment = api_pb2.Experiment(
+        hparam_infos=[_column(name) for name in names],
+        metric_infos=[
+            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=title) for tag, title in figures.items()
+        ],
+    )
+    start = SessionStartInfo()
+    for name in names.keys() & values.keys():
+        value, field = values[name], start.hparams[name]
+        if isinstance(value, str):
+            field.string_value = value
+        else:
+            field.number_value = value
+    return [
+        _summary(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment)),
+        _summary(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=start)),
+        _summary(
+            metadata.SESSION_END_INFO_TAG,
+            HParamsPluginData(session_end_info=SessionEndInfo(status=api_pb2.STATUS_SUCCESS)),
+        ),
+    ]
+
+
+def _summary(tag: str, content: Any) -> Any:
+    summary = Summary()
+    summary.value.add(tag=tag, metadata=metadata.create_summary_metadata(content), tensor=metadata.NULL_TENSOR)
+    return summary
+
+
+def _column(name: str) -> Any:
+    # Without a list of values to tick, of which there would be a screenful.
+    kind = api_pb2.DATA_TYPE_FLOAT64 if name == "encoder_parameters" else api_pb2.DATA_TYPE_STRING
+    return api_pb2.HParamInfo(name=name, display_name=_TITLES.get(name, name), type=kind, differs=name in FIRST)
+
+
+def _place(figure: str) -> tuple[int, str]:
+    split, _, name = figure.partition("/")
+    if is_headline(name):
+        return (0 if split == "test" else 2), figure
+    return (1 if name == "loss" else 3) if split == "test" else 4, figure
