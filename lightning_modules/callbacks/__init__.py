@@ -8,6 +8,7 @@ from lightning_modules.callbacks.benchmark_report import BenchmarkReport
 from lightning_modules.callbacks.fusion_weight import FusionWeight
 from lightning_modules.callbacks.interruption import Interruption
 from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
+from lightning_modules.callbacks.model_views import ModelViews
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.callbacks.run_history import RunHistory
 from lightning_modules.callbacks.run_summary import RunSummary
@@ -34,6 +35,7 @@ __all__ = [
     "FusionWeight",
     "Interruption",
     "LastCheckpoint",
+    "ModelViews",
     "Origin",
     "RunHistory",
     "RunSummary",
