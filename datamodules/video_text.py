@@ -32,6 +32,7 @@ from datamodules.sample_sizes import clip_shapes, sample_sizes
 from datamodules.seeded_order import SeededOrder
 from datamodules.video.augmentation import Augmentation, NoAugmentation
 from datamodules.video.frame_cache import FrameCache
+from datamodules.video.geometry import CanvasGeometry
 from datamodules.video.media_policy import MediaPolicy, SkipCounter, Skipped
 from datamodules.video.open import DamagedVideo
 from datamodules.video.resizing import PillowBicubic, Resizing
@@ -179,12 +180,17 @@ class VideoTextDataModule(LightningDataModule, ABC):
         """Return the files that the questions of `split` are read from; none for what is made here."""
         return ()
 
-    def dataset(self, split: str) -> ClipDataset:
-        """Return the samples of a split; `connect` must have been called."""
+    def dataset(self, split: str, geometries: Sequence[CanvasGeometry] | None = None) -> ClipDataset:
+        """Return the samples of a split; `connect` must have been called.
+
+        Args:
+            split: as for `records`.
+            geometries: how clips are fitted, if not as the model asked for: no teacher sees those of an evaluation.
+        """
         return ClipDataset(
             self.records(split),
             self.sampler,
-            self._geometries if split == "train" else self._geometries[:1],
+            geometries or (self._geometries if split == "train" else self._geometries[:1]),
             self.text,
             self.bad_media if split == "train" else self.bad_media.at_evaluation(),
             self.damaged,

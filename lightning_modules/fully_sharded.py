@@ -20,7 +20,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 Value = TypeVar("Value")
-STEPS = ("training_step", "validation_step", "test_step", "predict_step")
+STEPS = ("training_step", "validation_step", "test_step", "predict_step", "look")
 
 
 class FullySharded(ModelParallelStrategy):

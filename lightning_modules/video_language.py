@@ -193,6 +193,11 @@ class VideoLanguageModel(LightningModule):
         ids = self.language_model.generate(embeddings, plan, self.max_new_tokens, together=sharded)
         return [self.language_model.text.decode(row) for row in ids]
 
+    @torch.no_grad()
+    def look(self, batch: ModelInput) -> Tensor | tuple[Tensor, Tensor | None]:
+        """Run the visual path, and what a teacher is compared with, once: for hooks that watch parts."""
+        return self.losses(batch) if batch.teacher else self.embeddings(batch.text, self.visual_tokens(batch))
+
     def training_step(self, batch: ModelInput | Batch, batch_idx: int) -> Tensor | None:
         """Return the loss; None for a batch of which every clip was left out."""
         if isinstance(batch, Batch):
@@ -283,8 +288,7 @@ class VideoLanguageModel(LightningModule):
         """Refuse weights of another variant, and complete those that were saved without their frozen base.
 
         Raises:
-            CheckpointError: the model of the checkpoint is not that of the configuration, or was trained on other
-                frozen weights.
+            CheckpointError: the checkpoint is not of the configured model, or was trained on other frozen weights.
         """
         check_same_model(checkpoint, self.component_names(), self.state_dict())
         self.frozen_base.put_back(checkpoint, "ckpt_path")

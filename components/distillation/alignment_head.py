@@ -47,13 +47,25 @@ class AlignmentHead(nn.Module):
         self, hidden_states: Sequence[Float[Tensor, "tokens llm_width"]]
     ) -> Float[Tensor, "tokens teacher_width"]:
         """Predict the teacher's feature of every token; the first hidden state asks the others."""
-        assert len(hidden_states) == len(self.projections), (len(hidden_states), len(self.projections))
-        projected = [
-            projection(states).unflatten(-1, (self.heads, -1))
-            for projection, states in zip(self.projections, hidden_states, strict=True)
-        ]
+        projected = self._project(hidden_states)
         query, others = projected[0], torch.stack(projected[1:], dim=1)
         logits = torch.einsum("nhd,nlhd->nhl", query, others) * self.scale
         answer = torch.einsum("nhl,nlhd->nhd", logits.softmax(-1), others).flatten(1)
         prediction: Tensor = self.output(answer) + self.shortcut(hidden_states[0])
         return prediction
+
+    def of_single_layers(
+        self, hidden_states: Sequence[Float[Tensor, "tokens llm_width"]]
+    ) -> list[Float[Tensor, "tokens teacher_width"]]:
+        """Return what would be predicted if one of the other hidden states alone answered the first, for each."""
+        shortcut = self.shortcut(hidden_states[0])
+        return [self.output(answer.flatten(1)) + shortcut for answer in self._project(hidden_states)[1:]]
+
+    def _project(
+        self, hidden_states: Sequence[Float[Tensor, "tokens llm_width"]]
+    ) -> list[Float[Tensor, "tokens heads head_width"]]:
+        assert len(hidden_states) == len(self.projections), (len(hidden_states), len(self.projections))
+        return [
+            projection(states).unflatten(-1, (self.heads, -1))
+            for projection, states in zip(self.projections, hidden_states, strict=True)
+        ]

@@ -50,6 +50,12 @@ class LSD(SpatialDownsampling):
         seen: Tensor = self.attention(average, windows)
         return average + seen
 
+    def attention_weights(
+        self, windows: Float[Tensor, "windows patches width"], frames: Groups
+    ) -> Float[Tensor, "windows heads patches"]:
+        """Return how much each window takes of its patches."""
+        return self.attention.weights(windows.mean(1), self.attention.token_norm(windows))
+
 
 class LearnedQueryLSD(SpatialDownsampling):
     """LSD as the paper's text has it (eqs. 5 to 7): a learned query attends to each window, instead of its average.
@@ -79,12 +85,21 @@ class LearnedQueryLSD(SpatialDownsampling):
         self, windows: Float[Tensor, "windows patches width"], frames: Groups
     ) -> Float[Tensor, "windows width"]:
         """Merge each window."""
-        # The one query is projected once, not for every window.
-        query = self.attention.query_in_token_space(self.query[None])[0]
         patches = self.attention.token_norm(windows)
-        weights = (patches @ query.T).softmax(1)
+        weights = self._weights(patches)
         merged: Tensor = self.query + self.attention.project(weights.mT.to(patches.dtype) @ patches)
         return merged
+
+    def attention_weights(
+        self, windows: Float[Tensor, "windows patches width"], frames: Groups
+    ) -> Float[Tensor, "windows heads patches"]:
+        """Return how much each window takes of its patches."""
+        return self._weights(self.attention.token_norm(windows)).mT
+
+    def _weights(self, patches: Float[Tensor, "windows patches width"]) -> Float[Tensor, "windows patches heads"]:
+        # The one query is projected once, not for every window.
+        query = self.attention.query_in_token_space(self.query[None])[0]
+        return (patches @ query.T).softmax(1)
 
 
 class AveragePool(SpatialDownsampling):

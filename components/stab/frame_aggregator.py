@@ -38,6 +38,14 @@ class FSRA(FrameAggregator):
         seen: Tensor = self.attention(query, frames.pad(tokens, 0.0), frames.occupied)
         return query + seen
 
+    def attention_weights(
+        self, tokens: Float[Tensor, "windows width"], frames: Groups
+    ) -> Float[Tensor, "windows heads"]:
+        """Return how much each frame takes of its tokens."""
+        query = self.class_embedding.expand(len(frames.members), -1)
+        normalised = self.attention.token_norm(frames.pad(tokens, 0.0))
+        return frames.unpad(self.attention.weights(query, normalised, frames.occupied).mT)
+
 
 class NoFrameAggregator(FrameAggregator):
     """Gives no frame context: zeros, which no fusion reads."""

@@ -52,10 +52,19 @@ class SingleQueryAttention(nn.Module):
     ) -> Float[Tensor, "groups width"]:
         """Let each query attend to the tokens of its group that are visible, at least one."""
         tokens = self.token_norm(tokens)
-        logits = self.query_in_token_space(query) @ tokens.mT
+        return self.project(self.weights(query, tokens, visible) @ tokens)
+
+    def weights(
+        self,
+        query: Float[Tensor, "groups width"],
+        normalised: Float[Tensor, "groups tokens width"],
+        visible: Bool[Tensor, "groups tokens"] | None = None,
+    ) -> Float[Tensor, "groups heads tokens"]:
+        """Return how much each query takes of the normalised tokens of its group; a head's weights add up to 1."""
+        logits = self.query_in_token_space(query) @ normalised.mT
         if visible is not None:
             logits = logits.masked_fill(~visible[:, None], -torch.inf)
-        return self.project(logits.softmax(-1) @ tokens)
+        return logits.softmax(-1)
 
     def query_in_token_space(self, query: Float[Tensor, "groups width"]) -> Float[Tensor, "groups heads width"]:
         """Project queries so that their dot product with a normalised token is its logit, up to a constant."""

@@ -43,14 +43,25 @@ class GSTRA(VideoAggregator):
     ) -> Float[Tensor, "chunks width"]:
         """Aggregate each chunk."""
         tokens = self.attention.token_norm(encoded.flatten(1, 2))
-        query = self.attention.query_in_token_space(self.query[None])[0]
-        # Only the small tensors (logits, weights, sums) are regrouped into chunks; the patches stay where they are.
-        logits = chunks.pad(self.visible(tokens @ query.T, valid), -torch.inf)
-        weights = chunks.unpad(logits.flatten(1, 2).softmax(1).view_as(logits))
+        weights = self._weights(tokens, chunks, valid)
         mixed = chunks.pad(weights.mT.to(tokens.dtype) @ tokens, 0.0).sum(1)
         video: Tensor = self.query + self.attention.project(mixed)
         video = video + self.feed_forward(self.feed_forward_norm(video))
         return video
+
+    def attention_weights(
+        self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
+    ) -> Float[Tensor, "video_frames cells heads"]:
+        """Return how much each chunk takes of its cells, row by row; the weights of a head and a chunk add up to 1."""
+        return self._weights(self.attention.token_norm(encoded.flatten(1, 2)), chunks, valid)
+
+    def _weights(
+        self, tokens: Float[Tensor, "video_frames cells width"], chunks: Chunks, valid: ValidArea
+    ) -> Float[Tensor, "video_frames cells heads"]:
+        query = self.attention.query_in_token_space(self.query[None])[0]
+        # Only the small tensors (logits, weights, sums) are regrouped into chunks; the patches stay where they are.
+        logits = chunks.pad(self.visible(tokens @ query.T, valid), -torch.inf)
+        return chunks.unpad(logits.flatten(1, 2).softmax(1).view_as(logits))
 
     def visible(
         self, logits: Float[Tensor, "video_frames cells heads"], valid: ValidArea

@@ -9,6 +9,7 @@ from lightning_modules.callbacks.fusion_weight import FusionWeight
 from lightning_modules.callbacks.gradient_norm import GradientNorm
 from lightning_modules.callbacks.interruption import Interruption
 from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
+from lightning_modules.callbacks.model_views import ModelViews
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.callbacks.part_report import PartReport
 from lightning_modules.callbacks.run_history import RunHistory
@@ -40,6 +41,7 @@ __all__ = [
     "GradientNorm",
     "Interruption",
     "LastCheckpoint",
+    "ModelViews",
     "Origin",
     "PartReport",
     "RunHistory",

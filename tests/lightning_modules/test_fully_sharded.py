@@ -105,6 +105,14 @@ def test_the_devices_of_two_machines_go_on_where_one_was_stopped(run, tiny, tmp_
     assert started.trainer.global_step == 1
 
 
+def test_views_are_of_the_whole_model(tiny, tmp_path):
+    views = ("--config=configs/trainer/views.yaml", "--name=views")
+    status, _ = run_two("predict", *SETTINGS[:1], *SHARDED[:1], *views, *tiny, f"--runs={tmp_path}")
+    assert status == [0, 0]
+    names = {path.stem for path in (tmp_path / "views" / "predict_seed_0" / "views").rglob("*.png")}
+    assert {"window_attention", "teacher_similarity", "token_norms", "fusion_weights"} < names
+
+
 def test_quantised_weights_are_refused():
     network = torch.nn.Module()
     network.weight = torch.nn.Parameter(torch.zeros(2, dtype=torch.uint8), requires_grad=False)

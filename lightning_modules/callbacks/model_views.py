@@ -1,0 +1,148 @@
+"""Views into the model: at every validation in TensorBoard's image tab, in a prediction as PNG files."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.trainer.states import TrainerFn
+from PIL import Image
+
+from lightning_modules.model_input import prepare
+from lightning_modules.video_language import VideoLanguageModel
+from lightning_modules.views import CLIP_VIEWS, ClipView, FusionWeights, ShownClip, TokenNorms, chosen_clips, medians
+
+
+class ModelViews(Callback):
+    """Shows what the parts of the model do with a few clips, the same ones every time.
+
+    The clips go through the model once more for it, on every process, so that a sharded model works too; losses and
+    answers are those of a run without it. Views of parts that the model has not are left out.
+    """
+
+    def __init__(self, clips: int = 2, videos: list[str] | None = None) -> None:
+        """Choose the clips.
+
+        Args:
+            clips: how many are shown: the first ones of the validation, or of what a prediction is asked about.
+            videos: which ones instead, by path or file name.
+
+        Raises:
+            ValueError: no clip.
+        """
+        if clips < 1:
+            raise ValueError(f"ModelViews.clips is {clips}; it must be at least 1 (leave the callback out for none)")
+        self.clips = clips
+        self.videos = videos or []
+        self.fusion: FusionWeights | None = None
+        self._said = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the views that this model has, and say which, once."""
+        assert isinstance(pl_module, VideoLanguageModel)
+        if self._said:
+            return
+        self.fusion = FusionWeights.of(pl_module)
+        names = {kind.name: kind.of(pl_module) is not None for kind in CLIP_VIEWS}
+        names[FusionWeights.name] = self.fusion is not None
+        there, absent = ([name for name, found in names.items() if found is wanted] for wanted in (True, False))
+        if trainer.is_global_zero:
+            print(f"views: {', '.join(there)}" + (f"; not of this model: {', '.join(absent)}" if absent else ""))
+        self._said = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the alphas so far."""
+        return {} if self.fusion is None else self.fusion.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the alphas of a checkpoint."""
+        if self.fusion is not None and state_dict:
+            self.fusion.load_state_dict(state_dict)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the views of this validation into TensorBoard."""
+        logger = trainer.logger
+        if not isinstance(logger, TensorBoardLogger) or trainer.sanity_checking:
+            return
+        assert isinstance(pl_module, VideoLanguageModel)
+
+        def show(tag: str, image: Image.Image | None) -> None:
+            if image is not None:
+                logger.experiment.add_image(f"views/{tag}", np.asarray(image), trainer.global_step, dataformats="HWC")
+
+        norms: dict[str, list[float]] = defaultdict(list)
+        for number, (clip, views) in enumerate(self._look(trainer, pl_module, "val")):
+            for view in views:
+                if trainer.is_global_zero:
+                    show(f"{view.name}/{number}", view.draw(clip))
+                if isinstance(view, TokenNorms):
+                    for slot, norm in medians(view.norms(clip)).items():
+                        norms[slot].append(norm)
+        figures = {f"norms/{slot}": float(np.mean(values)) for slot, values in norms.items()}
+        pl_module.log_dict(figures, sync_dist=True)  # alike on all processes, which Lightning cannot know
+        if self.fusion is not None:
+            self._note_alpha(trainer, self.fusion)
+            if trainer.is_global_zero:
+                show(self.fusion.name, self.fusion.draw())
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the views, and say where."""
+        folder = trainer.log_dir  # asked on every rank, or the others wait
+        if folder is None:
+            return
+        assert isinstance(pl_module, VideoLanguageModel)
+        root = Path(folder) / "views"
+        written = 0
+        taken: list[str] = []
+        for clip, views in self._look(trainer, pl_module, "test"):
+            taken.append(file_name(clip.name, taken))
+            for view in views:
+                if trainer.is_global_zero and (image := view.draw(clip)) is not None:
+                    (root / taken[-1]).mkdir(parents=True, exist_ok=True)
+                    image.save(root / taken[-1] / f"{view.name}.png")
+                    written += 1
+        if self.fusion is not None:
+            self._note_alpha(trainer, self.fusion)
+            if trainer.is_global_zero:
+                root.mkdir(parents=True, exist_ok=True)
+                self.fusion.draw().save(root / f"{self.fusion.name}.png")
+                written += 1
+        if trainer.is_global_zero:
+            print(f"views of {len(taken)} clips: {written} pictures in {root}")
+
+    @staticmethod
+    def _note_alpha(trainer: Trainer, fusion: FusionWeights) -> None:
+        # Outside of a training there are no steps, and a checkpoint's alphas are those that it has noted last.
+        if trainer.state.fn == TrainerFn.FITTING or not fusion.columns:
+            fusion.add(trainer.global_step)
+
+    def _look(
+        self, trainer: Trainer, model: VideoLanguageModel, split: str
+    ) -> Iterator[tuple[ShownClip, Sequence[ClipView]]]:
+        """Let the clips through the model, one by one, and yield the views that have seen each."""
+        views = [view for kind in CLIP_VIEWS if (view := kind.of(model)) is not None]
+        if trainer.state.fn != TrainerFn.FITTING and model.distillation.hidden_layers:
+            model.feature_cache.open(model.teacher, str(trainer.precision))
+        for batch in chosen_clips(model, split, self.clips, self.videos):
+            stand_in = partial(model.data.stand_in, split)
+            prepared = prepare(batch, model.encoder, model.language_model, model.feature_cache, stand_in)
+            with ExitStack() as watched, trainer.precision_plugin.forward_context():
+                for view in views:
+                    for handle in view.watch():
+                        watched.callback(handle.remove)
+                model.look(prepared.to(model.device))
+            yield ShownClip.of(batch, model.encoder.stride, prepared.layout), views
+
+
+def file_name(clip: str, taken: Sequence[str]) -> str:
+    """Return the name of a clip's folder: that of its file, with nothing in it that a file system could object to."""
+    name = re.sub(r"[^\w-]+", "_", Path(clip).stem, flags=re.ASCII).strip("_")[:80] or "clip"
+    return name if name not in taken else f"{name}_{1 + sum(other.startswith(name) for other in taken)}"

@@ -1,0 +1,64 @@
+"""Which clips are shown, and how they are read: as in an evaluation, and for the teacher too where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from components.teachers import Teacher
+from datamodules.batch import Batch
+from datamodules.canvases import canvases
+from datamodules.clip_dataset import Sample, collate
+from lightning_modules.video_language import VideoLanguageModel
+
+
+def chosen_clips(model: VideoLanguageModel, split: str, count: int, names: Sequence[str]) -> Iterator[Batch]:
+    """Yield a batch for each clip that is shown: the named ones, or the first `count` that can be read.
+
+    Every process yields the same. The sample is the first that asks about the clip.
+
+    Args:
+        model: of a running trainer; its data are asked.
+        split: whose clips these are.
+        count: how many, if none is named.
+        names: paths, file names, or file names without their ending.
+
+    Raises:
+        ValueError: a named clip is not in the split, or cannot be read.
+    """
+    data = model.data
+    clips, clip_of = data.records(split).clips()
+    first: dict[int, int] = {}
+    for index, clip in enumerate(clip_of.tolist()):
+        if clip >= 0:
+            first.setdefault(clip, index)
+    if names:
+        wanted = _named(clips, names, split)
+        first, count = {clip: first[clip] for clip in wanted}, len(wanted)
+    teacher: Teacher | None = model.teacher if model.distillation.hidden_layers else None
+    dataset = data.dataset(split, canvases(data.canvas, model.encoder, teacher, data.resizing))
+    shown = 0
+    for index in first.values():
+        if shown == count:
+            return
+        sample = dataset[index]
+        if isinstance(sample, Sample) and sample.views and not sample.instead_of:
+            shown += 1
+            yield collate([sample])
+        elif names:
+            reason = sample.instead_of[0].reason if isinstance(sample, Sample) else sample.reason
+            raise ValueError(f"ModelViews.videos names {dataset.records[index].video}, which cannot be read: {reason}")
+
+
+def _named(clips: Sequence[Path], names: Sequence[str], split: str) -> list[int]:
+    found = []
+    for name in names:
+        matching = [number for number, clip in enumerate(clips) if name in (str(clip), clip.name, clip.stem)]
+        if not matching:
+            known = ", ".join(clip.name for clip in clips[:5])
+            raise ValueError(
+                f"ModelViews.videos names {name!r}, which is none of the {len(clips)} clips of the {split} split "
+                f"({known}{', ...' if len(clips) > 5 else ''}); set trainer.callbacks.videos to paths or file names"
+            )
+        found += matching
+    return list(dict.fromkeys(found))

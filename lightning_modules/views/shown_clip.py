@@ -1,0 +1,80 @@
+"""A clip that is shown: its frames, and where on them its tokens are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from components.encoders import TokenLayout
+from datamodules.batch import Batch
+
+
+@dataclass
+class ShownClip:
+    """One clip, on the host.
+
+    Attributes:
+        name: of its file.
+        folder: that the file is in.
+        frames: what the model is shown, RGB.
+        rectangles: valid area of every frame as (top, left, height, width) in patches.
+        canvas: (rows, columns) of patches in the whole frame.
+        stride: side in patches of what a token stands for.
+        layout: of its tokens.
+    """
+
+    name: str
+    folder: str
+    frames: UInt8[Tensor, "frames 3 height width"]
+    rectangles: Int64[Tensor, "frames 4"]
+    canvas: tuple[int, int]
+    stride: int
+    layout: TokenLayout
+
+    @classmethod
+    def of(cls, batch: Batch, stride: int, layout: TokenLayout) -> ShownClip:
+        """Return the clip of a batch of one."""
+        clips, file = batch.clips, Path(batch.samples[0].video)
+        return cls(
+            file.name, file.parent.name, clips.frames, clips.shapes.rectangles, clips.shapes.canvas, stride, layout
+        )
+
+    @property
+    def title(self) -> str:
+        """What stands below its pictures."""
+        return f"{self.folder}/{self.name}"
+
+    @property
+    def grid_frames(self) -> Int64[Tensor, " tokens"]:
+        """Frame of every token that stands for a part of a frame."""
+        return torch.repeat_interleave(self.layout.grids.prod(1))
+
+    def token_patches(self) -> Int64[Tensor, "tokens patches"]:
+        """Return the patches behind every such token, row by row, as places in the flattened (frames, rows, columns).
+
+        Tokens begin at the corner of a frame's rectangle, whatever the order in which an encoder computes them.
+        """
+        grids, frame = self.layout.grids, self.grid_frames
+        within = torch.arange(len(frame)) - (grids.prod(1).cumsum(0) - grids.prod(1))[frame]
+        columns = grids[frame, 1]
+        top = self.rectangles[frame, 0] + within // columns * self.stride
+        left = self.rectangles[frame, 1] + within % columns * self.stride
+        corner = (frame * self.canvas[0] + top) * self.canvas[1] + left
+        step = torch.arange(self.stride)
+        return corner[:, None] + (step[:, None] * self.canvas[1] + step).flatten()
+
+    def over_frames(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, "frames rows columns"]:
+        """Lay values of these tokens out over the patches behind them; NaN where there is no token."""
+        patches = self.token_patches()
+        return self.at_patches(patches.flatten(), values.repeat_interleave(patches.shape[1]))
+
+    def at_patches(
+        self, patches: Int64[Tensor, " some"], values: Float[Tensor, " some"]
+    ) -> Float[Tensor, "frames rows columns"]:
+        """Put values at these places of the flattened (frames, rows, columns); NaN at all others."""
+        shape = (len(self.frames), *self.canvas)
+        return torch.full(shape, torch.nan).flatten().index_copy(0, patches, values.float()).view(shape)

@@ -1,0 +1,70 @@
+"""How near the student's prediction is to the teacher's feature, token by token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
+
+from components.distillation.feature_distillation import FeatureDistillation
+from lightning_modules.video_language import VideoLanguageModel
+from lightning_modules.views.base import ClipView
+from lightning_modules.views.colours import RISING
+from lightning_modules.views.film import Swatch, film, heat
+from lightning_modules.views.shown_clip import ShownClip
+
+
+class TeacherSimilarity(ClipView):
+    """Heat maps of the cosine between prediction and teacher.
+
+    The head makes one prediction of several hidden states: the first one asks, the others answer. The first map is of
+    that prediction, which is what is learnt. If several answer, further ones are of what each would predict alone.
+    """
+
+    name = "teacher_similarity"
+
+    def __init__(self, part: FeatureDistillation) -> None:
+        self.part = part
+
+    @classmethod
+    def of(cls, model: VideoLanguageModel) -> TeacherSimilarity | None:
+        """Return the view of a model that learns from a teacher."""
+        return cls(model.distillation) if isinstance(model.distillation, FeatureDistillation) else None
+
+    def watch(self) -> list[RemovableHandle]:
+        """Watch the distillation."""
+        return [self.part.register_forward_hook(self._see)]
+
+    def _see(self, part: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        states, teacher = inputs[:2]
+        alone = self.part.head.of_single_layers(states)
+        predictions = [self.part.head(states), *(alone if len(alone) > 1 else [])]
+        self.seen: Float[Tensor, "maps tokens"] = torch.stack(
+            [functional.cosine_similarity(each.float(), teacher.float(), dim=-1) for each in predictions]
+        ).cpu()
+
+    def draw(self, clip: ShownClip) -> Image.Image:
+        """Draw the heat maps."""
+        low, high = float(self.seen.min()), float(self.seen.max())
+        asking, *answering = self.part.hidden_layers
+        alone = [f"state {layer} alone" for layer in answering] if len(answering) > 1 else []
+        names = ["prediction", *alone]
+        frames = [clip.grid_frames == frame for frame in range(len(clip.frames))]
+        layers = []
+        for name, values in zip(names, self.seen, strict=True):
+            notes = [f"{name}: mean {values[tokens].mean():.3f}" for tokens in frames]
+            layers.append(heat(clip.over_frames(values), notes, low, high))
+        means = ", ".join(f"{name} {float(values.mean()):.3f}" for name, values in zip(names, self.seen, strict=True))
+        caption = [
+            f"{type(self.part).__name__} of {', '.join(map(str, self.part.hidden_layers))}: of these hidden states of "
+            f"the language model, {asking} asks the others (0 is its input)."
+            + (" 'Alone' is what would be predicted if no other one answered." if alone else ""),
+            f"Means over all frames: {means}.",
+        ]
+        legend = Swatch(RISING, f"{low:.3f} to {high:.3f}: cosine of prediction and teacher's feature")
+        return film(clip, layers, [legend], caption, most=4)
