@@ -19,7 +19,7 @@ class FusionWeight(Callback):
         for fusion in pl_module.modules():
             if isinstance(fusion, LearnedFusion):
                 alpha = whole_tensor(fusion.balance.detach()).float().sigmoid()
-                pl_module.log("alpha/mean", alpha.mean())
-                pl_module.log("alpha/std", alpha.std())
+                pl_module.log("alpha/mean", alpha.mean(), sync_dist=True)
+                pl_module.log("alpha/std", alpha.std(), sync_dist=True)
                 if isinstance(trainer.logger, TensorBoardLogger):
                     trainer.logger.experiment.add_histogram("alpha", alpha.cpu(), trainer.global_step)
