@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from components.judges import Aspect, Comparison
 
 SECOND = ("second_question", "second_prediction")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,38 +57,64 @@ def answer_files(source: Path, split: str) -> list[Path]:
     return files
 
 
-def read_generated_answers(files: Sequence[Path], aspects: Sequence[Aspect] = ()) -> list[GeneratedAnswer]:
+def read_generated_answers(
+    files: Sequence[Path], aspects: Sequence[Aspect] = (), scores: bool = True
+) -> list[GeneratedAnswer]:
     """Return the answers in their order, once for each aspect.
+
+    Consistency is between the two answers of a pair: those with the ids `.../1` and `.../2`, if a line does not have
+    both. A question whose pair is not whole is left out, with a warning.
 
     Args:
         files: of JSON lines.
-        aspects: what is judged; none: the `aspect` of each line, or whether it is right where it has none.
+        aspects: what is judged; none: the `aspect` or the `aspects` of each line, or whether it is right where it has
+            neither.
+        scores: whether the `aspects` of a line can be judged; if not, whether it is right.
 
     Raises:
         ValueError: there are no answers, a line is none, or an id is there twice.
     """
+    rows = list(_rows(files))
+    by_id = {row["id"]: row for row, _ in rows if isinstance(row.get("id"), str)}
     answers: list[GeneratedAnswer] = []
     places: dict[tuple[str, str | None], str] = {}
+    single = 0
+    for row, place in rows:
+        for aspect in aspects or _own_aspects(row, place, scores):
+            paired = row
+            if aspect is Aspect.CONSISTENCY and not row.keys() & {*SECOND}:
+                stem, _, which = str(row.get("id")).rpartition("/")
+                first, second = by_id.get(f"{stem}/1"), by_id.get(f"{stem}/2")
+                if which in ("1", "2") and first is not None and second is not None:
+                    if which == "2":
+                        continue  # is judged with the first
+                    paired = {**row, SECOND[0]: second.get("question"), SECOND[1]: second.get("prediction")}
+                elif which in ("1", "2"):
+                    single += 1
+                    continue
+            answer = _answer(paired, aspect, place)
+            earlier = places.setdefault((answer.id, answer.aspect), place)
+            if earlier != place:
+                raise ValueError(f"{place}: question {answer.id!r} was answered before, in {earlier}")
+            answers.append(answer)
+    if single:
+        log.warning("%d answers are left out of consistency: the other one of their pair is not there", single)
+    if not answers:
+        raise ValueError(f"{', '.join(map(str, files))}: no answers")
+    return answers
+
+
+def _rows(files: Sequence[Path]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield each line with words for its place."""
     for file in files:
         try:
             lines = file.read_text(encoding="utf-8").split("\n")  # not at the other line ends that JSON text may hold
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{file} cannot be read as text: {error}") from error
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            place = f"{file}, line {number}"
-            row = _row(line, place)
-            asked: Sequence[Aspect | None] = aspects or [_own_aspect(row, place)]
-            for aspect in asked:
-                answer = _answer(row, aspect, place)
-                earlier = places.setdefault((answer.id, answer.aspect), place)
-                if earlier != place:
-                    raise ValueError(f"{place}: question {answer.id!r} was answered before, in {earlier}")
-                answers.append(answer)
-    if not answers:
-        raise ValueError(f"{', '.join(map(str, files))}: no answers")
-    return answers
+            if line.strip():
+                place = f"{file}, line {number}"
+                yield _row(line, place), place
 
 
 def _row(line: str, place: str) -> dict[str, Any]:
@@ -98,11 +127,13 @@ def _row(line: str, place: str) -> dict[str, Any]:
     return row
 
 
-def _own_aspect(row: dict[str, Any], place: str) -> Aspect | None:
-    aspect = row.get("aspect")
-    if aspect is not None and aspect not in list(Aspect):
-        raise ValueError(f"{place}: unknown aspect {aspect!r}; known: {', '.join(Aspect)}")
-    return None if aspect is None else Aspect(aspect)
+def _own_aspects(row: dict[str, Any], place: str, scores: bool) -> Sequence[Aspect | None]:
+    one, several = row.get("aspect"), row.get("aspects", []) if scores else []
+    named = several if one is None else [one]
+    unknown = [each for each in named if each not in list(Aspect)] if isinstance(named, list) else [named]
+    if unknown:
+        raise ValueError(f"{place}: unknown aspect {unknown[0]!r}; known: {', '.join(Aspect)}")
+    return [*map(Aspect, named)] or [None]
 
 
 def _answer(row: dict[str, Any], aspect: Aspect | None, place: str) -> GeneratedAnswer:

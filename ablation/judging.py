@@ -101,7 +101,7 @@ def run(
         KeyboardInterrupt: Ctrl-C; everything done by then has been written.
     """
     files = answer_files(source, split)
-    answers = read_generated_answers(files, aspects)
+    answers = read_generated_answers(files, aspects, judge.scores)
     identity = judge.identity
     revision = f", revision {identity.revision[:16]}" if identity.revision else ""
     print(f"judge: {identity.label} ({type(judge).__name__}, prompt {identity.prompt[:8]}{revision})")
@@ -151,7 +151,11 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_subclass_arguments(Judge, "judge", required=True, help="who judges")
     parser.add_argument("--split", type=str, default="test", help="which answers of a run")
     parser.add_argument(
-        "--aspects", nargs="+", choices=[*map(str, Aspect)], default=[], help="judge these, not whether it is right"
+        "--aspects",
+        nargs="+",
+        choices=[*map(str, Aspect)],
+        default=[],
+        help="judge these; default: those of each question's benchmark, or whether it is right where it has none",
     )
     parser.add_argument("--cache", type=Path, default=Path("data/judgements"), help="folder of all replies so far")
     parser.add_argument("--dry_run", "--dry-run", action="store_true", help="only say what it would take")

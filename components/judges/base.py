@@ -118,10 +118,12 @@ class Judge(ABC):
     Attributes:
         batch_size: how many comparisons `judge` is best given at once.
         concurrency: how many threads may call `judge` at once.
+        scores: whether it scores aspects of an answer, and not only tells whether it is right.
     """
 
     batch_size: int = 1
     concurrency: int = 1
+    scores: bool = True
 
     @property
     @abstractmethod

@@ -12,6 +12,7 @@ class ExactMatch(Judge):
     """An answer is right if it has the words of the reference, in their order; it gets no score."""
 
     batch_size = 1000
+    scores = False
 
     def __init__(self, synonyms: list[list[str]] | str = "") -> None:
         """Choose what counts as the same.

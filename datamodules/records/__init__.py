@@ -1,6 +1,6 @@
 """Records and the file formats they come from."""
 
-from datamodules.records.answer_kind import AnswerKind, Choice, FreeAnswer
+from datamodules.records.answer_kind import AnswerKind, Choice, Described, FreeAnswer
 from datamodules.records.forms import (
     LlamaFactory,
     LLaVA,
@@ -20,6 +20,7 @@ __all__ = [
     "AllRecords",
     "AnswerKind",
     "Choice",
+    "Described",
     "FirstRecords",
     "FreeAnswer",
     "LLaVA",

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
+from components.judges.base import Aspect
 from components.judges.normalisation import NORMALIZED, normalized
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -28,9 +29,11 @@ class AnswerKind(ABC):
 
     Attributes:
         rules: what makes a reply right, in words and patterns; where it differs, other replies may be.
+        aspects: for which a judge scores a reply; none if it says whether the reply is right.
     """
 
     rules: ClassVar[str]
+    aspects: tuple[Aspect, ...] = ()
 
     @abstractmethod
     def verdict(self, reply: str, reference: str) -> bool | None:
@@ -51,6 +54,14 @@ class FreeAnswer(AnswerKind):
     def verdict(self, reply: str, reference: str) -> bool | None:
         """Return whether the two are the same after normalisation."""
         return matches(reply, reference)
+
+
+class Described(FreeAnswer):
+    """Sentences that have to be read: beyond the same words, a judge scores them for some aspects."""
+
+    def __init__(self, *aspects: Aspect) -> None:
+        """Keep what a judge is to score."""
+        self.aspects = aspects
 
 
 class Choice(AnswerKind):

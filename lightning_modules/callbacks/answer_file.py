@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 class AnswerFile(Callback):
     """Appends to `answers/<split>.jsonl` after every batch: id, video, family, question, reference, prediction,
-    whether it is an answer at all, and whether it is right.
+    whether it is an answer at all, and whether it is right; and the aspects that a judge is to score, if there are any.
 
     What a killed run has answered is not asked again when its folder is continued: the data leave it out, and scores
     count it. Of several processes, each has a file of its own until the end.
@@ -85,6 +85,7 @@ class AnswerFile(Callback):
                     "prediction": answer.prediction,
                     "answered": answer.verdict is not None,
                     "right": answer.right,
+                    **({"aspects": [*map(str, aspects)]} if (aspects := answer.sample.answer_kind.aspects) else {}),
                 }
                 for answer in answers
             )

@@ -134,6 +134,31 @@ def test_an_aspect_may_be_that_of_each_answer(tmp_path):
         )
 
 
+def test_aspects_are_those_of_each_question_and_a_pair_is_judged_together(tmp_path, capsys, caplog):
+    rows = [
+        row(1, id="generic/0", aspects=["correctness", "detail"]),
+        row(2, id="c/0/1", aspects=["consistency"], prediction="one"),
+        row(3, id="c/1/1", aspects=["consistency"]),
+        row(4, id="open"),
+        row(5, id="c/0/2", aspects=["consistency"], question="How many are two?", prediction="two"),
+    ]
+    file = save_answers(tmp_path / "a.jsonl", rows)
+    reply = lambda prompt: '{"score": 4}' if "Give a score" in prompt else verdict(prompt)  # noqa: E731
+    with FaultyServer(reply=reply) as server:
+        judge(server, file)
+        prompts = [request[1]["messages"][1]["content"] for request in server.requests]
+    (pair,) = (prompt for prompt in prompts if "Second question" in prompt)
+    assert "Second question: How many are two?" in pair and "one" in pair and "two" in pair
+    lines = read_lines(next((tmp_path / "judgements" / "a").glob("m-*.jsonl")))
+    assert [(line["id"], line["aspect"]) for line in lines] == [
+        ("generic/0", "correctness"), ("generic/0", "detail"), ("c/0/1", "consistency"), ("open", None)
+    ]  # fmt: skip
+    assert "1 answers are left out of consistency" in caplog.text
+    # A judge that gives no scores says of each whether it is right.
+    main([str(file), "--judge=ExactMatch", f"--cache={tmp_path / 'cache'}"])
+    assert "answers: 5 in" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("word", ["yes", "no"])
 def test_a_judge_that_always_says_the_same_is_suspicious(answers, capsys, word):
     with FaultyServer(reply=lambda _: json.dumps({"pred": word, "score": 3})) as server:

@@ -9,7 +9,7 @@ import pytest
 from components.registry import members
 from datamodules import benchmarks
 from datamodules.benchmarks import FirstWord, OneType, QuestionFile, TypeNames
-from datamodules.records import Choice, FreeAnswer, RecordError
+from datamodules.records import Choice, Described, FreeAnswer, RecordError
 from tests.datamodules.benchmark_excerpts import EXCERPTS, benchmark, contents, data, question_file, write, write_small
 
 INSTRUCTION = "Answer with the option's letter from the given choices directly."
@@ -77,6 +77,7 @@ def test_a_form_is_read_in_full(form, tmp_path):
     write(tmp_path, contents(form))
     assert read(form, tmp_path) == EXPECTED[form]
     kind = Choice if INSTRUCTION in EXPECTED[form][0][3] else FreeAnswer
+    kind = Described if form == "VideoChatGPTQuestions" else kind
     assert {type(question.answer_kind()) for question in question_file(form).read(tmp_path)} == {kind}
 
 

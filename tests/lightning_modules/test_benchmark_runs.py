@@ -2,16 +2,19 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from ablation.generated_answers import read_generated_answers
 from lightning_modules.cli import ExperimentCLI
 from lightning_modules.config_chain import read_config
 from tests.datamodules.benchmark_excerpts import write_benchmark
 
 FULL = ("--config", "experiments/full.yaml")
 REAL_CLIPS = ("--config", "configs/data/real_clips_qa.yaml")
+TYPES = ("generic", "temporal", "consistency_1")
 DESCRIPTIONS = sorted(Path("configs/benchmarks").glob("*qa.yaml"))
 
 
@@ -60,6 +63,13 @@ def test_the_real_clips_are_asked_and_scored(run, capsys):
         assert content["provenance"]["data"]["question_files"][f"tests/data/{file}"] == sha256
     assert content["counts"] == {
         "questions": 52, "videos": 14, "answered": 52, "unanswered": 0, "missing_clips": 0
+    }  # fmt: skip
+    asked = Counter(answer.aspect for answer in read_generated_answers([cli.folder / "answers/test.jsonl"]))
+    types = reports[1]["questions"]
+    generic, temporal, pairs = (types[f"real_clips_video_chatgpt/{each}"] for each in TYPES)
+    assert asked == {
+        None: 35, "correctness": generic, "detail": generic, "context": generic, "temporal": temporal,
+        "consistency": pairs,
     }  # fmt: skip
     assert rows(cli.folder / "answers/test_unanswered.jsonl") == []
     assert "test/exact_match/real_clips_qa/colour" in capsys.readouterr().out
