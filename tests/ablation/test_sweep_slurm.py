@@ -47,6 +47,10 @@ def test_tasks_train_their_jobs_once(run, task, tmp_path):
     assert sorted((event["job"], event["event"]) for event in events) == [
         (job, event) for job in ("a/seed_0", "b/seed_0") for event in ("begun", "finished")
     ]
+    told = {
+        json.loads(line)["VIDEO_PANDA_STARTED_BY"] for line in (tmp_path / "trained.jsonl").read_text().splitlines()
+    }
+    assert told == {f"sweep sweep, job {job}/seed_0" for job in "ab"}
 
 
 def process_of(runs):
