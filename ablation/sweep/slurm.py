@@ -117,7 +117,6 @@ def submit(
             name=folder.parent.name,
             slurm_array_parallelism=at_once,
             slurm_additional_parameters={"requeue": True},  # where a cluster does not do so by itself
-            slurm_srun_args=[f"--cpus-per-task={options[key]}" for key in ("cpus_per_task",) if key in options],
             **{f"slurm_{key}": options[key] for key in options},
         )
         with executor.batch():

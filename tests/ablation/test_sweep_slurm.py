@@ -115,7 +115,6 @@ def test_what_is_not_finished_is_submitted_as_an_array(cluster, tmp_path, capsys
         *("requeue", "job-name=full"),
     ):
         assert f"#SBATCH --{option}\n" in script
-    assert re.search(r"^srun .* --cpus-per-task=40 ", script, re.MULTILINE)  # which it does not take from sbatch
     main([*words, "--dry-run"])
     assert capsys.readouterr().out.count("would begin") == 2
     cluster.write_text("12_0 RUNNING\n12_1 PENDING\n11_1 RUNNING\n")
