@@ -52,7 +52,7 @@ def export(source: Path, out: Path, merge: bool = False) -> None:
         origin = _origin(run, trained, components)
         (folder / ORIGIN).write_text(json.dumps(without_secrets(origin), indent=2) + "\n", encoding="utf-8")
         _keep_run(run, folder / RUN)
-        card = model_card(out.name, run, components, trained.progress)
+        card = model_card(out.name, run, components, trained.progress["steps"])
         (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / "config.yaml").write_text(_run_config(run, config, out.name), encoding="utf-8")
 

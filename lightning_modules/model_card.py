@@ -11,21 +11,21 @@ from lightning_modules.show import RUN, history
 from lightning_modules.trained_run import TrainedRun
 
 
-def model_card(name: str, run: TrainedRun, components: Mapping[str, str], progress: Mapping[str, int]) -> str:
+def model_card(name: str, run: TrainedRun, components: Mapping[str, str], steps: int) -> str:
     """Return it as Markdown; more is in the folder `run` beside it, which `video-panda show` tells.
 
     Args:
         name: of the model.
         run: that it comes from.
         components: class in every slot, as exported.
-        progress: epochs and optimiser steps of the training.
+        steps: of its optimiser.
     """
     trainings = [work for work in history(run.folder) if work["work"] == "fit"]
     last = trainings[-1] if trainings else None
     facts = {
         "run": f"{run.folder.parent.name}/{run.folder.name}",
         "components": ", ".join(dict.fromkeys(components.values())),
-        "training": f"steps {progress['steps']:,}, epochs {progress['epochs']:,}, seed {run.config['seed_everything']}",
+        "training": f"steps {steps:,}, seed {run.config['seed_everything']}",
         "data": run.config["data"]["class_path"].rsplit(".", 1)[-1],
     }
     if last is not None:
