@@ -8,6 +8,7 @@ stage that was trained with other settings is neither: it stops the chain.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from ablation.attempts import attempts
 from ablation.stage_config import asked_config, kept_config, stage_difference
+from lightning_modules.provenance import STARTED_BY
 from lightning_modules.stage_files import STAGES
 
 
@@ -40,11 +42,12 @@ def checkpoint(folder: Path) -> Path | None:
     return max((file for file in files if file.is_file()), key=lambda file: file.stat().st_mtime, default=None)
 
 
-def train_stage(arguments: Sequence[str]) -> int:
-    """Run one training and return its exit status; Ctrl-C is left to it, which saves before it ends."""
+def train_stage(arguments: Sequence[str], stage: str) -> int:
+    """Run the training of a stage and return its exit status; Ctrl-C is left to it, which saves before it ends."""
     before = signal.signal(signal.SIGINT, lambda *_: None)
+    environment = {**os.environ, STARTED_BY: f"chain, stage {stage}"}
     try:
-        return subprocess.Popen([sys.executable, "-m", "lightning", "fit", *arguments]).wait()
+        return subprocess.Popen([sys.executable, "-m", "lightning", "fit", *arguments], env=environment).wait()
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -81,7 +84,7 @@ def chain(
         start = _start(folder, folders)
         print(f"{name}: {start[0] if start else 'starts'}", flush=True)
         arguments += [f"--test_after_fit={str(stage == stages[-1]).lower()}", *settings, *start]
-        status = train_stage(arguments)
+        status = train_stage(arguments, stage=f"{stages.index(stage) + 1} of {len(stages)}: {name}")
         folder = stage_folder(runs, name, seed)
         if status or folder is None or not is_finished(folder):
             raise ChainError(f"stage {name} did not end well (status {status}); the same command goes on from there")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 _SECONDS = 20  # for a checkout on a slow drive; nobody waits longer for a note
+# As `git apply` reads it, whatever the user has set for their own eyes.
+_PATCH = ("diff", "--binary", "--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/", "HEAD")
 
 
 @dataclass(frozen=True)
@@ -31,19 +36,34 @@ def checkout_of(file: Path) -> Checkout | None:
     if _git(folder, "ls-files", "--error-unmatch", "--", file.name) is None:
         return None
     commit, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
-    return None if commit is None or changes is None else Checkout(commit, bool(changes))
+    return None if commit is None or changes is None else Checkout(commit.decode().strip(), bool(changes.strip()))
 
 
-def uncommitted(file: Path) -> str:
-    """Return how files of the checkout of a source file differ from its commit, as a patch; new files are not in it."""
-    changes = _git(file.parent, "diff", "--binary", "HEAD")
-    return f"{changes}\n" if changes else ""
+def uncommitted(file: Path) -> bytes:
+    """Return how the checkout of a source file differs from its commit, as a patch for `git apply`.
+
+    New Python and YAML files are in it unless git ignores them; other new files, which may be anything, are not.
+    """
+    top = _git(file.parent, "rev-parse", "--show-toplevel")
+    if top is None:
+        return b""
+    folder = Path(top.decode().strip())
+    with tempfile.TemporaryDirectory() as place:
+        # With an index of its own, in which new files stand without their content: that of the user stays as it is.
+        index = {"GIT_INDEX_FILE": str(Path(place, "index"))}
+        _git(folder, "read-tree", "HEAD", environment=index)
+        new = _git(folder, "ls-files", "--others", "--exclude-standard", "-z", "--", "*.py", "*.yaml") or b""
+        if names := [os.fsdecode(name) for name in new.split(b"\0") if name]:
+            _git(folder, "add", "--intent-to-add", "--", *names, environment=index)
+        return _git(folder, *_PATCH, environment=index) or b""
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
+def _git(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> bytes | None:
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS)
+        done = subprocess.run(
+            command, capture_output=True, check=True, timeout=_SECONDS, env={**os.environ, **(environment or {})}
+        )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return done.stdout

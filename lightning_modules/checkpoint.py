@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from components.fingerprint import sampled_fingerprint
 from lightning_modules.config_difference import difference
 
 KEYWORDS = ("best", "last", "hpc", "registry")
@@ -93,6 +94,11 @@ def check_same_model(
             f"{key} holds a model of other sizes than the configuration: "
             f"{tensor_differences(tensors, weights, misfits)}"
         )
+
+
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """Return a hash of samples of the weights in a file, by which a run names the one that it started from."""
+    return sampled_fingerprint(sorted(weights.items()))
 
 
 def tensor_differences(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], misfits: Iterable[str]) -> str:

@@ -36,6 +36,7 @@ from lightning_modules.init_from import by_module, init_from
 from lightning_modules.known_names import explain
 from lightning_modules.parameter_difference import parameter_difference, without_memory
 from lightning_modules.process_group import process_group_closed
+from lightning_modules.provenance import base_weights
 from lightning_modules.run_folder import answered_folder, free_folder, keep_metrics, resumed_folder
 from lightning_modules.strategy import asks_deepspeed, check_strategy
 from lightning_modules.user_errors import user_errors
@@ -184,6 +185,7 @@ class ExperimentCLI(LightningCLI):
             self.parts.base = without_memory(self.base_encoder)
             self.origin.sizes = parameter_difference(self.model.encoder, self.parts.base)
             print("\n".join([*(f"  {line}" for line in self.origin.sizes), ""]))
+        self.origin.base_weights = base_weights(self.model)
         left_aside = self.model.language_model.left_aside
         if left_aside:
             what = ", ".join(by_module(left_aside))
@@ -194,7 +196,9 @@ class ExperimentCLI(LightningCLI):
         if checkpoint is not None:
             lines = [f"not read: ckpt_path {checkpoint} has the weights of this run"]
         else:
-            lines = init_from(self.model, config.init_from, config.init_partially).lines()
+            report = init_from(self.model, config.init_from, config.init_partially)
+            self.origin.init_from = {"path": str(config.init_from), "sampled_sha256": report.sampled_sha256}
+            lines = report.lines()
         said = [f"init_from {config.init_from}", *(f"  {line}" for line in lines)]
         self.origin.weights = [*self.origin.weights, *said]
         print("\n".join(said), end="\n\n")

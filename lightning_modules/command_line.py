@@ -1,21 +1,41 @@
-"""The command line as it is kept with results: as it was typed, without secrets."""
+"""What is kept with results or goes along with a model, without secrets: the command line, configurations, texts."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 HIDDEN = "***"
 _BETWEEN = "\0"  # words, of which an option and its value may be two
 # No option of ours takes a secret; a logger's may, or a word that was typed by mistake.
 _NAMED = re.compile(r"((?:key|secret|password|passwd|token)[\"']?\s*[=:\0]\s*[\"']?)(?!--)[^\s\"',}\0]+", re.IGNORECASE)
+_NAME = re.compile(r"(?:key|secret|password|passwd|token)$", re.IGNORECASE)
 _BY_FORM = re.compile(r"\b(?:sk-[\w-]{20,}|hf_[A-Za-z0-9]{20,}|gh[pousr]_\w{20,}|github_pat_\w{20,}|AKIA[A-Z0-9]{16})")
 _IN_ADDRESS = re.compile(r"(://)[^/\s\0@]+@")
 
 
 def as_typed(words: Sequence[str]) -> str:
     """Return the words of a command as one line for a shell, with `***` for what looks like a secret."""
-    line = _NAMED.sub(rf"\g<1>{HIDDEN}", _BETWEEN.join(words))
-    line = _IN_ADDRESS.sub(rf"\g<1>{HIDDEN}@", _BY_FORM.sub(HIDDEN, line))
+    line = _by_form_hidden(_NAMED.sub(rf"\g<1>{HIDDEN}", _BETWEEN.join(words)))
     return shlex.join(line.split(_BETWEEN))
+
+
+def without_secrets(value: Any) -> Any:
+    """Return a text, or a configuration of nested mappings and lists, with `***` for what looks like a secret.
+
+    In a configuration, keys tell; in a text, the form of known services' keys and passwords in addresses.
+    """
+    if isinstance(value, Mapping):
+        return {
+            key: HIDDEN if isinstance(item, str) and _NAME.search(str(key)) else without_secrets(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [without_secrets(item) for item in value]
+    return _by_form_hidden(value) if isinstance(value, str) else value
+
+
+def _by_form_hidden(text: str) -> str:
+    return _IN_ADDRESS.sub(rf"\g<1>{HIDDEN}@", _BY_FORM.sub(HIDDEN, text))

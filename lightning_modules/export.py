@@ -2,7 +2,8 @@
 
 What is in it: `config.yaml`, which `python -m lightning test` takes; `weights.safetensors`; every pretrained part as a
 folder of its own format (`language_model/` in that of Hugging Face); `adapter/` in PEFT's format, unless it was merged;
-and `origin.json`. `import-official` makes folders of this kind too.
+`origin.json`; `run/` with what the run has kept of where it comes from, which `video-panda show` tells; and
+`README.md`, for people. `import-official` makes folders of this kind too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from safetensors.torch import save_file
 
 from components.adapters import NoAdapter
 from components.official.folder import new_folder
+from lightning_modules.callbacks.run_history import DIFF, HISTORY
+from lightning_modules.command_line import without_secrets
 from lightning_modules.config_chain import HERE
+from lightning_modules.model_card import model_card
+from lightning_modules.show import RUN
 from lightning_modules.trained_run import TrainedModel, TrainedRun, find_run, load
 from lightning_modules.user_errors import user_errors
 
@@ -45,7 +50,10 @@ def export(source: Path, out: Path, merge: bool = False) -> None:
         config = run.model_config()
         components = _write_weights(trained, folder, config)
         origin = _origin(run, trained, components)
-        (folder / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+        (folder / ORIGIN).write_text(json.dumps(without_secrets(origin), indent=2) + "\n", encoding="utf-8")
+        _keep_run(run, folder / RUN)
+        card = model_card(out.name, run, components, trained.progress["steps"])
+        (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / "config.yaml").write_text(_run_config(run, config, out.name), encoding="utf-8")
 
 
@@ -100,11 +108,23 @@ def _slot(config: dict[str, Any], path: str) -> dict[str, Any]:
     return slot
 
 
+def _keep_run(run: TrainedRun, folder: Path) -> None:
+    """Copy what the run has kept of where it comes from: a few small texts."""
+    folder.mkdir()
+    for name in ("origin.txt", HISTORY, DIFF, "summary.json"):
+        if (run.folder / name).is_file():
+            text = (run.folder / name).read_bytes().decode(errors="surrogateescape")
+            (folder / name).write_bytes(without_secrets(text).encode(errors="surrogateescape"))
+    config = yaml.safe_dump(without_secrets(run.config), sort_keys=False)
+    (folder / "config.yaml").write_text(config, encoding="utf-8")
+
+
 def _origin(run: TrainedRun, trained: TrainedModel, components: dict[str, str]) -> dict[str, Any]:
     origin = run.folder / "origin.txt"
     return {
         "components": components,
-        "checkpoint": str(run.checkpoint.absolute()),
+        # Where on this machine is nothing to tell others.
+        "checkpoint": run.checkpoint.absolute().relative_to(run.folder.parent.parent).as_posix(),
         **trained.progress,
         "run": origin.read_text(encoding="utf-8").splitlines() if origin.is_file() else [],
         "config": run.config,
@@ -121,7 +141,7 @@ def _run_config(run: TrainedRun, config: dict[str, Any], name: str) -> str:
         "trainer": {"precision": run.config["trainer"]["precision"]},
     }
     return (
-        f"# A trained model, from {run.folder}.\n"
+        f"# A trained model, from the run {run.folder.parent.name}/{run.folder.name}.\n"
         "# Set to evaluate: to train on, take out teacher and distillation.\n"
         f"{yaml.safe_dump(content, sort_keys=False)}"
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from components.fingerprint import fingerprint
+from components.fingerprint import fingerprint, sampled_fingerprint
 from components.pretrained import Pretrained
 from lightning_modules.checkpoint import CheckpointError
 from lightning_modules.fully_sharded import whole_tensor
@@ -42,6 +42,29 @@ class FrozenBase:
             if isinstance(module, Pretrained)
         }
         self._known: dict[str, tuple[tuple[str, ...], str]] = {}
+
+    def origins(self) -> dict[str, dict[str, Any]]:
+        """Return path -> source and sampled hash of the parts that still have the weights of their source.
+
+        To be asked before the model is sharded. Frozen or not: a part that is trained began with these.
+        """
+        return {
+            path: {
+                "source": part.source,
+                "tensors": len(part.base_names),
+                # Not the names, which are others with an adapter.
+                "sampled_sha256": sampled_fingerprint(
+                    (str(place), ours[name]) for place, name in enumerate(part.base_names)
+                ),
+            }
+            for path, part in self.parts.items()
+            if part.source is not None
+            for ours in [_parameters(part)]
+        }
+
+    def hashes(self) -> dict[str, str]:
+        """Return path -> hash of the frozen weights of a part, as far as a checkpoint has asked for it."""
+        return {path: known for path, (_, known) in self._known.items()}
 
     def leave_out(self, checkpoint: dict[str, Any]) -> None:
         """Take the frozen weights out of `checkpoint`, and note what they are."""

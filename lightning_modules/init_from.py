@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lightning_modules.checkpoint import CheckpointError, check_checkpoint, tensor_differences
+from lightning_modules.checkpoint import CheckpointError, check_checkpoint, tensor_differences, weights_digest
 from lightning_modules.config_difference import difference
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -29,12 +29,14 @@ class InitReport:
         base: not in the file, which says that they are those of the same pretrained part.
         fresh: in the model, but not in the file (or of another shape there): as initialised.
         ignored: in the file, but not in the model (or of another shape there).
+        sampled_sha256: hash of samples of all that is in the file.
     """
 
     loaded: tuple[str, ...]
     base: tuple[str, ...]
     fresh: tuple[str, ...]
     ignored: tuple[str, ...]
+    sampled_sha256: str
 
     def lines(self) -> list[str]:
         """Return one line per kind, naming the modules that the tensors belong to."""
@@ -71,6 +73,7 @@ def init_from(model: VideoLanguageModel, path: str | Path, partially: bool = Fal
     base: set[str] = set()
     if Path(path).suffix == ".safetensors":
         theirs = _safetensors(Path(path))
+        digest = weights_digest(theirs)
         # Counters of batch normalisation, which nothing computes with, may be missing.
         groups = {_group(model, name) for name in theirs}
         ours = {
@@ -79,7 +82,7 @@ def init_from(model: VideoLanguageModel, path: str | Path, partially: bool = Fal
             if name in theirs or (_group(model, name) in groups and not name.endswith("num_batches_tracked"))
         }
     else:
-        theirs, base = _checkpoint(model, path, partially)
+        theirs, base, digest = _checkpoint(model, path, partially)
     loaded = [
         name
         for name, tensor in ours.items()
@@ -87,7 +90,7 @@ def init_from(model: VideoLanguageModel, path: str | Path, partially: bool = Fal
     ]
     known = {*loaded, *base}
     report = InitReport(
-        tuple(loaded), tuple(base), tuple(sorted(ours.keys() - known)), tuple(sorted(theirs.keys() - known))
+        tuple(loaded), tuple(base), tuple(sorted(ours.keys() - known)), tuple(sorted(theirs.keys() - known)), digest
     )
     groups = {name.split(".")[0] for name in model.state_dict()}
     misfits = [*report.fresh, *(name for name in report.ignored if name.split(".")[0] in groups)]
@@ -117,8 +120,10 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"init_from {path} cannot be read: {error}") from error
 
 
-def _checkpoint(model: VideoLanguageModel, path: str | Path, partially: bool) -> tuple[dict[str, Tensor], set[str]]:
-    """Return the tensors of a checkpoint, and the names of those that it left to pretrained parts."""
+def _checkpoint(
+    model: VideoLanguageModel, path: str | Path, partially: bool
+) -> tuple[dict[str, Tensor], set[str], str]:
+    """Return the tensors of a checkpoint, the names of those that it left to pretrained parts, and its digest."""
     check_checkpoint(path, key="init_from")
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     changed = difference(model.component_names(), content["components"])
@@ -128,9 +133,10 @@ def _checkpoint(model: VideoLanguageModel, path: str | Path, partially: bool) ->
             "set init_partially: true to take over what fits"
         )
     weights: dict[str, Tensor] = content["state_dict"]
+    digest = weights_digest(weights)
     try:
-        return weights, set(model.frozen_base.put_back(content, f"init_from {path}"))
+        return weights, set(model.frozen_base.put_back(content, f"init_from {path}")), digest
     except CheckpointError:
         if not partially:
             raise
-        return weights, set()
+        return weights, set(), digest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from lightning import Trainer
 
+from components.fingerprint import sampled_fingerprint
 from components.judges.base import digest
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.checkout import checkout_of
@@ -22,6 +24,7 @@ from lightning_modules.video_language import VideoLanguageModel
 # Ours, and those that what a model sees and says depends on.
 PACKAGES = ("video-panda-lightning", "torch", "lightning", "transformers", "tokenizers", "av", "decord2", "pillow")
 OWN_FILE = Path(__file__).with_name("__init__.py")  # of the checkout that runs
+STARTED_BY = "VIDEO_PANDA_STARTED_BY"  # environment variable: which job of what a training is
 _SEEN = ("canvas", "sampler", "shown_frames", "damaged", "bad_media")
 
 
@@ -44,6 +47,31 @@ def provenance(trainer: Trainer, module: VideoLanguageModel, asked_by: Mapping[s
         "data": _data(module.data, asked_by.get("data", {}).get("init_args", {})),
         "seed": module.data.seed,
     }
+
+
+def base_weights(model: VideoLanguageModel) -> dict[str, dict[str, Any]]:
+    """Return what pretrained weights a model begins with, and those of its teacher; to be asked before it is sharded.
+
+    The hashes are of samples (`sampled_fingerprint`) and cost nothing. Checkpoints have those of all bits of frozen
+    weights, see `FrozenBase`.
+    """
+    teacher = [*model.teacher.network.parameters()]
+    asked = {
+        "teacher": {
+            "source": type(model.teacher).__name__,
+            "tensors": len(teacher),
+            "sampled_sha256": sampled_fingerprint((str(place), tensor) for place, tensor in enumerate(teacher)),
+        }
+    }
+    return model.frozen_base.origins() | (asked if teacher else {})
+
+
+def started_by() -> dict[str, str]:
+    """Return what started this process, if not a user at a terminal: a sweep or chain, a job of a cluster."""
+    facts = {"started_by": os.environ.get(STARTED_BY), "cluster_job": os.environ.get("SLURM_JOB_ID")}
+    if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
+        facts["cluster_job"] = f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"
+    return {key: value for key, value in facts.items() if value}
 
 
 def environment(trainer: Trainer) -> dict[str, Any]:

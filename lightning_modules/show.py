@@ -1,4 +1,7 @@
-"""`video-panda show RUN`: what a run is, where it comes from, who worked on it, and how it ended."""
+"""`video-panda show RUN`: what a run is, where it comes from, who worked on it, and how it ended.
+
+`samples` are hashes of three small parts of every tensor, which cost nothing; `sha256` is of all bits.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +9,66 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
 
 from lightning_modules.callbacks.run_history import DIFF, HISTORY
+from lightning_modules.checkpoint import weights_digest
+from lightning_modules.config_chain import read_config
 from lightning_modules.frozen_base import ENTRY
 from lightning_modules.user_errors import user_errors
+
+RUN = "run"  # in an exported model folder: what is kept of the run that it comes from
 
 
 def main(args: Sequence[str]) -> None:
     """Read the command line, and show."""
-    parser = argparse.ArgumentParser(prog="video-panda show", description=__doc__)
-    parser.add_argument("run", type=Path, help="run folder, such as runs/full/seed_0")
+    parser = argparse.ArgumentParser(
+        prog="video-panda show", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="run folder, such as runs/full/seed_0, or an exported model")
     with user_errors():
         print("\n".join(shown(parser.parse_args(args).run)))
 
 
 def shown(folder: Path) -> list[str]:
-    """Return the lines that tell of a run.
+    """Return the lines that tell of a run, also of one that an exported model folder comes from.
 
     Raises:
         ValueError: the folder is not one of a run, or a line of its history is none.
     """
     if not (folder / "config.yaml").is_file():
         raise ValueError(f"{folder} is not a run folder: it has no config.yaml")
+    exported = (folder / RUN / "config.yaml").is_file()
+    kept = folder / RUN if exported else folder
+    works = history(kept)
     sections = {
-        "origin": _text(folder / "origin.txt"),
-        "history": [line for work in history(folder) for line in _work(work)] or ["none was kept"],
-        "figures": _figures(folder),
-        "frozen weights": _frozen(folder / "checkpoints" / "last.ckpt"),
+        "origin": _text(kept / "origin.txt"),
+        "history": [line for work in works for line in _work(work)] or ["none was kept"],
+        "figures": _figures(kept),
+        "weights": _weights(kept / "checkpoints" / "last.ckpt", works),
+        "the same once more": again(kept, works),
     }
-    lines = [f"run  {folder}"]
+    lines = [f"{'exported model' if exported else 'run'}  {folder}"]
     for name, content in sections.items():
         lines += ["", name, *(f"  {line}" for line in content or ["none"])]
-    diff = folder / DIFF
-    if diff.is_file():
-        lines += ["", f"files differed from the commit when it began: {diff}"]
-    return [*lines, "", "the same once more", f"  python -m lightning fit --config {folder / 'config.yaml'}"]
+    return lines
+
+
+def again(folder: Path, works: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the commands that do once more what a run did first: its code, then its resolved configuration."""
+    first: Mapping[str, Any] = works[0] if works else {"work": "fit", "code": None}
+    lines = []
+    if first["code"]:
+        diff = folder / DIFF
+        patch = f" && git apply {quote(str(diff.absolute()))}" if diff.is_file() and diff.stat().st_size else ""
+        lines.append(f"git checkout {first['code']['commit']}{patch}")
+    config = read_config(folder / "config.yaml")
+    # A run that went on has the checkpoint that it went on from in its configuration.
+    anew = " --ckpt_path=null" if first["work"] == "fit" and config.get("ckpt_path") else ""
+    return [*lines, f"python -m lightning {first['work']} --config {quote(str(folder / 'config.yaml'))}{anew}"]
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
@@ -60,6 +85,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
                 work.append(entry)
             else:
                 work[-1] |= {"ended": entry["ended"], "how": entry["how"], "last_step": entry["step"]}
+                work[-1] |= {"frozen_sha256": entry.get("frozen_sha256", {})}
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise ValueError(f"{folder / HISTORY}, line {number} is not one of a history: {error!r}") from None
     return work
@@ -74,12 +100,20 @@ def _work(work: Mapping[str, Any]) -> list[str]:
         if "ended" in work
         else "no end: it was killed, or runs still"
     )
+    start = work.get("init_from")
     return [
         f"{work['began']}  {work['work']} from step {work['step']}, seed {work['seed']}",
         f"    {work['command']}",
+        *([f"    of {work['started_by']}"] if "started_by" in work else []),
+        *([f"    in job {work['cluster_job']} of SLURM"] if "cluster_job" in work else []),
         f"    code {commit}; {work['processes']} x {work['device']}, {work['precision']}",
         f"    {versions}",
         *([f"    data manifest {work['manifest_sha256']}"] if work["manifest_sha256"] else []),
+        *(
+            f"    base weights of {path}: {part['source']}, {part['tensors']} tensors, samples {part['sampled_sha256']}"
+            for path, part in work.get("base_weights", {}).items()
+        ),
+        *([f"    starts from {start['path']}, samples {start['sampled_sha256']}"] if start else []),
         end,
     ]
 
@@ -93,14 +127,19 @@ def _figures(folder: Path) -> list[str]:
     return [f"steps  {summary['steps']}", *figures]
 
 
-def _frozen(checkpoint: Path) -> list[str]:
-    """Return where the weights come from that the checkpoint leaves out, and their hashes."""
+def _weights(checkpoint: Path, works: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return hashes of what the last checkpoint has, and of the frozen weights that it leaves out."""
+    hashes = {path: known for work in works for path, known in work.get("frozen_sha256", {}).items()}
     if not checkpoint.is_file():
-        return []
+        return [f"{path}, frozen: sha256 {known}" for path, known in hashes.items()]
     content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    weights = content["state_dict"]
     return [
-        f"{path}: {part['source']}, {len(part['tensors'])} tensors, sha256 {part['fingerprint']}"
-        for path, part in content.get(ENTRY, {}).items()
+        f"{checkpoint.name}: {len(weights)} tensors, samples {weights_digest(weights)}",
+        *(
+            f"{path}, frozen: {part['source']}, {len(part['tensors'])} tensors, sha256 {part['fingerprint']}"
+            for path, part in content.get(ENTRY, {}).items()
+        ),
     ]
 
 

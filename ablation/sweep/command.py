@@ -22,9 +22,11 @@ from ablation.sweep.jobs import Job, expand
 from ablation.sweep.journal import Journal
 from ablation.sweep.listing import listing
 from ablation.sweep.lock import Lock
+from ablation.sweep.queue import queued
 from ablation.sweep.request import request_of
 from ablation.sweep.runner import Outcome, Runner
-from ablation.sweep.slurm import Task, slurm_options, submit
+from ablation.sweep.slurm import Task, submit
+from ablation.sweep.slurm_options import slurm_options
 from ablation.sweep.standing import Standing, standing
 from lightning_modules.command_line import as_typed
 from lightning_modules.user_errors import user_errors
@@ -50,7 +52,8 @@ def main(args: Sequence[str] | None = None) -> None:
         print("".join(f"{line}\n" for line in unknown), end="", flush=True)
         journal = Journal(known.runs / "sweeps" / request.name)
         if known.dry_run:
-            print(listing(jobs, _standings(jobs, configs, known.runs, journal), steps, journal.events()))
+            events = journal.events()
+            print(listing(jobs, _standings(jobs, configs, known.runs, journal), steps, events, queued(events)))
             return
         lock = _lock(journal.folder)
         try:
@@ -59,7 +62,13 @@ def main(args: Sequence[str] | None = None) -> None:
             standings = _standings(jobs, configs, known.runs, journal)
             if options is not None:
                 left = [job for job in jobs if not standings[job.id].finished]
-                tasks = [Task(job, configs[job.id], known.runs, journal.folder, known.retries) for job in left]
+                queue = queued(journal.events())
+                print("".join(f"left alone {job.id}, {queue[job.id]}\n" for job in left if job.id in queue), end="")
+                tasks = [
+                    Task(job, configs[job.id], known.runs, journal.folder, known.retries)
+                    for job in left
+                    if job.id not in queue
+                ]
                 _submit(tasks, options, known.jobs, journal)
                 return
             environments, holds = shares(known.jobs), (lock.descriptor,)
@@ -127,7 +136,7 @@ def _submit(tasks: Sequence[Task], options: Mapping[str, str | int], at_once: in
     for task, job in zip(tasks, submitted, strict=True):
         journal.append(task.job.id, "submitted", task=job.job_id)
         print(f"submitted {task.job.id} as {job.job_id}")
-    print(f"{len(tasks)} jobs are submitted; the same command with --dry-run says where they stand")
+    print(f"submitted: {len(tasks)}; the same command with --dry-run says where all jobs stand")
 
 
 def _close(outcome: Outcome, jobs: int, runs: Path) -> None:

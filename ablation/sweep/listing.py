@@ -15,7 +15,11 @@ from lightning_modules.costs.table import table
 
 
 def listing(
-    jobs: Sequence[Job], standings: Mapping[str, Standing], steps: Mapping[str, int], events: Sequence[Event]
+    jobs: Sequence[Job],
+    standings: Mapping[str, Standing],
+    steps: Mapping[str, int],
+    events: Sequence[Event],
+    queue: Mapping[str, str],
 ) -> str:
     """Return a line per job: what would be done, from which step, of how many, and what it has reached.
 
@@ -24,19 +28,22 @@ def listing(
         standings: job -> where it stands.
         steps: job -> optimiser steps of its training, where they are known.
         events: what happened to the jobs so far.
+        queue: job -> where it is in the queue of a cluster, if it is.
     """
     latest = {event["job"]: event for event in events}
     rows, seconds, paces, missing = [], [], [], 0
     for job in jobs:
         stands, of = standings[job.id], steps.get(job.id)
         reached = progress(stands.folder)
-        done = reached.step if stands.finished or stands.checkpoint else 0
+        done = reached.step if stands.finished or stands.checkpoint or job.id in queue else 0
         state = "finished" if stands.finished else "would go on" if done else "would begin"
         if stands.finished:
             done = of or done
             minutes, trained = _took(stands)
             seconds.append(minutes * 60)
             paces.append(minutes * 60 / max(1, trained))
+        elif job.id in queue:
+            state = queue[job.id]
         elif (last := latest.get(job.id, {})).get("event") == "failed":
             state += f", failed: {last.get('how')}"
         missing += (of or 0) - done

@@ -6,12 +6,12 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from copy import copy
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal
+from ablation.sweep.stopping import Stopping
 from ablation.sweep.training import Training, begin
 
 POLL = 1.0  # seconds
@@ -19,7 +19,7 @@ TIMEOUTS = 1000  # how many times a task whose time is over is queued again: a l
 
 
 class TaskError(RuntimeError):
-    """A job that failed, so that the cluster marks its task as failed too."""
+    """A job that failed or was stopped, so that the cluster does not mark its task as completed."""
 
 
 class Task:
@@ -45,27 +45,30 @@ class Task:
         """Train the job, and return how it ended.
 
         Raises:
-            TaskError: it failed.
+            TaskError: it failed, or the cluster ended the task: with SIGTERM, without a call of `checkpoint`, which is
+                how most clusters make room for others. They queue the task again by themselves.
         """
         # With it, Lightning would expect one task per GPU; the machine's GPUs are those of this one task.
         os.environ.pop("SLURM_NTASKS", None)
         journal = Journal(self.folder, self.job.file_name)
         journal.open()
-        for tries in range(1, self.retries + 2):
-            begun = begin(self.job, self.config, self.runs, journal, {})
-            if not isinstance(begun, Training):
-                return "finished before" if begun else "is trained by another process"
-            self._training = begun
-            # Not wait(): the signal upon which `checkpoint` is called would find it holding a lock.
-            while begun.process.poll() is None:
-                time.sleep(POLL)
-            begun.lock.release()
-            if begun.ended_well():
-                journal.append(self.job.id, "finished", folder=begun.folder)
-                return "finished"
-            how = begun.how_it_ended()
-            journal.append(self.job.id, "failed", folder=begun.folder, how=how, tries=tries)
-            failure = "\n".join([f"{self.job.id}: {how}; all it said is in {begun.log}", *begun.last_lines()])
+        with Stopping() as stopping:
+            for tries in range(1, self.retries + 2):
+                begun = begin(self.job, self.config, self.runs, journal, {})
+                if not isinstance(begun, Training):
+                    return "finished before" if begun else "is trained by another process"
+                self._training = begun
+                _wait(begun, stopping)
+                begun.lock.release()
+                if begun.ended_well():
+                    journal.append(self.job.id, "finished", folder=begun.folder)
+                    return "finished"
+                if stopping.times:
+                    journal.append(self.job.id, "stopped", folder=begun.folder)
+                    raise TaskError(f"{self.job.id}: stopped by the cluster")
+                how = begun.how_it_ended()
+                journal.append(self.job.id, "failed", folder=begun.folder, how=how, tries=tries)
+                failure = "\n".join([f"{self.job.id}: {how}; all it said is in {begun.log}", *begun.last_lines()])
         raise TaskError(failure)
 
     def checkpoint(self) -> Any:
@@ -80,29 +83,15 @@ class Task:
         return DelayedSubmission(again)
 
 
-def slurm_options(text: str) -> dict[str, str | int]:
-    """Read `partition=gpu,gpus_per_node=4,time=24:00:00`.
-
-    Raises:
-        ValueError: it is not of this form, asks for several machines or tasks, or submitit is not installed.
-    """
-    options: dict[str, str | int] = {}
-    for part in text.split(","):
-        key, equals, value = part.partition("=")
-        if not key or not equals or not value:
-            raise ValueError(
-                f"--slurm has {part!r}; it must be KEY=VALUE,KEY=VALUE such as partition=gpu,time=24:00:00"
-            )
-        options[key] = int(value) if value.isdecimal() else value
-    for key in ("nodes", "ntasks_per_node", "tasks_per_node"):
-        if options.get(key, 1) != 1:
-            raise ValueError(
-                f"--slurm has {key}={options[key]}; a job of a sweep is one task on one machine, with as many GPUs as "
-                "trainer.devices says. For one run on several machines, see docs/slurm.sh"
-            )
-    if find_spec("submitit") is None:
-        raise ValueError("--slurm needs submitit, which is not installed: pip install 'video-panda-lightning[slurm]'")
-    return options
+def _wait(training: Training, stopping: Stopping) -> None:
+    """Wait for the end of a training; a signal that stops the task stops it too."""
+    told = False
+    # Not wait(): the signal upon which `checkpoint` is called would find it holding a lock.
+    while training.process.poll() is None:
+        if stopping.times and not told:
+            training.stop()
+            told = True
+        time.sleep(POLL)
 
 
 def submit(
@@ -124,7 +113,12 @@ def submit(
 
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster=cluster, slurm_max_num_timeout=TIMEOUTS)
-        executor.update_parameters(slurm_array_parallelism=at_once, **{f"slurm_{key}": options[key] for key in options})
+        executor.update_parameters(
+            name=folder.parent.name,
+            slurm_array_parallelism=at_once,
+            slurm_additional_parameters={"requeue": True},  # where a cluster does not do so by itself
+            **{f"slurm_{key}": options[key] for key in options},
+        )
         with executor.batch():
             jobs = [executor.submit(task) for task in tasks]
     except (RuntimeError, NameError, submitit.core.utils.FailedJobError) as error:

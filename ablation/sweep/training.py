@@ -19,6 +19,7 @@ from ablation.sweep.journal import Journal, UnwritableError
 from ablation.sweep.lock import Lock
 from ablation.sweep.standing import Standing, standing
 from lightning_modules.command_line import as_typed
+from lightning_modules.provenance import STARTED_BY
 
 LAST_LINES = 8  # of the log of a run that failed
 
@@ -135,7 +136,8 @@ def _begin(
             # Its own session: Ctrl-C in a terminal comes to the sweep alone, which passes it on once.
             process = subprocess.Popen(
                 command(words), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
-                env={**os.environ, **environment}, pass_fds=(lock.descriptor, *holds),
+                env={**os.environ, **environment, STARTED_BY: f"sweep {journal.folder.name}, job {job.id}"},
+                pass_fds=(lock.descriptor, *holds),
             )  # fmt: skip
     except OSError as error:
         raise UnwritableError(log, error) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class Origin(Callback):
         inherited: one line per key in which these files differ from the first experiment among them.
         sizes: one line per part that has more or fewer parameters for it.
         weights: what was taken from another run's checkpoint, if any was.
+        base_weights: part of the model -> where its pretrained weights are from, and a hash of samples of them.
+        init_from: file of another run that this one starts from, and a hash of samples of it; None of none.
         manifest: hash of the manifest of the data; empty if there is none.
     """
 
@@ -40,6 +42,8 @@ class Origin(Callback):
         self.inherited: Sequence[str] = ()
         self.sizes: Sequence[str] = ()
         self.weights: Sequence[str] = ()
+        self.base_weights: Mapping[str, Any] = {}
+        self.init_from: Mapping[str, Any] | None = None
         self.manifest = ""
         self._written = False
 
@@ -61,6 +65,8 @@ class Origin(Callback):
             "command": self.command,
             "config_files": [os.path.normpath(file) for file in self.files],
             "weights": list(self.weights),
+            "base_weights": self.base_weights,
+            "init_from": self.init_from,
         }
 
     def ablated(self) -> str:

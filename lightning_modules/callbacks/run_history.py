@@ -11,7 +11,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.checkout import uncommitted
-from lightning_modules.provenance import OWN_FILE, environment, utc_now
+from lightning_modules.provenance import OWN_FILE, environment, started_by, utc_now
 from lightning_modules.video_language import VideoLanguageModel
 
 log = logging.getLogger(__name__)
@@ -43,13 +43,14 @@ class RunHistory(Callback):
         found = environment(trainer)
         diff = Path(folder, DIFF)
         if found["code"] and found["code"]["changed"] and not diff.exists():
-            diff.write_text(uncommitted(OWN_FILE), encoding="utf-8", errors="surrogateescape")
+            diff.write_bytes(uncommitted(OWN_FILE))
         self._append(
             {
                 "began": utc_now(),
                 "work": self.work,
                 "step": trainer.global_step,
                 **self.origin.facts(),
+                **started_by(),
                 **found,
                 "seed": pl_module.data.seed,
                 "manifest_sha256": pl_module.data.manifest.sha256,
@@ -58,18 +59,20 @@ class RunHistory(Callback):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Note a good end."""
-        self._end(trainer, "finished")
+        self._end(trainer, pl_module, "finished")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Note a bad end, and why."""
         stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
         why = " ".join(str(exception).split())
         how = "interrupted" if stopped else f"failed: {type(exception).__name__}: {why}"
-        self._end(trainer, how)
+        self._end(trainer, pl_module, how)
 
-    def _end(self, trainer: Trainer, how: str) -> None:
+    def _end(self, trainer: Trainer, module: LightningModule, how: str) -> None:
+        assert isinstance(module, VideoLanguageModel)
+        end = {"ended": utc_now(), "work": self.work, "step": trainer.global_step, "how": how}
         try:
-            self._append({"ended": utc_now(), "work": self.work, "step": trainer.global_step, "how": how})
+            self._append({**end, "frozen_sha256": module.frozen_base.hashes()})
         except OSError as error:  # such as the full disk that the work ended by, which is what must be told
             log.warning("%s cannot be written: %s", self.file, error.strerror)
         self.file = None

@@ -30,7 +30,7 @@ def stop(*_):
 if "ckpt_path" not in options:
     folder.mkdir(parents=True)  # fails if it is there: a new run never goes to an old folder
     (folder / "config.yaml").write_text("{}")
-facts = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
+facts = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "VIDEO_PANDA_STARTED_BY")}
 with Path(options["runs"], "trained.jsonl").open("a") as file:
     file.write(
         json.dumps({"job": options["name"], "from": options.get("ckpt_path"), "at": time.time(), **facts}) + "\n"

@@ -38,7 +38,8 @@ def in_this_process(monkeypatch):
     """Trains without a process for each stage; returns the arguments of every training."""
     calls = []
 
-    def train(arguments):
+    def train(arguments, stage):
+        assert f"--name={stage.rpartition(': ')[2]}" in arguments
         calls.append(arguments)
         ExperimentCLI(["fit", *arguments])
         return 0
@@ -80,6 +81,18 @@ def test_a_chain_that_is_killed_in_its_second_stage_goes_on_there(in_this_proces
     assert [call[-1].partition("=")[0] for call in in_this_process] == ["--ckpt_path", "--init_from"]  # not align again
     for ours, theirs in zip(gone_on, whole, strict=True):
         torch.testing.assert_close(weights(ours), weights(theirs), rtol=0, atol=0)
+
+
+def test_a_stage_is_told_what_it_is_of(monkeypatch):
+    class Process:
+        def __init__(self, command, env):
+            assert command[-1] == "--name=a" and env["VIDEO_PANDA_STARTED_BY"] == "chain, stage 1 of 3: a"
+
+        def wait(self):
+            return 0
+
+    monkeypatch.setattr(chain.subprocess, "Popen", Process)
+    assert chain.train_stage(["--name=a"], "1 of 3: a") == 0
 
 
 def test_a_stage_that_was_trained_with_other_settings_stops_the_chain(in_this_process, settings, tmp_path):

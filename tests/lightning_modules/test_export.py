@@ -6,13 +6,17 @@ import shutil
 
 import pytest
 import torch
+import yaml
 from peft import PeftModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from lightning_modules import export
+from lightning_modules.checkout import checkout_of
 from lightning_modules.cli import main
+from lightning_modules.provenance import OWN_FILE
+from lightning_modules.show import history, shown
 from tests.components.eve_folder import save_eve
 from tests.components.tiny_networks import save_tiny_network
 from tests.lightning_modules.test_frozen_tower import with_tower
@@ -56,14 +60,29 @@ def answers_the_same(again, first):
 
 def test_a_run_without_pretrained_parts(run, exported):
     first = run("fit", "--config=experiments/no_lste.yaml", *STEP)
+    told, checkout = history(first.folder), checkout_of(OWN_FILE)
     folder, again = exported(first)
     answers_the_same(again, first)
-    assert {path.name for path in folder.iterdir()} == {"config.yaml", "weights.safetensors", "origin.json"}
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    kept = {f"run/{name}" for name in ("config.yaml", "origin.txt", "history.jsonl", "summary.json")}
+    assert files - {"run/uncommitted.diff"} == {"README.md", "config.yaml", "weights.safetensors", "origin.json", *kept}
     origin = json.loads((folder / "origin.json").read_text())
     assert origin["components"] == first.model.component_names()
-    assert origin["steps"] == 1 and origin["checkpoint"] == str(first.folder / "checkpoints" / "last.ckpt")
+    assert origin["steps"] == 1 and origin["checkpoint"] == "no_lste/seed_0/checkpoints/last.ckpt"
     assert "  model.encoder.local_encoding: LSTE -> NoLocalEncoding" in origin["run"]
     assert again.folder.parent.name == "first"
+    assert history(folder / "run") == told
+    text, card = "\n".join(shown(folder)), (folder / "README.md").read_text()
+    assert text.startswith(f"exported model  {folder}\n") and "test/exact_match/mean" in text
+    assert "LSTE -> NoLocalEncoding" in text and "finished at step 1" in text
+    assert f"python -m lightning fit --config {folder / 'run' / 'config.yaml'}" in text
+    for fact in (checkout.commit if checkout else "not of a checkout", "NoLocalEncoding"):
+        assert fact in card
+    assert (
+        "| run | no_lste/seed_0 |" in card
+        and "| test/exact_match/mean | " in card
+        and "| training | steps 1, seed 0 |" in card
+    )
     assert any(name.startswith("distillation.head.") for name in load_file(folder / "weights.safetensors"))
 
 
@@ -130,7 +149,35 @@ def test_a_checkpoint_by_its_name(run, tmp_path):
     first = run("fit", *FULL, *STEP)
     best = (first.folder / "checkpoints" / "last.ckpt").rename(first.folder / "checkpoints" / "best.ckpt")
     main(["export", str(best), "--out", str(tmp_path / "out")])
-    assert json.loads((tmp_path / "out" / "origin.json").read_text())["checkpoint"] == str(best)
+    assert (
+        json.loads((tmp_path / "out" / "origin.json").read_text())["checkpoint"] == "full/seed_0/checkpoints/best.ckpt"
+    )
+    assert "These weights have no test scores." in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_no_secret_and_no_folder_of_this_machine_goes_along(finished, tmp_path):
+    secret, folder = "hf_" + "a1" * 17, finished.folder
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["trainer"]["logger"] = [
+        {"class_path": "A", "init_args": {"api_key": "my key", "url": f"http://u:{secret}@h"}}
+    ]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "uncommitted.diff").write_bytes(f"+token = '{secret}'\r\n+\xe9".encode("latin-1"))
+    lines = (folder / "history.jsonl").read_text()
+    (folder / "history.jsonl").write_text(lines.replace('"manifest_sha256": ""', '"manifest_sha256": "ab12"'))
+    main(["export", str(folder), "--out", str(tmp_path / "out")])
+    texts = {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.suffix != ".safetensors"
+             and path.is_file()}  # fmt: skip
+    assert len(texts) == 7 and not [
+        name for name, text in texts.items() if secret.encode() in text or b"my key" in text
+    ]
+    assert texts["uncommitted.diff"] == b"+token = '***'\r\n+\xe9"
+    kept = yaml.safe_load((tmp_path / "out" / "run" / "config.yaml").read_text())
+    assert kept["trainer"]["logger"][0]["init_args"] == {"api_key": "***", "url": "http://***@h"}
+    assert kept["model"] == config["model"]
+    assert b"| data | ShapesInMotion, manifest sha256 ab12 |" in texts["README.md"]
+    for name in ("README.md", "origin.json"):
+        assert str(folder).encode() not in texts[name]
 
 
 def test_what_cannot_be_exported_is_refused(run, fails, pretrained, tmp_path):

@@ -2,7 +2,10 @@
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
+from components.fingerprint import sampled_fingerprint
+from lightning_modules.show import history, shown
 from tests.components.eve_folder import save_eve
 from tests.components.tiny_networks import save_tiny_network
 from tests.lightning_modules.short_run import SHORT
@@ -28,18 +31,34 @@ def saved(cli):
     return path, torch.load(path, weights_only=True)
 
 
+def samples(folder):
+    network = AutoModelForCausalLM.from_pretrained(folder)
+    return sampled_fingerprint(
+        (str(place), tensor) for place, (_, tensor) in enumerate(network.named_parameters(remove_duplicate=False))
+    )
+
+
 def language_model_keys(content):
     return [name for name in content["state_dict"] if name.startswith("language_model.")]
 
 
 def test_a_frozen_language_model_is_named_and_not_saved(run, pretrained):
-    _, content = saved(run("fit", *FULL, *SHORT, *FROZEN, *pretrained))
+    frozen = run("fit", *FULL, *SHORT, *FROZEN, *pretrained)
+    _, content = saved(frozen)
     assert language_model_keys(content) == []
     left_out = content["frozen_base"]["language_model"]
     assert left_out["source"] == pretrained[1].partition("=")[2]
     assert len(left_out["fingerprint"]) == 64 and len(left_out["tensors"]) == 30
-    _, trained = saved(run("fit", *FULL, *SHORT, *pretrained))
+    whole = run("fit", *FULL, *SHORT, *pretrained)
+    _, trained = saved(whole)
     assert len(language_model_keys(trained)) == 30 and "frozen_base" not in trained
+    began = {"source": left_out["source"], "tensors": 30, "sampled_sha256": samples(left_out["source"])}
+    for cli, hashes in ((frozen, {"language_model": left_out["fingerprint"]}), (whole, {})):
+        fit = history(cli.folder)[0]
+        assert fit["base_weights"]["language_model"] == began and fit["frozen_sha256"] == hashes
+    assert f"language_model: {began['source']}, 30 tensors, samples {began['sampled_sha256']}" in "\n".join(
+        shown(whole.folder)
+    )
 
 
 def test_shared_embeddings_are_not_saved_either(run, pretrained, tmp_path):
@@ -94,6 +113,8 @@ def test_with_an_adapter_the_adapter_alone_is_saved(run, pretrained):
     path, content = saved(first)
     names = language_model_keys(content)
     assert names and all("lora_" in name for name in names)
+    began = history(first.folder)[0]["base_weights"]["language_model"]
+    assert began["sampled_sha256"] == samples(began["source"])  # the same as without an adapter
     again = run("test", *FULL, *pretrained, *lora, f"--ckpt_path={path}")
     for name, tensor in first.model.state_dict().items():
         assert torch.equal(again.model.state_dict()[name], tensor), name

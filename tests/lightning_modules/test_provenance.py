@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from datamodules.records import Choice, FreeAnswer
-from lightning_modules.checkout import checkout_of
+from lightning_modules.checkout import checkout_of, uncommitted
 from lightning_modules.cli import ExperimentCLI
-from lightning_modules.command_line import as_typed
+from lightning_modules.command_line import as_typed, without_secrets
 from lightning_modules.provenance import checksums
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
@@ -59,6 +59,37 @@ def test_without_git_nothing_is_known(monkeypatch):
     assert checkout_of(Path(__file__)) is None
 
 
+@needs_git
+def test_uncommitted_changes_are_a_patch_that_can_be_applied(checkout, tmp_path):
+    before = {"code.py": b"1\n2\n3\n\n", "dos.py": b"1\r\n2\r\n", "latin.py": b"\xe9\n"}
+    for name, content in before.items():
+        (checkout / name).write_bytes(content)
+    (checkout / ".gitignore").write_text("*.pyc\nignored.py\n")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "--quiet", "--message=second")
+    for setting in ("diff.noprefix", "color.ui"):
+        git(checkout, "config", setting, "always" if setting == "color.ui" else "true")
+    # The patch of the first ends with an empty line of context.
+    after = {"code.py": b"1\n2\n4\n\n", "dos.py": b"1\r\n3\r\n", "latin.py": b"\xe8\n", "part/new one.py": b"5\n"}
+    (checkout / "part").mkdir()
+    for name, content in after.items():
+        (checkout / name).write_bytes(content)
+    for name in ("ignored.py", "data.bin"):
+        (checkout / name).write_text("not in the patch")
+    status = git(checkout, "status", "--porcelain")
+    (tmp_path / "patch").write_bytes(uncommitted(checkout / "code.py"))
+    assert git(checkout, "status", "--porcelain") == status  # the user's index is as it was
+    git(tmp_path, "clone", "--quiet", str(checkout), "again")
+    git(tmp_path / "again", "apply", str(tmp_path / "patch"))
+    assert {name: (tmp_path / "again" / name).read_bytes() for name in after} == after
+    assert not (tmp_path / "again" / "data.bin").exists()
+
+
+@needs_git
+def test_without_changes_the_patch_is_empty(checkout, tmp_path):
+    assert uncommitted(checkout / "code.py") == uncommitted(tmp_path / "code.py") == b""
+
+
 SECRET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -83,6 +114,13 @@ def test_what_looks_like_a_secret_is_hidden(words):
 def test_all_else_is_kept_as_it_was_typed():
     words = ["--model.max_new_tokens=4", "--judge.api_key_variable=NAME", "--data.root=/a b", "--show_key", "--x=1"]
     assert shlex.split(as_typed(words)) == words
+
+
+def test_configurations_and_texts_without_secrets():
+    config = {"api_key": "short", "key": None, "max_new_tokens": 4, "inner": [{"url": f"http://me:{SECRET}@host/"}]}
+    hidden = {"api_key": "***", "key": None, "max_new_tokens": 4, "inner": [{"url": "http://***@host/"}]}
+    assert without_secrets(config) == hidden
+    assert without_secrets(f"key = {SECRET[:10]}\nsk-{SECRET}\n") == f"key = {SECRET[:10]}\n***\n"
 
 
 def test_a_test_has_no_argument_for_a_key(capsys):

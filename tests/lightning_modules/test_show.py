@@ -1,11 +1,15 @@
 """What is kept of a run's history, and `video-panda show`."""
 
 import json
+import re
+import shlex
 
 import pytest
 
+from lightning_modules.cli import ExperimentCLI
+from lightning_modules.provenance import STARTED_BY
 from lightning_modules.show import history, shown
-from tests.lightning_modules.short_run import NO_LSTE, SHORT
+from tests.lightning_modules.short_run import NO_LSTE, SHORT, losses
 
 
 def test_a_training_and_its_test_are_two_works_with_code_device_and_end(run):
@@ -37,6 +41,29 @@ def test_a_run_that_was_interrupted_and_goes_on_has_both_works(run, tmp_path, mo
     assert (only["how"], only["last_step"]) == ("interrupted", 1)
     run("fit", *NO_LSTE, *SHORT, "--test_after_fit=false", f"--ckpt_path={folder / 'checkpoints' / 'interrupted.ckpt'}")
     assert [(work["how"], work["last_step"]) for work in history(folder)] == [("interrupted", 1), ("finished", 4)]
+    whole = [*losses(folder, "metrics.1.csv"), *losses(folder)]
+    assert len(whole) == 4
+    # Once more by the command that is shown, in a folder without anything, from the first step.
+    (tmp_path / "clean").mkdir()
+    monkeypatch.chdir(tmp_path / "clean")
+    python, _, lightning, *words = shlex.split(shown(folder)[-1])
+    assert (python, lightning) == ("python", "lightning")
+    once_more = ExperimentCLI(words)
+    assert once_more.folder == folder.with_name("seed_0.2") and losses(once_more.folder) == whole
+
+
+def test_what_started_a_run_and_what_it_starts_from(run, finished, monkeypatch):
+    monkeypatch.setenv(STARTED_BY, "sweep table_4, job no_lste/seed_0")
+    monkeypatch.setenv("SLURM_JOB_ID", "13")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
+    checkpoint = finished.folder / "checkpoints" / "last.ckpt"
+    second = run("fit", *NO_LSTE, "--trainer.max_steps=1", "--test_after_fit=false", f"--init_from={checkpoint}")
+    first, text = "\n".join(shown(finished.folder)), "\n".join(shown(second.folder))
+    assert "of sweep table_4, job no_lste/seed_0\n" in text and "in job 12_1 of SLURM\n" in text
+    (samples,) = re.findall(rf"starts from {checkpoint}, samples (\w{{64}})", text)
+    assert re.search(rf"last\.ckpt: \d+ tensors, samples {samples}\n", first)
+    assert "sweep" not in first and "starts from" not in first and first.count("base weights of teacher: ") == 2
 
 
 def test_a_failure_says_why(run, tmp_path, monkeypatch):
@@ -73,7 +100,7 @@ def test_a_folder_that_is_no_run(fails, tmp_path):
 
 
 def test_changes_of_the_code_are_kept_as_a_patch(monkeypatch, run):
-    monkeypatch.setattr("lightning_modules.callbacks.run_history.uncommitted", lambda file: "a patch")
+    monkeypatch.setattr("lightning_modules.callbacks.run_history.uncommitted", lambda file: b"a patch")
     environment = {"code": {"commit": "0" * 40, "changed": True}, "versions": {}, "device": "cpu", "processes": 1,
                    "precision": "32-true"}  # fmt: skip
     monkeypatch.setattr("lightning_modules.callbacks.run_history.environment", lambda trainer: environment)

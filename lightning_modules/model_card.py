@@ -1,0 +1,69 @@
+"""`README.md` of an exported model: what it is, what it was trained on and by which code, and its scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lightning_modules.callbacks.run_history import DIFF
+from lightning_modules.show import RUN, history
+from lightning_modules.trained_run import TrainedRun
+
+
+def model_card(name: str, run: TrainedRun, components: Mapping[str, str], steps: int) -> str:
+    """Return it as Markdown; more is in the folder `run` beside it, which `video-panda show` tells.
+
+    Args:
+        name: of the model.
+        run: that it comes from.
+        components: class in every slot, as exported.
+        steps: of its optimiser.
+    """
+    trainings = [work for work in history(run.folder) if work["work"] == "fit"]
+    last = trainings[-1] if trainings else None
+    facts = {
+        "run": f"{run.folder.parent.name}/{run.folder.name}",
+        "components": ", ".join(dict.fromkeys(components.values())),
+        "training": f"steps {steps:,}, seed {run.config['seed_everything']}",
+        "data": run.config["data"]["class_path"].rsplit(".", 1)[-1],
+    }
+    if last is not None:
+        facts["data"] += f", manifest sha256 {last['manifest_sha256']}" if last["manifest_sha256"] else ""
+        facts["code"] = _code(last["code"])
+        facts["machine"] = f"{last['processes']} x {last['device']}, {last['precision']}; {last['began'][:10]}"
+    rows = [f"| {key} | {value} |" for key, value in facts.items()]
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            "A video-language model of Video-Panda's family, exported from a training run.",
+            "",
+            *["| | |", "| --- | --- |", *rows, ""],
+            *_scores(run),
+            "",
+            "```sh",
+            "python -m lightning test --config config.yaml  # the same test once more; `--config DATA.yaml` for others",
+            "video-panda show .                             # all that is known of where it comes from",
+            "```",
+            "",
+        ]
+    )
+
+
+def _code(code: Mapping[str, Any] | None) -> str:
+    if code is None:
+        return "not of a checkout"
+    return f"commit {code['commit']}" + (f", with the changes in `{RUN}/{DIFF}`" if code["changed"] else "")
+
+
+def _scores(run: TrainedRun) -> Sequence[str]:
+    """Return the figures of the test after the training, which are of its last weights."""
+    summary = run.folder / "summary.json"
+    if run.checkpoint.name != "last.ckpt" or not summary.is_file():
+        return ["These weights have no test scores."]
+    figures = json.loads(summary.read_text(encoding="utf-8"))["figures"]
+    tested = {figure: value for figure, value in sorted(figures.items()) if figure.startswith("test/")}
+    if not tested:
+        return ["These weights have no test scores."]
+    return ["| score | |", "| --- | --- |", *(f"| {figure} | {value:.4f} |" for figure, value in tested.items())]
