@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ablation.sweep import runner, training
 from ablation.sweep.board import Board, Row
+from ablation.sweep.claim import job_lock
 from ablation.sweep.devices import shares
 from ablation.sweep.display import Lines, LiveTable
 from ablation.sweep.jobs import Job
@@ -147,7 +148,7 @@ def test_a_full_disk_stops_the_sweep_gently_with_one_line(sweep, tmp_path, files
 
 def test_a_job_of_two_sweeps_is_trained_by_one_and_waited_for_by_the_other(sweep, tmp_path, capsys):
     job = Job("a", 0, ())
-    elsewhere = training.job_lock(job, tmp_path)
+    elsewhere = job_lock(job, tmp_path)
     assert elsewhere.take()
     folder = tmp_path / "a" / "seed_0"
 
