@@ -257,7 +257,7 @@ def test_a_dry_run_lists_and_starts_nothing(capsys, tmp_path):
 
 def test_a_dry_run_of_table_7_shares_nothing_and_one_of_two_last_stages_does(capsys, tmp_path):
     slow = tmp_path / "slow.yaml"
-    slow.write_text("{base: [%s], model: {stage: {encoder: 1.0e-5}}}" % INSTRUCT.resolve())
+    slow.write_text(json.dumps({"base": str(INSTRUCT.resolve()), "model": {"stage": {"encoder": 1e-5}}}))
     batch = "--model.stage.global_batch=32"
     main(["experiments/sweeps/table_7.yaml", "--seeds=1", batch, "--dry-run", f"--runs={tmp_path / 'runs'}"])
     said = capsys.readouterr().out
