@@ -9,6 +9,7 @@ other settings is none of these: it stops the chain.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -104,4 +105,9 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed_everything", type=int, default=0, help="seed of every stage")
     known, settings = parser.parse_known_args(args)
     with user_errors():
+        if os.environ.get("SLURM_PROCID", "0") != "0":  # it would wait for the first one, which waits for it
+            raise ValueError(
+                "video-panda chain is one process, and this is one of several tasks of SLURM: let each stage be a job, "
+                "as in docs/slurm.sh, with --init_from of the one before"
+            )
         chain(known.config, known.stages, known.runs, known.seed_everything, settings)

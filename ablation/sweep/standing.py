@@ -116,25 +116,28 @@ def check_same(job: Job, configs: Configs, folder: Path, runs: Path) -> None:
     Raises:
         ValueError: it was trained with other settings, started from another stage, or it is not known.
     """
-    # A job of a sweep is to start from the weights that were asked for, and to have test answers if they were.
+    record = read_record(folder) if job.in_chain else None
+    # A job is to start from the weights that were asked for, which a record has in its hash; and to have test answers.
     also = [] if job.prefix else ["test_after_fit"]
-    also += ["init_from"] if job.before is None else []
+    also += [] if job.before or record else ["init_from"]
     changed = stage_difference(kept_config(folder), configs[job.id], also)
-    ending = "" if not job.in_chain else ", and the stages after it"
+    away = f"move {folder} away{', and the stages after it' if job.prefix else ''}"
     if changed:
         raise ValueError(
             f"{folder} was trained with other settings, there -> here: {'; '.join(changed)}. Give the settings it was "
-            f"trained with to keep it; or, to train anew, another --runs, or move {folder} away{ending}"
+            f"trained with to keep it; or, to train anew, another --runs, or {away}"
         )
-    record = read_record(folder)
-    if job.before is None or (record and record.configuration == identity(job, configs)):
+    if record is None and job.before is None:
+        return
+    if record is not None and record.configuration == identity(job, configs):
         return
     earlier = record.starts_from.folder(runs) if record and record.starts_from else None
-    if earlier is not None and earlier.is_dir():
+    if job.before and earlier and earlier.is_dir():
         check_same(job.before, configs, earlier, runs)
+    other = f"another stage than {job.before.id} is to be" if job.before else "another file than init_from is now"
     raise ValueError(
-        f"{folder} started from another stage than {job.before.id} is to be, or does not say from which (stage.json). "
-        f"To train anew, give another --runs, or move {folder} away{ending}"
+        f"{folder} started from {other}, or does not say from which (stage.json). To train anew, give another --runs, "
+        f"or {away}"
     )
 
 

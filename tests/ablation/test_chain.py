@@ -170,6 +170,13 @@ def test_stages_that_are_wrong(tmp_path, capsys, stages, message):
     assert re.search(message, capsys.readouterr().err) and not list(tmp_path.iterdir())
 
 
+def test_a_chain_is_no_task_of_several(monkeypatch, capsys):
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    with pytest.raises(SystemExit):
+        chain.main(["--config", *EXPERIMENT])
+    assert "error: video-panda chain is one process, and this is one of several tasks" in capsys.readouterr().err
+
+
 def test_a_stage_that_fails_stops_the_chain_with_one_line(settings, tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         chain.main(["--config=experiments/no_lste.yaml", "--stages=configs/stage/align.yaml", f"--runs={tmp_path}",

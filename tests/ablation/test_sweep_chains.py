@@ -94,6 +94,21 @@ def test_two_jobs_train_their_common_stages_once_and_start_from_the_same_bytes(s
     assert sweep(chains).run().finished == ["a+instruct/seed_0", "b+instruct/seed_0"] and len(trained(tmp_path)) == 4
 
 
+def test_progress_is_over_all_stages_of_a_job(sweep):
+    class Remembers(Lines):
+        def show(self, board):
+            boards.append(board)
+
+    boards = []
+    first = sweep({"a": (ALIGN, INSTRUCT)})
+    first.display = Remembers()
+    assert first.run().finished
+    rows = [(row.job, row.stage, row.step, row.steps) for board in boards for row in board.rows]
+    assert list(dict.fromkeys(rows)) == [
+        ("a+instruct/seed_0", "align", 0, 16), ("a+instruct/seed_0", "instruct", 8, 16)
+    ]  # fmt: skip
+
+
 def test_a_job_that_has_less_in_common_shares_that_alone(sweep, tmp_path):
     settings = {"b+integrate": {"model": {"rate": 2}}}
     chains = {"a": (ALIGN, INTEGRATE, INSTRUCT), "b": (ALIGN, INTEGRATE, INSTRUCT)}
@@ -182,10 +197,8 @@ def test_other_settings_of_an_earlier_stage_are_named(sweep, tmp_path):
     chains = {"a": (ALIGN, INTEGRATE, INSTRUCT)}
     assert sweep(chains).run().finished
     failed = sweep(chains, settings={"a+align": {"model": {"rate": 2}}}).run().failed["a+instruct/seed_0"]
-    assert (
-        f"{tmp_path}/a+align/seed_0 was trained with other settings, there -> here: model.rate: align -> 2. Give the settings"
-        in failed
-    )
+    changed = "model.rate: align -> 2. Give the settings it was trained with"
+    assert f"{tmp_path}/a+align/seed_0 was trained with other settings, there -> here: {changed}" in failed
     assert f"move {tmp_path}/a+align/seed_0 away, and the stages after it" in failed
     shutil.rmtree(tmp_path / "a+align")
     shutil.rmtree(tmp_path / "a+integrate")
@@ -219,6 +232,25 @@ def test_a_file_that_the_first_stage_starts_from_counts_by_its_content(tmp_path)
     start.unlink()
     with pytest.raises(ValueError, match=r"start\.ckpt cannot be read: No such file"):
         key(jobs[0].before, configs)
+
+
+def test_the_file_that_the_first_stage_starts_from_may_be_moved_and_not_be_another(sweep, tmp_path):
+    start, moved = tmp_path / "start.ckpt", tmp_path / "moved.ckpt"
+    start.write_text("a")
+    chains = {"a": (ALIGN, INSTRUCT)}
+
+    def run(file):
+        settings = {"model": {"rate": "align"}, "init_from": str(file)}
+        return sweep(chains, settings={"a+align": settings, "b+align": settings}).run()
+
+    assert run(start).finished
+    start.rename(moved)
+    chains["b"] = (ALIGN, INSTRUCT)
+    assert len(run(moved).finished) == 2 and len(trained(tmp_path)) == 3
+    moved.write_text("b")
+    (tmp_path / "a+instruct" / "seed_0" / "summary.json").unlink()
+    failed = run(moved).failed["a+instruct/seed_0"]
+    assert "a+align/seed_0 started from another file than init_from is now" in failed
 
 
 def test_a_listing_says_how_stages_stand_and_which_are_common(sweep, tmp_path):

@@ -179,6 +179,7 @@ def test_a_job_that_was_meanwhile_trained_with_other_settings_fails_alone(sweep,
 
 def test_a_terminal_shows_how_far_every_run_is():
     rows = [Row("full/seed_0", 300, 1200, "train/loss 0.97", 300.0), Row("no_lste/seed_0", 0, None, "", None)]
+    rows.append(Row("full+instruct/seed_0", 140, 470, "", None, "integrate"))
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
     with LiveTable(terminal) as shown:
         shown.say("begins    full/seed_0")
@@ -186,7 +187,8 @@ def test_a_terminal_shows_how_far_every_run_is():
     said = terminal.file.getvalue()
     assert re.search(r"full/seed_0 +━━━━━ +step 300 of 1,200 +train/loss 0.97 +about 5 min left", said)
     assert re.search(r"no_lste/seed_0 +starts", said)
-    assert "3 finished, 2 running, 12 waiting, 1 failed; about 1 h 07 min left" in said
+    assert re.search(r"full\+instruct/seed_0 +━+ +integrate: step 140 of 470", said)
+    assert "3 finished, 3 running, 12 waiting, 1 failed; about 1 h 07 min left" in said
     assert said.index("begins    full/seed_0") < said.index("step 300")
 
 
