@@ -180,7 +180,7 @@ def test_a_job_that_was_meanwhile_trained_with_other_settings_fails_alone(sweep,
 def test_a_terminal_shows_how_far_every_run_is():
     rows = [Row("full/seed_0", 300, 1200, "train/loss 0.97", 300.0), Row("no_lste/seed_0", 0, None, "", None)]
     rows.append(Row("full+instruct/seed_0", 140, 470, "", None, "integrate"))
-    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
     with LiveTable(terminal) as shown:
         shown.say("begins    full/seed_0")
         shown.show(Board(rows, 3, 1, 12, 4020.0))
