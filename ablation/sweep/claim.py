@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ablation.stage_config import kept_config
 from ablation.stage_record import StageRecord, Start, read_record, sha256_of
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import UnwritableError
@@ -129,6 +130,8 @@ def _claimed(stage: Job, configs: Configs, stands: Standing, start: Start | None
         facts |= {"init_from": record.starts_from.checkpoint, "init_from_sha256": record.starts_from.sha256}
         words.append(f"--init_from={record.starts_from.checkpoint}")
     if stands.checkpoint is not None:
+        if stage.prefix and kept_config(folder).get("test_after_fit"):  # it is the last stage of another chain
+            words.append("--test_after_fit=true")
         words.append(f"--ckpt_path={stands.checkpoint}")
     return Claim(stage, folder, tuple(words), stands.checkpoint is not None, facts, locks)
 

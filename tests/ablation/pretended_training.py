@@ -33,7 +33,11 @@ if "ckpt_path" not in options:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(options.get("kept", "{}"))
 start = options.get("init_from")
-facts = {"init_from": start, "weights": start and Path(start).read_bytes().hex()}
+facts = {
+    "tested": options.get("test_after_fit"),
+    "init_from": start,
+    "weights": start and Path(start).read_bytes().hex(),
+}
 facts |= {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
 with Path(options["runs"], "trained.jsonl").open("a") as file:
     file.write(
