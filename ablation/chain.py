@@ -1,8 +1,9 @@
 """Training stages in a row, as one command: each starts from the weights of the one before, the last one is tested.
 
 `video-panda chain --config experiments/full.yaml` trains align, integrate and instruct of the paper's Table 6. What was
-stopped or killed goes on where it was when the same command is given again; what is finished is not trained again. A
-stage that was trained with other settings is neither: it stops the chain.
+stopped or killed goes on where it was when the same command is given again; what is finished is not trained again, and
+neither are stages before the last that another chain has with the same configuration. A stage that was trained with
+other settings is none of these: it stops the chain.
 """
 
 from __future__ import annotations
@@ -12,42 +13,40 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablation.attempts import attempts
-from ablation.stage_config import asked_config, kept_config, stage_difference
+from ablation.attempts import is_finished
+from ablation.sweep.claim import Busy, Claim, claim
+from ablation.sweep.configuration import configuration
+from ablation.sweep.jobs import Job, chained
+from ablation.sweep.stages import typed_stages
+from ablation.sweep.standing import Standing, standing
 from lightning_modules.provenance import STARTED_BY
 from lightning_modules.stage_files import STAGES
+from lightning_modules.user_errors import user_errors
+
+BUSY = 5.0  # seconds until it is asked again whether another process has finished a stage
 
 
 class ChainError(ValueError):
-    """A stage that did not end well, or was trained with other settings."""
+    """A stage that did not end well."""
 
 
-def stage_folder(runs: Path, name: str, seed: int) -> Path | None:
-    """Return the folder of the latest run of this name and seed that trained at all."""
-    trained = [folder for folder in attempts(runs, name, seed) if is_finished(folder) or checkpoint(folder)]
-    return trained[-1] if trained else None
+def train_stage(arguments: Sequence[str], stage: str, holds: tuple[int, ...] = ()) -> int:
+    """Run the training of a stage and return its exit status; Ctrl-C is left to it, which saves before it ends.
 
-
-def is_finished(folder: Path) -> bool:
-    """Whether the training in `folder` came to its end."""
-    return (folder / "summary.json").is_file()
-
-
-def checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint that a run can go on from."""
-    files = [folder / "checkpoints" / name for name in ("last.ckpt", "interrupted.ckpt")]
-    return max((file for file in files if file.is_file()), key=lambda file: file.stat().st_mtime, default=None)
-
-
-def train_stage(arguments: Sequence[str], stage: str) -> int:
-    """Run the training of a stage and return its exit status; Ctrl-C is left to it, which saves before it ends."""
+    Args:
+        arguments: of `fit`.
+        stage: what its history is to say started it.
+        holds: descriptors of locks that it holds too.
+    """
     before = signal.signal(signal.SIGINT, lambda *_: None)
     environment = {**os.environ, STARTED_BY: f"chain, stage {stage}"}
     try:
-        return subprocess.Popen([sys.executable, "-m", "lightning", "fit", *arguments], env=environment).wait()
+        command = [sys.executable, "-m", "lightning", "fit", *arguments]
+        return subprocess.Popen(command, pass_fds=holds, env=environment).wait()
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -60,63 +59,44 @@ def chain(
     Args:
         configs: config files of all stages: the experiment first.
         stages: config file of each stage; several are joined by `+`, such as a stage and its data.
-        runs: folder of all runs; a stage goes to `<experiment>+<stage>`.
+        runs: folder of all runs; a stage goes to `<experiment>+<stage>`, or is one that is there with the same hash.
         seed: of every stage.
         settings: further arguments of every stage.
 
     Raises:
-        ChainError: a stage did not end well, and the same call goes on from there; or it was trained before with other
-            settings than these.
+        ChainError: a stage did not end well, and the same call goes on from there.
+        ValueError: a stage was trained before with other settings than these, or what is asked for cannot be read.
     """
-    folders: list[Path] = []
-    for stage in stages:
-        files = stage.split("+")
-        name = f"{Path(configs[0]).stem}+{Path(files[0]).stem}"
-        arguments = [f"--config={file}" for file in (*configs, *files)]
-        arguments += [f"--name={name}", f"--runs={runs}", f"--seed_everything={seed}"]
-        folder = stage_folder(runs, name, seed)
-        if folder is not None:
-            check_same(folder, [*arguments, *settings])
-        if folder is not None and is_finished(folder):
-            print(f"{name}: finished in {folder}", flush=True)
-            folders.append(folder)
-            continue
-        start = _start(folder, folders)
-        print(f"{name}: {start[0] if start else 'starts'}", flush=True)
-        arguments += [f"--test_after_fit={str(stage == stages[-1]).lower()}", *settings, *start]
-        status = train_stage(arguments, stage=f"{stages.index(stage) + 1} of {len(stages)}: {name}")
-        folder = stage_folder(runs, name, seed)
-        if status or folder is None or not is_finished(folder):
-            raise ChainError(f"stage {name} did not end well (status {status}); the same command goes on from there")
-        folders.append(folder)
+    alternatives = typed_stages(stages)
+    several = [stage for stage, each in zip(stages, alternatives, strict=True) if len(each) > 1]
+    if several:
+        raise ValueError(f"--stages has alternatives, {several[0]}; a chain has one, and `video-panda sweep` takes all")
+    files = [Path(config) for config in configs]
+    job = chained(files[0].stem, seed, files, [each[0] for each in alternatives], settings, runs)
+    asked = {stage.id: configuration(stage) for stage in job.stages}
+    while not isinstance(claimed := claim(job, asked, runs), Standing):
+        if isinstance(claimed, Busy):
+            print(f"{claimed.stage.name}: is trained by another process, which is waited for", flush=True)
+            while isinstance(claimed := claim(job, asked, runs), Busy):
+                time.sleep(BUSY)
+        if isinstance(claimed, Claim):
+            _train(claimed, job)
+    folders = [standing(stage, asked, runs).folder for stage in job.stages]
+    for stage, folder in zip(job.stages, folders, strict=True):
+        print(f"{stage.name}: finished in {folder}", flush=True)
     return folders
 
 
-def check_same(folder: Path, arguments: Sequence[str]) -> None:
-    """Compare a stage that was trained before, to its end or not, with what is asked for now.
-
-    Args:
-        folder: of its run.
-        arguments: of the training that is asked for.
-
-    Raises:
-        ChainError: their settings differ, or cannot be read.
-    """
+def _train(claimed: Claim, job: Job) -> None:
+    name = claimed.stage.name
+    place = [stage.id for stage in job.stages].index(claimed.stage.id)
+    print(f"{name}: {'goes on in' if claimed.continues else 'starts in'} {claimed.folder}", flush=True)
     try:
-        changed = stage_difference(kept_config(folder), asked_config(arguments))
-    except ValueError as error:
-        raise ChainError(str(error)) from error
-    if changed:
-        raise ChainError(
-            f"{folder} was trained with other settings, there -> in this call: {'; '.join(changed)}. Give the settings "
-            f"it was trained with to keep it; or, to train anew, another --runs, or delete {folder} and later stages"
-        )
-
-
-def _start(folder: Path | None, earlier: Sequence[Path]) -> list[str]:
-    if folder is not None:
-        return [f"--ckpt_path={checkpoint(folder)}"]
-    return [f"--init_from={earlier[-1] / 'checkpoints' / 'last.ckpt'}"] if earlier else []
+        status = train_stage(claimed.words, f"{place + 1} of {len(job.stages)}: {name}", claimed.descriptors)
+    finally:
+        claimed.release()
+    if status or not is_finished(claimed.folder):
+        raise ChainError(f"stage {name} did not end well (status {status}); the same command goes on from there")
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -129,8 +109,10 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
     parser.add_argument("--seed_everything", type=int, default=0, help="seed of every stage")
     known, settings = parser.parse_known_args(args)
-    try:
+    with user_errors():
+        if os.environ.get("SLURM_PROCID", "0") != "0":  # it would wait for the first one, which waits for it
+            raise ValueError(
+                "video-panda chain is one process, and this is one of several tasks of SLURM: let each stage be a job, "
+                "as in docs/slurm.sh, with --init_from of the one before"
+            )
         chain(known.config, known.stages, known.runs, known.seed_everything, settings)
-    except ChainError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,20 +29,6 @@ IGNORED = (
 )
 
 
-def asked_config(arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the configuration that a training with these arguments would have.
-
-    Raises:
-        ValueError: the arguments are wrong; what is wrong with them was printed.
-    """
-    command = [sys.executable, "-m", "lightning", "fit", *arguments, "--print_config"]
-    printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if printed.returncode:
-        raise ValueError(f"the command line cannot be read (status {printed.returncode})")
-    config: dict[str, Any] = yaml.safe_load(printed.stdout)
-    return config
-
-
 def kept_config(folder: Path) -> dict[str, Any]:
     """Return the configuration of a run.
 
@@ -65,13 +51,30 @@ def stage_difference(kept: Mapping[str, Any], asked: Mapping[str, Any], also: Se
         asked: configuration that is asked for now.
         also: keys that count beside those of `COMPARED`. Those of `IGNORED` never do.
     """
-    ours, theirs = (_flat({key: config.get(key) for key in (*COMPARED, *also)}) for config in (asked, kept))
+    ours, theirs = (_decisive(config, also) for config in (asked, kept))
     return [
         f"{key}: {theirs.get(key, '-')} -> {ours.get(key, '-')}"
         for key in sorted(ours.keys() | theirs.keys())
         if ours.get(key, "-") != theirs.get(key, "-")
-        and not f"{key}.".startswith(tuple(f"{name}." for name in IGNORED))
     ]
+
+
+def configuration_hash(config: Mapping[str, Any], start: str | None) -> str:
+    """Return the SHA-256 of what a stage learns by: as of a commit, that of what it starts from is a part of it.
+
+    Args:
+        config: of the stage, of which what `stage_difference` compares counts.
+        start: hash of the configuration of the stage before, or of a file that the first stage starts from; None if
+            that starts from nothing.
+    """
+    content = json.dumps({"settings": _decisive(config), "start": start}, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _decisive(config: Mapping[str, Any], also: Sequence[str] = ()) -> dict[str, Any]:
+    flat = _flat({key: config.get(key) for key in (*COMPARED, *also)})
+    ignored = tuple(f"{name}." for name in IGNORED)
+    return {key: value for key, value in flat.items() if not f"{key}.".startswith(ignored)}
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,18 +9,24 @@ from pathlib import Path
 from lightning_modules.clusters import HOW_SURE
 from lightning_modules.interval import Interval
 
+STAGE_FILE = "stage.json"  # what a chain writes into the folder of a stage before that begins
+
 
 def free_folder(root: Path, name: str, seed: int, verb: str) -> Path:
-    """Return the folder of a new run, with `.2`, `.3` ... appended when there is one already.
+    """Return the folder of a new run, with `.2`, `.3` ... appended when there is one already that has a run in it.
 
     A training goes to `seed_<n>`, another verb to `<verb>_seed_<n>`.
     """
     leaf = f"seed_{seed}" if verb == "fit" else f"{verb}_seed_{seed}"
     folder, count = root / name / leaf, 1
-    while folder.exists():
+    while folder.exists() and not _is_free(folder):
         count += 1
         folder = root / name / f"{leaf}.{count}"
     return folder
+
+
+def _is_free(folder: Path) -> bool:
+    return folder.is_dir() and all(path.name == STAGE_FILE for path in folder.iterdir())
 
 
 def resumed_folder(checkpoint: str | Path | None, verb: str) -> Path | None:

@@ -12,11 +12,13 @@ import numpy as np
 
 from ablation.comparing.answer_rows import Question
 from ablation.comparing.certainty import Answers
+from ablation.comparing.earlier_stages import stage_changes
 from ablation.comparing.run import Run
 from ablation.stage_config import IGNORED
 from lightning_modules.config_difference import difference, flat
 
 Attempts = Literal["latest", "average"]
+_EARLIER = "earlier stages"
 # Where data lie and what is shown on the way decide nothing either.
 _NOT_COMPARED = (*IGNORED, "data.init_args.root", "data.init_args.seed", "trainer.log_every_n_steps")
 
@@ -91,14 +93,20 @@ def experiments(runs: Sequence[Run], attempts: Attempts | None) -> list[Experime
 
 
 def compared_config(run: Run) -> dict[str, Any]:
-    """Return model, data and trainer of a run, without what decides nothing of its answers."""
-    parts = {part: run.config.get(part) or {} for part in ("model", "data", "trainer")}
-    return _without(parts, "")
+    """Return model, data and trainer of a run and its earlier stages, without what decides nothing of its answers."""
+    earlier = {stage: config and _parts(config) for stage, config in run.earlier_stages.items()}
+    return {**_parts(run.config), _EARLIER: earlier}
 
 
 def changes(ours: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
     """Return one line per setting that differs, as `key: there -> here`, without its class's whole path."""
-    return [line.replace("DamagedVideo.", "") for line in difference(ours, base)]
+    last, other = ({key: value for key, value in each.items() if key != _EARLIER} for each in (ours, base))
+    lines = [*difference(last, other), *stage_changes(ours[_EARLIER], base[_EARLIER])]
+    return [line.replace("DamagedVideo.", "") for line in lines]
+
+
+def _parts(config: Mapping[str, Any]) -> dict[str, Any]:
+    return _without({part: config.get(part) or {} for part in ("model", "data", "trainer")}, "")
 
 
 def choose_baseline(found: Sequence[Experiment], name: str | None) -> Experiment:

@@ -63,6 +63,9 @@ def remarks(experiments: Sequence[Experiment]) -> list[str]:
     unscaled = [run.called for run in runs if run.scale is None]
     if unscaled:
         lines.append(f"no file says at which scale {_some(unscaled)} ran")
+    gone = [run.called for run in runs if None in run.earlier_stages.values()]
+    if gone:
+        lines.append(f"earlier stages of {_some(gone)} are gone: their settings were not compared")
     unnamed = [run.called for run in runs if any(question.video is None for question in run.marks)]
     if unnamed:
         lines.append(f"answers of {_some(unnamed)} do not name videos: each question counts as a video of its own")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from ablation.comparing.answer_rows import Answered, LeftOutError, Question, read_answered
+from ablation.comparing.earlier_stages import Stages, earlier_stages
+from lightning_modules.run_folder import STAGE_FILE
 
 Verb = Literal["fit", "test"]
 _NAME = re.compile(r"(?:(?P<verb>[a-z]+)_)?seed_(?P<seed>-?\d+)(?:\.(?P<attempt>\d+))?")
@@ -31,6 +33,7 @@ class Run:
         answered: questions, and how good their answers are.
         scores: content of `test_scores.json`; empty of a run that is older than this file.
         files: config files of the run, the most basic first; empty if it does not say.
+        earlier_stages: stage -> configuration of those that it started from, in a chain; None of one that is gone.
     """
 
     folder: Path
@@ -42,6 +45,7 @@ class Run:
     answered: Answered
     scores: Mapping[str, Any]
     files: tuple[str, ...]
+    earlier_stages: Stages = field(default_factory=dict)
 
     @property
     def called(self) -> str:
@@ -98,6 +102,8 @@ def read_run(folder: Path, verb: Verb, judge: str | None = None, points: bool = 
         raise LeftOutError("it is not finished: there is no summary.json")
     if verb == "test" and not (folder / "answers" / "test_scores.json").is_file():
         raise LeftOutError("it is not finished: there is no answers/test_scores.json")
+    if verb == "fit" and (folder / STAGE_FILE).is_file() and not config.get("test_after_fit", True):
+        raise LeftOutError("it is a stage that later ones start from, and was not tested")
     summary = _mapping(folder / "summary.json") if verb == "fit" else {}
     scores = folder / "answers" / "test_scores.json"
     content = _mapping(scores) if scores.is_file() else {}
@@ -111,6 +117,7 @@ def read_run(folder: Path, verb: Verb, judge: str | None = None, points: bool = 
         answered=read_answered(folder, _data_root(config), judge, points),
         scores=content,
         files=_files(folder, content),
+        earlier_stages=earlier_stages(folder),
     )
 
 

@@ -16,6 +16,7 @@ class Row:
         steps: of its training; None if not known.
         figure: what it has reached, in words.
         seconds_left: None as long as nobody can tell.
+        stage: that it is in, of a chain; steps are then those of all its stages.
     """
 
     job: str
@@ -23,14 +24,16 @@ class Row:
     steps: int | None
     figure: str
     seconds_left: float | None
+    stage: str = ""
 
     def how_far(self) -> str:
         """Return the step in words."""
+        stage = f"{self.stage}: " * bool(self.stage)
         if not self.step:
-            return "starts"
+            return f"{stage}starts"
         if self.steps is None:
-            return f"step {self.step:,}"
-        return "tests" if self.step > self.steps else f"step {self.step:,} of {self.steps:,}"
+            return f"{stage}step {self.step:,}"
+        return f"{stage}tests" if self.step > self.steps else f"{stage}step {self.step:,} of {self.steps:,}"
 
 
 @dataclass(frozen=True)

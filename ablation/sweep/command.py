@@ -1,7 +1,8 @@
 """`video-panda sweep`: trains experiments x seeds x what is set, and goes on where it was when it is given again.
 
 Runs are ordinary ones, in `runs/<experiment>[+what is set]/seed_<n>`. Files are experiments, or one sweep such as
-experiments/sweeps/table_4.yaml. Further flags of `fit` go to every run. Ctrl-C lets all runs save a checkpoint; after
+experiments/sweeps/table_4.yaml. With --stages each job is a chain of trainings, and what chains begin with in common is
+trained once. Further flags of `fit` go to every run. Ctrl-C lets all runs save a checkpoint; after
 it, or anything worse, the same command trains only what is missing.
 """
 
@@ -13,12 +14,11 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ablation.sweep.configuration import configuration, steps_of
 from ablation.sweep.devices import shares
 from ablation.sweep.display import display
-from ablation.sweep.jobs import Job, expand
+from ablation.sweep.jobs import Job, common_stages, expand
 from ablation.sweep.journal import Journal
 from ablation.sweep.listing import listing
 from ablation.sweep.lock import Lock
@@ -27,7 +27,7 @@ from ablation.sweep.request import request_of
 from ablation.sweep.runner import Outcome, Runner
 from ablation.sweep.slurm import Task, submit
 from ablation.sweep.slurm_options import slurm_options
-from ablation.sweep.standing import Standing, standing
+from ablation.sweep.standing import Configs, Standing, identity, key, next_stage, stages_left, standing
 from lightning_modules.command_line import as_typed
 from lightning_modules.user_errors import user_errors
 
@@ -44,32 +44,26 @@ def main(args: Sequence[str] | None = None) -> None:
         parser.error(f"--retries is {known.retries}; it must be 0 or more")
     with user_errors():
         options = slurm_options(known.slurm) if known.slurm is not None else None
-        request = request_of(known.files, known.name, known.seeds, known.config, known.set, settings)
+        request = request_of(known.files, known.name, known.seeds, known.config, known.set, settings, known.stages)
         jobs = expand(request, known.runs)
         print(f"sweep {request.name}: {len(jobs)} job{'s' if len(jobs) > 1 else ''}", flush=True)
-        configs = {job.id: configuration(job) for job in jobs}
-        steps, unknown = steps_of(jobs)
+        stages = {stage.id: stage for job in jobs for stage in job.stages}.values()
+        configs = {stage.id: configuration(stage) for stage in stages}
+        steps, unknown = steps_of([*stages])
         print("".join(f"{line}\n" for line in unknown), end="", flush=True)
         journal = Journal(known.runs / "sweeps" / request.name)
         if known.dry_run:
-            events = journal.events()
-            print(listing(jobs, _standings(jobs, configs, known.runs, journal), steps, events, queued(events)))
+            keys = {stage.id: key(stage, configs) for stage in stages}
+            standings, events = _standings(jobs, configs, known.runs, journal), journal.events()
+            print(listing(jobs, standings, steps, events, keys, queued(events)))
             return
         lock = _lock(journal.folder)
         try:
             journal.open()
-            _plan(jobs, configs, journal)
+            _plan([*stages], configs, journal)
             standings = _standings(jobs, configs, known.runs, journal)
             if options is not None:
-                left = [job for job in jobs if not standings[job.id].finished]
-                queue = queued(journal.events())
-                print("".join(f"left alone {job.id}, {queue[job.id]}\n" for job in left if job.id in queue), end="")
-                tasks = [
-                    Task(job, configs[job.id], known.runs, journal.folder, known.retries)
-                    for job in left
-                    if job.id not in queue
-                ]
-                _submit(tasks, options, known.jobs, journal)
+                _submit(jobs, configs, standings, known.runs, journal, known.retries, options, known.jobs)
                 return
             environments, holds = shares(known.jobs), (lock.descriptor,)
             outcome = Runner(
@@ -88,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("files", nargs="+", type=Path, help="experiments, or one sweep file")
+    parser.add_argument(
+        "--stages", nargs="+", help="of each job, a chain: config file of each; join several by +, alternatives by ,"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, help="how many, from 0; or several: the seeds; default 1")
     parser.add_argument("--config", action="append", type=Path, default=[], help="further config file of all runs")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=V1,V2", help="values to vary; repeatable")
@@ -115,28 +112,58 @@ def _lock(folder: Path) -> Lock:
     )
 
 
-def _plan(jobs: Sequence[Job], configs: Mapping[str, Mapping[str, Any]], journal: Journal) -> None:
-    """Note each job once with what it is: its configuration, of which the hash stands in the journal."""
+def _plan(stages: Sequence[Job], configs: Configs, journal: Journal) -> None:
+    """Note each training once with what it is: its configuration, of which the hash stands in the journal."""
     planned = {(event["job"], event["configuration"]) for event in journal.events() if event["event"] == "planned"}
+    for stage in stages:
+        if stage.in_chain:
+            digest = identity(stage, configs)
+        else:
+            digest = hashlib.sha256(json.dumps(configs[stage.id], sort_keys=True, default=str).encode()).hexdigest()
+        if (stage.id, digest) not in planned:
+            journal.append(stage.id, "planned", configuration=digest, arguments=as_typed(stage.arguments))
+
+
+def _standings(jobs: Sequence[Job], configs: Configs, runs: Path, journal: Journal) -> dict[str, Standing]:
+    """Return training -> where it stands, of every job and those of its stages that this depends on."""
+    found: dict[str, Standing] = {}
+
+    def stands(stage: Job) -> Standing:
+        if stage.id not in found:
+            begun = None if stage.in_chain else journal.begun(stage.id)
+            found[stage.id] = standing(stage, configs, runs, begun)
+        return found[stage.id]
+
     for job in jobs:
-        digest = hashlib.sha256(json.dumps(configs[job.id], sort_keys=True, default=str).encode()).hexdigest()
-        if (job.id, digest) not in planned:
-            journal.append(job.id, "planned", configuration=digest, arguments=as_typed(job.arguments))
+        next_stage(job, stands)
+    return found
 
 
-def _standings(
-    jobs: Sequence[Job], configs: Mapping[str, Mapping[str, Any]], runs: Path, journal: Journal
-) -> dict[str, Standing]:
-    return {job.id: standing(job, configs[job.id], runs, journal.begun(job.id)) for job in jobs}
-
-
-def _submit(tasks: Sequence[Task], options: Mapping[str, str | int], at_once: int, journal: Journal) -> None:
-    """Hand over what is not finished, and say how to look at it."""
-    submitted = submit(tasks, journal.folder / "slurm", options, at_once) if tasks else []
-    for task, job in zip(tasks, submitted, strict=True):
-        journal.append(task.job.id, "submitted", task=job.job_id)
-        print(f"submitted {task.job.id} as {job.job_id}")
-    print(f"submitted: {len(tasks)}; the same command with --dry-run says where all jobs stand")
+def _submit(
+    jobs: Sequence[Job],
+    configs: Configs,
+    standings: Mapping[str, Standing],
+    runs: Path,
+    journal: Journal,
+    retries: int,
+    options: Mapping[str, str | int],
+    at_once: int,
+) -> None:
+    """Hand over what is neither finished nor in the queue, what several jobs have in common first."""
+    queue = queued(journal.events())
+    unfinished = {job: stages for job in jobs if (stages := stages_left(job, standings))}
+    print("".join(f"left alone {job.id}, {queue[job.id]}\n" for job in unfinished if job.id in queue), end="")
+    left = {job: stages for job, stages in unfinished.items() if job.id not in queue}
+    common = common_stages(left, {stage.id: key(stage, configs) for job in left for stage in job.stages})
+    earlier = [queue[stage.id].rpartition(" ")[2] for stage in common if stage.id in queue]
+    for several in ([stage for stage in common if stage.id not in queue], left):
+        tasks = [Task(job, configs, runs, journal.folder, retries) for job in several]
+        submitted = submit(tasks, journal.folder / "slurm", options, at_once, after=earlier) if tasks else []
+        for task, job in zip(tasks, submitted, strict=True):
+            journal.append(task.job.id, "submitted", task=job.job_id)
+            print(f"submitted {task.job.id} as {job.job_id}")
+        earlier += [job.job_id for job in submitted]
+    print(f"submitted: {len(left)}; the same command with --dry-run says where all jobs stand")
 
 
 def _close(outcome: Outcome, jobs: int, runs: Path) -> None:

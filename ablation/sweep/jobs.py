@@ -1,8 +1,9 @@
-"""The jobs of a sweep: experiments x what is set x seeds, each an ordinary run with a folder of its own."""
+"""The jobs of a sweep: experiments x stages x what is set x seeds, each of ordinary runs with folders of their own."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -12,6 +13,9 @@ from lightning_modules.config_chain import given_files
 
 _NOT_IN_A_NAME = re.compile(r"[^\w.+=-]+")
 _LONGEST_VALUE = 40  # characters, in the name of a folder
+
+
+StageFiles = tuple[Path, ...]  # what belongs to a stage: its own file, and others such as its data
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Request:
         configs: further config files of all jobs, such as a scale.
         grid: key -> values, all combinations of which every experiment has.
         settings: further flags of all jobs.
+        stages: of each job, one after the other; of each stage one or more alternatives, all combinations of which
+            every experiment has. None: a job is one training.
     """
 
     name: str
@@ -33,21 +39,27 @@ class Request:
     configs: tuple[Path, ...] = ()
     grid: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     settings: tuple[str, ...] = ()
+    stages: tuple[tuple[StageFiles, ...], ...] = ()
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training.
+    """One training, or a chain of them: then this is the last one, and has those before it.
 
     Attributes:
-        name: of the experiment, with what is set.
+        name: of the experiment, with what is set, and with its stage if it is one of several.
         seed: of the training.
         arguments: of `fit`.
+        before: the stage from whose weights it starts; None if it is the first.
+        prefix: whether it is trained for later stages alone: it is not tested, and of another experiment's training
+            with the same configuration the weights will do.
     """
 
     name: str
     seed: int
     arguments: tuple[str, ...]
+    before: Job | None = None
+    prefix: bool = False
 
     @property
     def id(self) -> str:
@@ -58,6 +70,21 @@ class Job:
     def file_name(self) -> str:
         """What a file about it is called."""
         return f"{self.name}+seed_{self.seed}"
+
+    @property
+    def stages(self) -> tuple[Job, ...]:
+        """All that is trained for it, one after the other, itself last."""
+        return (*(self.before.stages if self.before else ()), self)
+
+    @property
+    def in_chain(self) -> bool:
+        """Whether it is one of several stages."""
+        return self.prefix or self.before is not None
+
+    @property
+    def stage(self) -> str:
+        """What its stage is called; empty if it is one training."""
+        return self.name.rpartition("+")[2] if self.in_chain else ""
 
 
 def expand(request: Request, runs: Path) -> list[Job]:
@@ -72,20 +99,19 @@ def expand(request: Request, runs: Path) -> list[Job]:
     """
     jobs: dict[str, tuple[Job, Path]] = {}
     keys = list(request.grid)
-    for seed, experiment, values in product(request.seeds, request.experiments, product(*request.grid.values())):
+    for seed, experiment, stages, values in product(
+        request.seeds, request.experiments, product(*request.stages), product(*request.grid.values())
+    ):
         files = (experiment, *request.configs)
         settings = dict(zip(keys, values, strict=True))
         name = "+".join([*(file.stem for file in given_files(files)), *_set_in_name(settings)])
         arguments = (
-            *(f"--config={file}" for file in files),
             "--trainer.enable_progress_bar=false",  # goes to a file
             *request.settings,
             *(f"--{key}={value}" for key, value in settings.items()),
-            f"--name={name}",
-            f"--seed_everything={seed}",
-            f"--runs={runs}",
         )
-        job = Job(name, seed, arguments)
+        varied = [len(alternatives) > 1 for alternatives in request.stages]
+        job = chained(name, seed, files, stages, arguments, runs, varied)
         if job.id in jobs:
             other = jobs[job.id][1]
             raise ValueError(
@@ -95,6 +121,62 @@ def expand(request: Request, runs: Path) -> list[Job]:
             )
         jobs[job.id] = job, experiment
     return [job for job, _ in jobs.values()]
+
+
+def chained(
+    name: str,
+    seed: int,
+    files: Sequence[Path],
+    stages: Sequence[StageFiles],
+    settings: Sequence[str],
+    runs: Path,
+    varied: Sequence[bool] = (),
+) -> Job:
+    """Return a job of these stages; none makes it one training.
+
+    Args:
+        name: of the experiment; a stage is called `<experiment>+<stage>`.
+        seed: of every stage.
+        files: config files of all stages: the experiment first.
+        stages: config files of each stage.
+        settings: further arguments of all stages.
+        runs: folder of all runs.
+        varied: of each stage, whether other jobs have another one in its place, so that later ones must name it.
+    """
+    job = None
+    for place, stage in enumerate(stages or [()]):
+        prefix = place < len(stages) - 1
+        called = f"{name}+{stage[0].stem}" if stage else name
+        arguments = (
+            *(f"--config={file}" for file in (*files, *stage)),
+            *(["--test_after_fit=false"] if prefix else []),
+            *settings,
+            f"--name={called}",
+            f"--seed_everything={seed}",
+            f"--runs={runs}",
+        )
+        job = Job(called, seed, arguments, job, prefix)
+        if varied and varied[place]:
+            name = called
+    assert job is not None
+    return job
+
+
+def common_stages(jobs: Mapping[Job, Sequence[Job]], keys: Mapping[str, str]) -> list[Job]:
+    """Return what several jobs have in common, each once and with all before it: where their chains part.
+
+    Args:
+        jobs: job -> its stages that are still to be trained.
+        keys: training -> what is the same of trainings that are one.
+    """
+    counts = Counter(keys[stage.id] for stages in jobs.values() for stage in stages)
+    common: dict[str, Job] = {}
+    for stages in jobs.values():
+        several = [stage for stage in stages if counts[keys[stage.id]] > 1]
+        if several:
+            common.setdefault(keys[several[-1].id], several[-1])
+    earlier = {keys[stage.id] for last in common.values() for stage in last.stages[:-1]}
+    return [last for key, last in common.items() if key not in earlier]
 
 
 def _set_in_name(settings: Mapping[str, str]) -> Sequence[str]:

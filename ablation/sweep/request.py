@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ablation.sweep.jobs import Request
+from ablation.sweep.stages import listed_stages, typed_stages
 from lightning_modules.config_chain import read_config
 
-KEYS = ("experiments", "seeds", "config", "set")
+KEYS = ("experiments", "seeds", "config", "set", "stages")
 _OF_THE_SWEEP = {  # flags of fit that a job has from elsewhere
     "--seed_everything": "give --seeds",
     "--ckpt_path": "a job goes on from its own checkpoint by itself",
@@ -27,6 +28,7 @@ def request_of(
     configs: Sequence[Path] = (),
     assignments: Sequence[str] = (),
     settings: Sequence[str] = (),
+    stages: Sequence[str] | None = None,
 ) -> Request:
     """Put together what file and flags ask for.
 
@@ -37,6 +39,7 @@ def request_of(
         configs: config files of all jobs, behind the file's.
         assignments: `key=v1,v2`, beside the file's.
         settings: further flags of all jobs.
+        stages: of each job, instead of the file's: `stage.yaml+data.yaml`, alternatives with a comma between them.
 
     Raises:
         ValueError: a file that is missing or asks for something unknown, or a flag with nothing or too much in it.
@@ -63,6 +66,7 @@ def request_of(
         configs=(*asked.configs, *configs),
         grid={**asked.grid, **dict(given)},
         settings=tuple(settings),
+        stages=asked.stages if stages is None else typed_stages(stages),
     )
 
 
@@ -88,6 +92,7 @@ def read_sweep(path: Path) -> Request:
         seeds=seeds_of(content.get("seeds", 1), f"`seeds` in {path}"),
         configs=_files(content, "config", path),
         grid={str(key): _values(values, f"`set: {key}` in {path}") for key, values in grid.items()},
+        stages=listed_stages(content["stages"], path) if content.get("stages") is not None else (),
     )
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ablation.sweep.board import Board, Row, duration
+from ablation.sweep.claim import Busy
 from ablation.sweep.display import Display
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal, UnwritableError
 from ablation.sweep.progress import progress
+from ablation.sweep.standing import key
 from ablation.sweep.stopping import Stopping
 from ablation.sweep.training import Training, begin
 
@@ -39,6 +41,7 @@ class Outcome:
 
 @dataclass
 class _Running:
+    job: Job
     training: Training
     slot: int
     began: float = field(default_factory=time.monotonic)
@@ -64,8 +67,8 @@ class Runner:
 
         Args:
             jobs: to be trained, finished ones too.
-            configs: job -> its configuration.
-            steps: job -> optimiser steps of its training, where they are known.
+            configs: training -> its configuration, of every stage of a job.
+            steps: training -> optimiser steps, where they are known.
             runs: folder of all runs.
             journal: of the sweep.
             environments: one for each of the jobs at a time.
@@ -82,7 +85,11 @@ class Runner:
         self._not_before: dict[str, float] = {}
         self._rows: list[Row] = []
         self._looked = 0.0
-        self._pace: dict[str, float] = {}  # seconds per step of each job that was seen to go on
+        self._pace: dict[str, float] = {}  # seconds per step of each training that was seen to go on
+        # What trainings of several jobs have in common is one.
+        self._key = {stage.id: key(stage, configs) for job in jobs for stage in job.stages}
+        self._trained: set[str] = set()
+        self._given_up: dict[str, str] = {}  # stage -> job whose tries at it were in vain
 
     def run(self) -> Outcome:
         """Train until nothing is left to do, or a signal comes.
@@ -107,7 +114,7 @@ class Runner:
                     each.training.stop()
                 for each in self.running:
                     each.training.process.wait()
-                    each.training.lock.release()
+                    each.training.claim.release()
                 raise
         self.outcome.stopped_by = stopping.number
         return self.outcome
@@ -119,53 +126,70 @@ class Runner:
                 return
             if time.monotonic() < self._not_before.get(job.id, 0.0):
                 continue
+            vain = [stage for stage in job.stages if self._key[stage.id] in self._given_up]
+            if vain:
+                self.waiting.remove(job)
+                other = self._given_up[self._key[vain[0].id]]
+                self._failed(job, f"its stage {vain[0].stage}, which is that of {other} too, failed there")
+                continue
             try:
                 slot = min(free)
-                begun = begin(job, self.configs[job.id], self.runs, self.journal, self.environments[slot], self.holds)
+                begun = begin(job, self.configs, self.runs, self.journal, self.environments[slot], self.holds)
             except UnwritableError:
                 raise
             except ValueError as error:
                 self.waiting.remove(job)
                 self._failed(job, str(error))
                 continue
-            if begun is None:
+            if isinstance(begun, Busy):
                 if job.id not in self._not_before:
-                    self.display.say(f"waits     {job.id}: it is trained by another process")
+                    it = "it is" if begun.stage is job else f"its stage {begun.stage.id} is"
+                    self.display.say(f"waits     {job.id}: {it} trained by another {'job or ' * job.in_chain}process")
                 self._not_before[job.id] = time.monotonic() + BUSY
                 continue
             self.waiting.remove(job)
             if isinstance(begun, Training):
-                self.running.append(_Running(begun, slot))
-                self.display.say(f"{'continues' if begun.continues else 'begins':<9} {job.id}")
+                self.running.append(_Running(job, begun, slot))
+                self._trained |= {self._key[stage.id] for stage in begun.stage.stages[:-1]}
+                self.display.say(f"{'continues' if begun.claim.continues else 'begins':<9} {begun.stage.id}")
             else:
                 self._finished(job, begun.folder)
 
     def _reap(self, stopped: bool) -> None:
         for each in [each for each in self.running if each.training.process.poll() is not None]:
             self.running.remove(each)
-            training, job = each.training, each.training.job
-            training.lock.release()
+            training, job, stage = each.training, each.job, each.training.stage
+            training.claim.release()
             if training.ended_well():
-                self.journal.append(job.id, "finished", folder=training.folder)
-                self._finished(job, training.folder, time.monotonic() - each.began)
+                self.journal.append(stage.id, "finished", folder=training.folder)
+                self._trained.add(self._key[stage.id])
+                seconds = time.monotonic() - each.began
+                if stage is job:
+                    self._finished(job, training.folder, seconds)
+                    continue
+                self.waiting.insert(0, job)  # for its next stage
+                self.display.say(f"finished  {stage.id} in {duration(seconds)}; next is that of {job.id}")
             elif stopped:
-                self.journal.append(job.id, "stopped", folder=training.folder)
+                self.journal.append(stage.id, "stopped", folder=training.folder)
                 self.waiting.append(job)
-                self.display.say(f"stopped   {job.id}")
+                self.display.say(f"stopped   {stage.id}")
             else:
-                self._retry(training)
+                self._retry(job, training)
 
-    def _retry(self, training: Training) -> None:
-        job, how = training.job, training.how_it_ended()
-        self._fails[job.id] = tries = self._fails.get(job.id, 0) + 1
-        self.journal.append(job.id, "failed", folder=training.folder, how=how, tries=tries)
+    def _retry(self, job: Job, training: Training) -> None:
+        stage, how = training.stage, training.how_it_ended()
+        common = self._key[stage.id]
+        self._fails[common] = tries = self._fails.get(common, 0) + 1
+        self.journal.append(stage.id, "failed", folder=training.folder, how=how, tries=tries)
         if tries <= self.retries:
             self.waiting.append(job)
-            self.display.say(f"fails     {job.id}: {how}; is tried again")
+            self.display.say(f"fails     {stage.id}: {how}; is tried again")
             return
         times = f" in try {tries}" if tries > 1 else ""
+        where = "" if stage is job else f"{stage.id}: "
         said = "".join(f"\n    | {line}" for line in training.last_lines())
-        self._failed(job, f"{how}{times}; all it said is in {training.log}{said}")
+        self._given_up[common] = job.id
+        self._failed(job, f"{where}{how}{times}; all it said is in {training.log}{said}")
 
     def _failed(self, job: Job, why: str) -> None:
         self.outcome.failed[job.id] = why
@@ -195,21 +219,34 @@ class Runner:
         )
 
     def _row(self, each: _Running, now: float) -> Row:
-        job, reached = each.training.job, progress(each.training.folder)
-        steps = self.steps.get(job.id)
+        job, stage, reached = each.job, each.training.stage, progress(each.training.folder)
         if reached.step and each.pace_from is None:
             each.pace_from = now, reached.step
         elif each.pace_from and reached.step > each.pace_from[1]:
-            self._pace[job.id] = (now - each.pace_from[0]) / (reached.step - each.pace_from[1])
-        pace = self._pace.get(job.id)
-        seconds = pace * max(0, steps - reached.step) if pace and steps else None
-        return Row(job.id, reached.step, steps, reached.text(), seconds)
+            self._pace[stage.id] = (now - each.pace_from[0]) / (reached.step - each.pace_from[1])
+        before, steps = self._steps(stage.stages[:-1]), self._steps(job.stages)
+        pace = self._pace.get(stage.id)
+        seconds = pace * max(0, steps - before - reached.step) if pace and steps and before is not None else None
+        step = (before or 0) + reached.step if reached.step else before or 0
+        return Row(job.id, step, steps, reached.text(), seconds, stage.stage)
+
+    def _steps(self, stages: Sequence[Job]) -> int | None:
+        """Return the steps of some stages together; None if one's are not known."""
+        steps = [self.steps.get(stage.id) for stage in stages]
+        return sum(known) if len(known := [each for each in steps if each is not None]) == len(steps) else None
 
     def _seconds_left(self) -> float | None:
-        """Return how long it takes if what waits goes as fast as what ran."""
-        known = all(job.id in self.steps for job in self.waiting) and all(row.steps for row in self._rows)
-        if not self._pace or not known:
+        """Return how long it takes if what waits goes as fast as what ran; what jobs have in common is trained once."""
+        running = {self._key[stage.id] for each in self.running for stage in each.job.stages}
+        waiting = {
+            self._key[stage.id]: self.steps.get(stage.id)
+            for job in self.waiting
+            for stage in job.stages
+            if self._key[stage.id] not in self._trained | running
+        }
+        known = [steps for steps in waiting.values() if steps is not None]
+        if not self._pace or len(known) < len(waiting) or not all(row.steps for row in self._rows):
             return None
         pace = sum(self._pace.values()) / len(self._pace)
-        running = sum(row.seconds_left or pace * (row.steps or 0) for row in self._rows)
-        return (running + pace * sum(self.steps[job.id] for job in self.waiting)) / len(self.environments)
+        left = sum(row.seconds_left or pace * (row.steps or 0) for row in self._rows)
+        return (left + pace * sum(known)) / len(self.environments)

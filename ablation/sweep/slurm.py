@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
 
+from ablation.sweep.claim import Busy
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal
+from ablation.sweep.standing import Configs
 from ablation.sweep.stopping import Stopping
 from ablation.sweep.training import Training, begin
 
 POLL = 1.0  # seconds
+BUSY = 30.0  # seconds until it is asked again whether another task has finished a stage
 TIMEOUTS = 1000  # how many times a task whose time is over is queued again: a long training takes many
 
 
@@ -23,22 +27,24 @@ class TaskError(RuntimeError):
 
 
 class Task:
-    """One job on a machine of the cluster, started there as often as it is pre-empted.
+    """One job on a machine of the cluster, all its stages, started there as often as it is pre-empted.
 
-    A job that another process trains is left to it: to submit a sweep twice costs a place in the queue and no more.
+    A job that another process trains is left to it: to submit a sweep twice costs a place in the queue and no more. A
+    stage that another task trains for its own job is waited for.
     """
 
-    def __init__(self, job: Job, config: Mapping[str, Any], runs: Path, folder: Path, retries: int) -> None:
+    def __init__(self, job: Job, configs: Configs, runs: Path, folder: Path, retries: int) -> None:
         """Say what is to be trained.
 
         Args:
             job: to be trained.
-            config: that it is to have.
+            configs: training -> the configuration that it is to have, of the job and its earlier stages.
             runs: folder of all runs, which all machines share.
             folder: of the sweep.
-            retries: how many times the job is tried again if it fails.
+            retries: how many times each stage of the job is tried again if it fails.
         """
-        self.job, self.config, self.runs, self.folder, self.retries = job, config, runs, folder, retries
+        self.job, self.runs, self.folder, self.retries = job, runs, folder, retries
+        self.configs = {stage.id: configs[stage.id] for stage in job.stages}
         self._training: Training | None = None
 
     def __call__(self) -> str:
@@ -52,24 +58,36 @@ class Task:
         os.environ.pop("SLURM_NTASKS", None)
         journal = Journal(self.folder, self.job.file_name)
         journal.open()
+        tries: Counter[str] = Counter()
+        ended = "finished before"
         with Stopping() as stopping:
-            for tries in range(1, self.retries + 2):
-                begun = begin(self.job, self.config, self.runs, journal, {})
-                if not isinstance(begun, Training):
-                    return "finished before" if begun else "is trained by another process"
-                self._training = begun
-                _wait(begun, stopping)
-                begun.lock.release()
-                if begun.ended_well():
-                    journal.append(self.job.id, "finished", folder=begun.folder)
-                    return "finished"
+            while True:
+                begun = begin(self.job, self.configs, self.runs, journal, {})
+                if isinstance(begun, Busy) and begun.stage is not self.job:
+                    time.sleep(BUSY)
+                elif isinstance(begun, Training):
+                    self._training = begun
+                    _wait(begun, stopping)
+                    begun.claim.release()
+                    stage = begun.stage.id
+                    if begun.ended_well():
+                        journal.append(stage, "finished", folder=begun.folder)
+                        ended = "finished"
+                        if begun.stage is self.job:
+                            return ended
+                    elif stopping.times:
+                        journal.append(stage, "stopped", folder=begun.folder)
+                    else:
+                        tries[stage] += 1
+                        how = begun.how_it_ended()
+                        journal.append(stage, "failed", folder=begun.folder, how=how, tries=tries[stage])
+                        if tries[stage] > self.retries:
+                            said = [f"{stage}: {how}; all it said is in {begun.log}", *begun.last_lines()]
+                            raise TaskError("\n".join(said))
+                else:
+                    return "is trained by another process" if isinstance(begun, Busy) else ended
                 if stopping.times:
-                    journal.append(self.job.id, "stopped", folder=begun.folder)
                     raise TaskError(f"{self.job.id}: stopped by the cluster")
-                how = begun.how_it_ended()
-                journal.append(self.job.id, "failed", folder=begun.folder, how=how, tries=tries)
-                failure = "\n".join([f"{self.job.id}: {how}; all it said is in {begun.log}", *begun.last_lines()])
-        raise TaskError(failure)
 
     def checkpoint(self) -> Any:
         """Let the training save a checkpoint, and return what is queued again; called by submitit before the end."""
@@ -95,7 +113,12 @@ def _wait(training: Training, stopping: Stopping) -> None:
 
 
 def submit(
-    tasks: Sequence[Task], folder: Path, options: Mapping[str, str | int], at_once: int, cluster: str = "slurm"
+    tasks: Sequence[Task],
+    folder: Path,
+    options: Mapping[str, str | int],
+    at_once: int,
+    cluster: str = "slurm",
+    after: Sequence[str] = (),
 ) -> list[Any]:
     """Hand tasks over, and return submitit's jobs.
 
@@ -105,12 +128,17 @@ def submit(
         options: of sbatch, with `_` for `-`.
         at_once: tasks at a time.
         cluster: `slurm`, or `local` for tests.
+        after: tasks of SLURM, as they are called there, that are to have ended, however, before these begin.
 
     Raises:
         ValueError: there is no SLURM here, or it does not know an option.
     """
     import submitit
 
+    if after:
+        arrays = dict.fromkeys(name.partition("_")[0] for name in after)
+        given = [str(options["dependency"])] if "dependency" in options else []
+        options = {**options, "dependency": ",".join([*given, f"afterany:{':'.join(arrays)}"])}
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster=cluster, slurm_max_num_timeout=TIMEOUTS)
         executor.update_parameters(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,13 +10,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ablation.chain import is_finished
+from ablation.attempts import is_finished
+from ablation.sweep.claim import Busy, Claim, claim
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal, UnwritableError
-from ablation.sweep.lock import Lock
-from ablation.sweep.standing import Standing, standing
+from ablation.sweep.standing import Configs, Standing
 from lightning_modules.command_line import as_typed
 from lightning_modules.provenance import STARTED_BY
 
@@ -26,23 +24,27 @@ LAST_LINES = 8  # of the log of a run that failed
 
 @dataclass
 class Training:
-    """A process that trains a job.
+    """A process that trains a job, or a stage of it.
 
     Attributes:
-        job: that it trains.
-        folder: of its run.
+        claim: what it trains, where, and the locks on it.
         log: file of what it says.
         process: of the training.
-        continues: whether it goes on from a checkpoint.
-        lock: on the job, which the process holds too.
     """
 
-    job: Job
-    folder: Path
+    claim: Claim
     log: Path
     process: subprocess.Popen[bytes]
-    continues: bool
-    lock: Lock
+
+    @property
+    def stage(self) -> Job:
+        """What is trained: the job itself, or one of its earlier stages."""
+        return self.claim.stage
+
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+        return self.claim.folder
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Send it a signal: SIGTERM lets it save a checkpoint after the step that it is in."""
@@ -50,7 +52,7 @@ class Training:
             self.process.send_signal(number)
 
     def ended_well(self) -> bool:
-        """Whether a process that has ended trained the job to its end."""
+        """Whether a process that has ended trained to the end."""
         return self.process.returncode == 0 and is_finished(self.folder)
 
     def how_it_ended(self) -> str:
@@ -71,74 +73,59 @@ def command(words: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "ablation.sweep.child", str(os.getpid()), *words]
 
 
-def job_lock(job: Job, runs: Path) -> Lock:
-    """Return what is held by whoever trains a job: the same job may be in several sweeps."""
-    return Lock(runs / "sweeps" / ".locks" / job.file_name)
-
-
 def begin(
     job: Job,
-    config: Mapping[str, Any],
+    configs: Configs,
     runs: Path,
     journal: Journal,
     environment: Mapping[str, str],
     holds: tuple[int, ...] = (),
-) -> Training | Standing | None:
-    """Start to train a job where it stands.
+) -> Training | Standing | Busy:
+    """Start to train a job where it stands, of a chain the stage that is next.
 
     Args:
         job: to be trained.
-        config: that it is to have.
+        configs: training -> the configuration that it is to have, of the job and its earlier stages.
         runs: folder of all runs.
         journal: of the sweep.
         environment: of the process, beside that of this one.
         holds: descriptors of further locks that the process is to hold.
 
     Returns:
-        The training; or where the job stands if it is finished; or None if another process trains it now.
+        The training; or where the job stands if it is finished; or what another process trains now.
 
     Raises:
-        UnwritableError: a file of the sweep cannot be written.
-        ValueError: the job was trained with other settings.
+        UnwritableError: a file of the sweep or of a run cannot be written.
+        ValueError: a stage was trained with other settings, or its checkpoint is not what it was.
     """
-    lock = job_lock(job, runs)
-    begun: Training | Standing | None = None
+    claimed = claim(job, configs, runs, None if job.in_chain else journal.begun(job.id))
+    if not isinstance(claimed, Claim):
+        return claimed
+    training: Training | None = None
     try:
-        if lock.take():
-            stands = standing(job, config, runs, journal.begun(job.id))
-            begun = stands if stands.finished else _begin(job, stands, journal, environment, lock, holds)
+        training = _begin(claimed, journal, environment, holds)
     finally:
-        if not isinstance(begun, Training):
-            lock.release()
-    return begun
+        if training is None:
+            claimed.release()
+    return training
 
 
-def _begin(
-    job: Job,
-    stands: Standing,
-    journal: Journal,
-    environment: Mapping[str, str],
-    lock: Lock,
-    holds: tuple[int, ...],
-) -> Training:
-    continues = stands.checkpoint is not None
-    if not continues and stands.folder.is_dir():  # made by this sweep, and killed before its first checkpoint
-        shutil.rmtree(stands.folder)
-    journal.append(job.id, "continued" if continues else "begun", folder=stands.folder)
-    words = [*job.arguments, *([f"--ckpt_path={stands.checkpoint}"] if continues else [])]
-    log = journal.folder / "logs" / f"{job.file_name}.log"
+def _begin(claimed: Claim, journal: Journal, environment: Mapping[str, str], holds: tuple[int, ...]) -> Training:
+    stage, event = claimed.stage, "continued" if claimed.continues else "begun"
+    journal.append(stage.id, event, folder=claimed.folder, **claimed.facts)
+    log = journal.folder / "logs" / f"{stage.file_name}.log"
     try:
         log.parent.mkdir(exist_ok=True)
         with log.open("ab") as file:
-            called = as_typed(["python", "-m", "lightning", "fit", *words])
+            called = as_typed(["python", "-m", "lightning", "fit", *claimed.words])
             file.write(f"\n--- {time.strftime('%Y-%m-%d %H:%M:%S')} {called}\n".encode())
             file.flush()
             # Its own session: Ctrl-C in a terminal comes to the sweep alone, which passes it on once.
             process = subprocess.Popen(
-                command(words), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
-                env={**os.environ, **environment, STARTED_BY: f"sweep {journal.folder.name}, job {job.id}"},
-                pass_fds=(lock.descriptor, *holds),
+                command(claimed.words), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+                start_new_session=True, pass_fds=(*claimed.descriptors, *holds),
+                env={**os.environ, **environment, STARTED_BY: f"sweep {journal.folder.name}, job {claimed.stage.id}"},
             )  # fmt: skip
     except OSError as error:
         raise UnwritableError(log, error) from error
-    return Training(job, stands.folder, log, process, continues, lock)
+    return Training(claimed, log, process)

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from ablation.sweep import training
+from ablation.sweep import slurm, training
 from ablation.sweep.slurm import Task
 
 PROGRAM = str(Path(__file__).with_name("pretended_training.py"))
@@ -15,5 +15,6 @@ class PretendedTask(Task):
         self.how = how
 
     def __call__(self):
+        slurm.POLL = slurm.BUSY = 0.1
         training.command = lambda words: [sys.executable, PROGRAM, self.how, *words]
         return super().__call__()

@@ -1,7 +1,7 @@
 """Does to a run folder what a training does, at once: `python pretended_training.py HOW --name=... ...`.
 
 HOW is what happens: `finishes`; `fails`; `fails_once`, with a checkpoint; `goes_on`, until SIGTERM lets it save one and
-end; `deaf`, which nothing but SIGKILL ends.
+end; `deaf`, which nothing but SIGKILL ends. Its configuration is `--kept`.
 """
 
 import json
@@ -19,7 +19,7 @@ checkpoint = folder / "checkpoints" / "last.ckpt"
 
 def save(*_):
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.touch()
+    checkpoint.write_bytes(os.urandom(64))  # no two trainings end with the same weights
 
 
 def stop(*_):
@@ -28,9 +28,17 @@ def stop(*_):
 
 
 if "ckpt_path" not in options:
-    folder.mkdir(parents=True)  # fails if it is there: a new run never goes to an old folder
-    (folder / "config.yaml").write_text("{}")
-facts = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "VIDEO_PANDA_STARTED_BY")}
+    there = [path.name for path in folder.glob("*")]
+    assert there in ([], ["stage.json"]), f"a new run never goes to an old folder, which has {there}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(options.get("kept", "{}"))
+start = options.get("init_from")
+facts = {
+    "tested": options.get("test_after_fit"),
+    "init_from": start,
+    "weights": start and Path(start).read_bytes().hex(),
+}
+facts |= {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "VIDEO_PANDA_STARTED_BY")}
 with Path(options["runs"], "trained.jsonl").open("a") as file:
     file.write(
         json.dumps({"job": options["name"], "from": options.get("ckpt_path"), "at": time.time(), **facts}) + "\n"
@@ -46,4 +54,5 @@ if how in ("goes_on", "deaf") and "ckpt_path" not in options:
     Path(folder, "starting").rename(folder / "ready")
     time.sleep(100)
 time.sleep(0.3)
+save()
 (folder / "summary.json").write_text('{"steps": 8, "figures": {"train/minutes": 1.0}}')

@@ -1,17 +1,16 @@
 """Stages in a row: weights are handed over, and a chain that was stopped goes on where it was."""
 
-import contextlib
-import io
+import hashlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from ablation import chain
 from ablation.stage_config import IGNORED, stage_difference
+from ablation.stage_record import read_record
 from lightning_modules.cli import ExperimentCLI
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -38,20 +37,13 @@ def in_this_process(monkeypatch):
     """Trains without a process for each stage; returns the arguments of every training."""
     calls = []
 
-    def train(arguments, stage):
+    def train(arguments, stage, holds):
         assert f"--name={stage.rpartition(': ')[2]}" in arguments
         calls.append(arguments)
         ExperimentCLI(["fit", *arguments])
         return 0
 
-    def resolve(arguments):
-        with contextlib.redirect_stdout(io.StringIO()) as printed, pytest.raises(SystemExit) as ended:
-            ExperimentCLI(["fit", *arguments, "--print_config"])
-        assert not ended.value.code
-        return yaml.safe_load(printed.getvalue())
-
     monkeypatch.setattr(chain, "train_stage", train)
-    monkeypatch.setattr(chain, "asked_config", resolve)
     return calls
 
 
@@ -85,7 +77,7 @@ def test_a_chain_that_is_killed_in_its_second_stage_goes_on_there(in_this_proces
 
 def test_a_stage_is_told_what_it_is_of(monkeypatch):
     class Process:
-        def __init__(self, command, env):
+        def __init__(self, command, env, pass_fds):
             assert command[-1] == "--name=a" and env["VIDEO_PANDA_STARTED_BY"] == "chain, stage 1 of 3: a"
 
         def wait(self):
@@ -103,17 +95,17 @@ def test_a_stage_that_was_trained_with_other_settings_stops_the_chain(in_this_pr
     elsewhere = ["--trainer.devices=1", "--data.workers=1", "--trainer.enable_progress_bar=true"]
     assert chain.chain(EXPERIMENT, stages, tmp_path, 0, [*settings, *elsewhere]) == [align]
     other = "model.stage.encoder: 0.0004 -> 0.001"
-    with pytest.raises(chain.ChainError, match=rf"align/seed_0 was trained with other .*: {other}\. .*another --runs"):
+    with pytest.raises(ValueError, match=rf"align/seed_0 was trained with other .*: {other}\. .*another --runs"):
         chain.chain(EXPERIMENT, stages, tmp_path, 0, [*settings, "--model.stage.encoder=1e-3"])
     file.write_text("model: {stage: {warmup: 0.5}}")  # the same command, but not the same file
-    with pytest.raises(chain.ChainError, match=r"in this call: model\.stage\.warmup: 0\.03 -> 0\.5\. Give"):
+    with pytest.raises(ValueError, match=r"here: model\.stage\.warmup: 0\.03 -> 0\.5\. Give"):
         chain.chain(EXPERIMENT, stages, tmp_path, 0, settings)
     file.write_text("model: {stage: {warmup: 0.03}}")
     (align / "summary.json").unlink()  # as if it had been killed
-    with pytest.raises(chain.ChainError, match=r"model\.encoder\.init_args\.width: 96 -> 64"):
+    with pytest.raises(ValueError, match=r"model\.encoder\.init_args\.width: 96 -> 64"):
         chain.chain(EXPERIMENT, stages, tmp_path, 0, [*settings, "--model.encoder.width=64"])
     (align / "config.yaml").unlink()
-    with pytest.raises(chain.ChainError, match=r"config\.yaml cannot be read, so it is not known what was trained"):
+    with pytest.raises(ValueError, match=r"config\.yaml cannot be read, so it is not known what was trained"):
         chain.chain(EXPERIMENT, stages, tmp_path, 0, settings)
     assert len(in_this_process) == 1
 
@@ -155,6 +147,15 @@ def test_a_stage_trains_only_its_groups_from_the_weights_of_the_one_before(in_th
     assert not any(torch.equal(first[name], second[name]) for name in words if name.endswith("proj.weight"))
     assert "init_from" in (integrate / "origin.txt").read_text()
 
+    other = tmp_path / "other.yaml"  # is called otherwise, and has the first stage in common
+    other.write_text(f"base: {Path(*EXPERIMENT).resolve()}")
+    common, again = chain.chain([str(other)], chain.STAGES[:2], tmp_path, 0, settings)
+    assert (common, again.parent.name, len(in_this_process)) == (align, "other+integrate", 3)
+    start = read_record(again).starts_from
+    assert start == read_record(integrate).starts_from
+    assert start.sha256 == hashlib.sha256((align / "checkpoints" / "last.ckpt").read_bytes()).hexdigest()
+    torch.testing.assert_close(weights(again), second, rtol=0, atol=0)
+
 
 def test_the_chain_of_the_readme(in_this_process, settings, tmp_path):
     commands = re.findall(r"^video-panda chain (.*)$", Path("README.md").read_text(), re.MULTILINE)
@@ -163,6 +164,30 @@ def test_the_chain_of_the_readme(in_this_process, settings, tmp_path):
     chain.main([*shlex.split(command), *quick, f"--runs={tmp_path}"])
     assert [Path(call[0]).name for call in in_this_process] == ["full.yaml"] * 3
     assert (tmp_path / "full+instruct" / "seed_0" / "answers" / "test.jsonl").is_file()
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        (["gone.yaml"], r"error: --stages names gone\.yaml, which does not exist"),
+        (
+            [chain.STAGES[0], f"{chain.STAGES[0]}+{EXPERIMENT[0]}"],
+            r"error: --stages has two stages called align; a stage",
+        ),
+        ([",".join(chain.STAGES[:2])], r"error: --stages has alternatives, .*; a chain has one"),
+    ],
+)
+def test_stages_that_are_wrong(tmp_path, capsys, stages, message):
+    with pytest.raises(SystemExit):
+        chain.main(["--config", *EXPERIMENT, f"--runs={tmp_path}", "--stages", *stages])
+    assert re.search(message, capsys.readouterr().err) and not list(tmp_path.iterdir())
+
+
+def test_a_chain_is_no_task_of_several(monkeypatch, capsys):
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    with pytest.raises(SystemExit):
+        chain.main(["--config", *EXPERIMENT])
+    assert "error: video-panda chain is one process, and this is one of several tasks" in capsys.readouterr().err
 
 
 def test_a_stage_that_fails_stops_the_chain_with_one_line(settings, tmp_path, capsys):

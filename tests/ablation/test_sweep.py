@@ -15,8 +15,10 @@ from ablation.sweep.journal import Journal
 from ablation.sweep.lock import Lock
 from ablation.sweep.request import read_sweep, request_of
 from lightning_modules.cli import main as program
+from lightning_modules.stage_files import STAGES
 
 NO_LSTE, FULL = Path("experiments/no_lste.yaml"), Path("experiments/full.yaml")
+ALIGN, INSTRUCT = Path("configs/stage/align.yaml"), Path("configs/stage/instruct.yaml")
 SWEEPS = sorted(Path("experiments/sweeps").glob("*.yaml"))
 
 
@@ -71,6 +73,41 @@ def test_flags_win_over_a_sweep_file_or_add_to_it(tmp_path):
     assert ids(request) == [f"a+more+full+width={width}+batch_size=8/seed_0" for width in (32, 64)]
 
 
+def test_a_chain_is_a_job_and_alternatives_of_a_stage_are_several(tmp_path):
+    slow = tmp_path / "slow.yaml"
+    slow.write_text("")
+    request = request_of([FULL], stages=[str(ALIGN), f"{INSTRUCT},{slow}+{NO_LSTE}"])
+    assert ids(request) == ["full+instruct/seed_0", "full+slow/seed_0"]
+    one, other = expand(request, Path("runs"))
+    assert [stage.id for stage in other.stages] == ["full+align/seed_0", "full+slow/seed_0"]
+    assert [stage.stage for stage in one.stages] == ["align", "instruct"] and one.before == other.before
+    assert [word for word in other.arguments if word.startswith("--config")] == [
+        f"--config={file}" for file in (FULL, slow, NO_LSTE)
+    ]
+    assert ["--test_after_fit=false" in stage.arguments for stage in one.stages] == [True, False]
+    request = request_of([FULL], stages=[f"{ALIGN},{slow}", str(INSTRUCT)], assignments=["trainer.max_epochs=2"])
+    assert ids(request) == [f"full+max_epochs=2+{name}+instruct/seed_0" for name in ("align", "slow")]
+    assert [job.before.id for job in expand(request, Path("runs"))] == [
+        f"full+max_epochs=2+{name}/seed_0" for name in ("align", "slow")
+    ]
+
+
+def test_stages_of_a_sweep_file_are_relative_to_it_and_flags_win(tmp_path):
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.yaml").write_text("")
+    sweep = tmp_path / "question.yaml"
+    sweep.write_text("{experiments: [a.yaml], stages: [a.yaml, [b.yaml, c.yaml+a.yaml]]}")
+    assert request_of([sweep]).stages == (
+        ((tmp_path / "a.yaml",),), ((tmp_path / "b.yaml",), (tmp_path / "c.yaml", tmp_path / "a.yaml"))
+    )  # fmt: skip
+    assert request_of([sweep], stages=[str(ALIGN)]).stages == (((ALIGN,),),)
+
+
+def test_table_7_has_the_chain_of_the_paper():
+    stages = read_sweep(Path("experiments/sweeps/table_7.yaml")).stages
+    assert [[file.resolve() for file in files] for ((*files,),) in stages] == [[Path(f).resolve()] for f in STAGES]
+
+
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_a_named_sweep_says_what_it_asks_and_names_experiments_that_are_there(path):
     assert path.read_text().startswith("# ")
@@ -83,7 +120,7 @@ def test_a_named_sweep_says_what_it_asks_and_names_experiments_that_are_there(pa
 
 def test_the_rows_of_a_table_are_those_whose_source_names_it():
     tables = {path: match[1] for path in SWEEPS if (match := re.fullmatch(r"table_(\d+)", path.stem))}
-    assert sorted(tables.values()) == ["10", "4", "5", "8", "9"]
+    assert sorted(tables.values()) == ["10", "4", "5", "7", "8", "9"]
     for path, number in tables.items():
         rows = {
             file.resolve()
@@ -108,6 +145,12 @@ def test_the_rows_of_a_table_are_those_whose_source_names_it():
         ("{experiments: [a.yaml], set: {x: []}}", r"`set: x` in .*bad.yaml has a value that is empty"),
         ("experiments: a.yaml", r"`experiments` in .*bad.yaml is 'a.yaml'; it must be a list of files"),
         ("experiments: []", r"`experiments` in .*bad.yaml is empty"),
+        ("{experiments: [a.yaml], stages: [gone.yaml]}", r"`stages` in .*bad.yaml names .*gone.yaml, which does not"),
+        ("{experiments: [a.yaml], stages: [a.yaml+gone.yaml]}", r"names /.*gone.yaml, which does not exist"),
+        ("{experiments: [a.yaml], stages: a.yaml}", r"`stages` in .*bad.yaml is 'a.yaml'; it must be a list of files"),
+        ("{experiments: [a.yaml], stages: []}", r"`stages` in .*bad.yaml is \[\]; it must be a list"),
+        ("{experiments: [a.yaml], stages: [3]}", r"`stages` in .*bad.yaml is \[3\]; it must be a list"),
+        ("{experiments: [a.yaml], stages: [a.yaml, [a.yaml]]}", r"has two stages called a; a stage is called like its"),
     ],
 )
 def test_a_sweep_file_that_is_wrong(fails, tmp_path, content, message):
@@ -133,6 +176,10 @@ def test_a_sweep_file_that_is_wrong(fails, tmp_path, content, message):
         ([FULL, "--ckpt_path=x"], r"--ckpt_path cannot be given to all runs"),
         ([FULL, FULL], r"two jobs would train in .*full/seed_0: one of .*full.yaml, one of .*full.yaml"),
         ([FULL, "--set=a=1/2,1:2"], r"two jobs would train in .*values of --set \(a\) that differ in letters"),
+        ([FULL, "--stages", ALIGN, "gone.yaml"], r"--stages names gone.yaml, which does not exist"),
+        ([FULL, "--stages", f"{ALIGN}+"], r"--stages names \., which does not exist"),
+        ([FULL, "--stages", ALIGN, f"{ALIGN}+{FULL}"], r"--stages has two stages called align; a stage is called like"),
+        ([FULL, "--stages", ALIGN, INSTRUCT, "--init_from=gone.ckpt"], r"gone\.ckpt cannot be read: No such file"),
         ([FULL, "--set=model.encoder.widht=32"], r"full\+widht=32/seed_0 cannot be read: .*widht"),
         ([FULL, "--trainer.max_epoxs=3"], r"full/seed_0 cannot be read: .*max_epoxs"),
         ([FULL, "--set=model.encoder.local_encoding=LSTE,NoLSTE"], r"NoLSTE.* unknown local_encoding 'NoLSTE'"),
@@ -193,7 +240,7 @@ def test_a_run_that_was_finished_with_other_settings_is_named_with_what_differs(
     config = {"model": {}, "data": {}, "trainer": {}, "seed_everything": 3, "init_partially": False}
     (folder / "config.yaml").write_text(json.dumps(config))
     said = fails(FULL)
-    assert "full/seed_0 was trained with other settings, there -> in this sweep: " in said
+    assert "full/seed_0 was trained with other settings, there -> here: " in said
     assert "seed_everything: 3 -> 0" in said and "trainer.max_epochs: - -> 8" in said
     (folder / "config.yaml").unlink()
     assert "so it is not known what was trained there" in fails(FULL)
@@ -206,6 +253,24 @@ def test_a_dry_run_lists_and_starts_nothing(capsys, tmp_path):
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if "/seed_" in line]
     assert rows == [[f"no_lste+max_epochs=2/seed_{seed}", "would begin", "0", "750", ""] for seed in (0, 1)]
     assert not list(tmp_path.iterdir())
+
+
+def test_the_chains_of_the_docs_share_what_is_said(capsys, tmp_path):
+    text = Path("docs/sweep.md").read_text().partition("## Chains of stages")[2].partition("\n## ")[0]
+    table_7, command = re.findall(r"^video-panda sweep (.*)$", text, re.MULTILINE)
+    (slow,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "slow_instruct.yaml").write_text(slow.replace("configs/", f"{Path('configs').resolve()}/"))
+    main([*command.replace("slow_instruct", f"{tmp_path}/slow_instruct").split(), f"--runs={tmp_path / 'runs'}"])
+    (listed,) = re.findall(r"```\n(\| job.*?)```", text, re.DOTALL)
+    assert listed in capsys.readouterr().out
+    words = [word for word in table_7.split() if "my_data" not in word]
+    assert words.pop() == "--config"
+    main(
+        [*words, "--config=configs/data/shapes_in_motion.yaml", "--seeds=1", "--dry-run", f"--runs={tmp_path / 'runs'}"]
+    )
+    said = capsys.readouterr().out
+    assert "sweep table_7: 2 jobs" in said and "for 2 jobs" not in said
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_line_that_a_kill_left_unfinished_is_cut_off_and_another_is_an_error(tmp_path):

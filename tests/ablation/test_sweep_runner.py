@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ablation.sweep import runner, training
 from ablation.sweep.board import Board, Row
+from ablation.sweep.claim import job_lock
 from ablation.sweep.devices import shares
 from ablation.sweep.display import Lines, LiveTable
 from ablation.sweep.jobs import Job
@@ -147,7 +148,7 @@ def test_a_full_disk_stops_the_sweep_gently_with_one_line(sweep, tmp_path, files
 
 def test_a_job_of_two_sweeps_is_trained_by_one_and_waited_for_by_the_other(sweep, tmp_path, capsys):
     job = Job("a", 0, ())
-    elsewhere = training.job_lock(job, tmp_path)
+    elsewhere = job_lock(job, tmp_path)
     assert elsewhere.take()
     folder = tmp_path / "a" / "seed_0"
 
@@ -178,14 +179,16 @@ def test_a_job_that_was_meanwhile_trained_with_other_settings_fails_alone(sweep,
 
 def test_a_terminal_shows_how_far_every_run_is():
     rows = [Row("full/seed_0", 300, 1200, "train/loss 0.97", 300.0), Row("no_lste/seed_0", 0, None, "", None)]
-    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    rows.append(Row("full+instruct/seed_0", 140, 470, "", None, "integrate"))
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
     with LiveTable(terminal) as shown:
         shown.say("begins    full/seed_0")
         shown.show(Board(rows, 3, 1, 12, 4020.0))
     said = terminal.file.getvalue()
     assert re.search(r"full/seed_0 +━━━━━ +step 300 of 1,200 +train/loss 0.97 +about 5 min left", said)
     assert re.search(r"no_lste/seed_0 +starts", said)
-    assert "3 finished, 2 running, 12 waiting, 1 failed; about 1 h 07 min left" in said
+    assert re.search(r"full\+instruct/seed_0 +━+ +integrate: step 140 of 470", said)
+    assert "3 finished, 3 running, 12 waiting, 1 failed; about 1 h 07 min left" in said
     assert said.index("begins    full/seed_0") < said.index("step 300")
 
 

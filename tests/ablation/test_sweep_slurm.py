@@ -5,11 +5,12 @@ import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from ablation.sweep.command import main
-from ablation.sweep.jobs import Job
+from ablation.sweep.jobs import Job, chained
 from ablation.sweep.journal import Journal
 from ablation.sweep.slurm import submit
 from ablation.sweep.slurm_options import slurm_options
@@ -20,7 +21,7 @@ from tests.ablation.pretended_task import PretendedTask
 def task(tmp_path):
     def make(how, name="a"):
         job = Job(name, 0, (f"--name={name}", "--seed_everything=0", f"--runs={tmp_path}"))
-        return PretendedTask(how, job, {}, tmp_path, tmp_path / "sweeps" / "sweep", 1)
+        return PretendedTask(how, job, {job.id: {}}, tmp_path, tmp_path / "sweeps" / "sweep", 1)
 
     return make
 
@@ -34,6 +35,18 @@ def run(tmp_path):
         return submit(tasks, tmp_path / "sweeps" / "sweep" / "slurm", {}, 2, cluster="local")
 
     return run_local
+
+
+@pytest.fixture
+def chain_task(tmp_path):
+    """Return the task of a chain of two stages, the first of which is the same for all names."""
+
+    def make(name, how="finishes"):
+        job = chained(name, 0, [], [(Path("align.yaml"),), (Path("instruct.yaml"),)], [], tmp_path)
+        configs = {stage.id: {} for stage in job.stages}
+        return PretendedTask(how, job, configs, tmp_path, tmp_path / "sweeps" / "sweep", 1)
+
+    return make
 
 
 def trained(runs):
@@ -81,6 +94,62 @@ def test_a_task_that_fails_says_so_to_the_cluster(run, task, tmp_path):
     (job,) = run(task("fails"))
     assert re.search(r"a/seed_0: status 1; all it said .*\n.*\n?.*the batch is too large", str(job.exception()))
     assert trained(tmp_path) == [None, None]
+
+
+def test_tasks_that_begin_with_the_same_stage_train_it_once(run, chain_task, tmp_path):
+    assert [job.result() for job in run(chain_task("a"), chain_task("b"))] == ["finished"] * 2
+    rows = [json.loads(line) for line in (tmp_path / "trained.jsonl").read_text().splitlines()]
+    assert len(rows) == 3 and rows[0]["init_from"] is None and rows[1]["weights"] == rows[2]["weights"]
+    assert [job.result() for job in run(chain_task("a"))] == ["finished before"]
+    assert {event["event"] for event in Journal(tmp_path / "sweeps" / "sweep").events()} == {"begun", "finished"}
+
+
+def test_a_chain_that_is_preempted_in_its_first_stage_goes_on_there(run, chain_task, tmp_path):
+    (job,) = run(chain_task("a", "goes_on"))
+    until = time.monotonic() + 60
+    while not (ready := tmp_path / "a+align" / "seed_0" / "ready").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    os.kill(int(ready.read_text()), signal.SIGUSR2)
+    while not (ready := tmp_path / "a+instruct" / "seed_0" / "ready").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    os.kill(int(ready.read_text()), signal.SIGUSR2)
+    assert job.result() == "finished"
+    assert [start and start.split("/")[-4] for start in trained(tmp_path)] == [None, "a+align", None, "a+instruct"]
+
+
+def test_what_jobs_have_in_common_is_submitted_first_and_they_wait_for_it(monkeypatch, tmp_path, capsys):
+    pytest.importorskip("submitit")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    count = f"echo >> {tmp_path}/count; n=$(wc -l < {tmp_path}/count)"
+    for name, body in {"srun": "", "sbatch": f"{count}; cp $1 {tmp_path}/$n; echo Submitted batch job 1$n"}.items():
+        (programs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    slow = tmp_path / "slow.yaml"
+    slow.write_text("model: {stage: {encoder: 1.0e-5}}")
+    words = ["experiments/full.yaml", "--stages", "configs/stage/align.yaml", f"configs/stage/instruct.yaml,{slow}",
+             "--model.stage.global_batch=32", f"--runs={tmp_path / 'runs'}"]  # fmt: skip
+    main([*words, "--slurm=time=10,dependency=afterok:7"])
+    said = capsys.readouterr().out
+    for line in ("full+align/seed_0 as 11\n", "full+instruct/seed_0 as 12_0", "full+slow/seed_0 as 12_1"):
+        assert f"submitted {line}" in said
+    assert "submitted: 2;" in said
+    assert "#SBATCH --dependency=afterok:7\n" in (tmp_path / "1").read_text()
+    assert "#SBATCH --dependency=afterok:7,afterany:11\n" in (tmp_path / "2").read_text()
+    (programs / "squeue").write_text("#!/bin/sh\necho 11 RUNNING; echo 12_1 PENDING\n")  # 12_0 was cancelled
+    (programs / "squeue").chmod(0o755)
+    main([*words, "--dry-run"])
+    listed = capsys.readouterr().out
+    assert re.search(r"\| - align +\| running as 11, for 2 jobs ", listed)
+    assert re.search(r"full\+slow/seed_0 +\| +pending as 12_1 ", listed)
+    main([*words, "--slurm=time=10"])
+    said = capsys.readouterr().out
+    assert "left alone full+slow/seed_0, pending as 12_1" in said and "full+align" not in said
+    assert "submitted full+instruct/seed_0 as 13\n" in said
+    assert "#SBATCH --dependency=afterany:11\n" in (tmp_path / "3").read_text()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import torch
 import yaml
 from PIL import Image
 
+from lightning_modules.run_folder import STAGE_FILE, free_folder
 from tests.lightning_modules.short_run import NO_LSTE, SHORT, losses
 
 
@@ -37,6 +38,15 @@ def test_a_run_leaves_everything_and_says_where(run, capsys):
 def test_a_second_run_gets_a_folder_of_its_own(run):
     first, second = (run("fit", *NO_LSTE, "--trainer.max_steps=1") for _ in range(2))
     assert (first.folder.name, second.folder.name) == ("seed_0", "seed_0.2")
+
+
+def test_a_folder_with_the_record_of_a_stage_alone_is_free(tmp_path):
+    folder = tmp_path / "full" / "seed_0"
+    folder.mkdir(parents=True)
+    (folder / STAGE_FILE).touch()
+    assert free_folder(tmp_path, "full", 0, "fit") == folder
+    (folder / "config.yaml").touch()
+    assert free_folder(tmp_path, "full", 0, "fit") == tmp_path / "full" / "seed_0.2"
 
 
 def test_a_seed_gives_the_same_losses_bit_for_bit_and_another_does_not(run):

@@ -1,7 +1,10 @@
 """Which runs can be compared, and what is said of those that cannot."""
 
+import shutil
+
 import pytest
 
+from ablation.stage_record import StageRecord, Start
 from tests.ablation.comparing.run_folders import BAD, GOOD, config, provenance, rows, write_run
 
 
@@ -81,3 +84,25 @@ def test_provenance_of_another_form_does_not_stop_a_comparison(two, said):
     assert "| odd" in said(two)
     (odd / "answers/test_scores.json").write_text('{"provenance": [], "benchmarks": [1]}')
     assert "provenance is missing in odd/seed_0" in said(two)
+
+
+def chained(runs, experiment, share, last):
+    """Make a run the last of a chain, the first stage of which learns from a share of the records."""
+    align = write_run(runs, f"{experiment}+align", 0, rows(GOOD), settings={
+        **config(), "test_after_fit": False, "data": {"init_args": {"share": share}}})  # fmt: skip
+    StageRecord("a" * 64).write(align)
+    start = Start(f"elsewhere/{experiment}+align/seed_0/checkpoints/last.ckpt", "b" * 64, "a" * 64)
+    StageRecord("c" * 64, start).write(last)
+
+
+def test_what_differs_in_an_earlier_stage_is_said(runs, said):
+    for name, share in (("full", 0.5), ("full_data", 1.0)):
+        chained(runs, name, share, write_run(runs, f"{name}+instruct", 0, rows(GOOD)))
+    text = said(runs)
+    assert "- full_data+instruct: align: data.share: 0.5 -> 1.0" in text
+    assert "full+align/seed_0: it is a stage that later ones start from, and was not tested" in text
+    write_run(runs, "plain", 0, rows(GOOD))
+    assert "- plain: earlier stages: align -> none" in said(runs, "--baseline=full+instruct")
+    shutil.rmtree(runs / "full+align")
+    text = said(runs)
+    assert "earlier stages of full+instruct/seed_0 are gone: their settings were not compared" in text
