@@ -155,7 +155,8 @@ def _submit(
     print("".join(f"left alone {job.id}, {queue[job.id]}\n" for job in unfinished if job.id in queue), end="")
     left = {job: stages for job, stages in unfinished.items() if job.id not in queue}
     common = common_stages(left, {stage.id: key(stage, configs) for job in left for stage in job.stages})
-    earlier = [queue[stage.id].rpartition(" ")[2] for stage in common if stage.id in queue]
+    waited_for = {stage.id for stages in left.values() for stage in stages if stage.prefix and stage.id in queue}
+    earlier = [queue[stage].rpartition(" ")[2] for stage in waited_for]
     for several in ([stage for stage in common if stage.id not in queue], left):
         tasks = [Task(job, configs, runs, journal.folder, retries) for job in several]
         submitted = submit(tasks, journal.folder / "slurm", options, at_once, after=earlier) if tasks else []
