@@ -264,6 +264,7 @@ PROGRAMS = {
     "compare": ("ablation.comparing.command", "main"),
     "chain": ("ablation.chain", "main"),
     "sweep": ("ablation.sweep.command", "main"),
+    "reproduce": ("ablation.reproducing.command", "main"),
     "check-data": ("lightning_modules.check_data", "main"),
     "judge": ("ablation.judging", "main"),
     "agreement": ("ablation.agreement", "main"),

@@ -53,16 +53,32 @@ def run(known: argparse.Namespace) -> None:
         ("html", known.html, lambda: page(comparison, costs)),
     ):
         if file is not None:
-            _write(flag, file, content())
+            write(flag, file, content())
 
 
-def _write(flag: str, file: Path, content: str) -> None:
+def write(flag: str, file: Path, content: str) -> None:
+    """Write a file that was asked for by a flag, and say so.
+
+    Raises:
+        ValueError: it cannot be written.
+    """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise ValueError(f"--{flag} {file} cannot be written: {error.strerror}") from error
     print(f"\nwritten: {file}")
+
+
+def add_file_options(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for each kind of file."""
+    for name, what in (
+        ("markdown", "the same as is printed"),
+        ("csv", "a line per figure, with all its digits"),
+        ("latex", "tables for booktabs"),
+        ("html", "a page that needs nothing else"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {what}")
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -89,12 +105,6 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--although-different", "--although_different", action="store_true",
                         help="compare what cannot be compared, over common questions")  # fmt: skip
     parser.add_argument("--costs", action="store_true", help="count parameters, GMAC and tokens of the visual path")
-    for name, what in (
-        ("markdown", "the same as is printed"),
-        ("csv", "a line per experiment and score"),
-        ("latex", "a table for booktabs"),
-        ("html", "a page with plots, which needs nothing else"),
-    ):
-        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {what}")
+    add_file_options(parser)
     with user_errors():
         run(parser.parse_args(args))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -66,8 +66,13 @@ class Run:
     @property
     def scale(self) -> str | None:
         """Name of the scale file that decided; None if no file of the run is one."""
-        scales = [Path(file).stem for file in self.files if Path(file).parent.name == "scale"]
-        return scales[-1] if scales else None
+        return last_of("scale", self.files)
+
+
+def last_of(folder: str, files: Sequence[str]) -> str | None:
+    """Return the name of the last config file that lies in a folder of this name; None if there is none."""
+    names = [Path(file).stem for file in files if Path(file).parent.name == folder]
+    return names[-1] if names else None
 
 
 def is_run(folder: Path) -> bool:
@@ -116,7 +121,7 @@ def read_run(folder: Path, verb: Verb, judge: str | None = None, points: bool = 
         figures=_figures(summary.get("figures", {})),
         answered=read_answered(folder, _data_root(config), judge, points),
         scores=content,
-        files=_files(folder, content),
+        files=config_files(folder, content),
         earlier_stages=earlier_stages(folder),
     )
 
@@ -148,7 +153,13 @@ def _data_root(config: Mapping[str, Any]) -> str:
     return str(settings.get("root") or "") if isinstance(settings, dict) else ""
 
 
-def _files(folder: Path, scores: Mapping[str, Any]) -> tuple[str, ...]:
+def config_files(folder: Path, scores: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the config files of a run, the most basic first; none if it does not say.
+
+    Args:
+        folder: of the run.
+        scores: content of its `test_scores.json`; empty if it has none.
+    """
     provenance = scores.get("provenance")
     known = provenance.get("config_files") if isinstance(provenance, dict) else None
     if isinstance(known, list) and known:

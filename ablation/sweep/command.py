@@ -2,8 +2,8 @@
 
 Runs are ordinary ones, in `runs/<experiment>[+what is set]/seed_<n>`. Files are experiments, or one sweep such as
 experiments/sweeps/table_4.yaml. With --stages each job is a chain of trainings, and what chains begin with in common is
-trained once. Further flags of `fit` go to every run. Ctrl-C lets all runs save a checkpoint; after
-it, or anything worse, the same command trains only what is missing.
+trained once. Further flags of `fit` go to every run. Ctrl-C lets all runs save a checkpoint; after it, or anything
+worse, the same command trains only what is missing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from ablation.sweep.configuration import configuration, steps_of
 from ablation.sweep.devices import shares
 from ablation.sweep.display import display
-from ablation.sweep.jobs import Job, common_stages, expand
+from ablation.sweep.jobs import Job, Request, common_stages, expand
 from ablation.sweep.journal import Journal
 from ablation.sweep.listing import listing
 from ablation.sweep.lock import Lock
@@ -36,45 +36,6 @@ PATIENCE = 60.0  # seconds for the runs of a killed sweep to end
 
 def main(args: Sequence[str] | None = None) -> None:
     """Read the command line, and train or list; the exit status is 1 if a job failed, 128 + signal if one came."""
-    parser = _parser()
-    known, settings = parser.parse_known_args(args)
-    if known.jobs < 1:
-        parser.error(f"--jobs is {known.jobs}; it must be at least 1")
-    if known.retries < 0:
-        parser.error(f"--retries is {known.retries}; it must be 0 or more")
-    with user_errors():
-        options = slurm_options(known.slurm) if known.slurm is not None else None
-        request = request_of(known.files, known.name, known.seeds, known.config, known.set, settings, known.stages)
-        jobs = expand(request, known.runs)
-        print(f"sweep {request.name}: {len(jobs)} job{'s' if len(jobs) > 1 else ''}", flush=True)
-        stages = {stage.id: stage for job in jobs for stage in job.stages}.values()
-        configs = {stage.id: configuration(stage) for stage in stages}
-        steps, unknown = steps_of([*stages])
-        print("".join(f"{line}\n" for line in unknown), end="", flush=True)
-        journal = Journal(known.runs / "sweeps" / request.name)
-        if known.dry_run:
-            keys = {stage.id: key(stage, configs) for stage in stages}
-            standings, events = _standings(jobs, configs, known.runs, journal), journal.events()
-            print(listing(jobs, standings, steps, events, keys, queued(events)))
-            return
-        lock = _lock(journal.folder)
-        try:
-            journal.open()
-            _plan([*stages], configs, journal)
-            standings = _standings(jobs, configs, known.runs, journal)
-            if options is not None:
-                _submit(jobs, configs, standings, known.runs, journal, known.retries, options, known.jobs)
-                return
-            environments, holds = shares(known.jobs), (lock.descriptor,)
-            outcome = Runner(
-                jobs, configs, steps, known.runs, journal, environments, known.retries, display(), holds
-            ).run()
-        finally:
-            lock.release()
-    _close(outcome, len(jobs), known.runs)
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="video-panda sweep",
         description=__doc__,
@@ -85,16 +46,91 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--stages", nargs="+", help="of each job, a chain: config file of each; join several by +, alternatives by ,"
     )
-    parser.add_argument("--seeds", nargs="+", type=int, help="how many, from 0; or several: the seeds; default 1")
-    parser.add_argument("--config", action="append", type=Path, default=[], help="further config file of all runs")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=V1,V2", help="values to vary; repeatable")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
     parser.add_argument("--name", help="of the sweep's folder, <runs>/sweeps/<name>; default: the files' names")
+    add_options(parser)
+    known, settings = parser.parse_known_args(args)
+    check_options(parser, known)
+    with user_errors():
+        request = request_of(known.files, known.name, known.seeds, known.config, known.set, settings, known.stages)
+        outcome = train(request, known)
+    if outcome is not None:
+        close(outcome)
+
+
+def add_options(parser: argparse.ArgumentParser, seeds: int | None = None) -> None:
+    """Add what says how a sweep is trained, and what all its runs have in common.
+
+    Args:
+        parser: to add it to.
+        seeds: how many by default; None: those of the sweep's file, or 1.
+    """
+    parser.add_argument("--seeds", nargs="+", type=int, default=seeds and [seeds], metavar="SEED",
+                        help=f"how many, from 0; or several: the seeds; default {seeds or 1}")  # fmt: skip
+    parser.add_argument("--config", action="append", type=Path, default=[], help="further config file of all runs")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, on a GPU or a share of the cores each")
     parser.add_argument("--retries", type=int, default=1, help="how many times a run that fails is tried again")
     parser.add_argument("--slurm", metavar="KEY=V,...", help="submit an array of tasks with these options of sbatch")
     parser.add_argument("--dry-run", action="store_true", help="list what would be done")
-    return parser
+
+
+def check_options(parser: argparse.ArgumentParser, known: argparse.Namespace) -> None:
+    """End the program with status 2 if a number is none."""
+    if known.jobs < 1:
+        parser.error(f"--jobs is {known.jobs}; it must be at least 1")
+    if known.retries < 0:
+        parser.error(f"--retries is {known.retries}; it must be 0 or more")
+
+
+def train(request: Request, known: argparse.Namespace) -> Outcome | None:
+    """Train what is not finished, or hand it to a cluster, or list it; say how it ended.
+
+    Args:
+        request: what is asked for.
+        known: the options of `add_options`.
+
+    Returns:
+        How it ended; None if nothing was trained here.
+
+    Raises:
+        ValueError: something is wrong with what is asked for, or a run of it has other settings.
+    """
+    options = slurm_options(known.slurm) if known.slurm is not None else None
+    jobs = expand(request, known.runs)
+    print(f"sweep {request.name}: {len(jobs)} job{'s' if len(jobs) > 1 else ''}", flush=True)
+    stages = {stage.id: stage for job in jobs for stage in job.stages}.values()
+    configs = {stage.id: configuration(stage) for stage in stages}
+    steps, unknown = steps_of([*stages])
+    print("".join(f"{line}\n" for line in unknown), end="", flush=True)
+    journal = Journal(known.runs / "sweeps" / request.name)
+    if known.dry_run:
+        keys = {stage.id: key(stage, configs) for stage in stages}
+        standings, events = _standings(jobs, configs, known.runs, journal), journal.events()
+        print(listing(jobs, standings, steps, events, keys, queued(events)))
+        return None
+    lock = _lock(journal.folder)
+    try:
+        journal.open()
+        _plan([*stages], configs, journal)
+        standings = _standings(jobs, configs, known.runs, journal)
+        if options is not None:
+            _submit(jobs, configs, standings, known.runs, journal, known.retries, options, known.jobs)
+            return None
+        environments, holds = shares(known.jobs), (lock.descriptor,)
+        outcome = Runner(jobs, configs, steps, known.runs, journal, environments, known.retries, display(), holds).run()
+    finally:
+        lock.release()
+    _say(outcome, len(jobs), known.runs)
+    return outcome
+
+
+def close(outcome: Outcome) -> None:
+    """Leave with the status that tells how it ended."""
+    if outcome.stopped_by:
+        sys.exit(128 + outcome.stopped_by)
+    if outcome.failed:
+        sys.exit(1)
 
 
 def _lock(folder: Path) -> Lock:
@@ -167,15 +203,11 @@ def _submit(
     print(f"submitted: {len(left)}; the same command with --dry-run says where all jobs stand")
 
 
-def _close(outcome: Outcome, jobs: int, runs: Path) -> None:
-    """Say how it ended, and leave with the status that tells."""
+def _say(outcome: Outcome, jobs: int, runs: Path) -> None:
+    """Say how it ended."""
     print(f"\n{len(outcome.finished)} of {jobs} jobs are finished; look at them with tensorboard --logdir {runs}")
     if outcome.failed:
         print(f"{len(outcome.failed)} failed, and the same command tries again: {', '.join(outcome.failed)}")
     if outcome.stopped_by:
         print("stopped; the same command goes on from here")
     sys.stdout.flush()
-    if outcome.stopped_by:
-        sys.exit(128 + outcome.stopped_by)
-    if outcome.failed:
-        sys.exit(1)

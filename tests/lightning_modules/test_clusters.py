@@ -14,6 +14,11 @@ def share(right):
     return wilson(fmean(right), len(right))
 
 
+def test_wilsons_interval_of_a_known_case():
+    interval = wilson(0.8, 10)  # the textbook value for 8 of 10
+    assert (interval.value, round(interval.low, 4), round(interval.high, 4)) == (0.8, 0.4902, 0.9433)
+
+
 def test_a_cluster_of_its_own_for_each_answer_is_wilsons_interval():
     for n, right in ((10, 8), (50, 50), (7, 0), (1, 1)):
         answers = [True] * right + [False] * (n - right)

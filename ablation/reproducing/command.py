@@ -1,0 +1,133 @@
+"""A table of the paper from nothing: trains the rows that are missing, and prints ours beside the paper's numbers.
+
+`video-panda reproduce table-4` trains at toy scale, in minutes a row; `--config configs/scale/paper.yaml --config
+DATA.yaml` at the paper's. Further flags of `fit` go to every run. What was stopped or killed goes on when the same
+command is given again. docs/reproduce.md says what the columns mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ablation.comparing.command import add_file_options, write
+from ablation.reproducing.answers import find_answers
+from ablation.reproducing.benchmark_sheet import benchmark_sheet
+from ablation.reproducing.column import Asked
+from ablation.reproducing.cost_sheet import cost_sheet
+from ablation.reproducing.missing import judgements, tests
+from ablation.reproducing.own_sheet import find_own_tests, own_sheets
+from ablation.reproducing.paper_sheet import paper_sheet
+from ablation.reproducing.paper_table import PaperRow, PaperTable, known_tables, paper_table
+from ablation.reproducing.sheet import Sheet, as_csv, as_latex, as_page, as_text
+from ablation.reproducing.trained import PAPER, Trained, find_trained
+from ablation.sweep.command import add_options, check_options, close, train
+from ablation.sweep.jobs import expand
+from ablation.sweep.request import request_of
+from ablation.sweep.runner import Outcome
+from lightning_modules.config_chain import is_scale
+from lightning_modules.stage_files import STAGES
+from lightning_modules.user_errors import user_errors
+
+SEEDS = 3
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Read the command line, train and print; the exit status is that of `sweep`, or 1 if a row is missing."""
+    parser = _parser()
+    known, settings = parser.parse_known_args(args)
+    check_options(parser, known)
+    if known.repeats < 0:
+        parser.error(f"--repeats is {known.repeats}; it must be 0 or more")
+    with user_errors():
+        outcome = reproduce(known, settings)
+    close(outcome)
+
+
+def reproduce(known: argparse.Namespace, settings: Sequence[str]) -> Outcome:
+    """Train what is missing, print the table and write the files; return how the trainings ended.
+
+    Raises:
+        ValueError: no such table, runs of other settings, or tests that cannot be compared.
+    """
+    table = paper_table(known.table)
+    title = f"Table {table.number}: {table.title}"
+    rows = [*table.rows, *(PaperRow(file.stem, file, {}) for file in known.also)]
+    if not any(isinstance(column, Asked) for column in table.columns):
+        _publish([cost_sheet(table, rows, known.config, settings, known.repeats)], [], title, known)
+        return Outcome()
+    experiments = [row for row in rows if row.file]
+    files = [row.file for row in experiments if row.file]
+    stages = table.stages or (STAGES if _is_staged(known.config) else ())
+    request = request_of(files, f"table_{table.number}", known.seeds, known.config, (), settings, stages)
+    print(paper_sheet(table, rows).text() + "\n", flush=True)
+    names = [job.name for job in expand(request, known.runs)[: len(experiments)]]
+    outcome = train(request, known)
+    found = [find_trained(row, name, known.runs, request.seeds) for row, name in zip(experiments, names, strict=True)]
+    if outcome is None or outcome.stopped_by:
+        return outcome or Outcome()
+    _publish(*_sheets(table, rows, found, known.judge), title, known)
+    return outcome
+
+
+def _is_staged(configs: Sequence[Path]) -> bool:
+    """Whether the trainings asked for are the paper's, of several stages, and not of the one that a file names."""
+    scales = [file for file in configs if is_scale(file)]
+    return bool(scales) and scales[-1].stem == PAPER.stem and not any(file.parent.name == "stage" for file in configs)
+
+
+def _sheets(
+    table: PaperTable, rows: Sequence[PaperRow], trained: Sequence[Trained], judge: str | None
+) -> tuple[list[Sheet], list[str]]:
+    """Return what there is to show, tests on the table's benchmarks and the runs' own tests; and what is missing."""
+    problems: list[str] = []
+    columns = [column for column in table.columns if isinstance(column, Asked)]
+    answers = {column: find_answers(column, trained, judge, problems) for column in columns}
+    own = find_own_tests(trained, problems)
+    at_scale = any(PAPER.stem in each.scales for each in trained)
+    sheets = []
+    if at_scale or any(row.tested for each in answers.values() for row in each):
+        sheets += [benchmark_sheet(table, rows, column, answers[column]) for column in columns]
+        problems += [f"not tested: {line}" for line in tests(answers)]
+        problems += [f"not judged: {line}" for line in judgements(answers)]
+    if own:
+        sheets += own_sheets(table, rows, trained, own)
+    return sheets or [paper_sheet(table, rows, ["Ours: no row is trained and tested yet."])], problems
+
+
+def _publish(sheets: Sequence[Sheet], problems: Sequence[str], title: str, known: argparse.Namespace) -> None:
+    """Print everything, and write the files that were asked for."""
+    remarks = "".join(f"\n- {line}" for line in dict.fromkeys(problems))
+    said = f"\n\nremarks:\n{remarks}" if remarks else ""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(f"\n{as_text(sheets, columns)}{said}")
+    contents: dict[str, Callable[[], str]] = {
+        "markdown": lambda: f"{as_text(sheets)}{said}\n",
+        "csv": lambda: as_csv(sheets),
+        "latex": lambda: as_latex(sheets),
+        "html": lambda: as_page(sheets, title),
+    }
+    for flag, content in contents.items():
+        file: Path | None = getattr(known, flag)
+        if file is not None:
+            write(flag, file, content())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="video-panda reproduce",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    named = ", ".join(f"table-{number}" for number in known_tables())
+    parser.add_argument("table", help=f"one of {named}")
+    parser.add_argument("--also", nargs="+", type=Path, default=[], metavar="EXPERIMENT", help="further rows")
+    add_options(parser, SEEDS)
+    parser.add_argument("--judge", help="whose judgements count, by the name of their file without .jsonl")
+    parser.add_argument("--repeats", type=int, default=0, help="of a table of costs: timed runs of each row")
+    add_file_options(parser)
+    return parser

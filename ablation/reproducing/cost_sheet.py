@@ -1,0 +1,99 @@
+"""What the vision part costs in the paper, and here as `video-panda profile` counts and times it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from ablation.reproducing.paper_sheet import NOTHING
+from ablation.reproducing.paper_table import PaperRow, PaperTable
+from ablation.reproducing.sheet import Entry, Sheet
+from lightning_modules.costs.profile import Record, profile
+from lightning_modules.costs.resolved import resolve
+
+TOLERANCE = 0.01  # of the paper's number, which is rounded
+_LATENCY = "latency"  # of which the paper does not tell the machine
+_MEASURED = {"parameters": ("parameters", 1e-6), "gmac": ("gmac", 1.0), _LATENCY: ("latency_ms", 1.0)}
+
+
+def cost_sheet(
+    table: PaperTable, rows: Sequence[PaperRow], configs: Sequence[Path], settings: Sequence[str], repeats: int
+) -> Sheet:
+    """Count, and time if asked to; at the paper's scale unless a config file says another.
+
+    Args:
+        table: of the paper.
+        rows: that are shown.
+        configs: further config files of all experiments.
+        settings: further flags of `fit`.
+        repeats: timed runs of each; 0: none.
+
+    Raises:
+        ValueError: an experiment that cannot be built.
+    """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would say on stderr that there is no GPU
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    experiments = [resolve([str(row.file), *map(str, configs)], settings) for row in rows if row.file]
+    records = profile(experiments, device, torch.float32, repeats, seconds=math.inf)
+    record = next(iter(records.values()))
+    given = [*(file.stem for file in configs if file.parent.name != "scale"), *settings]
+    others = [*([f"{record['scale']} scale"] if record["scale"] != "paper" else []), *given]
+    shown = [
+        [
+            Entry(row.label),
+            Entry(row.experiment or "not trained here"),
+            *(
+                entry
+                for column in table.columns
+                for entry in _entries(table, row, column.key, records, comparable=not others)
+            ),
+        ]
+        for row in rows
+    ]
+    heads = [head for column in table.columns for head in _heads(column.key, column.title, comparable=not others)]
+    where = f"{record['device']}, {record['threads']} threads, {record['dtype']}; median of at most {repeats} runs"
+    return Sheet(
+        f"Table {table.number} of the paper, {table.title}",
+        ["row", "experiment", *heads],
+        shown,
+        [
+            f"Ours: {record['scale']} scale, as `video-panda profile` counts, for one square clip.",
+            f"Latency, ours: {where}." if repeats else "Latency, ours: give --repeats 3 to measure it.",
+            f"NOT comparable with the paper's numbers, and so not held against them: {', '.join(others)}."
+            if others
+            else f"Agrees: within {100 * TOLERANCE:g} % of the paper's number. Latencies are of other machines.",
+            *table.notes,
+        ],
+    )
+
+
+def _heads(key: str, title: str, comparable: bool) -> list[str]:
+    return [f"paper: {title}", f"ours: {title}", *([f"agrees: {title}"] if comparable and key != _LATENCY else [])]
+
+
+def _entries(
+    table: PaperTable, row: PaperRow, key: str, records: Mapping[str, Record], comparable: bool
+) -> list[Entry]:
+    name, unit = _MEASURED[key]
+    (paper,) = row.numbers.get(key, (None,))
+    (base,) = table.base.numbers[key]
+    found = records[row.experiment]["visual"].get(name) if row.experiment else None
+    ours = None if found is None else unit * found
+    ratio = f" ({paper / base:.1f} x)" if key == _LATENCY and paper and base else ""
+    entries = [NOTHING if paper is None else Entry(f"{paper:g}{ratio}", value=paper)]
+    if ours is None:
+        entries.append(NOTHING)
+    else:
+        first = unit * records[table.base.experiment]["visual"][name]
+        ratio = f" ({ours / first:.1f} x)" if key == _LATENCY else ""
+        entries.append(Entry(f"{ours:,.1f}{ratio}", value=ours))
+    if comparable and key != _LATENCY:
+        if ours is None or paper is None:
+            entries.append(NOTHING)
+        else:
+            entries.append(Entry("yes" if abs(ours - paper) <= TOLERANCE * paper else "no"))
+    return entries

@@ -1,0 +1,123 @@
+"""The paper's numbers stand in its tables, in the experiments' first lines and with the benchmarks: all the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ablation.reproducing.column import Asked, AspectScore, Cost
+from ablation.reproducing.paper_table import BASE, known_tables, paper_table
+from ablation.sweep.request import read_sweep
+from lightning_modules.config_chain import read_config
+from lightning_modules.stage_files import STAGES
+
+TABLES = [paper_table(f"table-{number}") for number in known_tables()]
+EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
+
+
+def numbers_in(text):
+    """Return benchmark -> (accuracy, score) of `MSVD-QA 64.8/-, ActivityNet-QA 40.7/-`."""
+    found = re.findall(r"([\w-]+-QA) ([\d.]+)/([\d.]+|-)", text)
+    return {name: (float(accuracy), None if score == "-" else float(score)) for name, accuracy, score in found}
+
+
+def tables_in(comment):
+    """Return the tables of `# Table 4 and Table 9, ...` or `# Tables 1 to 3, ...`."""
+    several = re.match(r"# Tables (\d+) to (\d+)", comment)
+    if several:
+        return set(range(int(several[1]), int(several[2]) + 1))
+    return {int(number) for number in re.findall(r"\bTable (\d+)", comment.partition(",")[0])}
+
+
+def test_the_tables_of_the_paper_with_results():
+    assert known_tables() == [1, 2, 3, 4, 5, 7, 8, 9, 10, 11]
+    assert {table.number for table in TABLES if table.stages} == {7}
+    assert TABLES[5].stages == STAGES
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: f"table_{table.number}")
+def test_a_table_is_whole(table):
+    assert len({row.label for row in table.rows}) == len(table.rows)
+    files = [row.file for row in table.rows if row.file]
+    assert len(files) >= 2 and len(set(files)) == len(files) and all(file.is_file() for file in files)
+    assert sum(row.experiment == BASE for row in table.rows) == 1
+    keys = {column.key for column in table.columns}
+    for row in table.rows:
+        assert row.numbers and (row.numbers.keys() == keys or not row.file), row.label
+        for column in table.columns:
+            expected = len(column.measures) if isinstance(column, Asked) else 1
+            assert len(row.numbers.get(column.key, [0] * expected)) == expected
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
+def test_the_first_line_of_an_experiment_has_the_numbers_of_its_tables(file):
+    comment = file.read_text().partition("\n")[0]
+    said, named = numbers_in(comment), tables_in(comment)
+    assert bool(said) == bool(named)
+    rows = {table: row for table in TABLES for row in table.rows if row.file == file}
+    if file.stem != BASE:
+        assert {table.number for table in rows} - {11} == named, "Table 11 came with the second version"
+    for table, row in rows.items():
+        for column in table.columns:
+            if column.title in said:
+                assert row.numbers[column.key] == said[column.title]
+
+
+def test_the_numbers_of_the_full_model_are_those_kept_with_the_benchmarks():
+    for table in TABLES:
+        for column in table.columns:
+            if isinstance(column, Cost):
+                continue
+            (described,) = read_config(column.benchmark.file)["data"]["init_args"]["benchmarks+"]
+            paper = described["paper"]
+            keys = [column.key] if isinstance(column, AspectScore) else ["accuracy", "score"]
+            assert table.base.numbers[column.key] == tuple(paper[key] for key in keys if key in paper)
+
+
+def test_one_row_has_the_same_numbers_in_all_tables():
+    seen = {}
+    for table in TABLES:
+        for row in table.rows:
+            for key, numbers in row.numbers.items():
+                if row.file:
+                    assert seen.setdefault((row.file, key), numbers) == numbers
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: f"table_{table.number}")
+def test_the_named_sweep_of_a_table_trains_its_rows(table):
+    sweep = Path(f"experiments/sweeps/table_{table.number}.yaml")
+    if sweep.is_file():
+        assert set(read_sweep(sweep).experiments) == {row.file.resolve() for row in table.rows if row.file}
+
+
+def test_a_gap_is_that_of_the_first_number():
+    table = paper_table("4")
+    msvd, activitynet = table.columns
+    row = next(row for row in table.rows if row.experiment == "no_gstra")
+    assert table.paper_gap(row, msvd) == pytest.approx(-1.7)
+    assert table.paper_gap(row, activitynet) == pytest.approx(-1.8)
+    assert table.paper_gap(table.base, msvd) is None
+
+
+@pytest.mark.parametrize("name", ["table-4", "table_4", "Table 4", "4"])
+def test_a_table_has_several_names(name):
+    assert paper_table(name).number == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("table-6", "Table 6 has the settings of the stages and no results; they are in configs/stage"),
+        ("table-12", "unknown table 'table-12'; known: table-1, table-2, table-3, table-4, table-5, table-7"),
+        ("experiments/full.yaml", "unknown table 'experiments/full.yaml'; known: table-1"),
+    ],
+)
+def test_a_table_that_is_none(name, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        paper_table(name)
+
+
+def test_elsewhere_than_in_the_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"msvd_qa.yaml does not exist here; give the command in the folder of the"):
+        paper_table("4")
