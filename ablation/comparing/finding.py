@@ -65,11 +65,16 @@ def _below(folder: Path, deeper: int = 2) -> Iterator[Path]:
     if is_run(folder):
         yield folder
         return
-    inside = sorted((each for each in folder.iterdir() if each.is_dir()), key=_by_number) if deeper else []
+    inside = sorted(filter(_may_hold_runs, folder.iterdir()), key=_by_number) if deeper else []
     if not inside:
         yield folder
     for each in inside:
         yield from _below(each, deeper - 1)
+
+
+def _may_hold_runs(folder: Path) -> bool:
+    """Whether it is a folder, and not that in which sweeps keep what happened to their jobs."""
+    return folder.is_dir() and not (folder / ".locks").is_dir()
 
 
 def _by_number(folder: Path) -> tuple[str, int]:

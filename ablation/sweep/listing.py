@@ -110,6 +110,6 @@ def _whole(lines: Sequence[_Line], left: int, in_queue: str) -> _Line:
 
 
 def _took(stands: Standing) -> tuple[float, int]:
-    """Return minutes and steps of the last try of a finished run; the minutes of one that was continued are fewer."""
+    """Return minutes and steps of a finished run."""
     summary = json.loads((stands.folder / "summary.json").read_text(encoding="utf-8"))
     return summary["figures"].get("train/minutes", 0.0), summary["steps"]

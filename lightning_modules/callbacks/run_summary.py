@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -25,6 +26,19 @@ class RunSummary(Callback):
         self.origin = origin
         self.scores = scores
         self.figures: dict[str, float] = {}
+        self.started = time.perf_counter()
+        self.minutes_before = 0.0  # of the training up to the checkpoint that it goes on from
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the minutes of training so far."""
+        return {"minutes": self._minutes()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the minutes of a checkpoint; what came after it was for nothing."""
+        self.minutes_before = float(state_dict.get("minutes", 0.0))
+
+    def _minutes(self) -> float:
+        return self.minutes_before + (time.perf_counter() - self.started) / 60
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -33,7 +47,7 @@ class RunSummary(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the figures of the last validation."""
         self._collect(trainer, pl_module)
-        self.figures["train/minutes"] = (time.perf_counter() - self.started) / 60
+        self.figures["train/minutes"] = self._minutes()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the figures of a validation run by itself."""

@@ -163,3 +163,12 @@ def test_a_finished_run_that_is_given_more_epochs_trains_them_whole(run, finishe
     assert finished.trainer.global_step == 4  # two epochs of two steps
     longer = run("fit", *NO_LSTE, *SHORT, "--trainer.max_epochs=3", f"--ckpt_path={checkpoint}")
     assert longer.trainer.global_step == 6
+
+
+def test_the_minutes_of_a_run_that_went_on_are_all_of_them(run, finished, tmp_path):
+    saved = torch.load(finished.folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert 0 < saved["callbacks"]["RunSummary"]["minutes"] <= finished.summary.figures["train/minutes"] < 100
+    saved["callbacks"]["RunSummary"]["minutes"] = 100.0
+    torch.save(saved, tmp_path / "last.ckpt")
+    longer = run("fit", *NO_LSTE, *SHORT, "--trainer.max_epochs=3", f"--ckpt_path={tmp_path / 'last.ckpt'}")
+    assert 100 < longer.summary.figures["train/minutes"] < 200

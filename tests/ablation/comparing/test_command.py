@@ -103,6 +103,8 @@ def test_unfinished_empty_and_foreign_folders_are_left_out_with_the_reason(two, 
     (write_run(two, "untested", 0, rows(GOOD)) / "answers/test.jsonl").unlink()
     (two / "empty/seed_0").mkdir(parents=True)
     (two / "notes/old").mkdir(parents=True)
+    (two / "sweeps/.locks").mkdir(parents=True)  # of `sweep`, which is nobody's run
+    (two / "sweeps/table_4").mkdir()
     write_run(two, "full", 0, rows(GOOD), leaf="test_seed_0")
     text = said(two)
     assert "left out (5):" in text

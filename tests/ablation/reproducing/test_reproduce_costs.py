@@ -1,7 +1,7 @@
 """Table 3: costs are counted, and held against the paper at its scale only."""
 
 from ablation.reproducing import cost_sheet
-from tests.ablation.reproducing.test_reproduce_paper_scale import cells
+from tests.ablation.reproducing.conftest import cells
 
 
 def test_costs_are_held_against_the_paper_but_for_latency(reproduced, monkeypatch):
