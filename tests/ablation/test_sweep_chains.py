@@ -270,7 +270,7 @@ def test_a_listing_says_how_stages_stand_and_which_are_common(sweep, tmp_path):
     jobs, configs = plan({"b": (ALIGN, INTEGRATE, INSTRUCT), "c": (ALIGN, INTEGRATE, INSTRUCT)}, tmp_path, {})
     standings = {stage.id: standing(stage, configs, tmp_path) for job in jobs for stage in job.stages}
     keys = {stage.id: key(stage, configs) for job in jobs for stage in job.stages}
-    text = listing(jobs, standings, dict.fromkeys(configs, 8), [], keys)
+    text = listing(jobs, standings, dict.fromkeys(configs, 8), [], keys, {})
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:-1]]
     assert rows == [
         ["b+instruct/seed_0", "would go on", "8", "24", ""],
