@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Mapping, Sequence
 
 from ablation.comparing.comparison import LOSS, Cell, Comparison, Row
 from ablation.comparing.costs import Costs
+from ablation.comparing.latex import escaped
 from ablation.comparing.unit import Unit
 from ablation.comparing.verdict import Word
 from lightning_modules.costs.table import table
@@ -219,18 +219,18 @@ def as_latex(comparison: Comparison) -> str:
         r"\centering",
         rf"\begin{{tabular}}{{l{'r' * len(names)}}}",
         r"\toprule",
-        " & ".join(["Experiment", *map(_escaped, names)]) + r" \\",
+        " & ".join(["Experiment", *map(escaped, names)]) + r" \\",
         r"\midrule",
     ]
     for row in comparison.rows:
         cells = [_latex_cell(cell, comparison.unit, bounds=name == names[0]) for name, cell in row.cells.items()]
-        lines.append(" & ".join([_escaped(row.experiment.name), *cells]) + r" \\")
+        lines.append(" & ".join([escaped(row.experiment.name), *cells]) + r" \\")
     return "\n".join(
         [
             *lines,
             r"\bottomrule",
             r"\end{tabular}",
-            rf"\caption{{{_escaped(' '.join(caption(comparison)[:3]))} Bold: better or worse.}}",
+            rf"\caption{{{escaped(' '.join(caption(comparison)[:3]))} Bold: better or worse.}}",
             r"\end{table}",
             "",
         ]
@@ -246,7 +246,3 @@ def _latex_cell(cell: Cell, unit: Unit, bounds: bool) -> str:
     said = unit.gap(gap.value) + (rf"\ [{unit.gap(gap.low)}, {unit.gap(gap.high)}]" if bounds else "")
     clear = cell.verdict is not None and cell.verdict.word in (Word.BETTER, Word.WORSE)
     return rf"{value} ($\mathbf{{{said}}}$)" if clear else f"{value} (${said}$)"
-
-
-def _escaped(words: str) -> str:
-    return re.sub(r"([&%$#_{}])", r"\\\1", words.replace("\\", r"\textbackslash{}"))

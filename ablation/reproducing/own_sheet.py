@@ -148,7 +148,7 @@ def _families(
         ],
         [
             f"Right answers in percent; in brackets the difference from {comparison.baseline}, with its 95 % interval"
-            " and its mark, as above.",
+            " where there is room, and its mark, as above.",
             "; ".join(f"{name}: {questions:,} questions" for name, (questions, _) in comparison.sizes.items()) + ".",
         ],
     )

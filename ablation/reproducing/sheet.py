@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ablation.comparing.latex import escaped
 from lightning_modules.costs.table import table
 from lightning_modules.interval import Interval
+
+WIDEST = 200  # characters of a line of a table for LaTeX; intervals of a wider one have no room on a page
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,15 @@ class Sheet:
 
     def text(self, columns: int | None = None) -> str:
         """Return it as plain text that is Markdown too; without bounds where it does not fit into so many columns."""
-        shown = table(self.heads, [[entry.text for entry in row] for row in self.rows])
-        if columns is not None and len(shown.splitlines()[0]) > columns:
-            short = [[entry.text if entry.short is None else entry.short for entry in row] for row in self.rows]
-            shown = table(self.heads, short)
+        shown = table(self.heads, self.cells(columns))
         return "\n\n".join(filter(None, [self.title, shown, "\n".join(f"- {note}" for note in self.notes)]))
+
+    def cells(self, columns: int | None = None) -> list[list[str]]:
+        """Return the words of each row, in short where the table is wider than this."""
+        cells = [[entry.text for entry in row] for row in self.rows]
+        if columns is None or len(table(self.heads, cells).splitlines()[0]) <= columns:
+            return cells
+        return [[entry.text if entry.short is None else entry.short for entry in row] for row in self.rows]
 
 
 def as_text(sheets: Sequence[Sheet], columns: int | None = None) -> str:
@@ -98,7 +104,7 @@ def as_page(sheets: Sequence[Sheet], title: str) -> str:
 
 def _latex(sheet: Sheet) -> str:
     def line(cells: Sequence[str]) -> str:
-        return " & ".join(map(_escaped, cells)) + r" \\"
+        return " & ".join(map(escaped, cells)) + r" \\"
 
     return "\n".join(
         [
@@ -108,16 +114,11 @@ def _latex(sheet: Sheet) -> str:
             r"\toprule",
             line(sheet.heads),
             r"\midrule",
-            *(line([entry.text for entry in row]) for row in sheet.rows),
+            *map(line, sheet.cells(WIDEST)),
             r"\bottomrule",
             r"\end{tabular}",
-            rf"\caption{{{_escaped(' '.join([f'{sheet.title}.', *sheet.notes]))}}}",
+            rf"\caption{{{escaped(' '.join([f'{sheet.title}.', *sheet.notes]))}}}",
             r"\end{table}",
             "",
         ]
     )
-
-
-def _escaped(words: str) -> str:
-    words = re.sub(r"([&%$#_{}])", r"\\\1", words)
-    return words.replace("<", r"\textless{}").replace(">", r"\textgreater{}")

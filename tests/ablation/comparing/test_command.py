@@ -8,6 +8,7 @@ import pytest
 from ablation.comparing.comparison import compare
 from ablation.comparing.experiment import experiments
 from ablation.comparing.finding import find_runs
+from ablation.comparing.latex import escaped
 from ablation.comparing.tables import text
 from tests.ablation.comparing.run_folders import BAD, GOOD, config, provenance, rows, write_run
 
@@ -219,3 +220,9 @@ def test_a_wide_table_of_scores_is_without_intervals_where_there_is_no_room(two)
 def test_costs_that_cannot_be_counted_are_said(two, said):
     text = said(two, "--costs")
     assert text.count("no costs: ") == 2 and "| worse" in text
+
+
+def test_nothing_in_a_name_means_anything_to_latex():
+    assert escaped(r"a_b\c{50%} ~^<>") == (
+        r"a\_b\textbackslash{}c\{50\%\} \textasciitilde{}\textasciicircum{}\textless{}\textgreater{}"
+    )
