@@ -82,16 +82,15 @@ def read_generated_answers(
     for row, place in rows:
         for aspect in aspects or _own_aspects(row, place, scores):
             paired = row
-            if aspect is Aspect.CONSISTENCY and not row.keys() & {*SECOND}:
-                stem, _, which = str(row.get("id")).rpartition("/")
-                first, second = by_id.get(f"{stem}/1"), by_id.get(f"{stem}/2")
-                if which in ("1", "2") and first is not None and second is not None:
-                    if which == "2":
-                        continue  # is judged with the first
-                    paired = {**row, SECOND[0]: second.get("question"), SECOND[1]: second.get("prediction")}
-                elif which in ("1", "2"):
+            ids = ids_of_pair(str(row.get("id")))
+            if aspect is Aspect.CONSISTENCY and ids and not row.keys() & {*SECOND}:
+                if not by_id.keys() >= {*ids}:
                     single += 1
                     continue
+                if row["id"] != ids[0]:
+                    continue  # is judged with the first
+                second = by_id[ids[1]]
+                paired = {**row, SECOND[0]: second.get("question"), SECOND[1]: second.get("prediction")}
             answer = _answer(paired, aspect, place)
             earlier = places.setdefault((answer.id, answer.aspect), place)
             if earlier != place:
@@ -102,6 +101,12 @@ def read_generated_answers(
     if not answers:
         raise ValueError(f"{', '.join(map(str, files))}: no answers")
     return answers
+
+
+def ids_of_pair(identity: str) -> tuple[str, str] | None:
+    """Return the ids of both questions of the pair that a question is of, as consistency is judged; None of no pair."""
+    stem, _, which = identity.rpartition("/")
+    return (f"{stem}/1", f"{stem}/2") if which in ("1", "2") else None
 
 
 def _rows(files: Sequence[Path]) -> Iterator[tuple[dict[str, Any], str]]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ablation.comparing.unit import PERCENT, POINTS, Unit
+from ablation.generated_answers import ids_of_pair
 from ablation.judgements import JudgedAnswer, read_judgements
-from components.judges.base import BEST_SCORE
+from components.judges.base import BEST_SCORE, Aspect
 from lightning_modules.answer_store import Row, read_rows
 
 TENTHS = 10  # of a point, in which scores of a judge are counted
@@ -119,11 +120,16 @@ def _judgements(folder: Path, judge: str, rows: Mapping[Question, Row]) -> tuple
             found[asked[each.id]].append(each)
     if any(not _is_about(each, rows[question]) for question, several in found.items() for each in several):
         raise LeftOutError(f"{path.name} judges other answers than those that are there now; judge them anew")
-    return name, found
+    consistent = {
+        ids[1]
+        for question, several in found.items()
+        if (ids := ids_of_pair(question.id)) and any(each.aspect == Aspect.CONSISTENCY for each in several)
+    }  # which were judged with the first of their pair
+    return name, {question: several for question, several in found.items() if several or question.id not in consistent}
 
 
 def _judged(name: str, found: Judgements) -> Answered:
-    """Take what the judge says is right."""
+    """Take what the judge says is right; of answers that it scored for aspects alone it was not asked."""
     marks = {
         question: int(each.right)
         for question, several in found.items()
@@ -134,7 +140,8 @@ def _judged(name: str, found: Judgements) -> Answered:
         scored = any(each.score is not None for several in found.values() for each in several)
         hint = "; --points compares its scores" if scored else ""
         raise LeftOutError(f"{name} says of no answer whether it is right{hint}")
-    return Answered(marks, unjudged=frozenset(found.keys() - marks.keys()), judge=name)
+    asked = {question for question, several in found.items() if not several or any(not each.aspect for each in several)}
+    return Answered(marks, unjudged=frozenset(asked - marks.keys()), judge=name)
 
 
 def _scored(name: str, found: Judgements) -> Answered:

@@ -56,8 +56,10 @@ def report(encoder: VideoEncoder, base: VideoEncoder | None) -> str:
             f"Noise of {NOISE:.0%} on the parameters of a part moves the visual tokens of a random clip of {FRAMES} "
             "frames by so much (norm of the difference, as a share of theirs), in evaluation mode."
         )
-    except ValueError as error:
+    except Exception as error:  # of an encoder of one's own, perhaps: a report must not end a training
         moved, said = {}, f"Whether its parts matter was not tried: {error}."
+        if not isinstance(error, ValueError):
+            rank_zero_warn(f"{FILE}: whether the encoder's parts matter was not tried: {error!r}")
     dead = inert(moved)
     warnings = [
         f"model.encoder.{path} ({type(encoder.get_submodule(path)).__name__}) has "

@@ -98,6 +98,18 @@ def test_what_could_not_be_tried_is_said(monkeypatch, why):
     assert f"Whether its parts matter was not tried: {why}" in text and "| local_encoding | LSTE |" in text
 
 
+def test_an_encoder_that_breaks_on_the_clip_ends_no_training(monkeypatch):
+    encoder = STAB(**SIZE)
+
+    def breaks(*_):
+        raise RuntimeError("shape '[3]' is invalid")
+
+    monkeypatch.setattr(encoder, "forward", breaks)
+    with pytest.warns(UserWarning, match=r"parts.md: whether the encoder's parts matter was not tried: RuntimeError"):
+        text = report(encoder, None)
+    assert "was not tried: shape '[3]' is invalid" in text
+
+
 def test_a_training_has_it_and_the_same_losses_as_one_without(run, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -68,6 +68,23 @@ def test_what_the_judge_did_not_say_is_left_out_and_counted(runs, said):
     assert "Right answers in percent, over 79 questions" in said(runs, "--judge", "someone-00000000")
 
 
+def test_a_pair_is_one_judgement_and_what_was_scored_is_not_left_out(runs, said):
+    rows = answer_rows(GOOD, families=("vcg/consistency_1", "vcg/consistency_2"))
+    for place, row in enumerate(rows):
+        row["id"] = f"c/{place // 2}/{1 + place % 2}"
+    for name in ("full", "other"):
+        folder = write_run(runs, name, 0, rows)
+        judge(folder, {"consistency": [4] * len(rows)}, aspects=["consistency"])
+        path = folder / "judgements/test/someone-00000000.jsonl"
+        lines = [line for line in path.read_text().splitlines() if json.loads(line)["id"].endswith("/1")]
+        lines[-1] = json.dumps({**json.loads(lines[-1]), "aspect": None, "right": True})  # asked whether it is right
+        path.write_text("\n".join(lines) + "\n")
+    text = said(runs, "--judge", "someone-00000000", "--points")
+    assert "over 40 questions about 40 videos" in text and "1 questions are left out" in text
+    text = said(runs, "--judge", "someone-00000000")
+    assert "over 1 questions" in text and "1 questions are left out" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
