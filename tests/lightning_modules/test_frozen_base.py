@@ -85,9 +85,9 @@ def test_a_run_goes_on_and_is_tested_with_the_same_language_model(run, pretraine
 
 
 @pytest.mark.parametrize("key", ["ckpt_path", "init_from"])
-def test_another_language_model_is_refused(run, fails, tiny, pretrained, other, key):
+def test_another_language_model_is_refused(run, fails, tiny, pretrained, other, tmp_path, key):
     path, _ = saved(run("fit", *FULL, *SHORT, *FROZEN, *pretrained))
-    status, error = fails("validate", *FULL, *tiny, *FROZEN, *other, f"--{key}={path}")
+    status, error = fails("validate", *FULL, *tiny, *FROZEN, *other, f"--runs={tmp_path}", f"--{key}={path}")
     assert status == 1
     assert "was trained on the frozen weights of" in error and "name the same ones" in error
 

@@ -54,6 +54,6 @@ def test_a_trained_tower_is_saved(run, tower, capsys):
 def test_another_tower_is_refused(run, fails, tiny, tower, tmp_path, key):
     path, *_ = saved(run("fit", *tower, *SHORT, *FROZEN))
     other = with_tower(tmp_path / "other", seed=1)
-    status, error = fails("validate", *other, *tiny, *FROZEN, f"--{key}={path}")
+    status, error = fails("validate", *other, *tiny, *FROZEN, f"--runs={tmp_path}", f"--{key}={path}")
     assert status == 1
     assert f"was trained on the frozen weights of '{tmp_path / 'tower'}', and those of model.encoder.tower" in error
