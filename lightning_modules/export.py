@@ -52,7 +52,7 @@ def export(source: Path, out: Path, merge: bool = False) -> None:
         origin = _origin(run, trained, components)
         (folder / ORIGIN).write_text(json.dumps(without_secrets(origin), indent=2) + "\n", encoding="utf-8")
         _keep_run(run, folder / RUN)
-        card = model_card(out.name, run, components, trained.progress["steps"])
+        card = model_card(out.name, run, components, trained.steps)
         (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / "config.yaml").write_text(_run_config(run, config, out.name), encoding="utf-8")
 
@@ -125,7 +125,7 @@ def _origin(run: TrainedRun, trained: TrainedModel, components: dict[str, str]) 
         "components": components,
         # Where on this machine is nothing to tell others.
         "checkpoint": run.checkpoint.absolute().relative_to(run.folder.parent.parent).as_posix(),
-        **trained.progress,
+        "steps": trained.steps,
         "run": origin.read_text(encoding="utf-8").splitlines() if origin.is_file() else [],
         "config": run.config,
     }

@@ -48,13 +48,13 @@ class TrainedModel:
         model: with the trained weights, those of a frozen base too.
         head: tensors of the distillation, by their names in the checkpoint.
         components: class in every slot, those of the training too.
-        progress: epochs and optimiser steps of the training.
+        steps: of the optimiser that its training took.
     """
 
     model: VideoLanguageModel
     head: dict[str, Tensor]
     components: dict[str, str]
-    progress: dict[str, int]
+    steps: int
 
 
 def find_run(source: Path) -> TrainedRun:
@@ -109,5 +109,4 @@ def load(run: TrainedRun) -> TrainedModel:
             f"checkpoint {run.checkpoint} does not have just the tensors that {run.folder / 'config.yaml'} asks for: "
             f"{' '.join(str(error).split())}"
         ) from error
-    progress = {"epochs": int(content["epoch"]) + 1, "steps": int(content["global_step"])}
-    return TrainedModel(model.eval(), head, components, progress)
+    return TrainedModel(model.eval(), head, components, int(content["global_step"]))

@@ -15,7 +15,7 @@ class Schedule:
     """Steps of a training.
 
     Attributes:
-        samples: that are learnt from in an epoch.
+        samples: that there are to learn from in an epoch.
         samples_per_step: over all devices.
         steps: of the optimiser, in all epochs.
         devices: over all machines.
@@ -45,11 +45,18 @@ def schedule(training: Resolved, devices: int, samples: int | None = None) -> Sc
     data, stage, trainer = training.data_module(), training.stage(), training.config.trainer
     learnt = data.train_records.size(data.count_training_records() if samples is None else samples)
     accumulation = stage.accumulation(data.batch_size, devices, trainer.accumulate_grad_batches)
-    batches = math.ceil(math.ceil(learnt / devices) / data.batch_size)
+    batches = _limited(math.ceil(math.ceil(learnt / devices) / data.batch_size), trainer.limit_train_batches)
     steps = math.ceil(batches / accumulation) * trainer.max_epochs
     if trainer.max_steps >= 0:
         steps = min(steps, trainer.max_steps)
     return Schedule(learnt, data.batch_size * devices * accumulation, steps, devices, data.batch_size, accumulation)
+
+
+def _limited(batches: int, limit: int | float | None) -> int:
+    """Return how many of an epoch's batches Lightning takes: at most a whole number of them, or a share."""
+    if limit is None:
+        return batches
+    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
 
 def devices_of(devices: int | str | list[int]) -> int:

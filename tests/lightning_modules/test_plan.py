@@ -70,7 +70,13 @@ def test_the_readme_names_programs_that_there_are():
 
 
 @pytest.mark.parametrize(
-    "settings", [("--data.batch_size=2",), ("--data.batch_size=1", "--model.stage.global_batch=3")]
+    "settings",
+    [
+        ("--data.batch_size=2",),
+        ("--data.batch_size=1", "--model.stage.global_batch=3"),
+        ("--data.batch_size=1", "--trainer.limit_train_batches=4"),
+        ("--data.batch_size=1", "--trainer.limit_train_batches=0.5"),
+    ],
 )
 def test_steps_and_sizes_are_those_of_a_training(run, clips, settings):
     flags = ["--data.train_clips=7", "--data.turns_per_record=8", "--trainer.max_epochs=2", *settings]
