@@ -94,11 +94,13 @@ def own_sheets(
 
 
 def _what(trained: Sequence[Trained], tests: Mapping[PaperRow, Experiment]) -> str:
-    """Return which test it is, and at which scale, by what the runs have kept."""
+    """Return which test it is, at which scale and after how many steps, by what the runs have kept."""
     runs = [run for experiment in tests.values() for run in experiment.runs]
     data = sorted({str((run.config.get("data") or {}).get("class_path", "")).rpartition(".")[2] for run in runs})
     scales = sorted({scale for each in trained if each.row in tests for scale in each.scales})
-    return f"{' and '.join(data)}, {' and '.join(scales)} scale"
+    steps = sorted({steps for each in trained if each.row in tests for steps in each.steps})
+    length = [f"{' or '.join(f'{each:,}' for each in steps)} steps of training"] if steps else []
+    return ", ".join([" and ".join(data), f"{' and '.join(scales)} scale", *length])
 
 
 def _behind(table: PaperTable, row: PaperRow, column: Asked) -> str:

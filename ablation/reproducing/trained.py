@@ -48,6 +48,12 @@ class Trained:
         """Names of the scales that it was trained at, by what the runs have kept."""
         return {last_of("scale", files) or "unknown" for files in self.files}
 
+    @property
+    def steps(self) -> set[int]:
+        """Optimiser steps that each took, as far as it says."""
+        found = (_content(folder / "summary.json").get("steps") for folder in self.folders.values())
+        return {steps for steps in found if isinstance(steps, int)}
+
 
 def find_trained(row: PaperRow, name: str, runs: Path, seeds: Sequence[int]) -> Trained:
     """Return the finished trainings of a row.
@@ -97,8 +103,12 @@ def _learning(config: dict[str, Any]) -> dict[str, Any]:
 
 def _scores(folder: Path) -> dict[str, Any]:
     """Return what a training has kept of its own test; nothing if there was none, or it cannot be read."""
+    return _content(folder / "answers" / "test_scores.json")
+
+
+def _content(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads((folder / "answers" / "test_scores.json").read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -29,7 +29,8 @@ def test_one_command_trains_what_is_missing_and_prints_the_table(pretended, repr
     expected = [f"{name}/seed_{seed}" for seed in (0, 1) for name in
                 ("no_distillation", "mse_distillation", "full", "blind")]  # fmt: skip
     assert began(text) == expected
-    assert "Table 5 of the paper, what distillation brings: " + BESIDE + " ShapesInMotion, toy scale" in text
+    title = "Table 5 of the paper, what distillation brings: "
+    assert title + BESIDE + " ShapesInMotion, toy scale, 10 steps of training" in text
     row = cells(text, "no distillation", BESIDE)
     assert row["experiment"] == "no_distillation"
     assert row["paper: MSVD-QA"] == "63.1/3.7 (-1.6)" and row["paper: ActivityNet-QA"] == "39.8/3.3 (-0.2)"
@@ -38,7 +39,7 @@ def test_one_command_trains_what_is_missing_and_prints_the_table(pretended, repr
     assert cells(text, "blind", BESIDE)["paper: MSVD-QA"] == "-"
     full = cells(text, "negative cosine, full model", BESIDE)
     assert full["verdict"] == "baseline" and full["paper: MSVD-QA"] == "64.7/3.8"
-    assert "Ours: ShapesInMotion, toy scale. NOT comparable with the paper's numbers" in text
+    assert "Ours: ShapesInMotion, toy scale, 10 steps of training. NOT comparable with the paper's numbers" in text
     assert "agrees" not in text.lower() and "remarks" not in text and "judge " not in text
     assert cells(text, "blind", "by family of questions")["count"].startswith("0.0 (-75.0 [")
 
