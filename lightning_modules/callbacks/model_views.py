@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -145,4 +146,5 @@ class ModelViews(Callback):
 def file_name(clip: str, taken: Sequence[str]) -> str:
     """Return the name of a clip's folder: that of its file, with nothing in it that a file system could object to."""
     name = re.sub(r"[^\w-]+", "_", Path(clip).stem, flags=re.ASCII).strip("_")[:80] or "clip"
-    return name if name not in taken else f"{name}_{1 + sum(other.startswith(name) for other in taken)}"
+    numbered = (name if number == 1 else f"{name}_{number}" for number in count(1))
+    return next(each for each in numbered if each not in taken)

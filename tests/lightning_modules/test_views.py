@@ -150,6 +150,7 @@ def test_names_of_folders_are_safe_and_differ():
     assert file_name("a" * 300 + ".mp4", []) == "a" * 80
     assert file_name("x.mp4", ["x"]) == "x_2"
     assert file_name("x.mp4", ["x", "x_2"]) == "x_3"
+    assert file_name("x.mp4", ["x_3", "x"]) == "x_2"
 
 
 @pytest.mark.parametrize(
