@@ -73,10 +73,12 @@ def kind(cell: Cell) -> str:
 
 
 def _forest(comparison: Comparison, score: str, start: float, end: float, step: float, words: bool) -> Forest:
+    base = comparison.rows[0].cells[score].mean
     lines = [
         (
             row.experiment.name,
             cell.difference.interval,
+            [seed - base for seed in cell.seeds] if len(cell.seeds) > 1 else [],
             kind(cell),
             comparison.unit.bounds(cell.difference.interval, sign=True) if words else "",
         )

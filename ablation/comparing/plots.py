@@ -44,6 +44,7 @@ class Bar:
         low: left end of the interval.
         high: right end.
         at: the estimate.
+        seeds: where each of several seeds alone would put it.
         kind: of its verdict, by which it is coloured.
         words: beside it.
     """
@@ -53,6 +54,7 @@ class Bar:
     low: float
     high: float
     at: float
+    seeds: Sequence[float]
     kind: str
     words: str
 
@@ -130,19 +132,19 @@ def scale(values: Sequence[float], start: float, end: float, wanted: int = 5) ->
 
 
 def forest(
-    lines: Sequence[tuple[str, Interval, str, str]], start: float, end: float, step: float, best: float
+    lines: Sequence[tuple[str, Interval, Sequence[float], str, str]], start: float, end: float, step: float, best: float
 ) -> Forest:
     """Return a forest plot.
 
     Args:
-        lines: name, difference, kind of verdict and words of each.
+        lines: name, difference, that of each seed, kind of verdict and words of each.
         start: coordinate of its left edge.
         end: of its right edge.
         step: from line to line.
         best: what is shown of a share of 1.
     """
-    bounds = [best * bound for _, each, _, _ in lines for bound in (each.low, each.high)]
-    across = scale([*bounds, 0.0], start, end)
+    values = [best * value for _, each, seeds, _, _ in lines for value in (each.low, each.high, *seeds)]
+    across = scale([*values, 0.0], start, end)
     bars = [
         Bar(
             name,
@@ -150,10 +152,11 @@ def forest(
             across(best * each.low),
             across(best * each.high),
             across(best * each.value),
+            [across(best * seed) for seed in seeds],
             kind,
             words,
         )
-        for place, (name, each, kind, words) in enumerate(lines)
+        for place, (name, each, seeds, kind, words) in enumerate(lines)
     ]
     return Forest(bars, across, step * len(lines), step)
 

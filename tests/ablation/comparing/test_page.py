@@ -1,6 +1,7 @@
 """The page of a comparison: complete in itself, well formed, and about the runs that were given."""
 
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -84,6 +85,21 @@ def test_marks_lie_in_their_plots_and_an_interval_is_around_its_estimate(read):
         assert all(0 <= number <= 1040 for number in numbers)
     interval = next(each for each in read.of("line") if each.get("class") == "interval")
     assert float(interval["x1"]) < float(read.of("circle")[0]["cx"]) < float(interval["x2"])
+
+
+def test_every_one_of_several_seeds_has_its_stroke_and_the_estimate_is_their_mean(runs, tmp_path, capsys):
+    def drawn(*folders):
+        main(["compare", *map(str, folders), "--html", str(tmp_path / "page.html"), "--baseline", "full"])
+        read = Reader((tmp_path / "page.html").read_text())
+        strokes = [float(each["x1"]) for each in read.of("line") if each.get("class") == "seed"]
+        return strokes, float(read.of("circle")[0]["cx"])
+
+    shutil.rmtree(runs / "worse/seed_1")
+    write_run(runs, "worse", 1, rows([1] * 40), settings=config(1, width=9))
+    strokes, estimate = drawn(runs)
+    assert strokes[0] < strokes[1] and sum(strokes[:2]) / 2 == pytest.approx(estimate, abs=0.02)
+    assert len(strokes) == 2 * (1 + 2)  # of all questions, and of two families
+    assert drawn(runs / "full/seed_0", runs / "worse/seed_0")[0] == []
 
 
 def test_a_curve_is_the_mean_over_seeds_between_the_lowest_and_the_highest(runs):
