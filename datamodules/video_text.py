@@ -25,7 +25,7 @@ from datamodules.canvases import canvases
 from datamodules.checking.media_facts import MediaFacts, NoManifest
 from datamodules.clip_dataset import ClipDataset, Sample, collate
 from datamodules.epoch_place import EpochPlace
-from datamodules.evaluation_order import EvaluationBatches
+from datamodules.evaluation_order import EvaluationBatches, SharedBatches
 from datamodules.loader_process import start_worker
 from datamodules.records import AllRecords, RecordSelection, RecordTable
 from datamodules.sample_sizes import clip_shapes, sample_sizes
@@ -250,8 +250,9 @@ class VideoTextDataModule(LightningDataModule, ABC):
         return self._stand_in[split]
 
     def val_dataloader(self) -> DataLoader[Sample | Skipped]:
-        """Return the validation loader, in the order of the records."""
-        return self._loader("val", batch_size=self.eval_batch_size)
+        """Return the validation loader: this process's share, in the order of the records."""
+        order = range(len(self.records("val")))
+        return self._loader("val", batch_sampler=SharedBatches(order, self.eval_batch_size, *self._place()))
 
     def test_dataloader(self) -> DataLoader[Sample | Skipped]:
         """Return the test loader: this process's share of the questions that are not in `answered`, clip by clip."""

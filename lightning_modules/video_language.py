@@ -139,8 +139,8 @@ class VideoLanguageModel(LightningModule):
         self.data.skips.count(batch.skipped)
         if not batch.samples and self.trainer.world_size == 1:
             return batch
-        split = "train" if self.trainer.training else "val" if self.trainer.validating else "test"
-        stand_in = partial(self.data.stand_in, split)
+        testing = self.trainer.testing or self.trainer.predicting
+        stand_in = partial(self.data.stand_in, "train" if self.trainer.training else "test" if testing else "val")
         return prepare(batch, self.encoder, self.language_model, self.feature_cache, stand_in)
 
     def visual_tokens(self, batch: ModelInput) -> Float[Tensor, "tokens width"]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.evaluation_order import EvaluationBatches
+from datamodules.evaluation_order import EvaluationBatches, SharedBatches
 from datamodules.records import Record, Turn
 
 RECORDS = [
@@ -38,3 +38,11 @@ def test_a_clip_is_asked_about_at_a_time_and_short_questions_first():
 def test_where_all_is_answered_one_is_asked_again():
     everything = {record.id for record in RECORDS}
     assert [list(EvaluationBatches(RECORDS, 4, rank, 2, everything)) for rank in (0, 1)] == [[[0]], [[]]]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 8])
+def test_in_the_order_of_the_records_each_is_in_one_batch_of_one_process(ranks):
+    orders = [list(SharedBatches(range(23), 4, rank, ranks)) for rank in range(ranks)]
+    assert len({len(order) for order in orders}) == 1
+    in_turn = [index for batches in zip(*orders, strict=True) for batch in batches for index in batch]
+    assert in_turn == list(range(23))
