@@ -28,6 +28,7 @@ from lightning_modules.frozen_base import FrozenBase
 from lightning_modules.fully_sharded import class_name, shard
 from lightning_modules.mean_over_devices import weighted
 from lightning_modules.model_input import ModelInput, prepare, prepare_questions
+from lightning_modules.random_state import random_state, set_random_state
 from lightning_modules.stage import Stage
 
 
@@ -77,7 +78,7 @@ class VideoLanguageModel(LightningModule):
         self.max_new_tokens = max_new_tokens
         stage.freeze(self.groups())
         self.answers: list[Answer] = []
-        self._rng_state: Tensor | None = None
+        self._random_state: dict[str, Tensor] = {}
 
     def groups(self) -> dict[str, torch.nn.Module]:
         """Return the parameter groups that a stage speaks of."""
@@ -281,7 +282,7 @@ class VideoLanguageModel(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note which components the weights belong to, and the state of the random numbers; leave out a frozen base."""
         checkpoint["components"] = self.component_names()
-        checkpoint["rng_state"] = torch.get_rng_state()
+        checkpoint["random_state"] = random_state(self.device)
         self.frozen_base.leave_out(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -292,9 +293,8 @@ class VideoLanguageModel(LightningModule):
         """
         check_same_model(checkpoint, self.component_names(), self.state_dict())
         self.frozen_base.put_back(checkpoint, "ckpt_path")
-        self._rng_state = checkpoint.get("rng_state")
+        self._random_state = checkpoint.get("random_state", {})
 
     def on_train_start(self) -> None:
         """Go on with the random numbers of the interrupted run."""
-        if self._rng_state is not None:
-            torch.set_rng_state(self._rng_state)
+        set_random_state(self._random_state, self.device)
