@@ -58,6 +58,9 @@ class ExperimentParser(LightningArgumentParser):
         )
         return parsed
 
+    def print_usage(self, file: Any = None) -> None:
+        """Print nothing: a hundred lines of options would hide the message below them, and `--help` has them."""
+
     def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
         """Print `message`, made plainer where we can, and exit with status 2."""
         super().error(explain(message), ex)

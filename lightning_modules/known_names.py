@@ -1,9 +1,11 @@
-"""A plainer message for the most common slip in a YAML file: a component name that does not exist."""
+"""Plainer messages for the most common slips: a component name that does not exist, and no experiment at all."""
 
 from __future__ import annotations
 
 import difflib
 import re
+
+from lightning import Callback
 
 from components.judges import Judge
 from components.registry import members, slots
@@ -13,14 +15,18 @@ from lightning_modules.video_language import VideoLanguageModel
 
 UNKNOWN_NAME = re.compile(r"Expected a dot import path string: (?P<name>\S+)")
 EXPLAINED = re.compile(r"unknown \w+ '[^'\n]*' \([\w.]+\); known: .*")
+REQUIRED = "the following arguments are required: "
 KEY = re.compile(r'Parser key "(?P<key>[\w.]+)"')
 
 
 def explain(message: str) -> str:
     """Return `message`; if it is about an unknown class, with the known names of that slot instead.
 
-    Example: `unknown local_encoding 'NoLSTE' (model.encoder.local_encoding); known: LSTE, NoLocalEncoding`.
+    Example: `unknown local_encoding 'NoLSTE' (model.encoder.local_encoding); known: LSTE, NoLocalEncoding`. If it is
+    about a model that was not given, it says how to give one.
     """
+    if message.startswith(REQUIRED) and "model.encoder" in message:
+        return f"{message}; give an experiment, such as --config experiments/full.yaml"
     explained = EXPLAINED.search(message)
     if explained is not None:  # by the parser of a part, amid what the whole has to say about it
         return explained[0]
@@ -31,11 +37,11 @@ def explain(message: str) -> str:
     if not keys:
         return message
     families = {**slots(VideoLanguageModel), **slots(VideoTextDataModule), **slots(Benchmark)}
-    families |= {"data": VideoTextDataModule, "judge": Judge}
+    families |= {"data": VideoTextDataModule, "judge": Judge, "callbacks": Callback}
     slot = keys[-1].rsplit(".", 1)[-1]
     if slot not in families:
         return message
-    known = list(members(families[slot]))
+    known = [name for name in members(families[slot]) if not name.startswith("_")]
     close = difflib.get_close_matches(unknown["name"], known, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     return f"unknown {slot} {unknown['name']!r} ({'.'.join(keys)}); known: {', '.join(known)}{hint}"

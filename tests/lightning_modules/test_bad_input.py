@@ -25,12 +25,19 @@ DATA = Path(__file__).parents[1] / "data"
         (["--model.stge.encoder=3"], "stge"),
         (["--model.encoder.width=eight"], "Got value: eight"),
         (["--trainer.max_epochs=many"], "many"),
+        (["--trainer.callbacks+=ModelViewz"], "did you mean ModelViews?"),
         (["--seed_everything=true"], "seed_everything is true; it must be a number"),
     ],
 )  # fmt: skip
 def test_a_wrong_name_key_or_type_is_said(fails, arguments, said):
     status, error = fails(*FULL, *arguments)
     assert status == 2 and said in error
+    assert len(error.strip().splitlines()) < 10, "no list of all options before it"
+
+
+def test_without_an_experiment_it_is_said_how_to_give_one(fails):
+    status, error = fails("fit", "--trainer.max_epochs=1")
+    assert status == 2 and error.endswith("; give an experiment, such as --config experiments/full.yaml\n")
 
 
 @pytest.mark.parametrize(
