@@ -166,6 +166,21 @@ class SkipCounter:
         for skip in skipped:
             self.failed.setdefault(skip.video, skip.reason)
             (self.replaced if skip.substitute else self.left_out).add(skip.video)
+        self._check()
+
+    def take_in(self, others: Iterable[SkipCounter]) -> None:
+        """Take in what other processes have left out or replaced in the same run.
+
+        Raises:
+            ValueError: the policy does not accept all of it together.
+        """
+        for other in others:
+            self.failed = other.failed | self.failed
+            self.replaced |= other.replaced
+            self.left_out |= other.left_out
+        self._check()
+
+    def _check(self) -> None:
         if self.failed:
             self.policy.check(self.failed, self._clips)
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -65,6 +66,10 @@ class RunSummary(Callback):
             for name, value in trainer.callback_metrics.items()
             if name.startswith(("val/", "test/", "train/loss"))
         }
+        if trainer.world_size > 1:  # each has seen other clips
+            skips: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(skips, module.data.skips)
+            module.data.skips.take_in(skips)
         self.figures |= module.data.skips.figures()
 
     @rank_zero_only
