@@ -19,7 +19,7 @@ def report(file):
 
 
 def test_there_are_reports():
-    assert [file.stem for file in REPORTS] == ["table_4"]
+    assert [file.stem for file in REPORTS] == ["five_questions", "table_4"]
     assert all(file.with_suffix(".html").is_file() for file in REPORTS)
 
 
