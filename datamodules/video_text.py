@@ -31,6 +31,7 @@ from datamodules.records import AllRecords, RecordSelection, RecordTable
 from datamodules.sample_sizes import clip_shapes, sample_sizes
 from datamodules.seeded_order import SeededOrder
 from datamodules.video.augmentation import Augmentation, NoAugmentation
+from datamodules.video.fit import Fit, Pad
 from datamodules.video.frame_cache import FrameCache
 from datamodules.video.geometry import CanvasGeometry
 from datamodules.video.media_policy import MediaPolicy, SkipCounter, Skipped
@@ -62,6 +63,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         manifest: Callable[[], MediaFacts] = NoManifest,
         train_records: Callable[[], RecordSelection] = AllRecords,
         resizing: Callable[[], Resizing] = PillowBicubic,
+        fit: Callable[[], Fit] = Pad,
         augmentation: Callable[[], Augmentation] = NoAugmentation,
         batching: Callable[[], Batching] = RandomBatches,
         batch_size: int = 8,
@@ -80,7 +82,8 @@ class VideoTextDataModule(LightningDataModule, ABC):
             damaged: what happens to a clip of which only the beginning can be decoded.
             manifest: what is known of the clips; `Manifest` takes it from check-data, and refuses other clips.
             train_records: which of the training records are learnt from.
-            resizing: how frames are brought to the size of the canvas.
+            resizing: how frames are brought to their size on the canvas.
+            fit: which size that is: `Pad` shows all of a frame, `Stretch` and `CentreCrop` fill the canvas.
             augmentation: random changes of the clips that are learnt from.
             batching: which of these come together in a batch.
             batch_size: training samples per step and device.
@@ -106,6 +109,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         self.manifest = manifest()
         self.train_records = train_records()
         self.resizing = resizing()
+        self.fit = fit()
         self.augmentation = augmentation()
         self.batching = batching()
         self.batch_size = batch_size
@@ -139,7 +143,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         Raises:
             ValueError: the canvas does not suit the encoder.
         """
-        self._geometries = canvases(self.canvas, encoder, teacher, self.resizing)
+        self._geometries = canvases(self.canvas, encoder, teacher, self.resizing, self.fit)
         self.text = text
 
     def records(self, split: str) -> RecordTable:

@@ -31,8 +31,8 @@ class CLIPFrames(ViTEncoder):
 
     A frame's token is the mean over its patches, the token of a place is the mean over the clip's frames; a square clip
     of T frames has T + 256 tokens, frames first, 356 for the 100 frames of Video-ChatGPT. Its projector is
-    `LinearProjector`, its tower stays frozen (`train_tower: false`). The original fills up clips of fewer than 100
-    frames with zeros, which is left out here.
+    `LinearProjector`, its tower stays frozen (`train_tower: false`). The original fills up the frames' tokens of a clip
+    of fewer than 100 frames with zeros, which its language model reads as the projector's bias: `fill_up_to: 100`.
 
     Paper Table 3 gives it 307 M parameters, as many as the whole ViT-L/14 and the linear projector to 4096 have (here,
     up to the last but one layer, 294.8 M), and 8109.1 GFLOPs, as many as there are multiply-accumulates for 100 frames
@@ -46,6 +46,7 @@ class CLIPFrames(ViTEncoder):
         dropout: float = 0.0,
         tower: Callable[[int, int], VisionTransformer] = CLIPViT,
         train_tower: bool = True,
+        fill_up_to: int = 0,
     ) -> None:
         """Build the tower.
 
@@ -55,11 +56,15 @@ class CLIPFrames(ViTEncoder):
             dropout: has no use here; encoders take the same sizes, so that a scale goes with any.
             tower: vision transformer; `PretrainedCLIP` for released weights.
             train_tower: whether the tower learns in a stage that trains the encoder.
+            fill_up_to: frames up to which tokens of zeros follow those of the frames (official: 100).
 
         Raises:
-            ValueError: the tower's sizes do not go together, or its weights do not fit.
+            ValueError: the tower's sizes do not go together, its weights do not fit, or a number is negative.
         """
+        if fill_up_to < 0:
+            raise ValueError(f"model.encoder.init_args.fill_up_to is {fill_up_to}; it must be 0 or more")
         super().__init__(width, patch_size, tower, train_tower)
+        self.fill_up_to = fill_up_to
 
     def layout(self, shapes: VideoShapes) -> PooledLayout:
         """Work out the tokens of a batch, on the host.
@@ -71,11 +76,20 @@ class CLIPFrames(ViTEncoder):
         clips = Groups.of_sizes(shapes.frame_counts)
         shown = torch.zeros(len(shapes.frame_counts), valid.shape[1], dtype=torch.int64)
         places = shown.index_add(0, clips.group, valid.long()).flatten().nonzero()[:, 0]
-        # The features are [frames, places]; sorted by clip, and within a clip as they are.
-        clip_of = torch.cat([clips.group, places // valid.shape[1]])
+        # The features are [frames, places, zeros]; sorted by clip, and within a clip: frames, the zeros, places.
+        missing = (self.fill_up_to - shapes.frame_counts).clamp(min=0)
+        clip_of = torch.cat([clips.group, torch.repeat_interleave(missing), places // valid.shape[1]])
+        frames, zeros = len(clips.group), int(missing.sum())
+        feature = torch.cat(
+            [
+                torch.arange(frames),
+                torch.full((zeros,), frames + len(places)),
+                torch.arange(frames, frames + len(places)),
+            ]
+        )
         return PooledLayout(
             token_counts=tuple(clip_of.bincount().tolist()),
-            order=clip_of.argsort(stable=True),
+            order=feature[clip_of.argsort(stable=True)],
             # A token is a mean over a frame or over time: none stands for a part of one frame.
             grid=torch.empty(0, dtype=torch.int64),
             grids=torch.empty(0, 2, dtype=torch.int64),
@@ -87,7 +101,7 @@ class CLIPFrames(ViTEncoder):
     def forward(
         self, frames: Float[Tensor, "frames 3 height width"], layout: TokenLayout
     ) -> Float[Tensor, "features embedding_width"]:
-        """Encode normalised frames into [token per frame, token per place].
+        """Encode normalised frames into [token per frame, token per place, one token of zeros if there may be any].
 
         Raises:
             ValueError: frames that the tower does not take.
@@ -101,4 +115,5 @@ class CLIPFrames(ViTEncoder):
             layout.clips.pad(values, 0.0).sum(1).flatten(0, 1).index_select(0, layout.places)
             for values in (patches, valid)
         )
-        return torch.cat([of_frame, total / count])
+        zeros = of_frame.new_zeros(int(self.fill_up_to > 0), self.width)
+        return torch.cat([of_frame, total / count, zeros])

@@ -27,7 +27,8 @@ class ViTLayout(TokenLayout):
 class ViTEncoder(VideoEncoder):
     """Reads a vision transformer, which sees the whole canvas; patches of padding become no tokens.
 
-    The original models have no padding: Video-ChatGPT stretches a frame to a square, Video-LLaVA crops one out of it.
+    The original models have no padding: Video-ChatGPT stretches a frame to a square (`data.init_args.fit: Stretch`),
+    Video-LLaVA crops one out of it (`CentreCrop`).
     """
 
     def __init__(

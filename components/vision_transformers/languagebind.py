@@ -11,11 +11,19 @@ from components.vision_transformers.clip import CLIPViT, SelfAttention
 
 
 class TemporalAttention(nn.Module):
-    """A patch attends to the same place in all frames of its clip; residual, after a time embedding is added."""
+    """A patch attends to the same place in all frames of its clip; residual, after a time embedding is added.
+
+    With one point in time there is nothing to tell apart: its embedding is stored, and not added (official).
+    """
 
     def __init__(self, width: int, heads: int, frames: int) -> None:
         super().__init__()
-        self.embedding = nn.Parameter(torch.randn(frames, width) * width**-0.5)
+        embedding = torch.randn(frames, width) * width**-0.5
+        if frames > 1:
+            self.embedding = nn.Parameter(embedding)
+        else:
+            self.register_buffer("embedding", embedding)
+        self.knows_time = frames > 1
         self.norm = nn.LayerNorm(width)
         self.attention = SelfAttention(width, heads)
 
@@ -24,8 +32,8 @@ class TemporalAttention(nn.Module):
     ) -> Float[Tensor, "frames tokens width"]:
         """Relate the frames of each clip."""
         count, longest = clips.members.shape
-        time = self.embedding.index_select(0, clips.slots % longest)
-        tokens = tokens + time[:, None]
+        if self.knows_time:
+            tokens = tokens + self.embedding.index_select(0, clips.slots % longest)[:, None]
         # (clips, frames, tokens, C) -> sequences over time, one per clip and token; short clips are padded and masked.
         padded = clips.pad(self.norm(tokens), 0.0).transpose(1, 2)
         visible = clips.occupied[:, None].expand(-1, tokens.shape[1], -1)
@@ -36,9 +44,11 @@ class TemporalAttention(nn.Module):
 class LanguageBindViT(CLIPViT):
     """LanguageBind's video transformer with random weights (arXiv 2310.01852), by default of the released sizes.
 
-    It knows a fixed number of points in time. A shorter clip takes the first of them (official: `[:, :t]`), a longer
-    one is refused, since nothing says what its time embeddings would be. The whole transformer has 404,187,136
-    parameters, one that ends at its last but one layer 387,380,224.
+    It knows a fixed number of points in time. A shorter clip takes the first of them, a longer one is refused, since
+    nothing says what its time embeddings would be. (The official code takes neither: it fails unless the frames of all
+    clips together are a multiple of the points in time, and then takes neighbouring short clips for one.)
+
+    The whole transformer has 404,187,136 parameters, one that ends at its last but one layer 387,380,224.
 
     Initialisation: time embeddings N(0, 1 / width) (official); elsewhere as `CLIPViT`.
     """

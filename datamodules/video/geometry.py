@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from datamodules.video.fit import PAD, Fit
 from datamodules.video.resizing import PILLOW_BICUBIC, Resizing
 
 
@@ -28,10 +29,9 @@ class FittedClip:
 
 
 class CanvasGeometry:
-    """The official geometry: longer side to the canvas, shorter side up to whole units, the rest filled.
+    """Brings pictures to the size that a fit chooses, and puts them into the middle of a canvas, in whole units.
 
-    A unit is what becomes one token along a side (`patch_size * stride` pixels), so a valid area never ends within a
-    token. The shorter side is rounded up and the picture stretched to it: the aspect ratio is kept to a unit only.
+    A unit is what becomes one token along a side (`patch_size * stride` pixels). Its default is the official geometry.
 
     Attributes:
         canvas: side of the canvas in pixels.
@@ -45,6 +45,7 @@ class CanvasGeometry:
         stride: int,
         fill: tuple[int, int, int],
         resizing: Resizing = PILLOW_BICUBIC,
+        fit: Fit = PAD,
     ) -> None:
         """Keep the sizes.
 
@@ -54,6 +55,7 @@ class CanvasGeometry:
             stride: patches per token along each side.
             fill: colour of the padding, RGB in 0..255.
             resizing: how pictures are brought to their size.
+            fit: which size that is.
 
         Raises:
             ValueError: the canvas is not a multiple of a unit.
@@ -68,19 +70,22 @@ class CanvasGeometry:
         self.patches = (canvas // patch_size, canvas // patch_size)
         self.fill = fill
         self.resizing = resizing
+        self.fit = fit
         self._stride = stride
         self._unit = unit
         self._units = canvas // unit
 
     def __call__(self, frames: UInt8[np.ndarray, "frames height width 3"]) -> FittedClip:
         """Resize and pad frames of one clip."""
-        rows, columns = self._size_in_units(*frames.shape[1:3])
-        top, left = (self._units - rows) // 2, (self._units - columns) // 2
-        height, width = rows * self._unit, columns * self._unit
-        y, x = top * self._unit, left * self._unit
-
+        height, width = self.fit.size(frames.shape[1], frames.shape[2], self.canvas, self._unit)
         if frames.shape[1:3] != (height, width):
             frames = self.resizing(frames, height, width)
+        cut_y, cut_x = (round(max(0, side - self.canvas) / 2) for side in (height, width))
+        frames = frames[:, cut_y : cut_y + self.canvas, cut_x : cut_x + self.canvas]
+        height, width = frames.shape[1:3]
+        rows, columns = height // self._unit, width // self._unit
+        top, left = (self._units - rows) // 2, (self._units - columns) // 2
+        y, x = top * self._unit, left * self._unit
         canvas = torch.empty(len(frames), 3, self.canvas, self.canvas, dtype=torch.uint8)
         if (height, width) != (self.canvas, self.canvas):
             canvas[:] = torch.tensor(self.fill, dtype=torch.uint8).view(3, 1, 1)
@@ -89,10 +94,7 @@ class CanvasGeometry:
 
     def valid_patches(self, height: int, width: int) -> tuple[int, int]:
         """Return (rows, columns) of patches that a picture of this size fills."""
-        rows, columns = self._size_in_units(height, width)
+        rows, columns = (
+            min(side, self.canvas) // self._unit for side in self.fit.size(height, width, self.canvas, self._unit)
+        )
         return rows * self._stride, columns * self._stride
-
-    def _size_in_units(self, height: int, width: int) -> tuple[int, int]:
-        """Return (rows, columns): the longer side fills the canvas, the shorter is rounded up, so at least 1."""
-        longer = max(height, width)
-        return -(-self._units * height // longer), -(-self._units * width // longer)

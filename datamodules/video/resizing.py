@@ -47,4 +47,34 @@ class TorchBicubic(Resizing):
         return resized.permute(0, 2, 3, 1).numpy()
 
 
+class TorchBilinear(Resizing):
+    """Bilinear without a filter against aliasing, as in the official code of Video-LLaVA.
+
+    There it works on normalised numbers; here its result is rounded to grey levels, so that frames stay bytes: at most
+    half a level apart.
+    """
+
+    def __call__(
+        self, frames: UInt8[np.ndarray, "frames height width 3"], height: int, width: int
+    ) -> UInt8[np.ndarray, "frames {height} {width} 3"]:
+        """Return the frames at that size."""
+        return _interpolated(frames, height, width, "bilinear")
+
+
+class Nearest(Resizing):
+    """The nearest pixel, as in the official code of Video-ChatGPT."""
+
+    def __call__(
+        self, frames: UInt8[np.ndarray, "frames height width 3"], height: int, width: int
+    ) -> UInt8[np.ndarray, "frames {height} {width} 3"]:
+        """Return the frames at that size."""
+        return _interpolated(frames, height, width, "nearest")
+
+
+def _interpolated(frames: UInt8[np.ndarray, "frames height width 3"], height: int, width: int, mode: str) -> np.ndarray:
+    pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
+    resized = functional.interpolate(pictures, (height, width), mode=mode)
+    return resized.round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
 PILLOW_BICUBIC = PillowBicubic()

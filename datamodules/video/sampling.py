@@ -18,7 +18,7 @@ class FrameSampler(ABC):
     """Chooses frame indices from what is known of a clip."""
 
     def indices(self, count: int, fps: int | float) -> list[int]:
-        """Return increasing frame indices in 0..count-1, each at most once.
+        """Return frame indices in 0..count-1 that never decrease; but for samplers that say so, each at most once.
 
         Args:
             count: frames of the clip.
@@ -79,6 +79,48 @@ class UniformSampler(FrameSampler):
 
     def _choose(self, count: int, fps: int | float) -> list[int]:
         return spread(count, min(self.frames, count))
+
+
+class VideoLLaVASampler(FrameSampler):
+    """The rule of the official code of Video-LLaVA: evenly spread from the first frame to the last, always so many.
+
+    A clip with fewer frames gives some of them several times.
+    """
+
+    def __init__(self, frames: int = 8) -> None:
+        """Keep the number of frames.
+
+        Args:
+            frames: how many frames.
+        """
+        _check_positive("frames", frames)
+        self.frames = frames
+
+    def _choose(self, count: int, fps: int | float) -> list[int]:
+        return spread(count, self.frames)
+
+
+class VideoChatGPTSampler(FrameSampler):
+    """The rule of the official code of Video-ChatGPT: the middle frames of equal segments of the clip.
+
+    A clip with fewer frames is cut into as many segments as it has frames; as the last segment ends with the last
+    frame, that one is never taken (but of a clip of one frame), and another one twice.
+    """
+
+    def __init__(self, frames: int = 100) -> None:
+        """Keep the number of segments.
+
+        Args:
+            frames: how many frames at most.
+        """
+        _check_positive("frames", frames)
+        self.frames = frames
+
+    def _choose(self, count: int, fps: int | float) -> list[int]:
+        segments = min(self.frames, count)
+        # NumPy rounds halves to the even number, as the official code does.
+        ends = np.round((count - 1) / segments * np.arange(segments + 1)).astype(int)
+        return [int(middle) for middle in (ends[:-1] + ends[1:]) // 2]
 
 
 class FpsSampler(FrameSampler):

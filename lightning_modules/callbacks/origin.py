@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning_modules.video_language import VideoLanguageModel
 
 # What can be ablated, and of the data only what a model sees: not where they lie, and how many and how they are read.
-_SEEN = ("augmentation", "canvas", "sampler", "shown_frames", "train_records")
+_SEEN = ("augmentation", "canvas", "fit", "sampler", "shown_frames", "train_records")
 _ABLATED = ("model.", *(f"data.{key}" for key in _SEEN))
 _CHANGED = ("  model.", "  data.", "  data: ", "  trainer.")  # how lines of changes begin
 

@@ -36,7 +36,7 @@ def chosen_clips(model: VideoLanguageModel, split: str, count: int, names: Seque
         wanted = _named(clips, names, split)
         first, count = {clip: first[clip] for clip in wanted}, len(wanted)
     teacher: Teacher | None = model.teacher if model.distillation.hidden_layers else None
-    dataset = data.dataset(split, canvases(data.canvas, model.encoder, teacher, data.resizing))
+    dataset = data.dataset(split, canvases(data.canvas, model.encoder, teacher, data.resizing, data.fit))
     shown = 0
     for index in first.values():
         if shown == count:

@@ -12,6 +12,7 @@ import PIL
 import torch
 
 from datamodules.video.damage import DamagedVideo
+from datamodules.video.fit import Fit
 from datamodules.video.geometry import CanvasGeometry
 from datamodules.video.resizing import Resizing
 from datamodules.video.sampling import FrameSampler
@@ -54,7 +55,7 @@ def _words(value: object) -> str:
         return f"{type(value).__qualname__}.{value.name}"
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(_words, value))}]"
-    if isinstance(value, (FrameSampler, CanvasGeometry, Resizing)):
+    if isinstance(value, (FrameSampler, CanvasGeometry, Resizing, Fit)):
         settings = ", ".join(f"{name}={_words(setting)}" for name, setting in sorted(vars(value).items()))
         return f"{type(value).__module__}.{type(value).__qualname__}({settings})"
     raise ValueError(
