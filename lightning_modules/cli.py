@@ -277,6 +277,8 @@ PROGRAMS = {
     "export": ("lightning_modules.export", "main"),
     "import-official": ("lightning_modules.official_checkpoint", "main_import"),
     "import-eve": ("lightning_modules.official_checkpoint", "main_import_eve"),
+    "import-video-llava": ("lightning_modules.official_checkpoint", "main_import_video_llava"),
+    "import-video-chatgpt": ("lightning_modules.official_checkpoint", "main_import_video_chatgpt"),
     "export-official": ("lightning_modules.official_checkpoint", "main_export"),
 }
 

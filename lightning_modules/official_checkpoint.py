@@ -1,10 +1,14 @@
-"""`video-panda import-official`, `import-eve`, `export-official`: released checkpoints as models of ours, and back."""
+"""`video-panda import-official`, `import-eve`, `import-video-llava`, `import-video-chatgpt`, and `export-official`.
+
+Released checkpoints as models of ours, and back.
+"""
 
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.official.baselines import import_video_chatgpt, import_video_llava
 from components.official.eve import import_eve
 from components.official.exporting import export_official, is_imported
 from components.official.folder import read_json
@@ -79,9 +83,34 @@ def main_import_eve(args: Sequence[str]) -> None:
     _say(report.lines(), out, f"to start from it, and from the language model in {source}", "video-panda chain")
 
 
-def _say(lines: Sequence[str], out: Path, purpose: str, command: str) -> None:
+def main_import_video_llava(args: Sequence[str]) -> None:
+    """Import a released Video-LLaVA, say what became of its keys, and how to use it."""
+    about = "Makes a model folder of a released Video-LLaVA."
+    source, out = _folders("import-video-llava", about, "folder with config.json, weights and tokenizer", args)
+    with user_errors():
+        report = import_video_llava(source, out)
+    _say(report.lines(), out, "to test it", "python -m lightning test", "experiments/video_llava.yaml")
+
+
+def main_import_video_chatgpt(args: Sequence[str]) -> None:
+    """Import a released Video-ChatGPT, say what became of its keys, and how to use it."""
+    parser = argparse.ArgumentParser(
+        prog="video-panda import-video-chatgpt", description="Makes a model folder of a released Video-ChatGPT."
+    )
+    parser.add_argument("source", type=Path, help="folder of the LLaVA that it is based on")
+    parser.add_argument("--projection", type=Path, required=True, help="its file of weights, as video_chatgpt-7B.bin")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write, which must be new")
+    known = parser.parse_args(args)
+    with user_errors():
+        report = import_video_chatgpt(known.source, known.projection, known.out)
+    _say(report.lines(), known.out, "to test it", "python -m lightning test", "experiments/video_chatgpt.yaml")
+
+
+def _say(
+    lines: Sequence[str], out: Path, purpose: str, command: str, experiment: str = "experiments/full.yaml"
+) -> None:
     """Print what was imported, and the command that it is for."""
-    configs = ("experiments/full.yaml", "configs/scale/paper.yaml", out / "config.yaml", "DATA.yaml")
+    configs = (experiment, "configs/scale/paper.yaml", out / "config.yaml", "DATA.yaml")
     use = f"  {command} {' '.join(f'--config {config}' for config in configs)}"
     print("\n".join([*lines, f"written to {out}; {purpose}:", use]))
 

@@ -7,7 +7,14 @@ from components.language_models.base import LanguageModel, LanguageModelOutput
 from components.language_models.chat_template import ChatTemplate
 from components.language_models.eve import EVECausalLM
 from components.language_models.pretrained import PretrainedCausalLM
-from components.language_models.prompt import FixedFormat, PromptFormat, ShortPrompt, VicunaV1, VideoPandaV1
+from components.language_models.prompt import (
+    FixedFormat,
+    PromptFormat,
+    ShortPrompt,
+    VicunaV1,
+    VideoChatGPTV1,
+    VideoPandaV1,
+)
 from components.language_models.quantization import NF4, NoQuantization, Quantization
 from components.language_models.text import ChatText, EncodedText
 from components.language_models.tiny import TinyCausalLM, TinyLlama, TinyQwen3
@@ -30,5 +37,6 @@ __all__ = [
     "TinyLlama",
     "TinyQwen3",
     "VicunaV1",
+    "VideoChatGPTV1",
     "VideoPandaV1",
 ]

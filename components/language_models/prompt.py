@@ -140,6 +140,42 @@ class VideoPandaV1(VicunaV1):
     )
 
 
+VIDEO_CHATGPT_TOKENS = ("<vid_patch>", "<vid_start>", "<vid_end>")  # in the order of their ids
+
+
+class VideoChatGPTV1(VicunaV1):
+    """The format of Video-ChatGPT: the clip comes behind the first question, between two tokens of its own."""
+
+    own_system = (
+        "You are Video-ChatGPT, a large vision-language assistant. You are able to understand the video content that "
+        "the user provides, and assist the user with a variety of tasks using natural language."
+        "Follow the instructions carefully and explain your answers in detail based on the provided video."
+    )
+
+    def pieces(
+        self, tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str | None]], *, with_clip: bool
+    ) -> list[Piece]:
+        """Write down a conversation; without a clip, as Vicuna's format."""
+        pieces = super().pieces(tokenizer, turns, with_clip=False)
+        if not with_clip:
+            return pieces
+        start, end = (_token_id(tokenizer, token) for token in VIDEO_CHATGPT_TOKENS[1:])
+        first = next(number for number, piece in enumerate(pieces) if isinstance(piece, Text))
+        question = f"{self.opening}{turns[0][0]}\n"
+        clip: list[Piece] = [Text(question), Special(start), Clip(), Special(end), Text(self.answer_cue)]
+        return [*pieces[:first], *clip, *pieces[first + 1 :]]
+
+
+def _token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
+    known = tokenizer.get_vocab()
+    if token not in known:
+        raise ValueError(
+            f"the tokenizer has no {token}, which the prompt VideoChatGPTV1 puts beside a clip; import-video-chatgpt "
+            "makes one that has it (model.language_model.init_args.name_or_path)"
+        )
+    return int(known[token])
+
+
 class ShortPrompt(FixedFormat):
     """As few tokens as possible, for small models: `<clip>`, newline, question, "answer:", answer."""
 

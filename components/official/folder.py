@@ -91,7 +91,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     if found is None:
         raise FolderError(f"{folder} has no weights; looked for {', '.join(_WEIGHTS)}")
     if found.suffix != ".json":
-        return _read_file(found)
+        return read_weights(found)
     try:
         parts: dict[str, str] = json.loads(found.read_text(encoding="utf-8"))["weight_map"]
     except (ValueError, KeyError, TypeError) as error:
@@ -99,14 +99,19 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     absent = sorted({part for part in parts.values() if not (folder / part).is_file()})
     if absent:
         raise FolderError(f"{folder} lacks {len(absent)} of the weight files that its index names: {', '.join(absent)}")
-    content = {part: _read_file(folder / part) for part in sorted(set(parts.values()))}
+    content = {part: read_weights(folder / part) for part in sorted(set(parts.values()))}
     lost = [key for key, part in parts.items() if key not in content[part]]
     if lost:
         raise FolderError(f"{found} says that {parts[lost[0]]} has {lost[0]}, which it has not ({len(lost)} in all)")
     return {key: content[part][key] for key, part in parts.items()}
 
 
-def _read_file(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read all tensors of one weight file.
+
+    Raises:
+        FolderError: it cannot be read as tensors by name only.
+    """
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

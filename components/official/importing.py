@@ -78,7 +78,7 @@ def _import(source: Path, out: Path) -> ImportReport:
     tensors = read_tensors(source)
     keys = list(tensors)
     aliases = _check_aliases(tensors)
-    language_model, language_config = _language_model(config, tensors)
+    language_model, language_config = llama_part(config, tensors)
     vision = {key: tensor for key, tensor in tensors.items() if key.startswith(_VISION)}
     unknown = tensors.keys() - vision.keys() - language_model.keys() - set(aliases)
     computed = {key for key in unknown if key.startswith(_TEACHER) or key.endswith(_COMPUTED)}
@@ -121,7 +121,7 @@ def _check_aliases(tensors: dict[str, Tensor]) -> list[str]:
     return aliases
 
 
-def _language_model(config: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def llama_part(config: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return tensors and configuration of the language model, a Llama."""
     llama = llama_config(config)
     with torch.device("meta"):

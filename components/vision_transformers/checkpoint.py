@@ -159,14 +159,14 @@ def load(tower: CLIPViT, name_or_path: str, layers: int) -> None:
         vision_key = key.removeprefix("vision_model.")
         if key.startswith(_OTHER_HALF) or vision_key.startswith(_WITHOUT_EFFECT):
             continue
-        name, layer = _our_name(vision_key)
+        name, layer = our_name(vision_key)
         if name and len(tower.blocks) <= layer < layers:
             continue
         if name not in ours:
             unknown.append(key)
             continue
         missing.discard(name)
-        copies[name] = _our_layout(name, tensor)
+        copies[name] = our_layout(name, tensor)
         if copies[name].shape != ours[name].shape:
             misshapen.append(f"{key} of shape {list(tensor.shape)}, ours {list(ours[name].shape)}")
     problems = [
@@ -217,7 +217,7 @@ def _their_name(name: str) -> str:
     return place + theirs + name.removeprefix(ours)
 
 
-def _our_name(key: str) -> tuple[str, int]:
+def our_name(key: str) -> tuple[str, int]:
     """Return our name for a key, empty if it is unknown, and its layer, -1 outside of layers."""
     inside = _LAYER.fullmatch(key)
     layer, key, names = (int(inside[1]), inside[2], _NAMES_IN_LAYER) if inside else (-1, key, _NAMES)
@@ -227,7 +227,7 @@ def _our_name(key: str) -> tuple[str, int]:
     return "", layer
 
 
-def _our_layout(name: str, tensor: Tensor) -> Tensor:
+def our_layout(name: str, tensor: Tensor) -> Tensor:
     """Flatten the kernel of the patch embedding, and drop the leading 1 of a time embedding."""
     if name.startswith("patch_embedding.") and tensor.dim() == 4:
         return tensor.flatten(1)
