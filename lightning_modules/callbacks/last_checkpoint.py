@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+
+from lightning_modules.run_folder import run_folder
 
 
 class LastCheckpoint(Checkpoint):
@@ -47,8 +48,8 @@ class LastCheckpoint(Checkpoint):
         self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        quick: bool | int = trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector
-        if trainer.log_dir is not None and not quick:
+        folder = run_folder(trainer)
+        if folder is not None:
             # Not the weights alone: a run goes on with its optimiser and counters.
-            trainer.save_checkpoint(Path(trainer.log_dir) / "checkpoints" / "last.ckpt", weights_only=False)
+            trainer.save_checkpoint(folder / "checkpoints" / "last.ckpt", weights_only=False)
             self._saved_at = trainer.global_step

@@ -200,7 +200,7 @@ def test_a_file_that_cannot_grow_is_named_wherever_answers_are_written(tmp_path,
     for write, file in (
         (lambda: first.begin({"by": "me"}, must_continue=False), first.by),
         (lambda: store.append([{"id": "c"}]), store.path),
-        (store.join, store.path.with_suffix(".joined")),
+        (store.join, store.path),
     ):
         goes_on = f"--continue_answers={file.parent.parent}"
         with (
