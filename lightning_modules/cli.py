@@ -142,7 +142,6 @@ class ExperimentCLI(LightningCLI):
         config.base = config.at_scale = None  # followed by now
         default = "+".join(file.stem for file in self.given) or "unnamed"
         config.name = checked_name(default if config.name is None else config.name)
-        self.folder = self.held.enter_context(claimed(config, verb))
 
     def before_instantiate_classes(self) -> None:
         """Say what the experiment changes, before it is built."""
@@ -165,7 +164,8 @@ class ExperimentCLI(LightningCLI):
         return found.own
 
     def instantiate_classes(self) -> None:
-        """Build model, data and trainer."""
+        """Build model, data and trainer, of a run whose folder no other one uses meanwhile."""
+        self.folder = self.held.enter_context(claimed(self.config[self.subcommand], self.subcommand))
         with explained():
             super().instantiate_classes()
 

@@ -102,4 +102,4 @@ def _let_go(lock: Lock) -> None:
 def _is_first_process() -> bool:
     """Whether this is the process of a run that decides, as far as the environment tells before there is a trainer."""
     machine = int(os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0")))
-    return machine == 0 and rank_zero_only.rank == 0
+    return machine == 0 and getattr(rank_zero_only, "rank", 0) == 0
