@@ -84,7 +84,7 @@ def test_a_run_that_goes_on_is_refused_while_another_process_works_in_its_folder
 
 
 def test_runs_that_begin_together_have_a_folder_each_and_leave_none_that_they_did_not_use(tmp_path, impatient):
-    together = Barrier(6)
+    together = Barrier(6, timeout=20)
 
     def begin(number):
         together.wait()
