@@ -165,7 +165,7 @@ class ExperimentCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build model, data and trainer, of a run whose folder no other one uses meanwhile."""
-        self.folder = self.held.enter_context(claimed(self.config[self.subcommand], self.subcommand))
+        self.folder = self.held.enter_context(claimed(self.config[self.subcommand], str(self.subcommand)))
         with explained():
             super().instantiate_classes()
 
