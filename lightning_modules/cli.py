@@ -28,7 +28,8 @@ import datamodules.video_qa  # noqa: F401  (imported so that YAML can use bare c
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules import callbacks
 from lightning_modules.answer_store import asked_by
-from lightning_modules.checkpoint import check_checkpoint, check_same_model
+from lightning_modules.checkpoint import LAST, check_checkpoint, check_same_model, named_checkpoint
+from lightning_modules.checkpoint_io import WholeFileIO
 from lightning_modules.command_line import as_typed
 from lightning_modules.config_chain import given_files, in_its_place, read_config, with_bases
 from lightning_modules.experiment_changes import changes
@@ -36,7 +37,7 @@ from lightning_modules.init_from import by_module, init_from
 from lightning_modules.known_names import explain
 from lightning_modules.parameter_difference import parameter_difference, without_memory
 from lightning_modules.process_group import process_group_closed
-from lightning_modules.provenance import base_weights
+from lightning_modules.provenance import base_weights, untrained_groups
 from lightning_modules.run_claim import claimed
 from lightning_modules.run_folder import checked_name
 from lightning_modules.run_loggers import explained, run_loggers, start
@@ -133,15 +134,19 @@ class ExperimentCLI(LightningCLI):
         verb = self.config.subcommand
         config = self.config[verb]
         deepspeed = asks_deepspeed(config.trainer.strategy)
-        checkpoint = config.get("ckpt_path")
-        if checkpoint is not None:
-            check_checkpoint(checkpoint, folder=deepspeed)
         # What a file sets at a scale stands there as None.
         self.files = [Path(str(file)) for file in config.config or [] if file is not None]
         self.given = given_files(self.files)
         config.base = config.at_scale = None  # followed by now
         default = "+".join(file.stem for file in self.given) or "unnamed"
         config.name = checked_name(default if config.name is None else config.name)
+        checkpoint = config.get("ckpt_path")
+        if checkpoint is not None:
+            experiment = Path(config.runs, config.name)
+            config.ckpt_path = str(named_checkpoint(checkpoint, experiment, config.seed_everything))
+            if checkpoint == LAST:
+                print(f"ckpt_path last is {config.ckpt_path}")
+            check_checkpoint(config.ckpt_path, folder=deepspeed)
 
     def before_instantiate_classes(self) -> None:
         """Say what the experiment changes, before it is built."""
@@ -175,7 +180,9 @@ class ExperimentCLI(LightningCLI):
         if not loggers:  # Lightning's monitor insists on one
             usual = self.trainer_defaults["callbacks"]
             self.trainer_defaults["callbacks"] = [each for each in usual if not isinstance(each, LearningRateMonitor)]
-        trainer = super().instantiate_trainer(**kwargs, default_root_dir=self.folder, logger=loggers)
+        asked = self.config_init[self.subcommand].trainer.plugins or []
+        plugins = [*(asked if isinstance(asked, list) else [asked]), WholeFileIO()]
+        trainer = super().instantiate_trainer(**kwargs, default_root_dir=self.folder, logger=loggers, plugins=plugins)
         start(trainer.loggers)
         return trainer
 
@@ -199,6 +206,11 @@ class ExperimentCLI(LightningCLI):
             what = ", ".join(by_module(left_aside))
             self.origin.weights = [f"not used, stored with the language model: {len(left_aside)} tensors: {what}"]
             print(self.origin.weights[0], end="\n\n")
+        if checkpoint is None and config.init_from is None and self.subcommand != "fit":
+            fresh = untrained_groups(self.model)
+            if fresh:
+                self.origin.weights = [*self.origin.weights, f"random weights, of no training: {', '.join(fresh)}"]
+                print(f"{self.origin.weights[-1]}; ckpt_path or init_from names trained ones", end="\n\n")
         if config.init_from is None:
             return
         if checkpoint is not None:
