@@ -13,7 +13,7 @@ from typing import Any
 from ablation.generated_answers import GeneratedAnswer
 from ablation.judgement_cache import naming
 from components.judges import JudgeIdentity, Judgement
-from components.teachers.atomic_file import write_atomically
+from components.whole_file import write_whole
 
 Key = tuple[str, str | None]  # question id and aspect
 
@@ -70,7 +70,7 @@ def write_judgements(
     ]
     content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in [*kept, *rows])
     with naming(path):
-        write_atomically(path, content.encode("utf-8", "surrogatepass"))
+        write_whole(path, content.encode("utf-8", "surrogatepass"))
     return ours
 
 

@@ -44,22 +44,46 @@ class AnswerStore:
         """Continue answers that are there if they are by the same, else put them aside; on the first process only.
 
         Raises:
-            ValueError: they are by another, and must be continued; or a file cannot be written.
+            ValueError: they are by another, or it is not known by what, and must be continued; or a file cannot be
+                written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         asked_by = json.loads(json.dumps(asked_by, default=str))
         if self.by.is_file():
-            different = difference(asked_by, json.loads(self.by.read_text(encoding="utf-8")))
-            if not different:
+            before = self._read_by()
+            if before is None:
+                self._without_by(must_continue)
+            elif not (different := difference(asked_by, before)):
                 self.join()
                 return
-            if must_continue:
+            elif must_continue:
                 raise ValueError(
                     f"continue_answers: {self.path} was answered otherwise, there -> here: {'; '.join(different)}"
                 )
         self._put_aside()
-        with self._naming(self.by):
-            self.by.write_text(json.dumps(asked_by, indent=2) + "\n", encoding="utf-8")
+        self._write_whole(self.by, json.dumps(asked_by, indent=2) + "\n")
+
+    def _read_by(self) -> dict[str, Any] | None:
+        """Return what answers that are there are by; None if the file is cut or otherwise none."""
+        try:
+            content = json.loads(self.by.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):
+            return None
+        return content if isinstance(content, dict) else None
+
+    def _without_by(self, must_continue: bool) -> None:
+        """Let a test begin anew where it is not known what answers are by: nothing is lost if there are none.
+
+        Raises:
+            ValueError: there are some, and they must be continued.
+        """
+        files = [self.path, *self.folder.glob(f"{self.split}.rank_*.jsonl")]
+        if must_continue and any(file.is_file() and file.stat().st_size for file in files):
+            raise ValueError(
+                f"continue_answers: {self.by} is damaged, so it is not known what the answers beside it are by; put it "
+                "back, or begin anew without continue_answers"
+            )
+        log.warning("%s is damaged and put aside", self.by)
 
     def answered(self) -> dict[str, Row]:
         """Return question id -> answer of what is in the file of all."""
@@ -87,12 +111,16 @@ class AnswerStore:
             for row in read_rows(path):
                 rows.setdefault(str(row["id"]), row)
         if others or len(rows) != _lines(self.path):
-            whole = self.path.with_suffix(".joined")
-            with self._naming(whole):
-                whole.write_text(_as_lines(rows.values()), encoding="utf-8")
-            whole.replace(self.path)
+            self._write_whole(self.path, _as_lines(rows.values()))
         for path in others:
             path.unlink()
+
+    def _write_whole(self, path: Path, text: str) -> None:
+        """Write all of a file or nothing, whenever the process is killed."""
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        with self._naming(path):
+            unfinished.write_text(text, encoding="utf-8")
+            unfinished.replace(path)
 
     @contextmanager
     def _naming(self, path: Path) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,55 @@ from torch import Tensor
 from components.fingerprint import sampled_fingerprint
 from lightning_modules.config_difference import difference
 
-KEYWORDS = ("best", "last", "hpc", "registry")
+# Of Lightning's keywords, this one has a meaning here; the others name what a run of ours does not have.
+LAST = "last"
+KEYWORDS = (LAST, "best", "hpc", "registry")
+CHECKPOINTS = ("last.ckpt", "interrupted.ckpt")
+# What a checkpoint has, as far as it is read here.
+_ENTRIES: dict[str, type] = {
+    "state_dict": dict,
+    "components": dict,
+    "frozen_base": dict,
+    "epoch": int,
+    "global_step": int,
+    "loops": dict,
+    "callbacks": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "random_state": dict,
+}
 
 
 class CheckpointError(ValueError):
     """A file that is not a checkpoint of this project, or not one of this model."""
+
+
+def named_checkpoint(path: str | Path, experiment: Path, seed: int) -> Path:
+    """Return the file that the user means by `ckpt_path`: for `last`, the newest of the runs of an experiment and seed.
+
+    Args:
+        path: what the user gave.
+        experiment: folder of the experiment's runs.
+        seed: of the run.
+
+    Raises:
+        CheckpointError: a keyword for what there is not.
+    """
+    if str(path) not in KEYWORDS and not str(path).startswith("registry:"):
+        return Path(path)
+    folders = [experiment / f"seed_{seed}", *experiment.glob(f"seed_{seed}.*")]
+    found = [file for folder in folders for name in CHECKPOINTS if (file := folder / "checkpoints" / name).exists()]
+    newest = max(found, key=lambda file: file.stat().st_mtime_ns, default=None)
+    if str(path) == LAST and newest is not None:
+        return newest
+    if str(path) == LAST:
+        raise CheckpointError(
+            f"ckpt_path is last, but no run in {experiment} with seed {seed} has a checkpoint; give the path of one"
+        )
+    given = newest or experiment / f"seed_{seed}" / "checkpoints" / CHECKPOINTS[0]
+    raise CheckpointError(
+        f"ckpt_path is {path}; here it is a path, such as {given}, or last for the newest of this experiment and seed"
+    )
 
 
 def check_checkpoint(path: str | Path, key: str = "ckpt_path", folder: bool = False) -> None:
@@ -31,8 +75,6 @@ def check_checkpoint(path: str | Path, key: str = "ckpt_path", folder: bool = Fa
     Raises:
         CheckpointError: missing, unreadable, or without the entries that a checkpoint of ours has.
     """
-    if key == "ckpt_path" and (str(path) in KEYWORDS or str(path).startswith("registry:")):
-        return
     path = Path(path)
     if not path.exists():
         raise CheckpointError(f"{key} {path} does not exist")
@@ -51,13 +93,53 @@ def check_checkpoint(path: str | Path, key: str = "ckpt_path", folder: bool = Fa
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        damaged = zipfile.ZipFile(path).testzip() if zipfile.is_zipfile(path) else None
+    except OSError:
+        raise
+    except Exception as error:  # whatever unpickling damaged bytes comes to; nothing of it is executed
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{key} {path} is not a checkpoint: {first}") from None
+    if damaged is not None:
+        raise CheckpointError(f"{key} {path} is damaged: the checksum of {damaged} in it is wrong")
     if not isinstance(content, dict) or not {"state_dict", "components"} <= content.keys():
         raise CheckpointError(
             f"{key} {path} is not a checkpoint of this project: it has no `state_dict` and `components`"
         )
+    _check_entries(content, f"{key} {path}")
+    _check_numbers(content["state_dict"], f"{key} {path}")
+
+
+def _check_entries(content: Mapping[str, Any], where: str) -> None:
+    """Refuse entries of types that no checkpoint of ours has."""
+    wrong = [
+        f"{name} is {type(content[name]).__name__}"
+        for name, kind in _ENTRIES.items()
+        if name in content
+        and type(content[name]) is not kind
+        and not (kind is dict and isinstance(content[name], dict))
+    ]
+    wrong += [f"state_dict has {name!r:.60}" for name, value in _items(content, "state_dict", Tensor)]
+    wrong += [f"components has {name!r:.60}" for name, value in _items(content, "components", str)]
+    wrong += [f"frozen_base has {name!r:.60}" for name, value in _items(content, "frozen_base", dict)]
+    if wrong:
+        raise CheckpointError(f"{where} is damaged, or not of this project: {'; '.join(wrong[:3])}")
+
+
+def _items(content: Mapping[str, Any], name: str, kind: type) -> list[tuple[Any, Any]]:
+    """Return what is in a mapping without being a text with such a value."""
+    owner = content.get(name, {})
+    if not isinstance(owner, dict):
+        return []
+    return [(key, value) for key, value in owner.items() if not (isinstance(key, str) and isinstance(value, kind))]
+
+
+def _check_numbers(weights: Mapping[str, Tensor], where: str) -> None:
+    """Refuse weights that are no numbers: no result could come of them."""
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and tensor.numel():
+            bounds = torch.stack(list(tensor.float().aminmax()))  # one pass; a NaN comes through
+            if not bool(bounds.isfinite().all()):
+                raise CheckpointError(f"{where}: {name} has NaN or infinite values; its training came to nothing there")
 
 
 def check_same_model(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,8 @@ import torch
 import yaml
 from jsonargparse import Namespace, set_parsing_settings
 from lightning import Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 
 import datamodules.conversations
 import datamodules.mixed_conversations
@@ -28,7 +28,8 @@ import datamodules.video_qa  # noqa: F401  (imported so that YAML can use bare c
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules import callbacks
 from lightning_modules.answer_store import asked_by
-from lightning_modules.checkpoint import check_checkpoint, check_same_model
+from lightning_modules.checkpoint import LAST, check_checkpoint, check_same_model, named_checkpoint
+from lightning_modules.checkpoint_io import WholeFileIO
 from lightning_modules.command_line import as_typed
 from lightning_modules.config_chain import given_files, in_its_place, read_config, with_bases
 from lightning_modules.experiment_changes import changes
@@ -36,8 +37,10 @@ from lightning_modules.init_from import by_module, init_from
 from lightning_modules.known_names import explain
 from lightning_modules.parameter_difference import parameter_difference, without_memory
 from lightning_modules.process_group import process_group_closed
-from lightning_modules.provenance import base_weights
-from lightning_modules.run_folder import answered_folder, free_folder, keep_metrics, resumed_folder
+from lightning_modules.provenance import base_weights, untrained_groups
+from lightning_modules.run_claim import claimed
+from lightning_modules.run_folder import checked_name
+from lightning_modules.run_loggers import explained, run_loggers, start
 from lightning_modules.strategy import asks_deepspeed, check_strategy
 from lightning_modules.user_errors import user_errors
 from lightning_modules.video_language import VideoLanguageModel
@@ -78,6 +81,10 @@ class ExperimentCLI(LightningCLI):
         self.parts = callbacks.PartReport()
         self.base_encoder: dict[str, Any] | None = None
         self.summary = callbacks.RunSummary(self.origin, self.score_file)
+        with ExitStack() as self.held:
+            self._run(args)
+
+    def _run(self, args: list[str] | None) -> None:
         super().__init__(
             VideoLanguageModel,
             VideoTextDataModule,
@@ -127,19 +134,19 @@ class ExperimentCLI(LightningCLI):
         verb = self.config.subcommand
         config = self.config[verb]
         deepspeed = asks_deepspeed(config.trainer.strategy)
-        checkpoint = config.get("ckpt_path")
-        if checkpoint is not None:
-            check_checkpoint(checkpoint, folder=deepspeed)
         # What a file sets at a scale stands there as None.
         self.files = [Path(str(file)) for file in config.config or [] if file is not None]
         self.given = given_files(self.files)
         config.base = config.at_scale = None  # followed by now
-        config.name = config.name or "+".join(file.stem for file in self.given) or "unnamed"
-        self.folder = (
-            resumed_folder(checkpoint, verb)
-            or answered_folder(config.continue_answers, verb)
-            or free_folder(Path(config.runs), config.name, config.seed_everything, verb)
-        )
+        default = "+".join(file.stem for file in self.given) or "unnamed"
+        config.name = checked_name(default if config.name is None else config.name)
+        checkpoint = config.get("ckpt_path")
+        if checkpoint is not None:
+            experiment = Path(config.runs, config.name)
+            config.ckpt_path = str(named_checkpoint(checkpoint, experiment, config.seed_everything))
+            if checkpoint == LAST:
+                print(f"ckpt_path last is {config.ckpt_path}")
+            check_checkpoint(config.ckpt_path, folder=deepspeed)
 
     def before_instantiate_classes(self) -> None:
         """Say what the experiment changes, before it is built."""
@@ -161,18 +168,23 @@ class ExperimentCLI(LightningCLI):
         self.base_encoder, self.origin.inherited = found.base_encoder, found.inherited
         return found.own
 
+    def instantiate_classes(self) -> None:
+        """Build model, data and trainer, of a run whose folder no other one uses meanwhile."""
+        self.folder = self.held.enter_context(claimed(self.config[self.subcommand], str(self.subcommand)))
+        with explained():
+            super().instantiate_classes()
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Return the trainer, logging into the run's folder; a `fast_dev_run`, which logs nothing, saves there too."""
-        kwargs["default_root_dir"] = self.config[self.subcommand].trainer.default_root_dir or self.folder
-        logger = self.config[self.subcommand].trainer.logger
-        if logger is None or logger is True:
-            root, name, version = self.folder.parent.parent, self.folder.parent.name, self.folder.name
-            rank_zero_only(keep_metrics)(self.folder)
-            kwargs["logger"] = [
-                TensorBoardLogger(root, name, version, default_hp_metric=False),
-                CSVLogger(root, name, version),
-            ]
-        return super().instantiate_trainer(**kwargs)
+        """Return the trainer, whose default folder is that of the run, whatever its loggers are."""
+        loggers = run_loggers(self.config_init[self.subcommand].trainer, self.folder)
+        if not loggers:  # Lightning's monitor insists on one
+            usual = self.trainer_defaults["callbacks"]
+            self.trainer_defaults["callbacks"] = [each for each in usual if not isinstance(each, LearningRateMonitor)]
+        asked = self.config_init[self.subcommand].trainer.plugins or []
+        plugins = [*(asked if isinstance(asked, list) else [asked]), WholeFileIO()]
+        trainer = super().instantiate_trainer(**kwargs, default_root_dir=self.folder, logger=loggers, plugins=plugins)
+        start(trainer.loggers)
+        return trainer
 
     def initialize(self) -> None:
         """Say what the experiment changes in size; take the weights of `init_from`, and say which and which not.
@@ -194,6 +206,11 @@ class ExperimentCLI(LightningCLI):
             what = ", ".join(by_module(left_aside))
             self.origin.weights = [f"not used, stored with the language model: {len(left_aside)} tensors: {what}"]
             print(self.origin.weights[0], end="\n\n")
+        if checkpoint is None and config.init_from is None and self.subcommand != "fit":
+            fresh = untrained_groups(self.model)
+            if fresh:
+                self.origin.weights = [*self.origin.weights, f"random weights, of no training: {', '.join(fresh)}"]
+                print(f"{self.origin.weights[-1]}; ckpt_path or init_from names trained ones", end="\n\n")
         if config.init_from is None:
             return
         if checkpoint is not None:
@@ -217,19 +234,13 @@ class ExperimentCLI(LightningCLI):
         else:
             self.summary.log_hparams(self.trainer, self.model)
         self.summary.keep(self.trainer)
+        self.say()
+
+    def say(self) -> None:
+        """Close with the figures, and where the answers are."""
         self.summary.say(self.trainer)
 
-    def after_validate(self) -> None:
-        """Close with the figures."""
-        self.summary.say(self.trainer)
-
-    def after_test(self) -> None:
-        """Close with the figures."""
-        self.summary.say(self.trainer)
-
-    def after_predict(self) -> None:
-        """Close with where the answers are."""
-        self.summary.say(self.trainer)
+    after_validate = after_test = after_predict = say
 
 
 def seed_number(seed: bool | int) -> int:

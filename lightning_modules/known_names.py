@@ -6,6 +6,7 @@ import difflib
 import re
 
 from lightning import Callback
+from lightning.pytorch.loggers import Logger
 
 from components.judges import Judge
 from components.registry import members, slots
@@ -16,6 +17,9 @@ from lightning_modules.video_language import VideoLanguageModel
 UNKNOWN_NAME = re.compile(r"Expected a dot import path string: (?P<name>\S+)")
 EXPLAINED = re.compile(r"unknown \w+ '[^'\n]*' \([\w.]+\); known: .*")
 REQUIRED = "the following arguments are required: "
+NEEDED = re.compile(
+    r"given class_path '[\w.]*?(?P<name>\w+)':\s+the following arguments are required: (?P<names>[\w, ]+)"
+)
 KEY = re.compile(r'Parser key "(?P<key>[\w.]+)"')
 
 
@@ -23,21 +27,23 @@ def explain(message: str) -> str:
     """Return `message`; if it is about an unknown class, with the known names of that slot instead.
 
     Example: `unknown local_encoding 'NoLSTE' (model.encoder.local_encoding); known: LSTE, NoLocalEncoding`. If it is
-    about a model that was not given, it says how to give one.
+    about a model that was not given, it says how to give one; about a class without an argument, which.
     """
     if message.startswith(REQUIRED) and "model.encoder" in message:
         return f"{message}; give an experiment, such as --config experiments/full.yaml"
     explained = EXPLAINED.search(message)
     if explained is not None:  # by the parser of a part, amid what the whole has to say about it
         return explained[0]
-    unknown = UNKNOWN_NAME.search(message)
+    unknown, needed = UNKNOWN_NAME.search(message), NEEDED.search(message)
+    if needed is not None and (keys := KEY.findall(message, 0, needed.start())):
+        return f"{keys[-1]}: {needed['name']} needs {needed['names'].strip()}"
     if unknown is None:
         return message
     keys = [match["key"] for match in KEY.finditer(message, 0, unknown.start())]
     if not keys:
         return message
     families = {**slots(VideoLanguageModel), **slots(VideoTextDataModule), **slots(Benchmark)}
-    families |= {"data": VideoTextDataModule, "judge": Judge, "callbacks": Callback}
+    families |= {"data": VideoTextDataModule, "judge": Judge, "callbacks": Callback, "logger": Logger}
     slot = keys[-1].rsplit(".", 1)[-1]
     if slot not in families:
         return message

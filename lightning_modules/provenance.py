@@ -66,6 +66,25 @@ def base_weights(model: VideoLanguageModel) -> dict[str, dict[str, Any]]:
     return model.frozen_base.origins() | (asked if teacher else {})
 
 
+def untrained_groups(model: VideoLanguageModel) -> list[str]:
+    """Return the groups that answer with weights which neither a training nor a pretrained part gave them.
+
+    To be asked before anything is loaded into the model.
+    """
+    base = {
+        f"{path}.{name}"
+        for path, part in model.frozen_base.parts.items()
+        if part.source is not None
+        for name in part.base_names
+    }
+    answering = {name: group for name, group in model.groups().items() if name != "distillation"}
+    return [
+        name
+        for name, group in answering.items()
+        if any(f"{name}.{parameter}" not in base for parameter, _ in group.named_parameters())
+    ]
+
+
 def started_by() -> dict[str, str]:
     """Return what started this process, if not a user at a terminal: a sweep or chain, a job of a cluster."""
     facts = {"started_by": os.environ.get(STARTED_BY), "cluster_job": os.environ.get("SLURM_JOB_ID")}

@@ -3,30 +3,81 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lightning_modules.clusters import HOW_SURE
 from lightning_modules.interval import Interval
+from lightning_modules.lock import Lock
+
+if TYPE_CHECKING:  # programs that read run folders need no Lightning
+    from lightning import Trainer
 
 STAGE_FILE = "stage.json"  # what a chain writes into the folder of a stage before that begins
+LOCK_FILE = ".lock"  # held by the run that works in a folder
+RESERVED = ("sweeps",)  # folders beside those of the runs
+_ODD = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of Unicode: control, format, surrogate, line, paragraph
+LONGEST_NAME = 200  # bytes; a file system takes 255, and locks and logs of sweeps are called by the name and more
+
+
+def run_folder(trainer: Trainer) -> Path | None:
+    """Return the folder of the run, whatever its loggers are; None of a `fast_dev_run`, which leaves nothing.
+
+    All processes must ask, or those that do wait: where a run is, the first one decides.
+    """
+    quick: bool | int = trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector
+    return None if quick else Path(trainer.strategy.broadcast(trainer.default_root_dir))
+
+
+def checked_name(name: str, key: str = "name") -> str:
+    """Return the name of a run or sweep, which is that of a folder.
+
+    Raises:
+        ValueError: no folder can be called so, or it would be another than one directly in the folder of all runs.
+    """
+    said = f"{key} {name if len(name) <= LONGEST_NAME else f'{name[:40]}...'!r}"
+    if not name.strip() or name.startswith(".") or name in RESERVED:
+        raise ValueError(f"{said} cannot be that of a folder of its own; give another")
+    odd = [letter for letter in name if letter in "/\\" or unicodedata.category(letter) in _ODD]
+    if odd:
+        raise ValueError(f"{said} has {odd[0]!r} in it; a folder is named by it, without slashes or control characters")
+    if len(name.encode()) > LONGEST_NAME:
+        raise ValueError(f"{said} has {len(name.encode())} bytes; give one of at most {LONGEST_NAME}")
+    return name
 
 
 def free_folder(root: Path, name: str, seed: int, verb: str) -> Path:
     """Return the folder of a new run, with `.2`, `.3` ... appended when there is one already that has a run in it.
 
     A training goes to `seed_<n>`, another verb to `<verb>_seed_<n>`.
+
+    Raises:
+        ValueError: no folder can be called `name`.
     """
     leaf = f"seed_{seed}" if verb == "fit" else f"{verb}_seed_{seed}"
-    folder, count = root / name / leaf, 1
-    while folder.exists() and not _is_free(folder):
+    folder, count = root / checked_name(name) / leaf, 1
+    while folder.exists() and (not is_unused(folder) or _is_held(folder)):
         count += 1
         folder = root / name / f"{leaf}.{count}"
     return folder
 
 
-def _is_free(folder: Path) -> bool:
-    return folder.is_dir() and all(path.name == STAGE_FILE for path in folder.iterdir())
+def is_unused(folder: Path) -> bool:
+    """Whether no run has left anything in a folder."""
+    return folder.is_dir() and all(path.name in (STAGE_FILE, LOCK_FILE) for path in folder.iterdir())
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether a run works in a folder now."""
+    if not (folder / LOCK_FILE).exists():
+        return False
+    lock = Lock(folder / LOCK_FILE)
+    try:
+        return lock.is_held()
+    finally:
+        lock.release()
 
 
 def resumed_folder(checkpoint: str | Path | None, verb: str) -> Path | None:

@@ -21,7 +21,6 @@ from ablation.sweep.display import display
 from ablation.sweep.jobs import Job, Request, common_stages, expand
 from ablation.sweep.journal import Journal
 from ablation.sweep.listing import listing
-from ablation.sweep.lock import Lock
 from ablation.sweep.queue import queued
 from ablation.sweep.request import request_of
 from ablation.sweep.runner import Outcome, Runner
@@ -29,6 +28,7 @@ from ablation.sweep.slurm import Task, submit
 from ablation.sweep.slurm_options import slurm_options
 from ablation.sweep.standing import Configs, Standing, identity, key, next_stage, stages_left, standing
 from lightning_modules.command_line import as_typed
+from lightning_modules.lock import Lock
 from lightning_modules.user_errors import user_errors
 
 PATIENCE = 60.0  # seconds for the runs of a killed sweep to end

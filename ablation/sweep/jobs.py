@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 
 from lightning_modules.config_chain import given_files
+from lightning_modules.run_folder import checked_name
 
 _NOT_IN_A_NAME = re.compile(r"[^\w.+=-]+")
 _LONGEST_VALUE = 40  # characters, in the name of a folder
@@ -142,11 +143,14 @@ def chained(
         settings: further arguments of all stages.
         runs: folder of all runs.
         varied: of each stage, whether other jobs have another one in its place, so that later ones must name it.
+
+    Raises:
+        ValueError: no folder can be called by the name.
     """
     job = None
     for place, stage in enumerate(stages or [()]):
         prefix = place < len(stages) - 1
-        called = f"{name}+{stage[0].stem}" if stage else name
+        called = checked_name(f"{name}+{stage[0].stem}" if stage else name, "name of the run")
         arguments = (
             *(f"--config={file}" for file in (*files, *stage)),
             *(["--test_after_fit=false"] if prefix else []),

@@ -10,6 +10,7 @@ from typing import Any
 from ablation.sweep.jobs import Request
 from ablation.sweep.stages import listed_stages, typed_stages
 from lightning_modules.config_chain import read_config
+from lightning_modules.run_folder import checked_name
 
 KEYS = ("experiments", "seeds", "config", "set", "stages")
 _OF_THE_SWEEP = {  # flags of fit that a job has from elsewhere
@@ -60,7 +61,7 @@ def request_of(
         if key in asked.grid or key in dict(given[:position]):
             raise ValueError(f"--set {key} is given twice, here or in the file; give all values at once: {key}=1,2")
     return Request(
-        name=name or asked.name,
+        name=checked_name(asked.name if name is None else name, "name of the sweep"),
         experiments=asked.experiments,
         seeds=asked.seeds if seeds is None else seeds_of(seeds[0] if len(seeds) == 1 else list(seeds), "--seeds"),
         configs=(*asked.configs, *configs),

@@ -12,8 +12,8 @@ from jaxtyping import UInt8
 from safetensors import SafetensorError
 from torch import Tensor
 
-from components.teachers.atomic_file import write_atomically
 from components.teachers.base import Teacher
+from components.whole_file import write_whole
 
 Compute = Callable[[list[int]], Sequence[Tensor]]
 
@@ -145,7 +145,7 @@ class DiskFeatureCache(FeatureCache):
     def _write(self, key: str, features: Tensor) -> None:
         features = features.detach().cpu().contiguous()
         content = safetensors.torch.save({"features": features, "checksum": _checksum(key, features)})
-        write_atomically(self.path(key), content)
+        write_whole(self.path(key), content, flush=False)
 
 
 def _checksum(key: str, features: Tensor) -> Tensor:

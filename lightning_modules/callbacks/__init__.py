@@ -17,12 +17,14 @@ from lightning_modules.callbacks.run_summary import RunSummary
 from lightning_modules.callbacks.sample_panel import SamplePanel
 from lightning_modules.callbacks.scalar_layout import ScalarLayout
 from lightning_modules.callbacks.score_file import ScoreFile
+from lightning_modules.callbacks.step_labels import StepLabels
 from lightning_modules.callbacks.throughput import Throughput
 
 
 def always() -> list[Callback]:
     """Return the callbacks that every run has, whatever its configuration lists."""
     return [
+        StepLabels(),
         LearningRateMonitor(logging_interval="step"),
         GradientNorm(),
         Throughput(),
@@ -49,6 +51,7 @@ __all__ = [
     "SamplePanel",
     "ScalarLayout",
     "ScoreFile",
+    "StepLabels",
     "Throughput",
     "always",
 ]

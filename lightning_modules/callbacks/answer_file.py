@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -13,6 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_modules.answer_store import AnswerStore
 from lightning_modules.evaluation import Answer
+from lightning_modules.run_folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
 
 log = logging.getLogger(__name__)
@@ -43,12 +43,12 @@ class AnswerFile(Callback):
         Raises:
             ValueError: the answers to be continued are by another model or about other data.
         """
-        folder = trainer.log_dir
+        folder = run_folder(trainer)
         self.store = None
-        if stage not in ("test", "predict") or trainer.logger is None or folder is None:  # or it is a `fast_dev_run`
+        if stage not in ("test", "predict") or folder is None:
             return
         assert isinstance(pl_module, VideoLanguageModel)
-        self.store = AnswerStore(Path(folder) / "answers", TrainerFn(stage).value, trainer.global_rank)
+        self.store = AnswerStore(folder / "answers", TrainerFn(stage).value, trainer.global_rank)
         if trainer.is_global_zero:
             # A training has its own weights, whichever they were when it began.
             self.store.begin({**self.asked_by, "steps": trainer.global_step}, self.must_continue)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
 from datamodules.video_qa import VideoQA
+from lightning_modules.run_folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
 
 
@@ -17,13 +17,13 @@ class BenchmarkReport(Callback):
 
     def _write(self, trainer: Trainer, module: LightningModule, split: str) -> None:
         assert isinstance(module, VideoLanguageModel)
-        folder = trainer.log_dir  # asked on every rank, or the others wait
-        if trainer.logger is None or folder is None or not isinstance(module.data, VideoQA):
+        folder = run_folder(trainer)  # asked on every rank, or the others wait
+        if folder is None or not isinstance(module.data, VideoQA):
             return
         if not trainer.is_global_zero:
             return
         loaded = module.data.loaded()
-        answers = Path(folder) / "answers"
+        answers = folder / "answers"
         answers.mkdir(parents=True, exist_ok=True)
         report = json.dumps([benchmark.report() for benchmark in loaded], indent=2, ensure_ascii=False)
         (answers / f"{split}_benchmarks.json").write_text(report + "\n", encoding="utf-8")

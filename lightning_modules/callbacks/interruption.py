@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
+
+from lightning_modules.run_folder import run_folder
 
 
 class Interruption(Callback):
@@ -87,9 +88,9 @@ class Interruption(Callback):
             # Processes that stopped at different points cannot save together.
             self._tell("stopped at once, without a checkpoint of this step; the last one is checkpoints/last.ckpt")
             return
-        if trainer.log_dir is None:  # which processes ask together
+        folder = run_folder(trainer)  # which processes ask together
+        if folder is None:
             return
-        folder = Path(trainer.log_dir)
         checkpoint = folder / "checkpoints" / "interrupted.ckpt"
         trainer.save_checkpoint(checkpoint, weights_only=False)  # with optimiser and counters
         self._tell(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+
+from components.whole_file import remove_unfinished
+from lightning_modules.run_folder import run_folder
 
 
 class LastCheckpoint(Checkpoint):
@@ -33,8 +35,11 @@ class LastCheckpoint(Checkpoint):
         self._saved_at = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A run that goes on has a checkpoint of this step."""
+        """A run that goes on has a checkpoint of this step, and maybe half a one that it was killed over."""
         self._saved_at = trainer.global_step
+        folder = run_folder(trainer)
+        if folder is not None and trainer.is_global_zero:
+            remove_unfinished(folder / "checkpoints")
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Save between two optimiser steps."""
@@ -47,8 +52,8 @@ class LastCheckpoint(Checkpoint):
         self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        quick: bool | int = trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector
-        if trainer.log_dir is not None and not quick:
+        folder = run_folder(trainer)
+        if folder is not None:
             # Not the weights alone: a run goes on with its optimiser and counters.
-            trainer.save_checkpoint(Path(trainer.log_dir) / "checkpoints" / "last.ckpt", weights_only=False)
+            trainer.save_checkpoint(folder / "checkpoints" / "last.ckpt", weights_only=False)
             self._saved_at = trainer.global_step

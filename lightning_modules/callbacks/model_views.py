@@ -18,6 +18,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
 from lightning_modules.model_input import prepare
+from lightning_modules.run_folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
 from lightning_modules.views import CLIP_VIEWS, ClipView, FusionWeights, ShownClip, TokenNorms, chosen_clips, medians
 
@@ -96,11 +97,11 @@ class ModelViews(Callback):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the views, and say where."""
-        folder = trainer.log_dir  # asked on every rank, or the others wait
+        folder = run_folder(trainer)  # asked on every rank, or the others wait
         if folder is None:
             return
         assert isinstance(pl_module, VideoLanguageModel)
-        root = Path(folder) / "views"
+        root = folder / "views"
         written = 0
         taken: list[str] = []
         for clip, views in self._look(trainer, pl_module, "test"):

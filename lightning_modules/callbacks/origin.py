@@ -10,6 +10,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from lightning_modules.run_folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
 
 # What can be ablated, and of the data only what a model sees: not where they lie, and how many and how they are read.
@@ -84,14 +85,14 @@ class Origin(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write it once, when the run begins."""
-        folder, quick = trainer.log_dir, trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector
+        folder = run_folder(trainer)
         # The test after a training is a part of that run.
-        if self._written or folder is None or quick or not trainer.is_global_zero:
+        if self._written or folder is None or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, VideoLanguageModel)
         self._written, self.manifest = True, pl_module.data.manifest.sha256
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        file = Path(folder, "origin.txt")
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "origin.txt"
         text = file.read_text(encoding="utf-8") if file.is_file() else ""
         # A run that goes on with the config that it saved changes nothing of that; the experiment is what it was.
         before = dict.fromkeys(line.strip() for line in text.splitlines() if line.startswith(_CHANGED))

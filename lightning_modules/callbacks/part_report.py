@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -12,6 +11,7 @@ from torch import nn
 
 from components.encoders import VideoEncoder
 from lightning_modules.encoder_parts import FRAMES, NOISE, count, effects, inert, parts, without
+from lightning_modules.run_folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
 
 FILE = "parts.md"
@@ -32,13 +32,13 @@ class PartReport(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write it, before the weights go to a device or are sharded."""
-        folder, quick = trainer.log_dir, trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector
-        if stage != "fit" or folder is None or quick or not trainer.is_global_zero or Path(folder, FILE).exists():
+        folder = run_folder(trainer)
+        if stage != "fit" or folder is None or not trainer.is_global_zero or (folder / FILE).exists():
             return
         assert isinstance(pl_module, VideoLanguageModel)
         text = report(pl_module.encoder, self.base)
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        Path(folder, FILE).write_text(text, encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FILE).write_text(text, encoding="utf-8")
         if isinstance(trainer.logger, TensorBoardLogger):
             trainer.logger.experiment.add_text("parts", text)
 

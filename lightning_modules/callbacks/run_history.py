@@ -12,6 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.checkout import uncommitted
 from lightning_modules.provenance import OWN_FILE, environment, started_by, utc_now
+from lightning_modules.run_folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
 
 log = logging.getLogger(__name__)
@@ -34,14 +35,14 @@ class RunHistory(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Note the beginning of a training, test or other work; the test after a training is work of its own."""
-        folder, quick = trainer.log_dir, trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector
+        folder = run_folder(trainer)
         self.file, self.work = None, stage
-        if folder is None or quick or trainer.logger is None or not trainer.is_global_zero:
+        if folder is None or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, VideoLanguageModel)
-        self.file = Path(folder, HISTORY)
+        self.file = folder / HISTORY
         found = environment(trainer)
-        diff = Path(folder, DIFF)
+        diff = folder / DIFF
         if found["code"] and found["code"]["changed"] and not diff.exists():
             diff.write_bytes(uncommitted(OWN_FILE))
         self._append(

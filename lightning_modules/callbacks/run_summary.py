@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning_modules import hparams
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.callbacks.score_file import ScoreFile
-from lightning_modules.run_folder import report
+from lightning_modules.run_folder import report, run_folder
 from lightning_modules.video_language import VideoLanguageModel
 
 
@@ -96,13 +96,13 @@ class RunSummary(Callback):
 
     def keep(self, trainer: Trainer) -> None:
         """Write the figures to `summary.json`, last of all: where it is, a training is finished."""
-        folder = trainer.log_dir  # asked on every rank, or the others wait
+        folder = run_folder(trainer)  # asked on every rank, or the others wait
         if folder is not None and trainer.is_global_zero:
             summary = {"steps": trainer.global_step, "figures": self.figures}
-            Path(folder, "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+            (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
     def say(self, trainer: Trainer) -> None:
         """Print where the run is and how it ended."""
-        folder = trainer.log_dir
+        folder = run_folder(trainer)
         if folder is not None and trainer.is_global_zero:
-            print(report(Path(folder), self.figures, self.scores.intervals))
+            print(report(folder, self.figures, self.scores.intervals))

@@ -13,20 +13,21 @@ from lightning_modules.model_input import ModelInput
 class Throughput(Callback):
     """Logs clips per second and the share of time spent waiting for the next batch.
 
-    Averaged over `log_every_n_steps`. Waiting is what passes between the end of one step and the start of the next,
-    without validation.
+    Averaged from one logged step to the next, or from where a run goes on. Waiting is what passes between the end of
+    one batch and the start of the next, without validation.
     """
 
     def _start_window(self) -> None:
-        self.clips, self.steps, self.waited, self.worked = 0, 0, 0.0, 0.0
+        self.clips, self.waited, self.worked = 0, 0.0, 0.0
         self.mark = time.perf_counter()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""
         self._start_window()
+        self.logged_at = trainer.global_step
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Book the time since the last step as waiting."""
+        """Book the time since the last batch as waiting."""
         now = time.perf_counter()
         self.waited += now - self.mark
         self.mark = now
@@ -34,13 +35,15 @@ class Throughput(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Book the step as work, and log at the end of a window."""
+        """Book the batch as work, and log at the steps at which all figures are logged."""
         now = time.perf_counter()
         self.worked += now - self.mark
         self.mark = now
         self.clips += len(batch.samples) * batch.counts if isinstance(batch, ModelInput) else 0
-        self.steps += 1
-        if self.steps >= trainer.log_every_n_steps:  # type: ignore[attr-defined]  # set by the logger connector
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by the logger connector
+        steps = trainer.global_step
+        if every and steps % every == 0 and steps != self.logged_at:
+            self.logged_at = steps
             whole = self.waited + self.worked
             pl_module.log("speed/clips_per_second", self.clips * trainer.world_size / whole)
             pl_module.log("speed/data_wait_share", self.waited / whole)

@@ -9,7 +9,7 @@ import torch
 
 from components.distillation import CosineDistillation, align
 from components.teachers import CLIPTeacher, DiskFeatureCache, NoFeatureCache, Untrained, cached_features, clip_key
-from components.teachers.atomic_file import write_atomically
+from components.whole_file import write_whole
 
 KEYS = [clip_key(torch.full((2, 3, 4, 4), i, dtype=torch.uint8), "teacher") for i in range(3)]
 
@@ -95,10 +95,10 @@ def test_a_damaged_file_is_counted_and_computed_again(tmp_path, damage):
 
 def test_nothing_is_left_behind_when_writing_fails(tmp_path, monkeypatch):
     path = tmp_path / "features"
-    write_atomically(path, b"old")
-    monkeypatch.setattr(os, "fdopen", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    write_whole(path, b"old")
+    monkeypatch.setattr(os, "fsync", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, b"new")
+        write_whole(path, b"new")
     assert files(tmp_path) == [path]
     assert path.read_bytes() == b"old"
 
@@ -108,7 +108,7 @@ def test_a_reader_never_sees_a_part_of_what_several_write(tmp_path):
 
     def write_and_read(writer):
         for _ in range(50):
-            write_atomically(path, bytes([writer]) * 200_000)
+            write_whole(path, bytes([writer]) * 200_000)
             content = path.read_bytes()
             if len(content) != 200_000 or len(set(content)) != 1:
                 return False

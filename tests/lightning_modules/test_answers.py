@@ -200,7 +200,7 @@ def test_a_file_that_cannot_grow_is_named_wherever_answers_are_written(tmp_path,
     for write, file in (
         (lambda: first.begin({"by": "me"}, must_continue=False), first.by),
         (lambda: store.append([{"id": "c"}]), store.path),
-        (store.join, store.path.with_suffix(".joined")),
+        (store.join, store.path),
     ):
         goes_on = f"--continue_answers={file.parent.parent}"
         with (
@@ -218,3 +218,25 @@ def test_a_file_of_other_things_is_named(tmp_path):
         file.write_bytes(content)
         with pytest.raises(ValueError, match=r"test\.jsonl, line 1 is not an answer"):
             read_rows(file)
+
+
+def test_a_test_whose_by_json_was_cut_goes_on_and_no_kill_cuts_it(tmp_path, files_end_at, caplog):
+    store = AnswerStore(tmp_path / "answers", "test")
+    store.begin({"by": "me"}, must_continue=False)
+    whole = store.by.read_text()
+    for cut in ("", whole[:8], "[]", "[" * 100_000):
+        store.by.write_text(cut)
+        store.begin({"by": "me"}, must_continue=True)
+        assert store.by.read_text() == whole and f"{store.by} is damaged" in caplog.text
+    for file in (store.path, AnswerStore(store.folder, "test", rank=1).own):
+        file.write_text('{"id": "a"}\n')
+        store.by.write_text(whole[:8])
+        with pytest.raises(ValueError, match=r"test\.by\.json is damaged, so it is not known what the answers beside"):
+            store.begin({"by": "me"}, must_continue=True)
+        assert file.read_text() == '{"id": "a"}\n'
+        store.begin({"by": "me"}, must_continue=False)
+        assert store.answered() == {} and not file.exists(), "answers by nobody knows whom do not count"
+    assert len(list(store.folder.glob("test*.jsonl"))) == 2, "and are put aside"
+    with files_end_at(5), pytest.raises(ValueError, match="cannot be written"):
+        store.begin({"by": "another"}, must_continue=False)
+    assert not store.by.exists() or store.by.read_text() == whole

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from components.teachers.atomic_file import write_atomically
+from components.whole_file import write_whole
 from datamodules.video.frame_cache.base import FrameCache, Views
 from datamodules.video.frame_cache.folder_size import FolderSize
 from datamodules.video.frame_cache.kept_view import from_file, to_file
@@ -110,12 +110,12 @@ class DiskFrameCache(FrameCache):
         """Write a file; return why no more can be kept, empty if it can."""
         try:
             if path in self.damaged:  # its size was counted before
-                write_atomically(path, content)
+                write_whole(path, content, flush=False)
             elif not path.exists():  # another process may have been faster
                 if self._size.bytes() + len(content) > self.disk_gib * 2**30:
                     return f"data.init_args.frame_cache.init_args.disk_gib = {self.disk_gib} is reached"
                 self._size.add(len(content))
-                write_atomically(path, content)
+                write_whole(path, content, flush=False)
         except OSError as error:
             return str(error)
         return ""

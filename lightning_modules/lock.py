@@ -1,4 +1,4 @@
-"""A file that one process at a time holds: two sweeps neither share a folder nor train the same run."""
+"""A file that one process at a time holds: two runs or sweeps neither share a folder nor train the same."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import time
 from pathlib import Path
 
 _BETWEEN_TRIES = 0.2  # seconds
+
+
+class NoLocksError(ValueError):
+    """A file system that has no locks."""
 
 
 class Lock:
@@ -37,7 +41,7 @@ class Lock:
             patience: seconds to wait for the other.
 
         Raises:
-            ValueError: the file system has no locks.
+            NoLocksError: the file system has no locks.
         """
         until = time.monotonic() + patience
         while True:
@@ -48,13 +52,31 @@ class Lock:
                     return False
                 time.sleep(_BETWEEN_TRIES)
             except OSError as error:
-                raise ValueError(
+                raise NoLocksError(
                     f"{self.path} cannot be locked: {error.strerror}; --runs says where runs go"
                 ) from error
             else:
                 os.ftruncate(self.descriptor, 0)
                 os.pwrite(self.descriptor, f"{os.getpid()} {socket.gethostname()}".encode(), 0)
                 return True
+
+    def is_held(self) -> bool:
+        """Whether another has it now; nothing is known of that where the file system has no locks."""
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        return False
+
+    def is_in_place(self) -> bool:
+        """Whether the file is still there by its name, and not one that another has removed meanwhile."""
+        try:
+            return os.path.samestat(os.fstat(self.descriptor), self.path.stat())
+        except FileNotFoundError:
+            return False
 
     def holder(self) -> tuple[int, str]:
         """Return process and machine of who took it last; 0 and nothing if that was not written down."""

@@ -1,0 +1,105 @@
+"""The right to work in a run folder: two runs never mix their figures and answers, however they were started."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+from jsonargparse import Namespace
+from lightning.pytorch.utilities import rank_zero_only
+
+from lightning_modules.lock import Lock, NoLocksError
+from lightning_modules.run_folder import LOCK_FILE, answered_folder, free_folder, is_unused, resumed_folder
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 10.0  # seconds: loaders of a run that was killed notice within five, and hold the folder until then
+A_MOMENT = 1.0  # seconds, in which another may look whether the folder is free
+
+
+@contextmanager
+def claimed(config: Namespace, verb: str) -> Iterator[Path]:
+    """Hold the folder of a run as long as it lasts: its own if it goes on, else the next free one.
+
+    Of several processes of a run, the first holds it, and tells the others where it is. A `fast_dev_run`, which leaves
+    nothing, holds none.
+
+    Args:
+        config: of the run.
+        verb: that is run.
+
+    Raises:
+        ValueError: another process is at work in the folder of a run that is to go on; or a folder cannot be written,
+            or named as asked for.
+    """
+    if config.trainer.default_root_dir is not None:
+        raise ValueError("trainer.default_root_dir cannot be set: --runs and --name say where a run is")
+    new = partial(free_folder, Path(config.runs), config.name, config.seed_everything, verb)
+    resumed, answered = resumed_folder(config.get("ckpt_path"), verb), answered_folder(config.continue_answers, verb)
+    own = resumed or answered
+    if config.trainer.fast_dev_run or not _is_first_process():
+        yield own or new()
+        return
+    if own is not None:
+        folder, lock = own, _claim(own, "ckpt_path" if resumed else "continue_answers")
+    else:
+        folder, lock = _claim_free(new)
+    try:
+        yield folder
+    finally:
+        _let_go(lock)
+
+
+def _claim(folder: Path, key: str) -> Lock:
+    lock = _take(folder, PATIENCE)
+    if lock is None:
+        process, host = (looked_at := Lock(folder / LOCK_FILE)).holder()
+        looked_at.release()
+        raise ValueError(f"{key}: process {process} on {host} is at work in {folder}; wait for it or stop it first")
+    return lock
+
+
+def _claim_free(new: Callable[[], Path]) -> tuple[Path, Lock]:
+    while True:
+        folder = new()
+        lock = _take(folder, A_MOMENT)
+        if lock is not None and is_unused(folder):
+            return folder, lock
+        if lock is not None:  # another has taken it since, and is done by now
+            _let_go(lock)
+
+
+def _take(folder: Path, patience: float) -> Lock | None:
+    """Hold a folder; None if another does."""
+    while True:
+        lock = Lock(folder / LOCK_FILE)
+        try:
+            taken = lock.take(patience)
+        except NoLocksError as error:
+            log.warning("%s; take care that no other run works in %s", error, folder)
+            return lock
+        if taken and lock.is_in_place():
+            return lock
+        lock.release()
+        if not taken:
+            return None
+
+
+def _let_go(lock: Lock) -> None:
+    """Leave nothing of the claim behind, and no empty folder of a run that did not begin."""
+    with suppress(OSError):
+        lock.path.unlink()  # while it is held: who waits for it sees that it is another file
+    lock.release()
+    with suppress(OSError):  # it has a run in it
+        lock.path.parent.rmdir()
+        lock.path.parent.parent.rmdir()
+
+
+def _is_first_process() -> bool:
+    """Whether this is the process of a run that decides, as far as the environment tells before there is a trainer."""
+    machine = int(os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0")))
+    return machine == 0 and getattr(rank_zero_only, "rank", 0) == 0

@@ -1,0 +1,74 @@
+"""What logs a run: TensorBoard and CSV in its folder, and beside them whatever the user names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from jsonargparse import Namespace
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from lightning_modules.run_folder import keep_metrics
+
+
+def run_loggers(trainer: Namespace, folder: Path) -> list[Logger]:
+    """Return the loggers of a run, those that every run has first; none for `trainer.logger: false`.
+
+    Args:
+        trainer: its settings, with what is asked for built.
+        folder: of the run.
+
+    Raises:
+        ValueError: one that is asked for would write the files of another one.
+    """
+    asked: Logger | Iterable[Logger] | bool | None = trainer.logger
+    if asked is False:
+        return []
+    named = [asked] if isinstance(asked, Logger) else [] if asked is None or asked is True else list(asked)
+    for logger in named:
+        if isinstance(logger, CSVLogger | TensorBoardLogger) and Path(logger.log_dir).resolve() == folder.resolve():
+            raise ValueError(
+                f"trainer.logger {type(logger).__name__} writes into {folder}, where every run has one; leave it out, "
+                "or give it another save_dir"
+            )
+    root, name, version = folder.parent.parent, folder.parent.name, folder.name
+    if not trainer.fast_dev_run:  # which logs nothing
+        rank_zero_only(keep_metrics)(folder)
+    return [TensorBoardLogger(root, name, version, default_hp_metric=False), CSVLogger(root, name, version), *named]
+
+
+def start(loggers: Sequence[Logger]) -> None:
+    """Let loggers that the user names begin, before the run does: those after the ones that every run has.
+
+    Raises:
+        ValueError: one cannot, such as without an account or a server.
+    """
+    for logger in loggers[2:]:
+        try:
+            getattr(logger, "experiment", None)  # what begins when it is asked for
+        except Exception as error:  # whatever a service may raise
+            raise ValueError(f"trainer.logger {type(logger).__name__} cannot begin: {_in_one_line(error)}") from error
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Say in one line why a logger cannot be built: the parser's text has its settings in it, which may be secret.
+
+    Raises:
+        ValueError: one cannot, such as without its library.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if Logger.__module__ not in str(error):
+            raise
+        cause: BaseException = error
+        while (earlier := cause.__cause__ or cause.__context__) is not None:
+            cause = earlier
+        raise ValueError(f"trainer.logger cannot be built: {_in_one_line(cause)}") from None
+
+
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(str(error).partition("Given value")[0].split()) or type(error).__name__
