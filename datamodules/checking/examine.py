@@ -63,6 +63,7 @@ def examine(clip: tuple[Path, str]) -> ClipFacts:
 def _of_image(facts: ClipFacts, image: ImageReader) -> ClipFacts:
     (picture,) = image.frames([0])
     grey: Grey = np.array(Image.fromarray(picture).convert("L").resize(SMALL))
+    looks: dict[str, Any] = {**_looks([grey])}
     return replace(
         facts,
         container=image.format,
@@ -76,7 +77,7 @@ def _of_image(facts: ClipFacts, image: ImageReader) -> ClipFacts:
         seconds=1 / image.fps,
         reader=image.name,
         reader_reason=image.reason,
-        **_looks([grey]),
+        **looks,
     )
 
 

@@ -34,9 +34,9 @@ class Orientation:
         Raises:
             VideoError: its matrix turns by another angle, or shears.
         """
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-        if matrix is None:
+        if "DISPLAYMATRIX" not in frame.side_data:
             return cls()
+        matrix = frame.side_data["DISPLAYMATRIX"]
         try:
             return cls.of_matrix(np.frombuffer(bytes(matrix), dtype=np.int32).astype(np.int64))
         except ValueError as error:

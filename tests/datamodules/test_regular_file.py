@@ -13,6 +13,8 @@ from datamodules.records.record_error import RecordError
 from datamodules.video.content import content_hash
 from datamodules.video.open import open_video
 from datamodules.video.reader import VideoError
+from lightning_modules.checkpoint import CheckpointError, check_checkpoint
+from lightning_modules.config_chain import ConfigChainError, read_config
 
 
 @pytest.fixture(params=["pipe", "device", "socket", "loop"])
@@ -39,6 +41,11 @@ def test_what_is_no_file_is_never_read(special):
         content_hash(special)
     with pytest.raises(ManifestError, match=r"a\.mp4: cannot be read: "):
         read_manifest(special)
+    with pytest.raises(CheckpointError, match=r"no regular file|does not exist"):
+        check_checkpoint(special)
+    if special.exists():  # a link to itself does not
+        with pytest.raises(ConfigChainError, match=r"a\.mp4 is no regular file"):
+            read_config(special)
     for name in (special, special.rename(special.with_suffix(".jsonl"))):
         with pytest.raises(RecordError, match="cannot be read: "):
             list(JsonItems(name))
