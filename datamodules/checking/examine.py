@@ -106,9 +106,11 @@ def _decoded(facts: ClipFacts, container: Container) -> ClipFacts:
     pictures: list[Grey] = []
     stride, orientation = 1, Orientation()
     for frame in scan.frames():
-        orientation = Orientation.of(frame, container.path)
+        looked_at = (scan.count - 1) % stride == 0
+        if looked_at:
+            orientation = Orientation.of(frame, container.path)
         sizes.add(orientation.size(*square_pixels(frame.width, frame.height, container.pixel_aspect)))
-        if (scan.count - 1) % stride == 0:
+        if looked_at:
             pictures.append(_small(frame, to_grey))
             if len(pictures) == 2 * LOOKED_AT:
                 pictures, stride = pictures[::2], 2 * stride

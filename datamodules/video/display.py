@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -34,9 +35,9 @@ class Orientation:
         Raises:
             VideoError: its matrix turns by another angle, or shears.
         """
-        if "DISPLAYMATRIX" not in frame.side_data:
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+        if matrix is None:
             return cls()
-        matrix = frame.side_data["DISPLAYMATRIX"]
         try:
             return cls.of_matrix(np.frombuffer(bytes(matrix), dtype=np.int32).astype(np.int64))
         except ValueError as error:
