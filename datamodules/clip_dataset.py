@@ -138,7 +138,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
 
     def _read(self, video: Path) -> Views:
         with self.manifest.open(video, self.damaged) as reader:
-            frames = reader.frames(self.sampler.indices(len(reader), reader.fps))
+            frames = reader.frames(self.sampler.indices(len(reader), reader.fps, reader.times))
         return tuple(geometry(frames) for geometry in self.geometries)
 
 

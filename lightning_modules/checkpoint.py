@@ -91,6 +91,8 @@ def check_checkpoint(path: str | Path, key: str = "ckpt_path", folder: bool = Fa
             'and this makes a file of it: python -c "from lightning.pytorch.utilities.deepspeed import '
             f"convert_zero_checkpoint_to_fp32_state_dict as convert; convert('{path}', 'FILE')\""
         )
+    if not path.is_file():
+        raise CheckpointError(f"{key} {path} is no regular file, but a pipe, a device or a socket")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         damaged = zipfile.ZipFile(path).testzip() if zipfile.is_zipfile(path) else None

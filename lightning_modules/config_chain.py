@@ -30,6 +30,8 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         ConfigChainError: no such file, not YAML, or not a mapping.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ConfigChainError(f"config file {path} is no regular file, but a pipe, a device or a socket")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -76,6 +76,14 @@ def _unchanged(manifest: Path, clips: Mapping[str, Path]) -> dict[str, ClipFacts
     if contents.broken:
         log.warning("%s: its last line is broken off, as by a killed check; left out", manifest)
         without_broken_line(manifest, contents.broken)
+    if contents.edited:
+        log.warning(
+            "%s: %d of its lines, first that of %s, were edited or are of an earlier version; these clips are looked at"
+            " again",
+            manifest,
+            len(contents.edited),
+            contents.edited[0],
+        )
     found = {name: contents.clips[name] for name in clips if name in contents.clips}
     return {name: facts for name, facts in found.items() if facts.unchanged(clips[name])}
 

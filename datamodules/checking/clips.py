@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datamodules.checking.names import named
+from datamodules.video.image_reader import SUFFIXES as PICTURE
 
 if TYPE_CHECKING:
     from datamodules.video_text import VideoTextDataModule
@@ -39,7 +40,7 @@ class Clips:
 
 
 def clips_of_folder(folder: Path) -> Clips:
-    """Return all files below a folder that are named like videos; links to folders are not followed.
+    """Return all files below a folder that are named like videos or pictures; links to folders are not followed.
 
     Raises:
         ValueError: there is no such folder, or it has no clips.
@@ -50,12 +51,12 @@ def clips_of_folder(folder: Path) -> Clips:
     for parent, _, names in os.walk(folder):
         for name in names:
             file = Path(parent, name)
-            if VIDEO.fullmatch(file.suffix):
+            if VIDEO.fullmatch(file.suffix) or file.suffix.lower() in PICTURE:
                 clips.append(file)
             else:
                 ignored[file.suffix.lower() or "no suffix"] += 1
     if not clips:
-        raise ValueError(f"{folder} has no files that are named like videos, such as .mp4")
+        raise ValueError(f"{folder} has no files that are named like videos or pictures, such as .mp4")
     return Clips(folder, {"folder": sorted(clips)}, ignored)
 
 

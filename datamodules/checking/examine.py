@@ -12,10 +12,14 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
+from PIL import Image
 
+from datamodules.regular_file import open_regular
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.container import Container
 from datamodules.video.decord_reader import DecordReader
+from datamodules.video.display import Orientation, square_pixels
+from datamodules.video.image_reader import ImageReader, open_image
 from datamodules.video.open import obstacle_to_seeking
 from datamodules.video.pyav_reader import PyAVReader
 from datamodules.video.reader import VideoError
@@ -38,8 +42,11 @@ def examine(clip: tuple[Path, str]) -> ClipFacts:
     try:
         status = file.stat()
         facts = replace(facts, bytes=status.st_size, modified_ns=status.st_mtime_ns)
-        with file.open("rb") as content:
+        with open_regular(file) as content:
             facts = replace(facts, sha256=hashlib.file_digest(content, "sha256").hexdigest())
+        image = open_image(file)
+        if image is not None:
+            return _of_image(facts, image)
         container = Container(file)
     except OSError as error:
         return replace(facts, error=f"cannot be read: {error.strerror}")
@@ -53,6 +60,27 @@ def examine(clip: tuple[Path, str]) -> ClipFacts:
         container.close()
 
 
+def _of_image(facts: ClipFacts, image: ImageReader) -> ClipFacts:
+    (picture,) = image.frames([0])
+    grey: Grey = np.array(Image.fromarray(picture).convert("L").resize(SMALL))
+    looks: dict[str, Any] = {**_looks([grey])}
+    return replace(
+        facts,
+        container=image.format,
+        codec=image.format,
+        width=picture.shape[1],
+        height=picture.shape[0],
+        header_frames=1,
+        frames=1,
+        fps=image.fps,
+        duration=1 / image.fps,
+        seconds=1 / image.fps,
+        reader=image.name,
+        reader_reason=image.reason,
+        **looks,
+    )
+
+
 def _from_header(facts: ClipFacts, container: Container) -> ClipFacts:
     return replace(
         facts,
@@ -60,6 +88,7 @@ def _from_header(facts: ClipFacts, container: Container) -> ClipFacts:
         codec=container.codec,
         width=container.width,
         height=container.height,
+        pixel_aspect=round(container.pixel_aspect, 4),
         header_frames=container.header_frames,
         fps=container.fps,
         duration=round(container.duration, 4),
@@ -74,14 +103,14 @@ def _decoded(facts: ClipFacts, container: Container) -> ClipFacts:
     """
     scan, to_grey = Scan(container), VideoReformatter()
     sizes: set[tuple[int, int]] = set()
-    times: list[float] = []
     pictures: list[Grey] = []
-    stride, rotation = 1, 0
+    stride, orientation = 1, Orientation()
     for frame in scan.frames():
-        sizes.add((frame.width, frame.height))
-        rotation = round(frame.rotation) % 360
-        times += [] if frame.time is None else [frame.time]
-        if (scan.count - 1) % stride == 0:
+        looked_at = (scan.count - 1) % stride == 0
+        if looked_at:
+            orientation = Orientation.of(frame, container.path)
+        sizes.add(orientation.size(*square_pixels(frame.width, frame.height, container.pixel_aspect)))
+        if looked_at:
             pictures.append(_small(frame, to_grey))
             if len(pictures) == 2 * LOOKED_AT:
                 pictures, stride = pictures[::2], 2 * stride
@@ -90,14 +119,13 @@ def _decoded(facts: ClipFacts, container: Container) -> ClipFacts:
         raise VideoError(container.path, f"the picture size changes within the clip: {sorted(sizes)}")
     if not scan.fps:
         raise VideoError(container.path, "neither the header nor the frames' times give a frame rate")
-    if rotation % 180:
-        width, height = height, width
-    more: dict[str, Any] = _timing(times, container.time_base) | _looks(pictures) | _reader(container, scan.count)
+    more: dict[str, Any] = _timing(scan.times, container.time_base) | _looks(pictures) | _reader(container, scan.count)
     return replace(
         facts,
         width=width,
         height=height,
-        rotation=rotation,
+        rotation=orientation.degrees,
+        mirrored=orientation.mirrored,
         frames=scan.count,
         fps=scan.fps,
         seconds=round(scan.span + 1 / scan.fps, 4),

@@ -1,11 +1,12 @@
 """The file of a check: one JSON line per clip, appended as clips are done, and a first line once all are.
 
     {"clips": 2, "sha256": "..."}
-    {"path": "a.mp4", "bytes": 265099, ..., "verdict": "ok", "reasons": {}}
+    {"path": "a.mp4", "bytes": 265099, ..., "verdict": "ok", "reasons": {}, "checksum": "..."}
     {"path": "b.mp4", ...}
 
 The hash is that of all names and contents, so equal data have equal hashes wherever they lie and whenever they were
-copied.
+copied. The checksum of a line is that of all its facts: what was edited, or comes from a version that knew other facts,
+is not believed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.checking.verdict import Judged
+from datamodules.regular_file import open_regular
 from datamodules.video.clip_facts import ClipFacts
 
 FACTS = {field.name for field in fields(ClipFacts)}
@@ -35,11 +37,13 @@ class Contents:
     Attributes:
         header: its first line, if the check was finished.
         clips: facts by path; the last line about a clip counts.
+        edited: of which clips a line was edited, or is of an earlier version; these are not in `clips`.
         broken: bytes of a last line that is not whole.
     """
 
     header: dict[str, Any] | None
     clips: dict[str, ClipFacts]
+    edited: list[str]
     broken: int = 0
 
 
@@ -51,8 +55,10 @@ def read_manifest(file: Path) -> Contents:
     """
     header: dict[str, Any] | None = None
     clips: dict[str, ClipFacts] = {}
+    edited: list[str] = []
     try:
-        lines = file.read_bytes().split(b"\n")
+        with open_regular(file) as opened:
+            lines = opened.read().split(b"\n")
     except OSError as error:
         raise ManifestError(f"manifest {file}: cannot be read: {error.strerror}") from error
     unfinished = lines.pop()
@@ -63,12 +69,15 @@ def read_manifest(file: Path) -> Contents:
                 header = content
             else:
                 facts = ClipFacts(**{name: value for name, value in content.items() if name in FACTS})
-                clips[facts.path] = facts
+                if content.get("checksum") == _checksum(facts):
+                    clips[facts.path] = facts
+                else:
+                    edited.append(facts.path)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise ManifestError(
                 f"manifest {file}, line {number}: is not a line that check-data writes; delete the file to check anew"
             ) from error
-    return Contents(header, clips, len(unfinished))
+    return Contents(header, clips, edited, len(unfinished))
 
 
 def append(file: Path, judged: Iterable[Judged], done: Callable[[Judged], None]) -> None:
@@ -110,4 +119,9 @@ def data_hash(clips: Iterable[ClipFacts]) -> str:
 
 
 def _line(clip: Judged) -> str:
-    return json.dumps({**asdict(clip.facts), "verdict": clip.verdict, "reasons": dict(clip.reasons)})
+    judged = {"verdict": clip.verdict, "reasons": dict(clip.reasons), "checksum": _checksum(clip.facts)}
+    return json.dumps(asdict(clip.facts) | judged)
+
+
+def _checksum(facts: ClipFacts) -> str:
+    return hashlib.sha256(json.dumps(asdict(facts), sort_keys=True).encode()).hexdigest()[:16]

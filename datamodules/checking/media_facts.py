@@ -143,6 +143,11 @@ class Manifest(MediaFacts):
         if self._known is None:
             contents = read_manifest(self.file)
             self._sha256 = data_hash(facts for _, facts in sorted(contents.clips.items()))
+            if contents.edited:
+                raise ManifestError(
+                    f"manifest {self.file}: {len(contents.edited)} of its lines, first that of {contents.edited[0]},"
+                    " were edited or are of an earlier version; run check-data again, which looks at these alone"
+                )
             if contents.broken or contents.header != {"clips": len(contents.clips), "sha256": self._sha256}:
                 raise ManifestError(
                     f"manifest {self.file}: its check was not finished, or it was edited; run check-data again"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.completeness import ends_early
+from datamodules.video.image_reader import ImageReader
 
 SHORT = 0.5  # seconds
 BLACK, PLAIN, STILL = 16.0, 2.0, 0.1  # grey levels of 256
@@ -84,7 +85,7 @@ def suspicions(facts: ClipFacts, wanted: int) -> dict[str, str]:
         "more frames than the header": (0 < header < count - max(1.0, 0.02 * count), f"{count} for {header}"),
         "ends early": (early, f"{facts.seconds:.2f} s of {facts.duration:.2f} s"),
         "no duration": (not facts.duration, ""),
-        "few frames": (count < wanted, f"{count} of {wanted}"),
+        "few frames": (count < wanted and facts.reader != ImageReader.name, f"{count} of {wanted}"),
         "short": (facts.seconds < SHORT, f"{facts.seconds:.2f} s"),
         "nearly black": (black, f"grey level {facts.brightness:.0f} of 255 at most"),
         "one colour": (facts.contrast < PLAIN and not black, ""),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from datamodules.records.record_error import RecordError
+from datamodules.regular_file import open_regular
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -47,7 +48,7 @@ class JsonItems:
         decoder = codecs.getincrementaldecoder("utf-8")()
         done, begun = 0, False
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 while True:
                     chunk = file.read(self.chunk)
                     kept = len(decoder.getstate()[0])

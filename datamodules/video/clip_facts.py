@@ -20,9 +20,11 @@ class ClipFacts:
         width: of the picture as displayed, in pixels.
         height: of the picture as displayed, in pixels.
         rotation: degrees by which a player turns the coded picture, counter-clockwise.
+        mirrored: a player exchanges left and right after that.
+        pixel_aspect: width of a coded pixel for a height of 1, as displayed.
         header_frames: how many frames the header counts; 0 where it does not say.
         frames: how many frames can be decoded.
-        fps: average frames per second.
+        fps: frames per second as the header says, or else as the frames' times do.
         duration: seconds that the header promises; 0 where it does not say.
         seconds: from the beginning of the first frame to the end of the last.
         uneven: the steps from frame to frame differ (variable frame rate).
@@ -30,7 +32,8 @@ class ClipFacts:
         brightness: mean grey level of the brightest of some frames spread over the clip, 0 to 255.
         contrast: standard deviation of the grey levels within one of these, at most.
         change: mean difference in grey level from one of these to the next, at most.
-        reader: decoder whose frames are exact: `decord` for a long clip in which seeking is, else `pyav`.
+        reader: decoder whose frames are exact: `pillow` for a picture, `decord` for a long clip in which seeking is,
+            else `pyav`.
         reader_reason: why not the other one.
         damage: what is damaged, with the counts; empty if nothing is.
         error: why no frame can be read; empty if they can.
@@ -45,6 +48,8 @@ class ClipFacts:
     width: int = 0
     height: int = 0
     rotation: int = 0
+    mirrored: bool = False
+    pixel_aspect: float = 1.0
     header_frames: int = 0
     frames: int = 0
     fps: float = 0.0

@@ -6,6 +6,7 @@ not on how it is named.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from datamodules.video.display import MOST_STRETCHED
 from datamodules.video.reader import VideoError
 
 # Playlists (HLS, concat, DASH, SDP) are left out on purpose: they would open whatever other file or address they name.
@@ -34,11 +36,12 @@ class Container:
         pixel_format: such as `yuv420p`.
         width: coded width in pixels, before rotation.
         height: coded height in pixels.
+        pixel_aspect: width of a pixel for a height of 1, as it is displayed; 1 where the file does not say.
         interlaced: the stream declares fields.
         header_frames: how many frames the header counts; 0 where it does not say.
         time_base: seconds per unit of a packet's time.
         duration: seconds of the video stream, or else of the file; 0 where the header does not say.
-        fps: average frames per second; 0 where the header does not say.
+        fps: frames per second as the header says; 0 where it does not. Their times may say otherwise.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +52,10 @@ class Container:
         """
         self.path = path
         if not path.is_file():
-            raise VideoError(path, "is a folder, not a video file" if path.is_dir() else "no such file")
+            reason = (
+                "no regular file (a pipe, device, socket or endless link)" if os.path.lexists(path) else "no such file"
+            )
+            raise VideoError(path, "is a folder, not a video file" if path.is_dir() else reason)
         if path.stat().st_size == 0:
             raise VideoError(path, "empty file (0 bytes)")
         self._open()
@@ -58,6 +64,7 @@ class Container:
         self.codec = context.codec.canonical_name
         self.pixel_format = context.pix_fmt or "unknown"
         self.width, self.height = context.width, context.height
+        self.pixel_aspect = float(stream.sample_aspect_ratio or 1)
         self.interlaced = context.field_order > 1  # 0 is unknown, 1 progressive
         self.header_frames = stream.frames
         self.time_base = float(stream.time_base or 0)
@@ -66,11 +73,18 @@ class Container:
         else:
             self.duration = (self._file.duration or 0) / av.time_base
         self.fps = float(stream.average_rate or stream.guessed_rate or 0)
+        if not 1 / MOST_STRETCHED <= self.pixel_aspect <= MOST_STRETCHED:
+            self.close()
+            raise VideoError(path, f"its pixels are {self.pixel_aspect:g} times as wide as high")
 
     def _open(self) -> None:
         try:
             # The absolute path, since FFmpeg would take a name such as `a:b.mp4` for a protocol.
-            self._file: InputContainer = av.open(str(self.path.absolute()), container_options=_OPEN_OPTIONS)
+            self._file: InputContainer = av.open(
+                str(self.path.absolute()),
+                container_options=_OPEN_OPTIONS,
+                metadata_errors="replace",  # a title may be in any encoding
+            )
         except av.ArgumentError as error:
             raise VideoError(self.path, f"not a container that is read here ({CONTAINERS})") from error
         except (av.FFmpegError, OSError) as error:

@@ -6,6 +6,8 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
+from datamodules.regular_file import open_regular
+
 KEPT_HASHES = 2**17  # about 50 MiB
 
 
@@ -21,5 +23,5 @@ def content_hash(path: Path) -> str:
 
 @lru_cache(KEPT_HASHES)
 def _hash(path: Path, size: int, modified_ns: int) -> str:
-    with path.open("rb") as content:
+    with open_regular(path) as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

@@ -16,6 +16,7 @@ from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.container import Container
 from datamodules.video.decord_reader import DecordReader
 from datamodules.video.pyav_reader import SequenceReader
+from datamodules.video.reader import times_from_first
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +51,8 @@ class CountedReader(SequenceReader):
     def _read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames height width 3"]:
         pictures: dict[int, UInt8[np.ndarray, "height width 3"]] = {}
         try:
-            packets = [packet for packet in self._container.packets() if packet.size] if self._telling else []
-            times = sorted({_time(packet) for packet in packets} - {_HIDDEN})
-            if len(packets) == len(times) == self._count:
+            packets, times = self._packets()
+            if times:
                 wanted = {times[index]: index for index in indices}
                 for group in self._groups(packets):
                     pictures |= self._pictures(group, wanted)
@@ -61,6 +61,26 @@ class CountedReader(SequenceReader):
         if pictures.keys() != set(indices) or len({picture.shape for picture in pictures.values()}) > 1:
             return super()._read(indices)
         return np.stack([pictures[index] for index in indices])
+
+    def times(self) -> Sequence[float]:
+        """Return when each frame is shown, as the packets tell, or else all frames once they are decoded."""
+        try:
+            _, times = self._packets()
+        except av.FFmpegError:
+            times = []
+        if not times:
+            return super().times()
+        return times_from_first([time * self._container.time_base for time in times], len(self), self.fps)
+
+    def _packets(self) -> tuple[list[Packet[VideoStream]], list[int]]:
+        """Return the packets in the order of decoding, and the times of all frames in order; none if they do not tell.
+
+        Raises:
+            av.FFmpegError: the file has changed.
+        """
+        packets = [packet for packet in self._container.packets() if packet.size] if self._telling else []
+        times = sorted({_time(packet) for packet in packets} - {_HIDDEN})
+        return packets, times if len(packets) == len(times) == self._count else []
 
     def _groups(self, packets: list[Packet[VideoStream]]) -> Iterator[list[Packet[VideoStream]]]:
         """Yield what can be decoded by itself."""

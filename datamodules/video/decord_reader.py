@@ -10,7 +10,7 @@ import decord
 import numpy as np
 from jaxtyping import UInt8
 
-from datamodules.video.reader import VideoError, VideoReader
+from datamodules.video.reader import VideoError, VideoReader, times_from_first
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,11 @@ class DecordReader(VideoReader):
 
     def __len__(self) -> int:
         return self._count
+
+    def times(self) -> Sequence[float]:
+        """Return when each frame is shown, as the index tells."""
+        starts = self._decord.get_frame_timestamp(list(range(len(self))))[:, 0]
+        return times_from_first([float(start) for start in starts], len(self), self.fps)
 
     def _read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames height width 3"]:
         try:

@@ -11,13 +11,17 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datamodules.video.reader import VideoError, VideoReader
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # a JPEG may hold further pictures (MPO, gain maps): it is its first
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")  # for a guess where a file is not to be opened
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")  # 8 bits at most: Pillow would cut others off
 
 
 class ImageReader(VideoReader):
-    """The one frame of a picture, turned upright; what is transparent is shown in the colour that it hides."""
+    """The one frame of a picture, turned upright; what is transparent is shown in the colour that it hides.
+
+    Attributes:
+        format: such as `jpeg`.
+    """
 
     name = "pillow"
     reason = "a still picture"
@@ -36,10 +40,15 @@ class ImageReader(VideoReader):
         if image.mode not in _MODES:
             raise VideoError(path, f"a picture of the kind {image.mode}; save it with 8 bits per colour")
         self.path = path
+        self.format = (image.format or "").lower()
         self._frame = np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
     def __len__(self) -> int:
         return 1
+
+    def times(self) -> Sequence[float]:
+        """Return the time of the one frame."""
+        return [0.0]
 
     def _read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames height width 3"]:
         return np.stack([self._frame] * len(indices))
@@ -58,7 +67,8 @@ def open_image(path: Path) -> ImageReader | None:
         return None
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return ImageReader(path, image) if getattr(image, "n_frames", 1) == 1 else None
+            still = getattr(image, "n_frames", 1) == 1 or image.format == "MPO"
+            return ImageReader(path, image) if still else None
     except (UnidentifiedImageError, PermissionError):
         return None
     except VideoError:

@@ -14,7 +14,8 @@ from datamodules.video.container import Container
 from datamodules.video.counted_reader import CountedReader
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.decord_reader import DecordReader
-from datamodules.video.image_reader import open_image
+from datamodules.video.display import Orientation
+from datamodules.video.image_reader import ImageReader, open_image
 from datamodules.video.pyav_reader import PyAVReader
 from datamodules.video.reader import DamagedVideoError, VideoError, VideoReader
 
@@ -79,12 +80,18 @@ def open_known(path: Path, facts: ClipFacts, damaged: DamagedVideo = DamagedVide
         damaged.meet(DamagedVideoError(path, reason, decodable=facts.frames, expected=facts.header_frames))
     elif facts.reader == DecordReader.name and facts.bytes > pyav_reader.KEPT_BYTES:
         return _by_seeking(path, damaged)
+    if facts.reader == ImageReader.name:
+        return open_image(path) or open_video(path, damaged)  # it is another file if it is no picture any more
     return CountedReader(Container(path), facts)
 
 
 def obstacle_to_seeking(container: Container, damaged: DamagedVideo = DamagedVideo.REFUSE) -> str:
     """Return why a file cannot or need not be read by seeking; empty if it is long, and exact so."""
-    return _obstacle_in_header(container, damaged) or _obstacle_in_packets(container)
+    return (
+        _obstacle_in_header(container, damaged)
+        or _obstacle_in_orientation(container)
+        or _obstacle_in_packets(container)
+    )
 
 
 def _by_seeking(path: Path, damaged: DamagedVideo) -> VideoReader:
@@ -110,9 +117,20 @@ def _obstacle_in_header(container: Container, damaged: DamagedVideo) -> str:
         f"pixel format {container.pixel_format}": container.pixel_format not in _DECORD_PIXEL_FORMATS,
         "odd width or height": bool(container.width % 2 or container.height % 2),
         "interlaced": container.interlaced,
+        "pixels that are not square": container.pixel_aspect != 1,
         "all frames have to be counted": damaged is DamagedVideo.KEEP_DECODABLE,
     }
     return next((obstacle for obstacle, found in checks.items() if found), "")
+
+
+def _obstacle_in_orientation(container: Container) -> str:
+    """Return that the picture is mirrored, which decord does not show so; empty if it is only turned, which it does."""
+    try:
+        for frame in container.frames():
+            return "mirrored" if Orientation.of(frame, container.path).mirrored else ""
+    except av.FFmpegError as error:
+        return f"damaged: {error.strerror}"
+    return "no frame can be decoded"
 
 
 def _obstacle_in_packets(container: Container) -> str:

@@ -13,7 +13,8 @@ from jaxtyping import UInt8
 from datamodules.video.completeness import expected_frames, warn_if_cut_off
 from datamodules.video.container import Container
 from datamodules.video.damage import DamagedVideo
-from datamodules.video.reader import DamagedVideoError, VideoError, VideoReader
+from datamodules.video.display import Orientation, square_pixels
+from datamodules.video.reader import DamagedVideoError, VideoError, VideoReader, times_from_first
 from datamodules.video.scan import Scan
 
 # Decoded frames (YUV, before conversion) kept per open clip: ten seconds of 640x360 at 30 frames per second.
@@ -36,6 +37,14 @@ class SequenceReader(VideoReader):
     def __len__(self) -> int:
         return self._count
 
+    def times(self) -> Sequence[float]:
+        """Return when each frame is shown, as all of them say once they are decoded."""
+        try:
+            times = [frame.time for frame in self._kept or self._container.frames()]
+        except av.FFmpegError as error:
+            raise VideoError(self.path, f"decoding fails: {error.strerror}") from error
+        return times_from_first(times, len(self), self.fps)
+
     def _read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames height width 3"]:
         wanted = set(indices)
         pictures: dict[int, UInt8[np.ndarray, "height width 3"]] = {}
@@ -56,8 +65,11 @@ class SequenceReader(VideoReader):
 
     def _picture(self, frame: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
         # One reformatter and one thread: set-up per frame costs four times as much as a 64x64 conversion itself.
-        rgb = self._to_rgb.reformat(frame, format="rgb24", threads=1).to_ndarray()
-        return np.rot90(rgb, round(frame.rotation / 90)).astype(np.uint8, copy=False)
+        size = square_pixels(frame.width, frame.height, self._container.pixel_aspect)
+        rgb: UInt8[np.ndarray, "height width 3"] = self._to_rgb.reformat(
+            frame, *size, format="rgb24", threads=1
+        ).to_ndarray()
+        return Orientation.of(frame, self.path)(rgb)
 
     def close(self) -> None:
         """Close the file and forget the kept frames."""
@@ -93,6 +105,10 @@ class PyAVReader(SequenceReader):
             self.close()
             raise
 
+    def times(self) -> Sequence[float]:
+        """Return when each frame is shown, as was seen on opening."""
+        return times_from_first(self._times, len(self), self.fps)
+
     def _scan(self, damaged: DamagedVideo) -> None:
         scan, size = Scan(self._container), 0
         for frame in scan.frames():
@@ -101,7 +117,7 @@ class PyAVReader(SequenceReader):
                 self._kept.append(frame)
         if size > KEPT_BYTES:
             self._kept.clear()
-        self._count, self.fps = scan.count, scan.fps
+        self._count, self.fps, self._times = scan.count, scan.fps, scan.times
         if not self.fps:
             raise VideoError(self.path, "neither the header nor the frames' times give a frame rate")
         damage = scan.damage()

@@ -43,6 +43,14 @@ class DamagedVideoError(VideoError):
         self.expected = expected
 
 
+def times_from_first(times: Sequence[float | None], count: int, fps: float) -> list[float]:
+    """Return times in seconds from the first; even ones at `fps` where there is none for each of `count` frames."""
+    known = [time for time in times if time is not None]
+    if len(known) != count:
+        return [number / fps for number in range(count)]
+    return [time - known[0] for time in known]
+
+
 class VideoReader(ABC):
     """Random access to the frames of one file; use it as a context manager.
 
@@ -50,7 +58,7 @@ class VideoReader(ABC):
         name: the decoder behind it.
         path: the file.
         reason: why this reader was chosen for this file.
-        fps: average frames per second.
+        fps: frames per second as the header says, or else the frames' times; what the official sampler goes by.
     """
 
     name: str
@@ -60,6 +68,14 @@ class VideoReader(ABC):
 
     @abstractmethod
     def __len__(self) -> int: ...
+
+    @abstractmethod
+    def times(self) -> Sequence[float]:
+        """Return when each frame is shown, in seconds from the first one, which rates in the header do not tell.
+
+        Raises:
+            VideoError: the file turns out to be unreadable.
+        """
 
     @abstractmethod
     def _read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames height width 3"]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+
+_ROUNDING = 1e-6  # seconds
 
 
 def spread(count: int, wanted: int) -> list[int]:
@@ -17,12 +19,14 @@ def spread(count: int, wanted: int) -> list[int]:
 class FrameSampler(ABC):
     """Chooses frame indices from what is known of a clip."""
 
-    def indices(self, count: int, fps: int | float) -> list[int]:
+    def indices(self, count: int, fps: int | float, times: Callable[[], Sequence[float]] | None = None) -> list[int]:
         """Return frame indices in 0..count-1 that never decrease; but for samplers that say so, each at most once.
 
         Args:
             count: frames of the clip.
-            fps: its average frames per second.
+            fps: its frames per second as its header says.
+            times: returns when each frame is shown, in seconds from the first; asked for by samplers that go by time.
+                None stands for even times at `fps`.
 
         Raises:
             ValueError: no frames, or a frame rate that is not a positive number.
@@ -31,15 +35,18 @@ class FrameSampler(ABC):
             raise ValueError(f"a clip with {count} frames has none to choose from")
         if not (math.isfinite(fps) and fps > 0):
             raise ValueError(f"the frame rate {fps} is not a positive number")
-        return self._choose(count, fps)
+        return self._choose(count, fps, times or (lambda: [number / fps for number in range(count)]))
 
     @abstractmethod
-    def _choose(self, count: int, fps: int | float) -> list[int]:
+    def _choose(self, count: int, fps: int | float, times: Callable[[], Sequence[float]]) -> list[int]:
         """Choose from checked values."""
 
 
 class OfficialSampler(FrameSampler):
     """The official rule: one frame per second, thinned out evenly if too many, taken closer together if too few.
+
+    Seconds are what the header's frame rate makes of frame numbers, as in the official code: where times are uneven, or
+    are not what the header says, it does not go by them.
 
     A clip with fewer than `frames` frames gives all of them; the official code then appends black frames that are
     masked out, this one does not. Two official failures have an answer here: a clip of one frame gives that frame
@@ -56,7 +63,7 @@ class OfficialSampler(FrameSampler):
         _check_positive("frames", frames)
         self.frames = frames
 
-    def _choose(self, count: int, fps: int | float) -> list[int]:
+    def _choose(self, count: int, fps: int | float, times: Callable[[], Sequence[float]]) -> list[int]:
         each_second: Sequence[int] = range(0, count, max(1, round(fps)))
         if len(each_second) > self.frames:
             return [each_second[position] for position in spread(len(each_second), self.frames)]
@@ -66,7 +73,10 @@ class OfficialSampler(FrameSampler):
 
 
 class UniformSampler(FrameSampler):
-    """Frames evenly spread from the first to the last; a shorter clip gives each of its frames once."""
+    """Frames evenly spread in number from the first to the last; a shorter clip gives each of its frames once.
+
+    Where a clip's times are uneven, they are not evenly spread in time: `check-data` names such clips.
+    """
 
     def __init__(self, frames: int = 8) -> None:
         """Keep the number of frames.
@@ -77,7 +87,7 @@ class UniformSampler(FrameSampler):
         _check_positive("frames", frames)
         self.frames = frames
 
-    def _choose(self, count: int, fps: int | float) -> list[int]:
+    def _choose(self, count: int, fps: int | float, times: Callable[[], Sequence[float]]) -> list[int]:
         return spread(count, min(self.frames, count))
 
 
@@ -96,7 +106,7 @@ class VideoLLaVASampler(FrameSampler):
         _check_positive("frames", frames)
         self.frames = frames
 
-    def _choose(self, count: int, fps: int | float) -> list[int]:
+    def _choose(self, count: int, fps: int | float, times: Callable[[], Sequence[float]]) -> list[int]:
         return spread(count, self.frames)
 
 
@@ -116,7 +126,7 @@ class VideoChatGPTSampler(FrameSampler):
         _check_positive("frames", frames)
         self.frames = frames
 
-    def _choose(self, count: int, fps: int | float) -> list[int]:
+    def _choose(self, count: int, fps: int | float, times: Callable[[], Sequence[float]]) -> list[int]:
         segments = min(self.frames, count)
         # NumPy rounds halves to the even number, as the official code does.
         ends = np.round((count - 1) / segments * np.arange(segments + 1)).astype(int)
@@ -124,7 +134,10 @@ class VideoChatGPTSampler(FrameSampler):
 
 
 class FpsSampler(FrameSampler):
-    """Frames at a fixed rate in time, thinned out evenly when there are too many."""
+    """The frames on screen at moments evenly apart in time, thinned out evenly when there are too many.
+
+    It goes by the times of the frames: a clip whose rate changes, or is not that of its header, is sampled as it plays.
+    """
 
     def __init__(self, fps: float = 1.0, max_frames: int = 8) -> None:
         """Keep the rate.
@@ -138,11 +151,13 @@ class FpsSampler(FrameSampler):
         self.fps = fps
         self.max_frames = max_frames
 
-    def _choose(self, count: int, fps: int | float) -> list[int]:
-        step = max(1.0, fps / self.fps)
-        at_rate = [int(number * step) for number in range(math.ceil(count / step))]
-        # Rounding may carry the last one past the end.
-        at_rate = [index for index in at_rate if index < count]
+    def _choose(self, count: int, fps: int | float, times: Callable[[], Sequence[float]]) -> list[int]:
+        shown = np.asarray(times())
+        # The last frame is shown as long as the others are on average.
+        end = shown[-1] * count / (count - 1) if count > 1 else 1 / self.fps
+        moments = np.arange(max(1, math.ceil(end * self.fps - _ROUNDING))) / self.fps
+        on_screen = np.searchsorted(shown, moments + _ROUNDING, side="right") - 1
+        at_rate = [int(index) for index in np.unique(on_screen)]
         return [at_rate[position] for position in spread(len(at_rate), min(self.max_frames, len(at_rate)))]
 
 

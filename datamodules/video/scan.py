@@ -18,6 +18,7 @@ class Scan:
     Attributes:
         count: frames that can be decoded.
         patched: those of them in which the decoder had to invent a part.
+        times: when each of them is shown, in seconds; fewer where some do not say.
         failure: why decoding ended before the file does; empty if it did not.
     """
 
@@ -26,7 +27,7 @@ class Scan:
         self.container = container
         self.count = self.patched = 0
         self.failure = ""
-        self._times: list[float] = []  # of the first and the last frame
+        self.times: list[float] = []
 
     def frames(self) -> Iterator[VideoFrame]:
         """Yield every frame that can be decoded.
@@ -39,7 +40,7 @@ class Scan:
                 self.count += 1
                 self.patched += frame.is_corrupt
                 if frame.time is not None:
-                    self._times[1:] = [frame.time]
+                    self.times.append(frame.time)
                 yield frame
         except av.FFmpegError as error:
             self.failure = error.strerror or type(error).__name__
@@ -50,7 +51,7 @@ class Scan:
     @property
     def span(self) -> float:
         """Seconds from the first frame to the last."""
-        return self._times[-1] - self._times[0] if self._times else 0.0
+        return self.times[-1] - self.times[0] if self.times else 0.0
 
     @property
     def fps(self) -> float:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from datamodules.checking.examine import examine
 from datamodules.checking.manifest import ManifestError
 from datamodules.checking.media_facts import Manifest, NoManifest
 from datamodules.video import pyav_reader
+from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.container import Container
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.open import open_known, open_video
@@ -168,7 +170,10 @@ def test_clips_that_are_not_in_it_are_refused(media, made):
         (lambda lines: lines[1:], "was not finished, or it was edited"),
         (lambda lines: lines[:-1], "was not finished, or it was edited"),
         (lambda lines: [*lines, lines[-1][:9]], "is not a line that check-data writes"),
-        (lambda lines: [lines[0], lines[1].replace('"bytes": 1', '"bytes": 2'), lines[2]], "it was edited"),
+        (
+            lambda lines: [lines[0], lines[1].replace('"bytes": 1', '"bytes": 2'), lines[2]],
+            "1 of its lines, .* were edited",
+        ),
         (lambda lines: [], "was not finished"),
     ],
 )
@@ -176,6 +181,30 @@ def test_an_unfinished_or_edited_manifest_is_refused(media, made, lines, said):
     made.write_text("".join(f"{line}\n" for line in lines(made.read_text().splitlines())))
     with pytest.raises(ManifestError, match=said):
         Manifest(str(made)).check(media.iterdir(), media)
+
+
+def other(value):
+    """Return another value of the same kind."""
+    return not value if isinstance(value, bool) else f"{value}x" if isinstance(value, str) else value + 1
+
+
+def test_no_fact_of_an_edited_line_is_believed(media, made, in_this_process, caplog):
+    header, line, last = made.read_text().splitlines()
+    written = json.loads(line)
+    facts = [field.name for field in fields(ClipFacts)]
+    changes = [json.dumps(written | {name: other(written[name])}) for name in facts]
+    older = json.dumps({name: value for name, value in written.items() if name != "checksum"})
+    for edited in (*changes, older):
+        made.write_text(f"{header}\n{edited}\n{last}\n")
+        with pytest.raises(
+            ManifestError, match=r"1 of its lines, .* were edited or are of an earlier version; run check"
+        ):
+            Manifest(str(made)).check(media.iterdir(), media)
+    in_this_process.clear()
+    check({path.name: path for path in media.iterdir()}, made.parent, 8, 1)
+    assert in_this_process == [written["path"]]
+    assert made.read_text().splitlines() == [header, line, last]
+    assert "were edited or are of an earlier version" in caplog.text
 
 
 def test_a_manifest_that_is_not_there(media):

@@ -18,7 +18,7 @@ from datamodules.video.resizing import Resizing
 from datamodules.video.sampling import FrameSampler
 
 # Raised whenever a reader, a sampler or a geometry gives other frames than before under the same settings.
-FRAMES_VERSION = 1
+FRAMES_VERSION = 2
 
 
 @dataclass(frozen=True)
