@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.container import Container
 from datamodules.video.decord_reader import DecordReader
-from datamodules.video.open import obstacle_to_seeking
+from datamodules.video.open import find_groups
 from datamodules.video.pyav_reader import PyAVReader
 from datamodules.video.reader import VideoError
 from datamodules.video.scan import Scan
@@ -133,7 +133,7 @@ def _looks(pictures: Sequence[Grey]) -> dict[str, float]:
 
 def _reader(container: Container, count: int) -> dict[str, str]:
     """Return which reader is exact; one that seeks is held to the count of frames that can be decoded."""
-    obstacle = obstacle_to_seeking(container)
+    obstacle = find_groups(container).obstacle
     if not obstacle:
         try:
             with DecordReader(container.path, "", lambda: PyAVReader(container)) as reader:
