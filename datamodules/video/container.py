@@ -47,13 +47,17 @@ class Container:
         fps: average frames per second; 0 where the header does not say.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, strict: bool = True) -> None:
         """Open `path`.
+
+        Args:
+            path: the file.
+            strict: decode so that most damage is seen; what is known to be undamaged is faster without.
 
         Raises:
             VideoError: not a file, empty, not a known container, or without a video stream that can be decoded.
         """
-        self.path = path
+        self.path, self._strict = path, strict
         if not path.is_file():
             raise VideoError(path, "is a folder, not a video file" if path.is_dir() else "no such file")
         if path.stat().st_size == 0:
@@ -93,7 +97,8 @@ class Container:
         # Loaders run one process per core: threads of the decoder would only get in each other's way.
         self._stream.thread_type = "NONE"
         self._stream.thread_count = 1
-        self._stream.codec_context.options = _STRICT_OPTIONS.get(best.codec_context.codec.canonical_name, {})
+        if self._strict:
+            self._stream.codec_context.options = _STRICT_OPTIONS.get(best.codec_context.codec.canonical_name, {})
         self._decoder: VideoCodecContext | None = None
 
     def decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
@@ -122,7 +127,7 @@ class Container:
         """
         usual = self._stream.codec_context
         name = _STRICT_DECODERS.get((usual.codec.canonical_name, usual.pix_fmt or ""))
-        if name not in av.codecs_available:
+        if not self._strict or name not in av.codecs_available:
             return usual
         turned = any(frame.side_data.get("DISPLAYMATRIX") for frame in usual.decode(first))
         usual.flush_buffers()

@@ -88,7 +88,7 @@ def open_known(path: Path, facts: ClipFacts, damaged: DamagedVideo = DamagedVide
         damaged.meet(DamagedVideoError(path, reason, decodable=facts.frames, expected=facts.header_frames))
     elif facts.reader == DecordReader.name and facts.bytes > pyav_reader.KEPT_BYTES:
         return _by_seeking(path, damaged)
-    return CountedReader(Container(path), facts)
+    return CountedReader(Container(path, strict=bool(facts.damage or not facts.sha256)), facts)
 
 
 def _require_content(path: Path, sha256: str) -> None:
