@@ -20,7 +20,7 @@ from datamodules.video.container import Container
 from datamodules.video.decord_reader import DecordReader
 from datamodules.video.display import Orientation, square_pixels
 from datamodules.video.image_reader import ImageReader, open_image
-from datamodules.video.open import obstacle_to_seeking
+from datamodules.video.open import find_groups
 from datamodules.video.pyav_reader import PyAVReader
 from datamodules.video.reader import VideoError
 from datamodules.video.scan import Scan
@@ -119,7 +119,9 @@ def _decoded(facts: ClipFacts, container: Container) -> ClipFacts:
         raise VideoError(container.path, f"the picture size changes within the clip: {sorted(sizes)}")
     if not scan.fps:
         raise VideoError(container.path, "neither the header nor the frames' times give a frame rate")
-    more: dict[str, Any] = _timing(scan.times, container.time_base) | _looks(pictures) | _reader(container, scan.count)
+    more: dict[str, Any] = (
+        _timing(scan.times, container.time_base) | _looks(pictures) | _reader(container, scan.count, orientation)
+    )
     return replace(
         facts,
         width=width,
@@ -159,9 +161,11 @@ def _looks(pictures: Sequence[Grey]) -> dict[str, float]:
     return {name: round(float(value), 2) for name, value in looks.items()}
 
 
-def _reader(container: Container, count: int) -> dict[str, str]:
+def _reader(container: Container, count: int, orientation: Orientation) -> dict[str, str]:
     """Return which reader is exact; one that seeks is held to the count of frames that can be decoded."""
-    obstacle = obstacle_to_seeking(container)
+    obstacle = find_groups(container).obstacle
+    if not obstacle and (orientation.mirrored or container.pixel_aspect != 1):
+        obstacle = "mirrored, or pixels that are not square"
     if not obstacle:
         try:
             with DecordReader(container.path, "", lambda: PyAVReader(container)) as reader:

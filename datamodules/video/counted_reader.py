@@ -15,24 +15,25 @@ from datamodules.video import pyav_reader
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.container import Container
 from datamodules.video.decord_reader import DecordReader
-from datamodules.video.pyav_reader import SequenceReader
 from datamodules.video.reader import times_from_first
+from datamodules.video.seeking_reader import GroupReader
 
 log = logging.getLogger(__name__)
 
 # Whose packets tell when their picture is shown; those of AVI have times, but in the order of decoding.
 _TELLING = ("mov", "matroska")
-# Whose decoders know from a packet alone that no other picture depends on it; checked bit by bit.
-_SKIPPABLE = ("h264", "hevc")
 _HIDDEN = -(2**63)  # what FFmpeg itself has for no time
 
 
-class CountedReader(SequenceReader):
+class CountedReader(GroupReader):
     """Decodes nothing until frames are asked for, and then only what these depend on.
 
     Of a file that seeking was found to be exact in, groups of pictures without a wanted frame are left out, and of the
     others the pictures that no other depends on. A file whose packets do not tell so is decoded from its beginning.
     """
+
+    # Whose decoders know from a packet alone that no other picture depends on it; checked bit by bit.
+    skippable = ("h264", "hevc")
 
     def __init__(self, container: Container, facts: ClipFacts) -> None:
         """Take count and frame rate as they are.
@@ -55,7 +56,8 @@ class CountedReader(SequenceReader):
             if times:
                 wanted = {times[index]: index for index in indices}
                 for group in self._groups(packets):
-                    pictures |= self._pictures(group, wanted)
+                    here = {time: wanted[time] for time in map(_time, group) if time in wanted}
+                    pictures |= self._pictures(group, here) if here else {}
         except av.FFmpegError as error:
             log.info("%s: decoding in parts fails (%s); reading in sequence", self.path, error.strerror)
         if pictures.keys() != set(indices) or len({picture.shape for picture in pictures.values()}) > 1:
@@ -87,29 +89,6 @@ class CountedReader(SequenceReader):
         starts = [number for number, packet in enumerate(packets) if packet.is_keyframe and self._closed_groups]
         for start, end in zip([0, *starts], [*starts, len(packets)], strict=True):
             yield packets[start:end]
-
-    def _pictures(
-        self, group: list[Packet[VideoStream]], wanted: dict[int, int]
-    ) -> dict[int, UInt8[np.ndarray, "height width 3"]]:
-        """Return the wanted pictures of a group by index; `wanted` has their index by time."""
-        pictures: dict[int, UInt8[np.ndarray, "height width 3"]] = {}
-        missing = {_time(packet) for packet in group} & wanted.keys()
-        last = _HIDDEN
-        decoder = self._container.decoder
-        for packet in [*group, None] if missing else []:
-            if self._container.codec in _SKIPPABLE:
-                decoder.skip_frame = "NONREF" if packet and _time(packet) not in wanted else "DEFAULT"
-            for frame in decoder.decode(packet):
-                if frame.pts is None or frame.pts < last:
-                    return {}  # the order of decoding is not that of the times
-                last = frame.pts
-                if frame.pts in missing:
-                    missing.remove(frame.pts)
-                    pictures[wanted[frame.pts]] = self._picture(frame)
-            if not missing:
-                break
-        decoder.flush_buffers()
-        return pictures
 
 
 def _time(packet: Packet[VideoStream]) -> int:

@@ -11,21 +11,25 @@ from datamodules.video import pyav_reader
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.completeness import expected_frames, incomplete, warn_if_cut_off
 from datamodules.video.container import Container
+from datamodules.video.content import content_hash
 from datamodules.video.counted_reader import CountedReader
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.decord_reader import DecordReader
-from datamodules.video.display import Orientation
 from datamodules.video.image_reader import ImageReader, open_image
+from datamodules.video.matroska import damaged_element
 from datamodules.video.pyav_reader import PyAVReader
 from datamodules.video.reader import DamagedVideoError, VideoError, VideoReader
+from datamodules.video.seeking_reader import Groups, SeekingReader
 
-__all__ = ["DamagedVideo", "obstacle_to_seeking", "open_known", "open_video"]
+__all__ = ["DamagedVideo", "find_groups", "open_known", "open_video"]
 
 log = logging.getLogger(__name__)
 
 # Where decord's frames were equal to sequential decoding, bit by bit.
 _DECORD_CONTAINERS = ("mov", "matroska")
 _DECORD_CODECS = ("h264", "vp8", "vp9", "av1")
+# Damage is hardly ever seen in these, and what is shown for it then depends on where decoding began.
+_BLIND_CODECS = ("vp8",)
 _DECORD_PIXEL_FORMATS = ("yuv420p", "yuvj420p")
 
 
@@ -49,12 +53,14 @@ def open_video(path: Path, damaged: DamagedVideo = DamagedVideo.REFUSE) -> Video
     if image is not None:
         return image
     container = Container(Path(path))
-    obstacle = obstacle_to_seeking(container, damaged)
-    if obstacle:
-        reader: VideoReader = PyAVReader(container, damaged, obstacle)
+    if container.codec in _BLIND_CODECS:
+        groups = Groups(f"codec {container.codec}, whose decoder sees no damage")
     else:
-        container.close()
-        reader = _by_seeking(container.path, damaged)
+        groups = find_groups(container, damaged)
+    if groups.obstacle:
+        reader: VideoReader = PyAVReader(container, damaged, groups.obstacle)
+    else:
+        reader = SeekingReader(container, groups, "long, and exact when seeking", damaged)
     log.debug("%s: read with %s: %s", reader.path, reader.name, reader.reason)
     return reader
 
@@ -75,6 +81,8 @@ def open_known(path: Path, facts: ClipFacts, damaged: DamagedVideo = DamagedVide
     """
     if facts.error:
         raise VideoError(path, facts.error)
+    if facts.sha256:
+        _require_content(path, facts.sha256)
     if facts.damage:
         reason = f"damaged: {facts.damage}"
         damaged.meet(DamagedVideoError(path, reason, decodable=facts.frames, expected=facts.header_frames))
@@ -82,16 +90,23 @@ def open_known(path: Path, facts: ClipFacts, damaged: DamagedVideo = DamagedVide
         return _by_seeking(path, damaged)
     if facts.reader == ImageReader.name:
         return open_image(path) or open_video(path, damaged)  # it is another file if it is no picture any more
-    return CountedReader(Container(path), facts)
+    return CountedReader(Container(path, strict=bool(facts.damage or not facts.sha256)), facts)
 
 
-def obstacle_to_seeking(container: Container, damaged: DamagedVideo = DamagedVideo.REFUSE) -> str:
-    """Return why a file cannot or need not be read by seeking; empty if it is long, and exact so."""
-    return (
-        _obstacle_in_header(container, damaged)
-        or _obstacle_in_orientation(container)
-        or _obstacle_in_packets(container)
-    )
+def _require_content(path: Path, sha256: str) -> None:
+    """Refuse a file with other bytes than when it was decoded, whatever its size and time of change say."""
+    try:
+        same = content_hash(path) == sha256
+    except OSError as error:
+        raise VideoError(path, f"cannot be read: {error.strerror}") from error
+    if not same:
+        raise VideoError(path, "its content has changed since check-data: replaced or damaged")
+
+
+def find_groups(container: Container, damaged: DamagedVideo = DamagedVideo.REFUSE) -> Groups:
+    """Return the groups of pictures of a file, or why it cannot or need not be read by seeking."""
+    obstacle = _obstacle_in_header(container, damaged)
+    return Groups(obstacle) if obstacle else _groups_in_packets(container)
 
 
 def _by_seeking(path: Path, damaged: DamagedVideo) -> VideoReader:
@@ -117,48 +132,40 @@ def _obstacle_in_header(container: Container, damaged: DamagedVideo) -> str:
         f"pixel format {container.pixel_format}": container.pixel_format not in _DECORD_PIXEL_FORMATS,
         "odd width or height": bool(container.width % 2 or container.height % 2),
         "interlaced": container.interlaced,
-        "pixels that are not square": container.pixel_aspect != 1,
         "all frames have to be counted": damaged is DamagedVideo.KEEP_DECODABLE,
     }
     return next((obstacle for obstacle, found in checks.items() if found), "")
 
 
-def _obstacle_in_orientation(container: Container) -> str:
-    """Return that the picture is mirrored, which decord does not show so; empty if it is only turned, which it does."""
-    try:
-        for frame in container.frames():
-            return "mirrored" if Orientation.of(frame, container.path).mirrored else ""
-    except av.FFmpegError as error:
-        return f"damaged: {error.strerror}"
-    return "no frame can be decoded"
-
-
-def _obstacle_in_packets(container: Container) -> str:
-    """Return why seeking in a file would not be exact, as its packets tell without decoding; empty if it is."""
-    count = 0
-    key_time = -1
+def _groups_in_packets(container: Container) -> Groups:
+    """Return the groups of pictures as the packets tell without decoding, or why seeking would not be exact."""
+    if container.format.startswith("matroska") and (element := damaged_element(container.path)):
+        return Groups(f"damaged: {element}")
+    groups = Groups()
     seen: set[int] = set()
     try:
         for packet in container.packets():
             if packet.size == 0:
                 continue
-            count += 1
             if packet.pts is None:
-                return "packets without times"
+                return Groups("packets without times")
             if packet.is_corrupt:
-                return "damaged packets"
+                return Groups("damaged packets")
             if packet.is_discard or packet.pts < 0:
-                return "hidden frames (edit list)"
+                return Groups("hidden frames (edit list)")
             if packet.pts in seen:
-                return "two packets with the same time"
+                return Groups("two packets with the same time")
             seen.add(packet.pts)
             if packet.is_keyframe:
-                key_time = packet.pts
-            elif packet.pts < key_time or count == 1:
-                return "open groups of pictures: frames shown before their key frame"
+                groups.keys.append(packet.pts)
+                groups.stored.append(packet.pts if packet.dts is None else packet.dts)
+            elif not groups.keys or packet.pts < groups.keys[-1]:
+                return Groups("open groups of pictures: frames shown before their key frame")
     except av.FFmpegError as error:
-        return f"damaged: {error.strerror}"
+        return Groups(f"damaged: {error.strerror}")
+    groups.times = sorted(seen)
+    count = len(groups.times)
     if not count or incomplete(count, expected_frames(container)):
-        return f"damaged: {count} packets for {expected_frames(container)} frames"
-    warn_if_cut_off(container, count, (max(seen) - min(seen)) * container.time_base + 1 / container.fps)
-    return ""
+        return Groups(f"damaged: {count} packets for {expected_frames(container)} frames")
+    warn_if_cut_off(container, count, (groups.times[-1] - groups.times[0]) * container.time_base + 1 / container.fps)
+    return groups

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import av
+from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from datamodules.video.completeness import expected_frames, incomplete
 from datamodules.video.container import Container
+from datamodules.video.matroska import damaged_element
 from datamodules.video.reader import VideoError
+
+# Whose packets tell when their picture is shown, one picture each; those of VP8 and MPEG-4 may show nothing.
+_TELLING_CONTAINERS = ("mov", "matroska")
+_TELLING_CODECS = ("h264", "hevc", "vp9", "av1")
 
 
 class Scan:
@@ -18,16 +25,20 @@ class Scan:
     Attributes:
         count: frames that can be decoded.
         patched: those of them in which the decoder had to invent a part.
-        times: when each of them is shown, in seconds; fewer where some do not say.
+        marked: packets that the container knows to be damaged.
+        times: when each of the frames is shown, in seconds; fewer where some do not say.
         failure: why decoding ended before the file does; empty if it did not.
     """
 
     def __init__(self, container: Container) -> None:
         """Take the open file."""
         self.container = container
-        self.count = self.patched = 0
+        self.count = self.patched = self.marked = 0
         self.failure = ""
         self.times: list[float] = []
+        self._promised: set[int] = set()  # times of pictures, by the packets
+        self._decoded: set[int] = set()  # and by the frames
+        self._telling = container.format.startswith(_TELLING_CONTAINERS) and container.codec in _TELLING_CODECS
 
     def frames(self) -> Iterator[VideoFrame]:
         """Yield every frame that can be decoded.
@@ -36,17 +47,35 @@ class Scan:
             VideoError: there is none.
         """
         try:
-            for frame in self.container.frames():
-                self.count += 1
-                self.patched += frame.is_corrupt
-                if frame.time is not None:
-                    self.times.append(frame.time)
-                yield frame
+            for packet in self.container.packets():
+                self._note(packet)
+                for frame in self.container.decode(packet):
+                    self.count += 1
+                    self.patched += frame.is_corrupt
+                    if frame.time is not None:
+                        self.times.append(frame.time)
+                    if frame.pts is not None:
+                        self._decoded.add(frame.pts)
+                    yield frame
         except av.FFmpegError as error:
             self.failure = error.strerror or type(error).__name__
         if self.count == 0:
             reason = f"no frame can be decoded: {self.failure or 'the video stream is empty'}"
             raise VideoError(self.container.path, reason)
+
+    def _note(self, packet: Packet[VideoStream]) -> None:
+        if packet.size:
+            self.marked += packet.is_corrupt
+            if packet.pts is not None and not packet.is_discard:
+                self._promised.add(packet.pts)
+
+    @property
+    def lost(self) -> int:
+        """Pictures missing between the first frame and the last, so that all later ones have a wrong number."""
+        if not (self._telling and self._decoded):
+            return 0
+        first, last = min(self._decoded), max(self._decoded)
+        return sum(first < time < last for time in self._promised - self._decoded)
 
     @property
     def span(self) -> float:
@@ -61,11 +90,17 @@ class Scan:
     def damage(self) -> str:
         """Return what is damaged, with the counts; empty if nothing is."""
         expected = expected_frames(self.container)
+        if self.container.format.startswith("matroska") and (element := damaged_element(self.container.path)):
+            return f"damaged: {element}"
         if self.failure:
             of = f" of {expected}" if expected else ""
             return f"damaged: decoding fails after {self.count}{of} frames: {self.failure}"
         if incomplete(self.count, expected):
             return f"damaged: {self.count} of {expected} frames can be decoded"
+        if self.lost:
+            return f"damaged: {self.lost} of {self.count + self.lost} pictures are missing in between"
+        if self.marked:
+            return f"damaged: the file marks {self.marked} of its packets as damaged"
         if self.patched:
             return f"damaged: the decoder had to patch {self.patched} of {self.count} frames"
         return ""

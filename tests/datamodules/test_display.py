@@ -141,7 +141,8 @@ def test_enormous_pixels_are_refused(tmp_path):
 @pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "avi", "flv"])
 def test_a_title_in_another_encoding(ending, tmp_path):
     path = tmp_path / f"clip.{ending}"
-    with av.open(str(path), "w") as file:
+    # Without the checksums of Matroska, which the change of the title would make wrong.
+    with av.open(str(path), "w", options={"write_crc32": "0"} if ending == "mkv" else {}) as file:
         file.metadata["title"] = "caf#"
         stream = file.add_stream("mpeg4" if ending != "flv" else "flv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
