@@ -6,7 +6,6 @@ the experiment, and a test after every training.
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from importlib import import_module
@@ -14,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from jsonargparse import Namespace, set_parsing_settings
+from jsonargparse import set_parsing_settings
 from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -30,10 +28,10 @@ from lightning_modules import callbacks
 from lightning_modules.answer_store import asked_by
 from lightning_modules.checkpoint import check_checkpoint, check_same_model
 from lightning_modules.command_line import as_typed
-from lightning_modules.config_chain import given_files, in_its_place, read_config, with_bases
+from lightning_modules.config_chain import given_files
 from lightning_modules.experiment_changes import changes
+from lightning_modules.experiment_parser import ExperimentParser, parsed_experiment
 from lightning_modules.init_from import by_module, init_from
-from lightning_modules.known_names import explain
 from lightning_modules.parameter_difference import parameter_difference, without_memory
 from lightning_modules.process_group import process_group_closed
 from lightning_modules.provenance import base_weights
@@ -41,29 +39,6 @@ from lightning_modules.run_folder import answered_folder, free_folder, keep_metr
 from lightning_modules.strategy import asks_deepspeed, check_strategy
 from lightning_modules.user_errors import user_errors
 from lightning_modules.video_language import VideoLanguageModel
-
-
-class ExperimentParser(LightningArgumentParser):
-    """A parser whose message for an unknown component lists the known ones, and which knows `${here}` in files."""
-
-    def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
-        """Read a config file."""
-        file = Path(path)
-        content = read_config(file)
-        placed = in_its_place(content, file.absolute().parent)
-        parsed: Namespace = (
-            super().parse_path(path, *args, **kwargs)
-            if placed == content
-            else self.parse_string(yaml.safe_dump(placed), file.name, *args, **kwargs)
-        )
-        return parsed
-
-    def print_usage(self, file: Any = None) -> None:
-        """Print nothing: a hundred lines of options would hide the message below them, and `--help` has them."""
-
-    def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
-        """Print `message`, made plainer where we can, and exit with status 2."""
-        super().error(explain(message), ex)
 
 
 class ExperimentCLI(LightningCLI):
@@ -123,15 +98,13 @@ class ExperimentCLI(LightningCLI):
         """Parse, name the run, and refuse a checkpoint that is none before anything is built."""
         words = sys.argv[1:] if args is None else args
         self.origin.command = as_typed([*program_name().split(), *words])
-        self.config = parser.parse_args(with_bases(words))
+        self.config, self.files = parsed_experiment(parser, words)
         verb = self.config.subcommand
         config = self.config[verb]
         deepspeed = asks_deepspeed(config.trainer.strategy)
         checkpoint = config.get("ckpt_path")
         if checkpoint is not None:
             check_checkpoint(checkpoint, folder=deepspeed)
-        # What a file sets at a scale stands there as None.
-        self.files = [Path(str(file)) for file in config.config or [] if file is not None]
         self.given = given_files(self.files)
         config.base = config.at_scale = None  # followed by now
         config.name = config.name or "+".join(file.stem for file in self.given) or "unnamed"
