@@ -140,7 +140,7 @@ def test_a_key_twice_in_a_sweep_is_refused(tmp_path):
         read_sweep(tmp_path / "sweep.yaml")
 
 
-def test_files_that_are_complete_only_together_are_trained_with(run, tmp_path):
-    (tmp_path / "x.yaml").write_text("name: of_${data.init_args.canvas}")
-    cli = run("fit", "--config=configs/scale/toy.yaml", f"--config={tmp_path / 'x.yaml'}", "--trainer.fast_dev_run=1")
+def test_files_that_are_complete_only_together_are_trained_with(run):
+    named = "--name=of_${data.init_args.canvas}"
+    cli = run("fit", "--config=configs/scale/toy.yaml", named, "--trainer.fast_dev_run=1")
     assert cli.trainer.global_step == 1 and cli.origin.changes == [] and cli.origin.name == "of_72"
