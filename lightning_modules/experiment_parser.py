@@ -40,7 +40,7 @@ class ExperimentParser(LightningArgumentParser):
         )
         return parsed
 
-    def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:
+    def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]
         """Parse a command line, and resolve what settings take from others."""
         try:
             parsed: Namespace = super().parse_args(*args, **kwargs)

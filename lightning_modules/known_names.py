@@ -54,6 +54,6 @@ def explain_interpolation(error: OmegaConfBaseException, verbs: Iterable[str]) -
     verb, _, key = str(error.full_key).partition(".")
     place = key if verb in verbs else str(error.full_key)
     return (
-        f"{place}: {str(error).splitlines()[0]}; ${{...}} holds the path of another setting, such as "
-        "${data.init_args.canvas}, or oc.env:NAME, or oc.env:NAME,DEFAULT; in a file also `here`, its folder"
+        f"{place}: {str(error).splitlines()[0]}; ${{...}} holds oc.env:NAME or oc.env:NAME,DEFAULT, and in a file also "
+        "the path of another setting, such as data.init_args.canvas, or `here`, the folder of the file"
     )
