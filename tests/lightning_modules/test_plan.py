@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from benchmarks.training_memory import CASES, compare
 from lightning_modules.cli import PROGRAMS, main
@@ -77,7 +78,8 @@ def test_sizes_that_a_file_of_the_users_sets_stay(tmp_path):
 def test_a_configuration_that_is_complete_is_planned_as_it_is(capsys, tmp_path):
     with pytest.raises(SystemExit):
         main(["fit", *FULL, "--model.encoder.width=32", "--print_config"])
-    (tmp_path / "config.yaml").write_text(capsys.readouterr().out)
+    content = yaml.safe_load(capsys.readouterr().out) | {"base": None}  # as a run keeps it
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
     resolved = resolve([str(tmp_path / "config.yaml")])
     assert resolved.scale == "given" and resolved.config.model.encoder.init_args.width == 32
     assert resolved.config.model.language_model.class_path.endswith("TinyLlama")
