@@ -76,7 +76,7 @@ class _StrictLoader(yaml.SafeLoader):
         start, is_alias = self.peek_event().start_mark, self.check_event(yaml.AliasEvent)
         self.depth += 1
         _require(self.depth <= DEEPEST, start, f"nested deeper than {DEEPEST} levels")
-        node = super().compose_node(parent, index)
+        node: Any = super().compose_node(parent, index)
         if is_alias:
             _require(node in self.sizes, start, "an alias within what it stands for, which would never end")
             self.repeated += self.sizes[node]
