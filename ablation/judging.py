@@ -6,12 +6,14 @@ NAME` shows the settings of a judge.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from ablation.generated_answers import GeneratedAnswer, answer_files, read_generated_answers
@@ -20,6 +22,7 @@ from ablation.judgement_cache import JudgementCache
 from ablation.judgement_figures import figures, scores, warnings
 from ablation.judgements import judgement_path, write_judgements
 from components.judges import Aspect, Comparison, Judge, JudgeError, Judgement
+from lightning_modules.config_chain import read_config
 from lightning_modules.known_names import explain
 from lightning_modules.user_errors import user_errors
 
@@ -29,6 +32,11 @@ NOT_ASKED = Judgement(unjudged="not asked: it was stopped before")
 
 
 class _Parser(ArgumentParser):
+    def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
+        read_config(Path(path))  # says what is wrong with it
+        parsed: Namespace = super().parse_path(path, *args, **kwargs)
+        return parsed
+
     def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
         super().error(explain(message), ex)
 
@@ -163,8 +171,8 @@ def main(args: Sequence[str] | None = None) -> None:
         "--prices", type=tuple[float, float] | None, help="of a million tokens, read and written: [0.15,0.60]"
     )
     # The parser would print a traceback for what it cannot build; what was given is read before.
-    config = parser.parse_args(None if args is None else list(args))
     with user_errors():
+        config = parser.parse_args(None if args is None else list(args))
         try:
             built = parser.instantiate(config)
             run(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from lightning_modules.config_chain import ConfigChainError, read_config
 
 COMPARED = ("model", "data", "trainer", "seed_everything", "init_partially")
 # What says where and how fast a stage runs, or what is shown meanwhile, and not what it learns. (The global batch stays
@@ -35,12 +35,10 @@ def kept_config(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: the run has none, or it cannot be read.
     """
-    path = folder / "config.yaml"
     try:
-        config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} cannot be read, so it is not known what was trained there: {error}") from error
-    return config
+        return read_config(folder / "config.yaml")
+    except ConfigChainError as error:
+        raise ValueError(f"it is not known what was trained in {folder}: {error}") from error
 
 
 def stage_difference(kept: Mapping[str, Any], asked: Mapping[str, Any], also: Sequence[str] = ()) -> list[str]:

@@ -51,6 +51,13 @@ def _alternatives(hint: object) -> Iterator[object]:
         yield hint
 
 
+def _arguments(owner: type) -> Iterator[tuple[str, object]]:
+    """Return name and what it allows of each argument of a constructor, an alternative at a time."""
+    for name, hint in typing.get_type_hints(owner.__init__).items():  # type: ignore[misc]
+        for part in _alternatives(hint):
+            yield name, part
+
+
 def slots(root: type, packages: tuple[str, ...] = ("components.", "datamodules.")) -> dict[str, type]:
     """Return argument name -> family of every slot of `root` and of whatever can be put into its slots.
 
@@ -66,28 +73,31 @@ def slots(root: type, packages: tuple[str, ...] = ("components.", "datamodules."
         if owner in seen:
             continue
         seen.add(owner)
-        for name, hint in typing.get_type_hints(owner.__init__).items():  # type: ignore[misc]
-            for part in _alternatives(hint):
-                family = _family(part, packages)
-                if family is not None:
-                    found[name] = family
-                    waiting += [family, *_below(family)]
-                elif isinstance(part, type) and is_dataclass(part):
-                    waiting.append(part)  # settings, which may have slots of their own
+        for name, part in _arguments(owner):
+            family = _family(part, packages)
+            if family is not None:
+                found[name] = family
+                waiting += [family, *_below(family)]
+            elif isinstance(part, type) and is_dataclass(part):
+                waiting.append(part)  # settings, which may have slots of their own
     return dict(sorted(found.items()))
 
 
 def slot_names(prefix: str, module: nn.Module) -> dict[str, str]:
     """Return path -> class name of every part of `module` that fills a slot, slots within slots too.
 
-    Such a part belongs to a family, whose contract is in its `base.py`, and could be another of its members.
+    A part is an attribute of the same name as the argument that it was given for. A class that fills the slots of the
+    one it is derived from has these too.
 
     Args:
         prefix: path of the module itself, which is put in front of those of its parts.
         module: an assembled module.
     """
-    return {
-        f"{prefix}.{name}": type(part).__name__
-        for name, part in module.named_modules()
-        if name and any(kind.__module__.endswith(".base") for kind in type(part).__mro__)
-    }
+    names: dict[str, str] = {}
+    owners = [kind for kind in type(module).__mro__ if "__init__" in vars(kind)]
+    for slot, hint in (argument for owner in owners for argument in _arguments(owner)):
+        path = f"{prefix}.{slot}"
+        if path not in names and _family(hint, ("components.",)) is not None:
+            part = getattr(module, slot)
+            names |= {path: type(part).__name__} | slot_names(path, part)
+    return names

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from components.fingerprint import sampled_fingerprint
@@ -158,7 +159,7 @@ def check_same_model(
     Raises:
         CheckpointError: its components, or the names and shapes of its tensors, are others.
     """
-    different = difference(components, checkpoint.get("components", {}))
+    different = changed_components(components, checkpoint.get("components", {}), key)
     if different:
         raise CheckpointError(
             f"{key} holds another variant of the model, there -> in the configuration: {'; '.join(different)}"
@@ -178,6 +179,20 @@ def check_same_model(
             f"{key} holds a model of other sizes than the configuration: "
             f"{tensor_differences(tensors, weights, misfits)}"
         )
+
+
+def changed_components(ours: Mapping[str, str | None], theirs: Mapping[str, str], where: str) -> list[str]:
+    """Return one line per slot that a checkpoint fills with another class than the model does.
+
+    A slot that it does not name, although it names the part that has the slot, was no slot or not watched when it was
+    written. Nobody knows what was in it: it counts as filled like the model's, with a warning.
+    """
+    owners = {slot: slot.rpartition(".")[0] for slot in ours.keys() - theirs.keys()}
+    unknown = sorted(slot for slot, owner in owners.items() if owner in ours and theirs.get(owner) == ours[owner])
+    if unknown:
+        said = ", ".join(f"{slot} (taken to be {ours[slot]})" for slot in unknown)
+        rank_zero_warn(f"{where} is of an earlier version, which did not note what fills {said}")
+    return difference({slot: name for slot, name in ours.items() if slot not in unknown}, theirs)
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:

@@ -6,7 +6,6 @@ the experiment, and a test after every training.
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from contextlib import ExitStack
@@ -15,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from jsonargparse import Namespace, set_parsing_settings
+from jsonargparse import set_parsing_settings
 from lightning import Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -31,10 +29,10 @@ from lightning_modules.answer_store import asked_by
 from lightning_modules.checkpoint import LAST, check_checkpoint, check_same_model, named_checkpoint
 from lightning_modules.checkpoint_io import WholeFileIO
 from lightning_modules.command_line import as_typed
-from lightning_modules.config_chain import given_files, in_its_place, read_config, with_bases
+from lightning_modules.config_chain import given_files
 from lightning_modules.experiment_changes import changes
+from lightning_modules.experiment_parser import ExperimentParser, parsed_experiment
 from lightning_modules.init_from import by_module, init_from
-from lightning_modules.known_names import explain
 from lightning_modules.parameter_difference import parameter_difference, without_memory
 from lightning_modules.process_group import process_group_closed
 from lightning_modules.provenance import base_weights, untrained_groups
@@ -44,29 +42,6 @@ from lightning_modules.run_loggers import explained, run_loggers, start
 from lightning_modules.strategy import asks_deepspeed, check_strategy
 from lightning_modules.user_errors import user_errors
 from lightning_modules.video_language import VideoLanguageModel
-
-
-class ExperimentParser(LightningArgumentParser):
-    """A parser whose message for an unknown component lists the known ones, and which knows `${here}` in files."""
-
-    def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
-        """Read a config file."""
-        file = Path(path)
-        content = read_config(file)
-        placed = in_its_place(content, file.absolute().parent)
-        parsed: Namespace = (
-            super().parse_path(path, *args, **kwargs)
-            if placed == content
-            else self.parse_string(yaml.safe_dump(placed), file.name, *args, **kwargs)
-        )
-        return parsed
-
-    def print_usage(self, file: Any = None) -> None:
-        """Print nothing: a hundred lines of options would hide the message below them, and `--help` has them."""
-
-    def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
-        """Print `message`, made plainer where we can, and exit with status 2."""
-        super().error(explain(message), ex)
 
 
 class ExperimentCLI(LightningCLI):
@@ -130,12 +105,10 @@ class ExperimentCLI(LightningCLI):
         """Parse, name the run, and refuse a checkpoint that is none before anything is built."""
         words = sys.argv[1:] if args is None else args
         self.origin.command = as_typed([*program_name().split(), *words])
-        self.config = parser.parse_args(with_bases(words))
+        self.config, self.files = parsed_experiment(parser, words)
         verb = self.config.subcommand
         config = self.config[verb]
         deepspeed = asks_deepspeed(config.trainer.strategy)
-        # What a file sets at a scale stands there as None.
-        self.files = [Path(str(file)) for file in config.config or [] if file is not None]
         self.given = given_files(self.files)
         config.base = config.at_scale = None  # followed by now
         default = "+".join(file.stem for file in self.given) or "unnamed"

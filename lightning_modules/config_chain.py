@@ -10,38 +10,55 @@ under `paper` there counts where `configs/scale/paper.yaml` decides, like a file
 
 from __future__ import annotations
 
-import json
+import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonargparse import ArgumentParser, get_loader, set_loader
+
+from components.yaml_file import YamlError, parse_yaml, read_yaml
 
 HERE = "${here}"
+OF_A_FILE = ("base", "at_scale")  # keys that are followed and no settings
+
+
+def _strict(mode: str) -> None:
+    """Let the parser refuse what `parse_yaml` does, also in the files and flags that it reads by itself."""
+    ArgumentParser(parser_mode=mode).parse_string("{}")  # a loader is there from its first use on
+    loader = get_loader(mode)
+
+    def load(text: str) -> Any:
+        parse_yaml(text)
+        return loader(text)
+
+    set_loader(mode, load, (yaml.YAMLError, YamlError))
+
+
+_strict("yaml")
+_strict("omegaconf+")
 
 
 class ConfigChainError(ValueError):
-    """A config file that cannot be read, or whose bases are missing or go in a circle."""
+    """A config file that cannot be read or is empty, or whose bases are missing or go in a circle."""
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """Read one YAML file without following its bases.
 
     Raises:
-        ConfigChainError: no such file, not YAML, or not a mapping.
+        ConfigChainError: no such file, not YAML, empty, or not a mapping.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise ConfigChainError(f"config file {path} is no regular file, but a pipe, a device or a socket")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigChainError(f"config file {path} does not exist") from None
-    except IsADirectoryError:
-        raise ConfigChainError(f"config file {path} is a directory; name a .yaml file in it") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigChainError(f"config file {path} is not valid YAML: {' '.join(str(error).split())}") from None
+        content = read_yaml(path, "config file")
+    except YamlError as error:
+        raise ConfigChainError(str(error)) from None
     if content is None:
-        return {}
+        raise ConfigChainError(f"config file {path} is empty; it must be a mapping such as `model: ...`")
     if not isinstance(content, dict):
         raise ConfigChainError(
             f"config file {path} holds a {type(content).__name__}; it must be a mapping such as `model: ...`"
@@ -64,20 +81,22 @@ def base_files(path: Path) -> list[Path]:
     Raises:
         ConfigChainError: `base` is neither a file name nor a list of them.
     """
-    bases = read_config(path).get("base") or []
-    bases = [bases] if isinstance(bases, str) else bases
+    bases = read_config(path).get("base")
+    bases = [] if bases is None else [bases] if isinstance(bases, str) else bases
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
         raise ConfigChainError(f"`base` in {path} is {bases!r}; it must be a file name or a list of file names")
     return [path.parent / base for base in bases]
 
 
 def settings_at(path: Path, scale: Path) -> dict[str, Any]:
-    """Return what `path` sets at one scale alone.
+    """Return what `path` sets at one scale alone, in its place.
 
     Raises:
-        ConfigChainError: `at_scale` is not a mapping of the names of scales, files beside `scale`, to settings.
+        ConfigChainError: `at_scale` is not a mapping of the names of scales, files beside `scale`, to settings; or it
+            has bases, which are of a file.
     """
-    scales = read_config(path).get("at_scale") or {}
+    scales = in_its_place(read_config(path).get("at_scale"), path.absolute().parent)
+    scales = {} if scales is None else scales
     if not isinstance(scales, dict) or not all(isinstance(settings, dict) for settings in scales.values()):
         raise ConfigChainError(
             f"`at_scale` in {path} is {scales!r}; it must be a mapping such as `paper: {{data: {{init_args: ...}}}}`"
@@ -86,27 +105,38 @@ def settings_at(path: Path, scale: Path) -> dict[str, Any]:
     unknown = [str(name) for name in scales if name not in known]
     if unknown:
         raise ConfigChainError(f"`at_scale` in {path} names {', '.join(unknown)}; the scales are {', '.join(known)}")
-    settings: dict[str, Any] = scales.get(scale.stem, {})
-    return settings
+    for settings in scales.values():
+        if settings.keys() & set(OF_A_FILE):
+            raise ConfigChainError(f"`at_scale` in {path} holds {' or '.join(OF_A_FILE)}, which stand outside of it")
+    settings_here: dict[str, Any] = scales.get(scale.stem, {})
+    return settings_here
 
 
-def config_chain(path: str | Path, _open: tuple[Path, ...] = ()) -> list[Path]:
+def config_chain(path: str | Path) -> list[Path]:
     """Return `path` and all files it builds on, the most basic first, each file once.
 
     Raises:
         ConfigChainError: a file in the chain is missing or unreadable, or the chain loops.
     """
-    path = Path(path)
-    resolved = path.resolve()
-    if resolved in _open:
-        loop = " -> ".join(str(file.name) for file in (*_open[_open.index(resolved) :], resolved))
-        raise ConfigChainError(f"`base` of {path} goes in a circle: {loop}")
     chain: list[Path] = []
-    for base in base_files(path):
-        if not base.is_file():
-            raise ConfigChainError(f"`base` of {path} names {base}, which does not exist")
-        chain += [file for file in config_chain(base, (*_open, resolved)) if file not in chain]
-    return [*chain, path]
+    _complete(chain, Path(path), ())
+    return chain
+
+
+def _complete(chain: list[Path], path: Path, above: tuple[Path, ...]) -> None:
+    """Put at the end of a chain what `path` builds on and is not in it yet, and `path`."""
+    bases = base_files(path)
+    resolved = path.resolve()
+    if resolved in above:
+        loop = " -> ".join(str(file.name) for file in (*above[above.index(resolved) :], resolved))
+        raise ConfigChainError(f"`base` of {path} goes in a circle: {loop}")
+    for base in bases:
+        if not os.path.isfile(base):  # noqa: PTH113  (Path.is_file raises where a name is too long)
+            state = "is no file" if os.path.exists(base) else "does not exist"  # noqa: PTH110
+            raise ConfigChainError(f"`base` of {path} names {base}, which {state}")
+        if base not in chain:
+            _complete(chain, base, (*above, resolved))
+    chain.append(path)
 
 
 def with_bases(arguments: Sequence[str]) -> list[str]:
@@ -115,11 +145,26 @@ def with_bases(arguments: Sequence[str]) -> list[str]:
     So a base never overrides a file that the user named, in whichever order files are named. Among the bases, files of
     `configs` come first, of these last the ones that files in `configs` build on: a scale decides for an experiment
     that builds on another scale, and not over an experiment that it builds on. What files set at the scale that decides
-    is put in, as JSON, right behind it and them.
+    is put in, as YAML, right behind it and them.
 
     Raises:
         ConfigChainError: as `config_chain`.
     """
+    rest, place, files = _split(arguments)
+    return [*rest[:place], *(f"--config={file}" for file in files), *rest[place:]]
+
+
+def config_files(arguments: Sequence[str]) -> list[Path]:
+    """Return the config files that `with_bases` puts into a command line, in its order.
+
+    Raises:
+        ConfigChainError: as `config_chain`.
+    """
+    return [file for file in _split(arguments)[2] if isinstance(file, Path)]
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], int, list[Path | str]]:
+    """Return the words beside config files, the place of these among them, and these with all that goes with them."""
     rest: list[str] = []
     given: list[Path] = []
     place: int | None = None
@@ -135,12 +180,11 @@ def with_bases(arguments: Sequence[str]) -> list[str]:
             raise ConfigChainError(f"{option} needs a file name")
         given.append(Path(file))
     if place is None:
-        return rest
+        return rest, 0, []
     chains = [config_chain(file) for file in given]
     bases = [base for chain in sorted(chains, key=lambda chain: is_general(chain[-1])) for base in chain[:-1]]
     bases = list(dict.fromkeys(sorted(bases, key=lambda base: not is_general(base))))
-    files = _with_settings_at_scale([*(base for base in bases if base not in given), *given])
-    return [*rest[:place], *(f"--config={file}" for file in files), *rest[place:]]
+    return rest, place, _with_settings_at_scale([*(base for base in bases if base not in given), *given])
 
 
 def _with_settings_at_scale(files: list[Path]) -> list[Path | str]:
@@ -152,11 +196,47 @@ def _with_settings_at_scale(files: list[Path]) -> list[Path | str]:
     for place, file in enumerate(files):
         settings = settings_at(file, files[scale])
         if settings:
-            behind[max(place, scale)].append(json.dumps(settings))
+            behind[max(place, scale)].append(yaml.safe_dump(settings, default_flow_style=True, width=math.inf).strip())
     result: list[Path | str] = []
     for file, settings_behind in zip(files, behind, strict=True):
         result += [file, *settings_behind]
     return result
+
+
+Settings = list[tuple[str, dict[str, Any]]]  # place -> what is set there
+
+
+def settings_in(files: Sequence[Path]) -> Settings:
+    """Return what each of the config files of a run sets, and what each sets at the scale that decides."""
+    scales = [file for file in files if is_scale(file)]
+    contents = [(file, read_config(file)) for file in files]
+    return [
+        *(
+            (f"config file {file}", {key: content[key] for key in content if key not in OF_A_FILE})
+            for file, content in contents
+        ),
+        *((f"`at_scale` in {file}", settings_at(file, scales[-1])) for file in files if scales),
+    ]
+
+
+def mappings_in(arguments: Sequence[str]) -> Settings:
+    """Return what is set by flags that hold a mapping, such as `--data.sampler={class_path: FpsSampler}`.
+
+    Raises:
+        ConfigChainError: one begins like a mapping and is none.
+    """
+    found = []
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        option, _, text = word.partition("=") if word.startswith("--") else (before, "", word)
+        if option.startswith("--") and text.startswith("{"):
+            try:
+                content = parse_yaml(text)
+            except YamlError as error:
+                raise ConfigChainError(f"{option} is not valid YAML: {error}") from None
+            for key in reversed(option.removeprefix("--").split(".")):
+                content = {key: content}
+            found.append((option, content))
+    return found
 
 
 def is_scale(file: Path) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from lightning_modules.config_difference import difference
 
 @dataclass
 class Changes:
-    """Lines of differences; none if the experiment builds on nothing.
+    """Lines of differences; none if the experiment builds on nothing, or on files that make no experiment alone.
 
     Attributes:
         own: of the experiment from the files that it builds on.
@@ -45,16 +47,25 @@ def changes(
     if not bases:
         return Changes()
     ours, base = config[config.subcommand], _parsed(parser, config, bases)
+    if base is None:
+        return Changes()
     experiments = [file for file in bases if not is_general(file)]
     first = [file for file in bases if file not in experiments[1:]]
-    inherited = _differences(base, _parsed(parser, config, first)) if first != bases else []
+    origin = _parsed(parser, config, first) if first != bases else None
+    inherited = [] if origin is None else _differences(base, origin)
     return Changes(_differences(ours, base), inherited, base.model.encoder.as_dict())
 
 
-def _parsed(parser: LightningArgumentParser, config: Namespace, files: Sequence[Path]) -> Namespace:
+def _parsed(parser: LightningArgumentParser, config: Namespace, files: Sequence[Path]) -> Namespace | None:
+    """Return what files come to without those of the user; None if something is missing that only the user's give."""
     verb = config.subcommand
     seed = f"--seed_everything={config[verb].seed_everything}"  # another seed is not another experiment
-    parsed: Namespace = parser.parse_args(with_bases([verb, *(f"--config={file}" for file in files), seed]))[verb]
+    words = with_bases([verb, *(f"--config={file}" for file in files), seed])
+    try:
+        with redirect_stderr(StringIO()):
+            parsed: Namespace = parser.parse_args(words)[verb]
+    except SystemExit:
+        return None
     return parsed
 
 

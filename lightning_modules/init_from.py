@@ -15,8 +15,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lightning_modules.checkpoint import CheckpointError, check_checkpoint, tensor_differences, weights_digest
-from lightning_modules.config_difference import difference
+from lightning_modules.checkpoint import (
+    CheckpointError,
+    changed_components,
+    check_checkpoint,
+    tensor_differences,
+    weights_digest,
+)
 from lightning_modules.video_language import VideoLanguageModel
 
 
@@ -126,7 +131,7 @@ def _checkpoint(
     """Return the tensors of a checkpoint, the names of those that it left to pretrained parts, and its digest."""
     check_checkpoint(path, key="init_from")
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    changed = difference(model.component_names(), content["components"])
+    changed = changed_components(model.component_names(), content["components"], f"init_from {path}")
     if changed and not partially:
         raise CheckpointError(
             f"init_from {path} holds another variant of the model ({'; '.join(changed)}, there -> here); "

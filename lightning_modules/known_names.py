@@ -1,12 +1,14 @@
-"""Plainer messages for the most common slips: a component name that does not exist, and no experiment at all."""
+"""The most common slips: a name or key that does not exist, no experiment at all, a `${...}` that leads nowhere."""
 
 from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 
 from lightning import Callback
 from lightning.pytorch.loggers import Logger
+from omegaconf.errors import OmegaConfBaseException
 
 from components.judges import Judge
 from components.registry import members, slots
@@ -51,3 +53,13 @@ def explain(message: str) -> str:
     close = difflib.get_close_matches(unknown["name"], known, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     return f"unknown {slot} {unknown['name']!r} ({'.'.join(keys)}); known: {', '.join(known)}{hint}"
+
+
+def explain_interpolation(error: OmegaConfBaseException, verbs: Iterable[str]) -> str:
+    """Return which setting holds a `${...}` that cannot be resolved, and what such may hold."""
+    verb, _, key = str(error.full_key).partition(".")
+    place = key if verb in verbs else str(error.full_key)
+    return (
+        f"{place}: {str(error).splitlines()[0]}; ${{...}} holds oc.env:NAME or oc.env:NAME,DEFAULT, and in a file also "
+        "the path of another setting, such as data.init_args.canvas, or `here`, the folder of the file"
+    )

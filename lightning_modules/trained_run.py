@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_modules.checkpoint import CheckpointError, check_checkpoint
-from lightning_modules.cli import ExperimentParser
+from lightning_modules.checkpoint import CheckpointError, changed_components, check_checkpoint
 from lightning_modules.config_chain import read_config
-from lightning_modules.config_difference import difference
+from lightning_modules.experiment_parser import ExperimentParser
 from lightning_modules.video_language import VideoLanguageModel
 
 # What a training has beside the model that answers.
@@ -93,7 +92,8 @@ def load(run: TrainedRun) -> TrainedModel:
     model = parser.instantiate_classes(parser.parse_object({"model": run.model_config()})).model
     content = torch.load(run.checkpoint, map_location="cpu", weights_only=True, mmap=True)
     components: dict[str, str] = content["components"]
-    changed = difference(model.component_names() | {name: components.get(name) for name in _TRAINING_ONLY}, components)
+    ours = model.component_names() | {name: components.get(name) for name in _TRAINING_ONLY}
+    changed = changed_components(ours, components, f"checkpoint {run.checkpoint}")
     if changed:
         raise CheckpointError(
             f"checkpoint {run.checkpoint} holds another variant of the model than {run.folder / 'config.yaml'}: "

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from ablation.comparing.answer_rows import Answered, LeftOutError, Question, read_answered
 from ablation.comparing.earlier_stages import Stages, earlier_stages
+from components.yaml_file import parse_yaml
 from lightning_modules.run_folder import STAGE_FILE
 
 Verb = Literal["fit", "test"]
@@ -130,10 +129,10 @@ def _mapping(path: Path) -> dict[str, Any]:
     """Return what a file of YAML or JSON holds."""
     try:
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        content = json.loads(text) if path.suffix == ".json" else parse_yaml(text)
     except FileNotFoundError:
         raise LeftOutError(f"there is no {path.name}") from None
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LeftOutError(f"{path.name} cannot be read: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(content, dict):
         raise LeftOutError(f"{path.name} holds {type(content).__name__} and not a mapping")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
+from components.yaml_file import read_yaml
 
 ARTICLES = ("a", "an", "the")
 NUMBERS = (
@@ -80,10 +80,7 @@ def read_synonyms(path: str | Path) -> list[list[str]]:
     Raises:
         ValueError: it cannot be read, or is something else.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"synonyms {path} cannot be read: {' '.join(str(error).split())}") from error
+    content = read_yaml(path, "the file of synonyms")
     groups = [] if content is None else content
     if not isinstance(groups, list):
         raise ValueError(f"synonyms {path} must be a list of lists of words, such as `- [bike, bicycle]`")

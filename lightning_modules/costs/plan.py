@@ -1,7 +1,8 @@
 """`video-panda plan`: what the training of an experiment would take, stage by stage, without beginning it.
 
 Parameters and the share of them that learns, visual tokens, steps, and memory of each device under the strategy that
-the files and flags set; at the paper's scale, unless a --config of configs/scale says another. Nothing is downloaded.
+the files and flags set. Where files build on a scale and none is given, the paper's takes its place, under what they
+set themselves; files that build on none are taken as they are. Nothing is downloaded.
 """
 
 from __future__ import annotations

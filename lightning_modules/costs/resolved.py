@@ -13,7 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.cli import ExperimentCLI
-from lightning_modules.config_chain import config_chain, is_scale
+from lightning_modules.config_chain import config_chain, is_general, is_scale
 from lightning_modules.stage import Stage
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -87,7 +87,10 @@ class Resolved:
 
 
 def resolve(configs: Sequence[str], settings: Sequence[str] = ()) -> Resolved:
-    """Resolve config files and flags as `fit` does; at the paper's scale where no file names another.
+    """Resolve config files and flags as `fit` does; at the paper's scale where files only build on another.
+
+    It stands in the place of the one that they build on, so that what they set over that one stays theirs. Where none
+    is named or built on, the files are taken as they are.
 
     Args:
         configs: config files, the experiment first.
@@ -96,11 +99,22 @@ def resolve(configs: Sequence[str], settings: Sequence[str] = ()) -> Resolved:
     Raises:
         ValueError: no such file, or a chain of bases that does not work.
     """
-    scales = [Path(file) for file in configs if is_scale(Path(file))]
-    files = [*configs] if scales else [configs[0], PAPER, *configs[1:]]
-    scale = scales[-1] if scales else Path(PAPER)
-    config_chain(scale)  # says so if it does not exist
-    return Resolved(Path(configs[0]).stem, scale.stem, _configuration(files, settings))
+    name, chains = Path(configs[0]).stem, [config_chain(file) for file in configs]
+    named = [chain[-1] for chain in chains if is_scale(chain[-1])]
+    if named:
+        return Resolved(name, named[-1].stem, _configuration(configs, settings))
+    if not any(is_scale(file) for chain in chains for file in chain):
+        return Resolved(name, "given", _configuration(configs, settings))
+    files = dict.fromkeys(str(file) for chain in chains for file in _over_scale(chain))
+    return Resolved(name, Path(PAPER).stem, _configuration([PAPER, *files], settings))
+
+
+def _over_scale(chain: Sequence[Path]) -> Sequence[Path]:
+    """Return the files of a chain that stand over its scale; of one without, those that would stand over any."""
+    places = [place for place, file in enumerate(chain) if is_scale(file)]
+    if places:
+        return chain[places[-1] + 1 :]
+    return [*(file for file in chain[:-1] if not is_general(file)), chain[-1]]
 
 
 def resolve_as_given(configs: Sequence[str], settings: Sequence[str] = ()) -> Resolved:

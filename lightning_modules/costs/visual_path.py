@@ -41,7 +41,7 @@ class VisualPath(nn.Module):
         for parameter in self.parameters():
             nn.init.normal_(parameter, std=0.02)
         for module in self.modules():
-            if isinstance(module, nn.modules.batchnorm.BatchNorm2d):
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm):
                 module.reset_running_stats()
         self.to(dtype).eval()
 
@@ -70,8 +70,8 @@ class Clip:
         return VideoShapes(torch.tensor([self.frames]), rectangle.expand(self.frames, 4), (side, side))
 
     def pixels(self, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "frames 3 canvas canvas"]:
-        """Return frames as an encoder takes them."""
-        return torch.zeros(self.frames, 3, self.canvas, self.canvas, device=device, dtype=dtype)
+        """Return random frames, as spread as normalised pictures are: a processor may be faster with zeros."""
+        return torch.randn(self.frames, 3, self.canvas, self.canvas, device=device, dtype=dtype)
 
 
 def visual_path(resolved: Resolved) -> tuple[VisualPath, Clip]:

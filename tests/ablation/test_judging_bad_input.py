@@ -68,8 +68,11 @@ def test_command_lines_that_are_wrong(tmp_path, capsys):
         capsys, "a.jsonl", "--judge=ExactMatch", "--aspects", "detail"
     )
     assert "invalid choice: 'style'" in refused(capsys, "a.jsonl", "--judge=ExactMatch", "--aspects", "style")
-    assert "no.yaml cannot be read" in refused(capsys, "a.jsonl", "--judge=ExactMatch", "--judge.synonyms=no.yaml")
+    assert "no.yaml does not exist" in refused(capsys, "a.jsonl", "--judge=ExactMatch", "--judge.synonyms=no.yaml")
     assert "judge" in refused(capsys, "a.jsonl")
+    (tmp_path / "judge.yaml").write_text("judge: {class_path: LocalJudge}\njudge: {class_path: ExactMatch}\n")
+    twice = "judge.yaml is not valid YAML: line 2: `judge` stands here and in line 1 already"
+    assert twice in refused(capsys, "a.jsonl", "--config=judge.yaml")
 
 
 def test_no_server(tmp_path, capsys):

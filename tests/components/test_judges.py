@@ -64,7 +64,8 @@ def test_synonyms_from_a_file_are_part_of_the_identity(tmp_path):
         ("- [bike]", "two words or phrases at least"),
         ("- [bike, '!']", "none of them empty"),
         ("- [bike, cycle]\n- [motorbike, the cycle]", "'cycle' is in two groups"),
-        ("- [", "cannot be read"),
+        ("- [", "synonyms.yaml is not valid YAML: line 1"),
+        ("- {a: b,\n   a: c}", "line 2: `a` stands here and in line 1"),
     ],
 )
 def test_bad_synonyms(tmp_path, content, said):

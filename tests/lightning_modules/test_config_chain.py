@@ -69,19 +69,19 @@ def test_named_files_are_told_from_bases(tree):
 )
 def test_what_is_set_at_a_scale_stands_behind_the_scale_and_who_sets_it(tmp_path, given, expected):
     files = {
-        "trainer.yaml": "",
+        "trainer.yaml": "a: 1",
         "scale/small.yaml": "base: ../trainer.yaml",
         "scale/large.yaml": "base: ../trainer.yaml",
         "sized.yaml": "base: scale/small.yaml\nat_scale: {small: {data: {a: c}}, large: {data: {a: b}}}",
         "child.yaml": "base: sized.yaml",
-        "more.yaml": "",
+        "more.yaml": "a: 2",
     }
     (tmp_path / "scale").mkdir()
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     paths = {Path(name).name: tmp_path / name for name in files}
     expanded = names(with_bases(["fit", *(f"--config={paths[name]}" for name in given)])[1:])
-    texts = {"{toy}": '{"data": {"a": "c"}}', "{paper}": '{"data": {"a": "b"}}'}
+    texts = {"{toy}": "{data: {a: c}}", "{paper}": "{data: {a: b}}"}
     assert expanded == [texts.get(name, name) for name in expected]
 
 
@@ -124,7 +124,7 @@ def test_a_malformed_file_is_named(tmp_path, text, said):
 )
 def test_malformed_settings_at_a_scale_are_named(tmp_path, text, said):
     (tmp_path / "scale").mkdir()
-    (tmp_path / "scale/small.yaml").touch()
+    (tmp_path / "scale/small.yaml").write_text("a: 1")
     (tmp_path / "a.yaml").write_text(f"base: scale/small.yaml\nat_scale: {text}")
     with pytest.raises(ConfigChainError, match=rf"a\.yaml .*{said}"):
         with_bases(["fit", "--config", str(tmp_path / "a.yaml")])

@@ -7,10 +7,14 @@ import torch
 from torch import nn
 
 from components.encoders import STAB
+from components.registry import slots
 from components.stab import NoLocalEncoding, NoRowTokens
 from lightning_modules.callbacks import PartReport
 from lightning_modules.callbacks.part_report import report
+from lightning_modules.checkpoint import CheckpointError, check_same_model
+from lightning_modules.costs.resolved import resolve
 from lightning_modules.encoder_parts import effects, inert, parts, without
+from lightning_modules.video_language import VideoLanguageModel
 from tests.lightning_modules.short_run import NO_LSTE, SHORT, losses
 
 SIZE = {"width": 24, "patch_size": 4}
@@ -126,3 +130,31 @@ def test_a_training_has_it_and_the_same_losses_as_one_without(run, monkeypatch):
     # One that goes on keeps what is known of its beginning.
     run("fit", *NO_LSTE, "--trainer.max_epochs=3", f"--ckpt_path={first / 'checkpoints' / 'last.ckpt'}")
     assert (first / "parts.md").read_text() == written
+
+
+def names_of(experiment, *flags):
+    return (
+        resolve([f"experiments/{experiment}.yaml", "configs/scale/toy.yaml"], flags).model_on_meta().component_names()
+    )
+
+
+def test_every_slot_is_watched_and_nothing_else():
+    watched = {path.rpartition(".")[2] for name in ("full", "video_llava") for path in names_of(name)}
+    in_no_checkpoint = {"feature_cache", "quantization"}  # how features and a frozen base are kept
+    assert watched == set(slots(VideoLanguageModel, ("components.",))) - in_no_checkpoint
+
+
+def test_a_part_without_tensors_of_its_own_makes_another_model():
+    full, half = names_of("full"), names_of("full", "--model.encoder.patch_embedding=HalfResolution")
+    with pytest.raises(CheckpointError, match=r"encoder\.patch_embedding: PatchEmbedding -> HalfResolution"):
+        check_same_model({"components": full}, half, {})
+
+
+def test_what_an_earlier_version_did_not_note_is_said_to_be_unknown():
+    full = names_of("full")
+    earlier = {slot: name for slot, name in full.items() if slot != "encoder.patch_embedding"}
+    with pytest.warns(UserWarning, match=r"did not note what fills encoder\.patch_embedding"):
+        check_same_model({"components": earlier}, full, {})
+    del earlier["encoder"]
+    with pytest.raises(CheckpointError, match="encoder: - -> STAB"):
+        check_same_model({"components": earlier}, full, {})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from benchmarks.training_memory import CASES, compare
 from lightning_modules.cli import PROGRAMS, main
@@ -58,6 +59,30 @@ def test_the_papers_training(capsys):
         assert memory["optimiser"] == pytest.approx(2 * memory["gradients"])
         assert memory["weights"] == pytest.approx(total * 4 / 2**30, rel=1e-3)
         assert memory["peak"] > sum(memory[part] for part in ("weights", "optimiser", "exchange", "activations"))
+
+
+def test_sizes_that_a_file_of_the_users_sets_stay(tmp_path):
+    sizes = "{model: {encoder: {init_args: {width: 32}}}, data: {init_args: {canvas: 36, batch_size: 3}}}"
+    (tmp_path / "sizes.yaml").write_text(sizes)
+    (tmp_path / "mine.yaml").write_text(f"base: [{Path('experiments/no_lste.yaml').resolve()}, sizes.yaml]\nname: mine")
+    full, mine = "experiments/full.yaml", str(tmp_path / "mine.yaml")
+    for files in ([mine], [full, str(tmp_path / "sizes.yaml")], [mine, "configs/stage/align.yaml"]):
+        config = resolve(files).config
+        sizes = (config.model.encoder.init_args.width, config.data.init_args.canvas, config.data.init_args.batch_size)
+        assert sizes == (32, 36, 3)
+        assert config.model.language_model.init_args.name_or_path == "lmsys/vicuna-7b-v1.5"  # not theirs
+    resolved = resolve([full, mine, "configs/scale/paper.yaml"])
+    assert resolved.scale == "paper" and resolved.config.model.encoder.init_args.width == 1024  # asked for behind it
+
+
+def test_a_configuration_that_is_complete_is_planned_as_it_is(capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        main(["fit", *FULL, "--model.encoder.width=32", "--print_config"])
+    content = yaml.safe_load(capsys.readouterr().out) | {"base": None}  # as a run keeps it
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    resolved = resolve([str(tmp_path / "config.yaml")])
+    assert resolved.scale == "given" and resolved.config.model.encoder.init_args.width == 32
+    assert resolved.config.model.language_model.class_path.endswith("TinyLlama")
 
 
 @pytest.mark.parametrize("arguments", [arguments for program, arguments in README if program == "plan"])

@@ -10,6 +10,8 @@ from lightning_modules.cli import main
 from lightning_modules.costs.peak_memory import peak_memory
 from lightning_modules.costs.profile import profile
 from lightning_modules.costs.resolved import resolve
+from lightning_modules.costs.timing import TimedPath
+from lightning_modules.costs.visual_path import visual_path
 
 TOY = ("--config", "configs/scale/toy.yaml")
 # Table 3: millions of parameters, and giga multiply-accumulates ("GFLOPs"). Ours of STAB are fewer by reformulation.
@@ -48,6 +50,25 @@ def test_parts_add_up(capsys):
     for cost in ("parameters", "gmac"):
         assert costs["encoder"][cost] == pytest.approx(sum(part[cost] for part in slots), rel=1e-6)
         assert costs["visual"][cost] == pytest.approx(costs["encoder"][cost] + costs["projector"][cost], rel=1e-6)
+
+
+@pytest.mark.parametrize("experiment", ["full", "video_llava", "video_chatgpt"])
+def test_what_is_timed_are_numbers(experiment):
+    """Memory that nothing was written into, as of running statistics, may hold anything: here NaN throughout."""
+    path, clip = visual_path(resolve([f"experiments/{experiment}.yaml", *TOY[1:]]))
+    path.to_empty = lambda device: filled_with_nan(nn.Module.to_empty(path, device=device))
+    timed = TimedPath(path, clip, torch.device("cpu"), torch.float32)
+    assert all(buffer.isfinite().all() for buffer in path.buffers()) and timed.frames.std() > 0.9
+    with torch.no_grad():
+        tokens = path(timed.frames, timed.layout)
+    assert tokens.isfinite().all() and tokens.std() > 0
+
+
+def filled_with_nan(module):
+    for tensor in [*module.parameters(), *module.buffers()]:
+        if tensor.is_floating_point():
+            nn.init.constant_(tensor, float("nan"))
+    return module
 
 
 def test_every_part_is_timed_and_measured(capsys):
