@@ -38,7 +38,8 @@ from lightning_modules.parameter_difference import parameter_difference, without
 from lightning_modules.process_group import process_group_closed
 from lightning_modules.provenance import base_weights
 from lightning_modules.run_folder import answered_folder, free_folder, keep_metrics, resumed_folder
-from lightning_modules.strategy import asks_deepspeed, check_strategy
+from lightning_modules.strategy import asks_deepspeed
+from lightning_modules.trainer_options import building_trainer, check_trainer, trainer_errors
 from lightning_modules.user_errors import user_errors
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -143,7 +144,7 @@ class ExperimentCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Say what the experiment changes, before it is built."""
-        check_strategy(self.config[self.subcommand].trainer.strategy)
+        check_trainer(self.config[self.subcommand].trainer)
         self.origin.name, self.origin.files = self.config[self.subcommand].name, self.files
         self.origin.changes = lines = self.changes()
         config = self.config[self.subcommand]
@@ -172,7 +173,8 @@ class ExperimentCLI(LightningCLI):
                 TensorBoardLogger(root, name, version, default_hp_metric=False),
                 CSVLogger(root, name, version),
             ]
-        return super().instantiate_trainer(**kwargs)
+        with building_trainer():
+            return super().instantiate_trainer(**kwargs)
 
     def initialize(self) -> None:
         """Say what the experiment changes in size; take the weights of `init_from`, and say which and which not.
@@ -290,5 +292,5 @@ def main(args: list[str] | None = None) -> None:
         return
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)
-    with user_errors(), process_group_closed():
+    with user_errors(), process_group_closed(), trainer_errors():
         ExperimentCLI(args)

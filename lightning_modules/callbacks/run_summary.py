@@ -99,7 +99,9 @@ class RunSummary(Callback):
         folder = trainer.log_dir  # asked on every rank, or the others wait
         if folder is not None and trainer.is_global_zero:
             summary = {"steps": trainer.global_step, "figures": self.figures}
-            Path(folder, "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+            Path(folder, "summary.json").write_text(
+                json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8"
+            )
 
     def say(self, trainer: Trainer) -> None:
         """Print where the run is and how it ended."""
