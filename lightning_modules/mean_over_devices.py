@@ -49,7 +49,7 @@ class MeanLoss:
             strategy: over whose devices; all must ask at the same point.
         """
         sums = self.total.new_tensor([self.total.item(), self.samples]).to(strategy.root_device)
-        total, samples = strategy.reduce(sums, reduce_op="sum").tolist()  # type: ignore[union-attr]
+        total, samples = strategy.reduce(sums, reduce_op="sum").tolist()
         if not samples:
             return {}
         if not math.isfinite(total):

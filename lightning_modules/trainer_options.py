@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import lightning.pytorch
 from jsonargparse import Namespace
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from lightning_modules.strategy import check_strategy, strategy_name
 
@@ -20,14 +23,16 @@ REFUSED_CALLBACKS = {
     "Callback": "it does nothing; name one that does",
     "Checkpoint": "it only is a base for others; take LastCheckpoint or ModelCheckpoint",
     "GradientAccumulationScheduler": "the schedule of rates counts steps of one size; set model.stage.global_batch",
-    "LambdaCallback": "a configuration cannot hold functions; write a callback of your own",
+    "LambdaCallback": "a configuration holds no functions; write a callback of your own",
     "LearningRateFinder": "it finds one rate, and model.stage has one per group; sweep these instead",
     "ModelPruning": "checkpoints would have other weights than the model; nothing here reads them",
+    "Timer": "a duration is none that a saved config.yaml can hold; set trainer.max_time",
     "ProgressBar": "it only is a base for others; take TQDMProgressBar or RichProgressBar",
     "StochasticWeightAveraging": "it replaces the schedule of model.stage and has one rate for all groups",
     "WeightAveraging": "checkpoints would have other weights than the test after the training",
     "EMAWeightAveraging": "checkpoints would have other weights than the test after the training",
 }
+LIGHTNING = Path(lightning.pytorch.__file__).parent
 # The least that each may be, if it is set; what Lightning itself refuses is not repeated.
 LEAST = {"accumulate_grad_batches": 1, "log_every_n_steps": 1, "check_val_every_n_epoch": 1, "gradient_clip_val": 0.0,
          "min_epochs": 0, "min_steps": 0}  # fmt: skip
@@ -84,11 +89,14 @@ def trainer_errors() -> Iterator[None]:
     """Say in one line what Lightning refuses of its options, in its own words, also where only a run finds it out.
 
     Raises:
-        ValueError: Lightning calls it a misconfiguration.
+        ValueError: Lightning itself raised an error, which no library below it or code of ours did.
     """
     try:
         yield
-    except MisconfigurationException as error:
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+        if not Path(raised_in).is_relative_to(LIGHTNING):
+            raise
         raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
 
 

@@ -16,6 +16,7 @@ from torch.distributed.fsdp import FSDPModule
 from components.distillation import Distillation, NoDistillation
 from components.encoders import VideoEncoder
 from components.language_models import LanguageModel
+from components.positive import check_positive
 from components.projectors import MLPProjector, Projector
 from components.registry import slot_names
 from components.splice import IGNORED_LABEL, SplicePlan, splice
@@ -59,9 +60,10 @@ class VideoLanguageModel(LightningModule):
             max_new_tokens: longest answer that evaluation generates.
 
         Raises:
-            ValueError: a teacher without distillation, or distillation without a teacher.
+            ValueError: no new token, a teacher without distillation, or distillation without a teacher.
         """
         super().__init__()
+        check_positive("model", max_new_tokens=max_new_tokens)
         self.encoder = encoder
         self.projector = projector(encoder.width, language_model.width)
         self.language_model = language_model
