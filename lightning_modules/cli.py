@@ -39,7 +39,8 @@ from lightning_modules.provenance import base_weights, untrained_groups
 from lightning_modules.run_claim import claimed
 from lightning_modules.run_folder import checked_name
 from lightning_modules.run_loggers import explained, run_loggers, start
-from lightning_modules.strategy import asks_deepspeed, check_strategy
+from lightning_modules.strategy import asks_deepspeed
+from lightning_modules.trainer_options import building_trainer, check_trainer, trainer_errors
 from lightning_modules.user_errors import user_errors
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -123,7 +124,7 @@ class ExperimentCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Say what the experiment changes, before it is built."""
-        check_strategy(self.config[self.subcommand].trainer.strategy)
+        check_trainer(self.config[self.subcommand].trainer)
         self.origin.name, self.origin.files = self.config[self.subcommand].name, self.files
         self.origin.changes = lines = self.changes()
         config = self.config[self.subcommand]
@@ -155,7 +156,10 @@ class ExperimentCLI(LightningCLI):
             self.trainer_defaults["callbacks"] = [each for each in usual if not isinstance(each, LearningRateMonitor)]
         asked = self.config_init[self.subcommand].trainer.plugins or []
         plugins = [*(asked if isinstance(asked, list) else [asked]), WholeFileIO()]
-        trainer = super().instantiate_trainer(**kwargs, default_root_dir=self.folder, logger=loggers, plugins=plugins)
+        with building_trainer():
+            trainer = super().instantiate_trainer(
+                **kwargs, default_root_dir=self.folder, logger=loggers, plugins=plugins
+            )
         start(trainer.loggers)
         return trainer
 
@@ -276,5 +280,5 @@ def main(args: list[str] | None = None) -> None:
         return
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)
-    with user_errors(), process_group_closed():
+    with user_errors(), process_group_closed(), trainer_errors():
         ExperimentCLI(args)

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from components.positive import check_positive
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -39,10 +41,16 @@ class Stage:
 
     def __post_init__(self) -> None:
         for name in ("encoder", "projector", "language_model", "distillation", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"model.stage.{name} is {getattr(self, name)}; it must be at least 0")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(
+                    f"model.stage.{name} is {getattr(self, name)}; it must be a finite number of at least 0"
+                )
         if not 0 <= self.warmup < 1:
             raise ValueError(f"model.stage.warmup is {self.warmup}; it must be a share in 0..1 (1 excluded)")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"model.stage.betas are {self.betas}; both must be in 0..1 (1 excluded)")
+        if self.global_batch is not None:
+            check_positive("model.stage", global_batch=self.global_batch)
         if not any((self.encoder, self.projector, self.language_model)):
             raise ValueError("model.stage trains nothing: encoder, projector and language_model are all 0")
 

@@ -16,6 +16,7 @@ from torch.distributed.fsdp import FSDPModule
 from components.distillation import Distillation, NoDistillation
 from components.encoders import VideoEncoder
 from components.language_models import LanguageModel
+from components.positive import check_positive
 from components.projectors import MLPProjector, Projector
 from components.registry import slot_names
 from components.splice import IGNORED_LABEL, SplicePlan, splice
@@ -26,7 +27,7 @@ from lightning_modules.checkpoint import check_same_model
 from lightning_modules.evaluation import Answer, FamilyScores, is_headline
 from lightning_modules.frozen_base import FrozenBase
 from lightning_modules.fully_sharded import class_name, shard
-from lightning_modules.mean_over_devices import weighted
+from lightning_modules.mean_over_devices import MeanLoss, weighted
 from lightning_modules.model_input import ModelInput, prepare, prepare_questions
 from lightning_modules.random_state import random_state, set_random_state
 from lightning_modules.stage import Stage
@@ -59,9 +60,10 @@ class VideoLanguageModel(LightningModule):
             max_new_tokens: longest answer that evaluation generates.
 
         Raises:
-            ValueError: a teacher without distillation, or distillation without a teacher.
+            ValueError: no new token, a teacher without distillation, or distillation without a teacher.
         """
         super().__init__()
+        check_positive("model", max_new_tokens=max_new_tokens)
         self.encoder = encoder
         self.projector = projector(encoder.width, language_model.width)
         self.language_model = language_model
@@ -205,22 +207,19 @@ class VideoLanguageModel(LightningModule):
             return None
         loss, distillation = self.training_losses(batch)
         if distillation is not None:
-            self._log_loss("train/text_loss", loss, batch)
+            self.log("train/text_loss", loss, sync_dist=True)
             if batch.clips_count or self.trainer.world_size > 1:  # several must log together
-                self._log_loss("train/distillation_loss", distillation, batch)
+                self.log("train/distillation_loss", distillation, sync_dist=True)
             loss = loss + self.distillation.weight * distillation
-        self._log_loss("train/loss", loss, batch, prog_bar=True)
+        self.log("train/loss", loss, prog_bar=True, sync_dist=True)
         self.log_dict(self.data.skips.figures())
         return loss
-
-    def _log_loss(self, name: str, loss: Tensor, batch: ModelInput, prog_bar: bool = False) -> None:
-        self.log(name, loss, prog_bar=prog_bar, batch_size=len(batch.samples) * batch.counts, sync_dist=True)
 
     def _evaluate(self, batch: ModelInput | Batch, split: str) -> list[Answer]:
         if isinstance(batch, Batch):
             return []
         visual_tokens = self.visual_tokens(batch)
-        self._log_loss(f"{split}/loss", self.text_loss(batch, visual_tokens), batch)
+        self.mean_loss.add(self.text_loss(batch, visual_tokens), len(batch.samples) * batch.counts)
         for answer in (answers := self._answer(batch, visual_tokens)):
             self.scores.add(answer.sample.family, answer.verdict)
         return answers
@@ -232,11 +231,12 @@ class VideoLanguageModel(LightningModule):
         return answers
 
     def _start_scores(self, split: str) -> None:
-        self.scores, self.answers = FamilyScores(self.data.families(split)), []
+        self.scores, self.mean_loss, self.answers = FamilyScores(self.data.families(split)), MeanLoss(), []
 
     def _log_scores(self, split: str) -> None:
         counts = self.trainer.strategy.reduce(self.scores.counts.to(self.device), reduce_op="sum")
-        for name, figure in self.scores.figures(counts, self.data.question_counts()).items():
+        figures = self.scores.figures(counts, self.data.question_counts())
+        for name, figure in (figures | self.mean_loss.figures(self.trainer.strategy)).items():
             self.log(f"{split}/{name}", figure, prog_bar=is_headline(name), sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:

@@ -14,6 +14,7 @@ from components.language_models.base import LanguageModel
 from components.language_models.prompt import PromptFormat, ShortPrompt
 from components.language_models.text import ChatText
 from components.language_models.tiny_tokenizer import build_tiny_tokenizer
+from components.positive import check_positive
 
 
 class TinyCausalLM(LanguageModel):
@@ -28,7 +29,7 @@ class TinyCausalLM(LanguageModel):
         adapter: what learns when the language model is trained.
 
     Raises:
-        ValueError: `width` does not divide into heads of even size.
+        ValueError: a size is not positive, or `width` does not divide into heads of even size.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class TinyCausalLM(LanguageModel):
         max_length: int = 4096,
         adapter: Callable[[], Adapter] = NoAdapter,
     ) -> None:
+        where = "model.language_model.init_args"
+        check_positive(where, width=width, layers=layers, heads=heads, max_length=max_length)
         if width % (2 * heads):
             raise ValueError(
                 f"width {width} must be a multiple of twice the {heads} heads, because rotary positions turn pairs of "

@@ -9,7 +9,10 @@ from components.stab.base import NormalisationStatistics
 
 
 class BatchStatistics(NormalisationStatistics):
-    """Those of all clips of the batch together, on every device on its own (`trainer.sync_batchnorm: true` joins)."""
+    """Those of all clips of the batch together, on every device on its own.
+
+    `trainer.sync_batchnorm: true` joins them, on GPUs and with the strategy ddp.
+    """
 
     def forward(
         self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], clips: int
@@ -29,10 +32,10 @@ class ClipStatistics(NormalisationStatistics):
         self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], clips: int
     ) -> Float[Tensor, "tokens width"]:
         """Normalise."""
-        assert isinstance(norm, nn.BatchNorm1d | nn.SyncBatchNorm)
-        if not norm.training:
+        if not norm.training:  # no matter of which class: Lightning puts one of its own after `sync_batchnorm`
             evaluated: Tensor = norm(tokens)
             return evaluated
+        assert isinstance(norm, nn.BatchNorm1d | nn.SyncBatchNorm)
         values = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
         sums = values.new_zeros(clips, values.shape[1])
         count = values.new_zeros(clips, 1).index_add(0, clip, values.new_ones(len(values), 1))
@@ -66,5 +69,8 @@ class FrozenStatistics(NormalisationStatistics):
         self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], clips: int
     ) -> Float[Tensor, "tokens width"]:
         """Normalise."""
+        if not norm.training:
+            evaluated: Tensor = norm(tokens)
+            return evaluated
         assert isinstance(norm, nn.BatchNorm1d | nn.SyncBatchNorm)
         return F.batch_norm(tokens, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)

@@ -7,6 +7,7 @@ drawing code. Together with the seed these settings decide the content of every 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -72,15 +73,15 @@ class SceneSettings:
             "flash_frames", self.flash_frames <= room, f"at most {room}: two flashes and a gap fit in `frames`"
         )
         self._require("texture_period", self.texture_period >= 2, "at least 2: one light and one dark pixel")
-        self._require("marker_radius", self.marker_radius >= 2, "at least 2")
-        self._require("path_jitter", self.path_jitter > 0, "above 0")
+        self._require("marker_radius", 2 <= self.marker_radius < math.inf, "at least 2, and finite")
+        self._require("path_jitter", 0 < self.path_jitter < math.inf, "above 0, and finite")
         self._require("noise", 0 <= self.noise <= 64, "within 0..64")
         self._require("colour_jitter", 0 <= self.colour_jitter <= 40, "within 0..40, or colours are no longer distinct")
         self._require("tile_tone", 0 <= self.tile_tone <= 255, "within 0..255")
         self._require("texture_contrast", 0 <= self.texture_contrast <= 1, "within 0..1")
         for name in ("slow", "fast", "mover_radius", "dot_radius"):
             low, high = getattr(self, name)
-            self._require(name, 0 < low <= high, "a positive lowest value and a highest not below it")
+            self._require(name, 0 < low <= high < math.inf, "a positive lowest value and a finite highest not below it")
         self._require("slow", self.slow[1] < self.fast[0], f"below the lowest fast speed, {self.fast[0]}")
         usable = all(side >= 16 and side % 2 == 0 for size in self.frame_sizes for side in size)
         self._require("frame_sizes", len(self.frame_sizes) >= 1 and usable, "even heights and widths of at least 16")

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from components.positive import check_positive
+
 _ROUNDING = 1e-6  # seconds
 
 
@@ -162,5 +164,4 @@ class FpsSampler(FrameSampler):
 
 
 def _check_positive(name: str, value: int | float) -> None:
-    if not value > 0:
-        raise ValueError(f"data.init_args.sampler.init_args.{name} is {value}; it must be above 0")
+    check_positive("data.init_args.sampler.init_args", **{name: value})

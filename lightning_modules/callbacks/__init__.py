@@ -5,9 +5,11 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 
 from lightning_modules.callbacks.answer_file import AnswerFile
 from lightning_modules.callbacks.benchmark_report import BenchmarkReport
+from lightning_modules.callbacks.divergence import Divergence
 from lightning_modules.callbacks.fusion_weight import FusionWeight
 from lightning_modules.callbacks.gradient_norm import GradientNorm
 from lightning_modules.callbacks.interruption import Interruption
+from lightning_modules.callbacks.joined_statistics import JoinedStatistics
 from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
 from lightning_modules.callbacks.model_views import ModelViews
 from lightning_modules.callbacks.origin import Origin
@@ -27,6 +29,8 @@ def always() -> list[Callback]:
         StepLabels(),
         LearningRateMonitor(logging_interval="step"),
         GradientNorm(),
+        Divergence(),
+        JoinedStatistics(),
         Throughput(),
         FusionWeight(),
         SamplePanel(),
@@ -39,9 +43,11 @@ def always() -> list[Callback]:
 __all__ = [
     "AnswerFile",
     "BenchmarkReport",
+    "Divergence",
     "FusionWeight",
     "GradientNorm",
     "Interruption",
+    "JoinedStatistics",
     "LastCheckpoint",
     "ModelViews",
     "Origin",

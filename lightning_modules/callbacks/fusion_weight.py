@@ -20,6 +20,6 @@ class FusionWeight(Callback):
             if isinstance(fusion, LearnedFusion):
                 alpha = whole_tensor(fusion.balance.detach()).float().sigmoid()
                 pl_module.log("alpha/mean", alpha.mean(), sync_dist=True)
-                pl_module.log("alpha/std", alpha.std(), sync_dist=True)
+                pl_module.log("alpha/std", alpha.std(correction=0), sync_dist=True)
                 if isinstance(trainer.logger, TensorBoardLogger):
                     trainer.logger.experiment.add_histogram("alpha", alpha.cpu(), trainer.global_step)

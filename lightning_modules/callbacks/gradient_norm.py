@@ -15,5 +15,9 @@ class GradientNorm(Callback):
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Log it at every step of the optimiser."""
         gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
-        if gradients:
-            pl_module.log("train/gradient_norm", whole_tensor(get_total_norm(gradients)))
+        if not gradients:
+            return
+        norm = whole_tensor(get_total_norm(gradients))
+        # This precision leaves out the step of an infinite gradient, and reads from the device for it.
+        if trainer.precision != "16-mixed" or bool(norm.isfinite()):
+            pl_module.log("train/gradient_norm", norm)

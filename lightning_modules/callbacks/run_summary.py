@@ -12,6 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from components.whole_file import write_whole
 from lightning_modules import hparams
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.callbacks.score_file import ScoreFile
@@ -99,7 +100,7 @@ class RunSummary(Callback):
         folder = run_folder(trainer)  # asked on every rank, or the others wait
         if folder is not None and trainer.is_global_zero:
             summary = {"steps": trainer.global_step, "figures": self.figures}
-            (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+            write_whole(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
     def say(self, trainer: Trainer) -> None:
         """Print where the run is and how it ended."""

@@ -1,9 +1,12 @@
 """A model that is sharded over devices learns what one device learns, and leaves the same checkpoint."""
 
+import json
 import signal
+from pathlib import Path
 
 import pytest
 import torch
+from lightning import Callback
 
 from lightning_modules.fully_sharded import shard
 from tests.components.tiny_networks import save_tiny_network
@@ -22,6 +25,17 @@ SETTINGS = (
 OWN_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # each process has its own (official)
 # Three batches of the test for two processes: one of them has a stand-in, or the other would wait.
 SHARDED = ("--config=configs/trainer/fsdp.yaml", "--data.batch_size=1", "--data.eval_batch_size=3")
+
+
+class NoteStatistics(Callback):
+    """Writes the running statistics that each process tests with."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def on_test_end(self, trainer, pl_module):
+        buffers = {name: each for name, each in pl_module.named_buffers() if name.endswith(OWN_STATISTICS)}
+        torch.save(buffers, self.folder / f"{trainer.global_rank}.pt")
 
 
 def fit_two(tmp_path, tiny, *arguments, **how):
@@ -103,6 +117,26 @@ def test_the_devices_of_two_machines_go_on_where_one_was_stopped(run, tiny, tmp_
     assert figures and tested.summary.figures == pytest.approx(figures, rel=1e-3)
     started = run("fit", *SETTINGS, *frozen, f"--init_from={last}", "--trainer.max_steps=1")
     assert started.trainer.global_step == 1
+
+
+def test_running_statistics_are_alike_so_that_a_checkpoint_tests_as_its_run_did(run, tiny, tmp_path):
+    settings = ("--config=experiments/clip_statistics.yaml", "--name=alike", "--data.train_clips=6",
+                "--trainer.max_epochs=1", "--model.stage.encoder=0.01", "--data.batch_size=2")  # fmt: skip
+    (note := tmp_path / "note.yaml").write_text(
+        "trainer: {callbacks+: {class_path: tests.lightning_modules.test_fully_sharded.NoteStatistics, "
+        f"init_args: {{folder: {tmp_path}}}}}}}"
+    )
+    rest = [argument for argument in tiny if argument.partition("=")[0] not in ("--data.train_clips",)]
+    status, _ = run_two("fit", *settings, *rest, SHARDED[0], f"--config={note}", f"--runs={tmp_path / 'two'}")
+    assert status == [0, 0]
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert first and all(torch.equal(first[name], second[name]) for name in first)
+    folder = tmp_path / "two" / "alike" / "seed_0"
+    found = checkpoint(folder)["state_dict"]
+    assert all(torch.equal(found[name], statistic) for name, statistic in first.items())
+    tested = run("test", *settings, f"--ckpt_path={folder / 'checkpoints' / 'last.ckpt'}")
+    figures = json.loads((folder / "summary.json").read_text())["figures"]
+    assert tested.summary.figures["test/loss"] == pytest.approx(figures["test/loss"], rel=1e-5)
 
 
 def test_views_are_of_the_whole_model(tiny, tmp_path):

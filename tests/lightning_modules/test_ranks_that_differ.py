@@ -45,18 +45,24 @@ def test_a_process_without_a_readable_clip_takes_part_and_counts_nothing(run, ha
     assert [float(loss) for loss in together] == pytest.approx([float(loss) for loss in losses(alone.folder)], rel=1e-4)
 
 
-def test_clips_that_any_process_has_left_out_are_in_the_summary(half_broken, tmp_path):
-    """In a validation by clips one by one, each process meets one of the two."""
-    whole = tmp_path / "whole.json"
-    whole.write_text(json.dumps([each for each in json.loads((tmp_path / "records.json").read_text())
-                                 if each["id"] in ("a.mp4", "d.mp4")]))  # fmt: skip
+def test_figures_are_those_of_one_process_where_another_has_no_question(run, half_broken, tmp_path):
+    """In a validation by clips one by one, each process meets one that is left out, and only one of them another."""
+    records = json.loads((tmp_path / "records.json").read_text())
+    for name, ids in {"train": "ad", "val": "abc", "one": "a"}.items():
+        chosen = [each for each in records if each["id"][0] in ids]
+        (tmp_path / f"{name}.json").write_text(json.dumps(chosen))
     settings = [argument for argument in SETTINGS if "limit_val_batches" not in argument]
-    status, _ = run_two("fit", *settings, *half_broken, f"--data.train={whole}", "--data.batch_size=1",
+    status, _ = run_two("fit", *settings, *half_broken, f"--data.train={tmp_path / 'train.json'}",
+                        f"--data.val={tmp_path / 'val.json'}", "--data.bad_media.max_share=0.7", "--data.batch_size=1",
                         "--data.eval_batch_size=1", "--trainer.check_val_every_n_epoch=1", "--trainer.max_epochs=1",
                         "--trainer.strategy=ddp", f"--runs={tmp_path / 'two'}")  # fmt: skip
     assert status == [0, 0]
-    figures = json.loads((tmp_path / "two/skipping/seed_0/summary.json").read_text())["figures"]
-    assert figures["data/skipped_clips"] == 2 and "val/loss" in figures
+    folder = tmp_path / "two/skipping/seed_0"
+    figures = json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)["figures"]
+    assert figures["data/skipped_clips"] == 2
+    one = run("validate", *settings, *half_broken, f"--data.val={tmp_path / 'one.json'}", "--trainer.devices=1",
+              f"--ckpt_path={folder / 'checkpoints' / 'last.ckpt'}", tiny=False)  # fmt: skip
+    assert figures["val/loss"] == pytest.approx(one.summary.figures["val/loss"], rel=1e-5)
 
 
 def test_sigterm_to_one_process_and_its_loaders_saves_what_one_device_goes_on_with(run, tiny, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -47,9 +48,9 @@ class DiskFrameCache(FrameCache):
         Raises:
             ValueError: there is no room.
         """
-        if disk_gib <= 0:
+        if not 0 < disk_gib < math.inf:
             raise ValueError(
-                f"data.init_args.frame_cache.init_args.disk_gib is {disk_gib}; it must be above 0, or use NoCache"
+                f"data.init_args.frame_cache.init_args.disk_gib is {disk_gib}; it must be above 0, not inf, or NoCache"
             )
         self.folder = Path(folder)
         self.disk_gib = disk_gib

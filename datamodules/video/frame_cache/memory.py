@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,8 +22,8 @@ class MemoryCache(FrameCache):
         Args:
             max_gib: bound on the memory of the kept frames, in GiB.
         """
-        if max_gib <= 0:
-            raise ValueError(f"frame_cache.init_args.max_gib is {max_gib}; it must be above 0, or use NoCache")
+        if not 0 < max_gib < math.inf:
+            raise ValueError(f"frame_cache.init_args.max_gib is {max_gib}; it must be above 0, not inf, or use NoCache")
         self.left = int(max_gib * 2**30)
         self.kept: dict[tuple[str, tuple[Recipe, ...]], Views] = {}
 

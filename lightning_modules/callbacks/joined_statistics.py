@@ -1,0 +1,54 @@
+"""Running statistics of batch normalisation: alike on all devices, whatever the strategy does with weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from lightning_modules.model_input import ModelInput
+
+
+class JoinedStatistics(Callback):
+    """Gives every device the mean of what the running statistics of all have moved by, after every backward pass.
+
+    A mean of moving averages is the moving average of the means: it is what a device that sees all clips would have.
+    What a stand-in has moved does not count. A validation, a test and a checkpoint then have the same statistics.
+    """
+
+    def __init__(self) -> None:
+        self.statistics: list[Tensor] = []
+        self.before: list[Tensor] = []
+        self.counts = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find the layers.
+
+        Raises:
+            ValueError: they are to be joined while training too, on CPUs, where torch cannot.
+        """
+        norms = [norm for norm in pl_module.modules() if isinstance(norm, nn.BatchNorm1d | nn.SyncBatchNorm)]
+        if pl_module.device.type == "cpu" and any(isinstance(norm, nn.SyncBatchNorm) for norm in norms):
+            raise ValueError("trainer.sync_batchnorm is true, which torch can do on GPUs only; set it to false")
+        self.statistics = [buffer for norm in norms for buffer in norm.buffers()]
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Note the statistics before the batch, if they will be needed."""
+        self.counts = isinstance(batch, ModelInput) and batch.counts and batch.clips_count
+        alone = trainer.world_size == 1 and self.counts
+        self.before = [] if alone else [buffer.clone() for buffer in self.statistics]
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Join what they have moved by; not before, since the backward pass may read them."""
+        if not self.before:
+            return
+        pairs = list(zip(self.statistics, self.before, strict=True))
+        moved = [(now - before).flatten().float() * self.counts for now, before in pairs]
+        weight = moved[0].new_full((1,), float(self.counts))
+        *sums, devices = trainer.strategy.reduce(torch.cat([*moved, weight]), reduce_op="sum").split(
+            [*map(len, moved), 1]
+        )
+        for (now, before), total in zip(pairs, sums, strict=True):
+            now.copy_(before + (total / devices.clamp(min=1)).view_as(before))

@@ -1,0 +1,113 @@
+"""Options and callbacks of Lightning's Trainer that cannot work with this model and this command line."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch
+from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from lightning_modules.strategy import check_strategy, strategy_name
+
+REFUSED_CALLBACKS = {
+    "BackboneFinetuning": "it thaws a part called backbone; set the rates of model.stage, of which 0 freezes a part",
+    "BaseFinetuning": "it only is a base for others; set the rates of model.stage, of which 0 freezes a part",
+    "BasePredictionWriter": "it only is a base for others; a prediction writes answers/predict.jsonl by itself",
+    "BatchSizeFinder": "it changes the experiment; set data.init_args.batch_size (`plan` says its memory)",
+    "Callback": "it does nothing; name one that does",
+    "Checkpoint": "it only is a base for others; take LastCheckpoint or ModelCheckpoint",
+    "GradientAccumulationScheduler": "the schedule of rates counts steps of one size; set model.stage.global_batch",
+    "LambdaCallback": "a configuration holds no functions; write a callback of your own",
+    "LearningRateFinder": "it finds one rate, and model.stage has one per group; sweep these instead",
+    "ModelPruning": "checkpoints would have other weights than the model; nothing here reads them",
+    "Timer": "a duration is none that a saved config.yaml can hold; set trainer.max_time",
+    "ProgressBar": "it only is a base for others; take TQDMProgressBar or RichProgressBar",
+    "StochasticWeightAveraging": "it replaces the schedule of model.stage and has one rate for all groups",
+    "WeightAveraging": "checkpoints would have other weights than the test after the training",
+    "EMAWeightAveraging": "checkpoints would have other weights than the test after the training",
+}
+LIGHTNING = Path(lightning.pytorch.__file__).parent
+# The least that each may be, if it is set; what Lightning itself refuses is not repeated.
+LEAST = {"accumulate_grad_batches": 1, "log_every_n_steps": 1, "check_val_every_n_epoch": 1, "gradient_clip_val": 0.0,
+         "min_epochs": 0, "min_steps": 0}  # fmt: skip
+
+
+def check_trainer(trainer: Namespace) -> None:
+    """Look at the parsed options before anything is built.
+
+    Raises:
+        ValueError: one that cannot work here, with what can be done instead.
+    """
+    check_strategy(trainer.strategy)
+    for name, least in LEAST.items():
+        value = trainer.get(name)
+        if value is not None and not least <= value < math.inf:
+            raise ValueError(f"trainer.{name} is {value}; it must be a finite number of at least {least}")
+    if trainer.log_every_n_steps is None:
+        trainer.log_every_n_steps = 50  # Lightning's own default, which it does not take for null
+    if trainer.barebones:
+        raise ValueError(
+            "trainer.barebones is true, which runs without figures, checkpoints and answers; to measure speed, use "
+            "`profile`, or look at speed/clips_per_second of a run"
+        )
+    name = strategy_name(trainer.strategy)
+    if name.endswith(("_spawn", "_fork", "_notebook")):
+        raise ValueError(f"trainer.strategy is {name}, which is for notebooks; set it to ddp")
+    plugins = trainer.plugins if isinstance(trainer.plugins, list) else [trainer.plugins]
+    joined = trainer.sync_batchnorm or any(_class(plugin) == "TorchSyncBatchNorm" for plugin in plugins)
+    if joined and name in ("FullySharded", "ModelParallelStrategy"):
+        raise ValueError(
+            f"trainer.sync_batchnorm is true, which trainer.strategy {name} cannot do; set it to false (running "
+            "statistics are joined anyway), or the strategy to ddp"
+        )
+    if trainer.max_epochs == -1 and trainer.max_steps == -1:
+        raise ValueError(
+            "trainer.max_epochs is -1 and trainer.max_steps too, but the schedule of model.stage needs an end; set one"
+        )
+    if trainer.val_check_interval == 0:
+        raise ValueError("trainer.val_check_interval is 0; for no validation set trainer.limit_val_batches to 0")
+    callbacks = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
+    for callback in callbacks:
+        reason = REFUSED_CALLBACKS.get(_class(callback))
+        if reason is not None:
+            raise ValueError(f"trainer.callbacks has {_class(callback)}, which cannot work here: {reason}")
+
+
+def _class(option: Any) -> str:
+    """Return the name of the class of a parsed option; empty for none."""
+    return str(option.class_path).rsplit(".", 1)[-1] if isinstance(option, Namespace) else ""
+
+
+@contextmanager
+def trainer_errors() -> Iterator[None]:
+    """Say in one line what Lightning refuses of its options, in its own words, also where only a run finds it out.
+
+    Raises:
+        ValueError: Lightning itself raised an error, which no library below it or code of ours did.
+    """
+    try:
+        yield
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+        if not Path(raised_in).is_relative_to(LIGHTNING):
+            raise
+        raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def building_trainer() -> Iterator[None]:
+    """Say in one line why the Trainer cannot be built; it has been given nothing but what the user configured.
+
+    Raises:
+        ValueError: an option of it that is impossible, by itself or on this machine.
+    """
+    try:
+        yield
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError, ZeroDivisionError) as error:
+        raise ValueError(f"trainer cannot be built: {' '.join(str(error).split())}") from error
