@@ -25,6 +25,7 @@ import datamodules.conversations
 import datamodules.mixed_conversations
 import datamodules.shapes_in_motion.datamodule
 import datamodules.video_qa  # noqa: F401  (imported so that YAML can use bare class names)
+from datamodules.printable import printable
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules import callbacks
 from lightning_modules.answer_store import asked_by
@@ -63,7 +64,7 @@ class ExperimentParser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
         """Print `message`, made plainer where we can, and exit with status 2."""
-        super().error(explain(message), ex)
+        super().error(printable(explain(message)), ex)
 
 
 class ExperimentCLI(LightningCLI):
@@ -286,7 +287,8 @@ def main(args: list[str] | None = None) -> None:
     words = sys.argv[1:] if args is None else args
     if words and words[0] in PROGRAMS:
         module, function = PROGRAMS[words[0]]
-        getattr(import_module(module), function)(words[1:])
+        with user_errors():
+            getattr(import_module(module), function)(words[1:])
         return
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)
