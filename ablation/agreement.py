@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ablation.judgement_figures import clusters, percent
 from ablation.judgements import JudgedAnswer, Key, read_judgements
+from datamodules.printable import printable
 from lightning_modules.clusters import clustered_mean, clustered_share
 from lightning_modules.user_errors import user_errors
 
@@ -146,4 +147,4 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--show", type=int, default=5, help="how many disagreements to print")
     known = parser.parse_args(args)
     with user_errors():
-        print("\n".join(report(compare(known.first, known.second), max(0, known.show))))
+        print(printable("\n".join(report(compare(known.first, known.second), max(0, known.show)))))

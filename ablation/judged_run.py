@@ -68,7 +68,7 @@ def _provenance_of(answers: Path) -> Any:
     file = answers.with_name(f"{answers.stem}_scores.json")
     try:
         return json.loads(file.read_text(encoding="utf-8")).get("provenance")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from components.judges import Comparison, JudgeIdentity, Judgement
+from components.judges import Aspect, Comparison, JudgeIdentity, Judgement
+from components.judges.base import BEST_SCORE
 
 
 class JudgementCache:
@@ -77,11 +79,32 @@ class JudgementCache:
                 judge = row.pop("judge")
                 comparison = Comparison(**{key: row.pop(key) for key in Comparison.__dataclass_fields__})
                 judgement = Judgement(**row)
+                if not (_is_asked(comparison) and is_said(row, comparison.aspect) and isinstance(row["reply"], str)):
+                    raise TypeError
                 known = {comparison: judgement} if judge == self._identity.hash else {}  # the name has its first digits
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 self.broken += 1
                 continue
             self._known |= known
+
+
+def is_said(row: Mapping[str, Any], aspect: str | None) -> bool:
+    """Return whether a row has a judgement: values of the right types, that say how it was judged or why not."""
+    right, score, unjudged = row.get("right"), row.get("score"), row.get("unjudged")
+    is_score = isinstance(score, int | float) and not isinstance(score, bool) and 0 <= score <= BEST_SCORE
+    typed = isinstance(right, bool | None) and (score is None or is_score)
+    typed &= all(isinstance(text, str | None) for text in (unjudged, row.get("reply"), row.get("answered_by")))
+    judged = right is not None or (aspect is not None and score is not None)
+    return typed and (judged or unjudged is not None)
+
+
+def _is_asked(comparison: Comparison) -> bool:
+    texts = (comparison.question, comparison.reference, comparison.prediction)
+    second = (comparison.second_question, comparison.second_prediction)
+    known = comparison.aspect is None or comparison.aspect in list(Aspect)
+    return (
+        known and all(isinstance(text, str) for text in texts) and all(isinstance(text, str | None) for text in second)
+    )
 
 
 @contextmanager

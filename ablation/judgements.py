@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation.generated_answers import GeneratedAnswer
-from ablation.judgement_cache import naming
+from ablation.judgement_cache import is_said, naming
 from components.judges import JudgeIdentity, Judgement
 from components.whole_file import write_whole
 
@@ -115,12 +115,9 @@ def _lines(path: Path) -> list[dict[str, Any]]:
             texts = [row[key] for key in ("id", "question", "reference", "prediction")] + [who["name"], who["hash"]]
         except (ValueError, KeyError, TypeError, RecursionError):
             row, texts = {}, [None]
-        if not all(isinstance(text, str) for text in texts) or not _is_verdict(row):
+        named = [row.get(key) for key in ("aspect", "video", "family")]
+        typed = all(isinstance(text, str) for text in texts) and all(isinstance(text, str | None) for text in named)
+        if not typed or not is_said(row, row.get("aspect")):
             raise ValueError(f"{path}, judgement {number} is none; `judge` writes such files")
         rows.append(row)
     return rows
-
-
-def _is_verdict(row: Mapping[str, Any]) -> bool:
-    right, score = row.get("right"), row.get("score")
-    return isinstance(right, bool | None) and (score is None or (isinstance(score, int | float) and 0 <= score <= 5))

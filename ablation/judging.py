@@ -22,6 +22,7 @@ from ablation.judgement_cache import JudgementCache
 from ablation.judgement_figures import figures, scores, warnings
 from ablation.judgements import judgement_path, write_judgements
 from components.judges import Aspect, Comparison, Judge, JudgeError, Judgement
+from datamodules.printable import printable
 from lightning_modules.config_chain import read_config
 from lightning_modules.known_names import explain
 from lightning_modules.user_errors import user_errors
@@ -38,7 +39,7 @@ class _Parser(ArgumentParser):
         return parsed
 
     def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
-        super().error(explain(message), ex)
+        super().error(printable(explain(message)), ex)
 
 
 def judge_pending(
@@ -143,10 +144,10 @@ def _report(judge: Judge, file: Path, answers: Sequence[GeneratedAnswer], known:
         path, judge.identity, {answer: known.get(answer.comparison, NOT_ASKED) for answer in answers}
     )
     models = sorted({judgement.answered_by for judgement in known.values() if judgement.answered_by})
-    print(f"judgements: {path}" + (f"; answered by {', '.join(models)}" if models else ""))
+    print(printable(f"judgements: {path}" + (f"; answered by {', '.join(models)}" if models else "")))
     if len(models) > 1:
         print("warning: several models answered under one name; give the one to use by its full name, with a date")
-    print("\n".join([*figures(judge.identity.label, judged), *warnings(judged)]), flush=True)
+    print(printable("\n".join([*figures(judge.identity.label, judged), *warnings(judged)])), flush=True)
     found = scores(judge.identity.label, judged)
     print(f"scores: {keep_scores(path, file, judge.identity, models, judged, found)}", flush=True)
 

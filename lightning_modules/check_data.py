@@ -18,6 +18,7 @@ from datamodules.checking.clips import Clips, clips_of_data, clips_of_folder
 from datamodules.checking.page import write_page
 from datamodules.checking.report import Report, make_report
 from datamodules.checking.verdict import Verdict
+from datamodules.printable import printable
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.media_policy import ErrorOnBadMedia, MediaPolicy, SkipCounter, Skipped
 from lightning_modules.costs.table import table
@@ -69,8 +70,7 @@ def checked_report(name: str, clips: Clips, folder: Path, wanted: int, workers: 
     except KeyboardInterrupt:
         print("\ninterrupted; what was checked is kept, and the same command goes on from there", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    # A name may hold bytes that are no text.
-    print(f"{summary(report)}\npage      {page}\n".encode(errors="backslashreplace").decode())
+    print(printable(f"{summary(report)}\npage      {page}\n"))
     return report
 
 

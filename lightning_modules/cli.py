@@ -276,7 +276,8 @@ def main(args: list[str] | None = None) -> None:
     words = sys.argv[1:] if args is None else args
     if words and words[0] in PROGRAMS:
         module, function = PROGRAMS[words[0]]
-        getattr(import_module(module), function)(words[1:])
+        with user_errors():
+            getattr(import_module(module), function)(words[1:])
         return
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)

@@ -12,6 +12,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from omegaconf.errors import OmegaConfBaseException
 
+from datamodules.printable import printable
 from lightning_modules.config_chain import (
     ConfigChainError,
     config_files,
@@ -53,7 +54,7 @@ class ExperimentParser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
         """Print `message`, made plainer where we can, and exit with status 2."""
-        super().error(explain(message), ex)
+        super().error(printable(explain(message)), ex)
 
 
 def parsed_experiment(parser: LightningArgumentParser, words: Sequence[str]) -> tuple[Namespace, list[Path]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from datamodules.printable import printable
 from lightning_modules.callbacks.run_history import DIFF, HISTORY
 from lightning_modules.checkpoint import weights_digest
 from lightning_modules.config_chain import read_config
@@ -30,7 +31,7 @@ def main(args: Sequence[str]) -> None:
     )
     parser.add_argument("run", type=Path, help="run folder, such as runs/full/seed_0, or an exported model")
     with user_errors():
-        print("\n".join(shown(parser.parse_args(args).run)))
+        print(printable("\n".join(shown(parser.parse_args(args).run))))
 
 
 def shown(folder: Path) -> list[str]:

@@ -19,6 +19,7 @@ from ablation.comparing.finding import find_runs
 from ablation.comparing.page import page
 from ablation.comparing.tables import as_csv, as_latex, text
 from ablation.comparing.unit import PERCENT, POINTS
+from datamodules.printable import printable
 from lightning_modules.user_errors import user_errors
 
 
@@ -45,7 +46,7 @@ def run(known: argparse.Namespace) -> None:
     costs, problems = measured_costs(found) if known.costs else ({}, [])
     comparison = comparison.remarking(problems)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(text(comparison, costs, columns))
+    print(printable(text(comparison, costs, columns)))
     for flag, file, content in (
         ("markdown", known.markdown, lambda: text(comparison, costs) + "\n"),
         ("csv", known.csv, lambda: as_csv(comparison, costs)),
@@ -64,7 +65,7 @@ def write(flag: str, file: Path, content: str) -> None:
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content.encode("utf-8", "backslashreplace"))
+        file.write_text(printable(content), encoding="utf-8")
     except OSError as error:
         raise ValueError(f"--{flag} {file} cannot be written: {error.strerror}") from error
     print(f"\nwritten: {file}")

@@ -28,6 +28,7 @@ from ablation.sweep.command import add_options, check_options, close, train
 from ablation.sweep.jobs import expand
 from ablation.sweep.request import request_of
 from ablation.sweep.runner import Outcome
+from datamodules.printable import printable
 from lightning_modules.config_chain import is_scale
 from lightning_modules.stage_files import STAGES
 from lightning_modules.user_errors import user_errors
@@ -103,7 +104,7 @@ def _publish(sheets: Sequence[Sheet], problems: Sequence[str], title: str, known
     remarks = "".join(f"\n- {line}" for line in dict.fromkeys(problems))
     said = f"\n\nremarks:\n{remarks}" if remarks else ""
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(f"\n{as_text(sheets, columns)}{said}")
+    print(printable(f"\n{as_text(sheets, columns)}{said}"))
     contents: dict[str, Callable[[], str]] = {
         "markdown": lambda: f"{as_text(sheets)}{said}\n",
         "csv": lambda: as_csv(sheets),

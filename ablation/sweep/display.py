@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ablation.sweep.board import Board, left
+from datamodules.printable import printable
 
 BETWEEN_LINES = 60.0  # seconds between two looks at what is running, where the output is no terminal
 
@@ -44,7 +45,7 @@ class Lines(Display):
 
     def say(self, line: str) -> None:
         """Print it with the time of day."""
-        print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
+        print(f"{time.strftime('%H:%M:%S')}  {printable(line)}", flush=True)
 
     def show(self, board: Board) -> None:
         """Print a line per running job now and then."""
@@ -82,7 +83,7 @@ class LiveTable(Display):
 
     def say(self, line: str) -> None:
         """Print it above the table."""
-        self._live.console.print(Text(f"{time.strftime('%H:%M:%S')}  {line}"), soft_wrap=True)
+        self._live.console.print(Text(f"{time.strftime('%H:%M:%S')}  {printable(line)}"), soft_wrap=True)
 
     def show(self, board: Board) -> None:
         """Draw the table anew."""

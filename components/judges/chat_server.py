@@ -10,7 +10,9 @@ import os
 import random
 import ssl
 import threading
+import time
 import urllib.parse
+import zlib
 from collections.abc import Callable, Mapping
 
 from httpx2 import ByteStream, ConnectError, InvalidURL, Limits, ProxyError, Request, Response, SyncByteStream
@@ -58,7 +60,7 @@ class ChatServer:
         Args:
             base_url: up to and with `/v1`.
             key_variable: name of the environment variable that has the API key; None: the server needs none.
-            timeout: seconds that the server may be silent.
+            timeout: seconds that the server may be silent, and that the body of its answer may take.
             attempts: how often a request is made at most.
             backoff: seconds before the second attempt; twice as long before each further one.
             pace: of all requests.
@@ -78,7 +80,7 @@ class ChatServer:
         self.url = f"{base_url}/chat/completions"
         self._key = _key(key_variable)
         self.timeout, self.attempts, self.backoff, self.pace = timeout, attempts, backoff, pace
-        hooks: dict[str, list[Callable[..., None]]] = {"request": [self._sign], "response": [_read_whole]}
+        hooks: dict[str, list[Callable[..., None]]] = {"request": [self._sign], "response": [self._read_whole]}
         limits = Limits(max_keepalive_connections=0)  # the server may be closing one that is kept: an attempt lost
         try:
             http = DefaultHttpxClient(follow_redirects=False, limits=limits, event_hooks=hooks)
@@ -162,8 +164,24 @@ class ChatServer:
         for name in set(request.headers) - _HEADERS:
             if not name.startswith("x-stainless-"):  # by which the package knows its own requests again
                 del request.headers[name]
+        request.headers["Accept-Encoding"] = "identity"  # answers are short
         if self._key:
             request.headers["Authorization"] = f"Bearer {self._key}"
+
+    def _read_whole(self, response: Response) -> None:
+        """Read a body, which otherwise is read without end of bytes or of time."""
+        stream, body, end = response.stream, bytearray(), time.monotonic() + self.timeout
+        assert isinstance(stream, SyncByteStream)
+        for part in stream:
+            body += part
+            if len(body) > LARGEST_BODY:
+                raise _AttemptError(f"what came has more than {LARGEST_BODY} bytes")
+            if time.monotonic() > end:
+                raise _AttemptError(f"no whole answer within {self.timeout:g} s")
+        stream.close()
+        content = _unpacked(bytes(body), response.headers.get("Content-Encoding", "").strip().lower())
+        response.headers.pop("Content-Encoding", None)
+        response.stream = ByteStream(content)
 
     def _unconnected(self, error: APIConnectionError) -> Exception:
         said = self._clean(str(error.__cause__) or repr(error.__cause__))
@@ -206,16 +224,19 @@ class ChatServer:
         return text.replace(self._key, "***") if len(self._key) >= 8 else text
 
 
-def _read_whole(response: Response) -> None:
-    """Read a body, which otherwise is read without end."""
-    stream, body = response.stream, bytearray()
-    assert isinstance(stream, SyncByteStream)
-    for part in stream:
-        body += part
-        if len(body) > LARGEST_BODY:
-            raise _AttemptError(f"what came has more than {LARGEST_BODY} bytes")
-    stream.close()
-    response.stream = ByteStream(bytes(body))
+def _unpacked(body: bytes, packing: str) -> bytes:
+    """Return what a server has packed although it was not asked to, unless that is too much."""
+    if packing in ("", "identity"):
+        return body
+    if packing not in ("gzip", "deflate"):
+        raise _AttemptError(f"what came is packed as {packing[:20]!r}, which was not asked for")
+    try:
+        content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, LARGEST_BODY + 1)
+    except zlib.error:
+        raise _AttemptError(f"what came is no {packing}") from None
+    if len(content) > LARGEST_BODY:
+        raise _AttemptError(f"what came has more than {LARGEST_BODY} bytes")
+    return content
 
 
 def _key(variable: str | None) -> str:

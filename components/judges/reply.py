@@ -47,11 +47,20 @@ def _object(reply: str) -> dict[str, Any]:
         content = json.loads(text, object_pairs_hook=_without_repetition)
     except (ValueError, RecursionError):
         try:
-            content = ast.literal_eval(text)
+            content = _of_python(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             raise ReplyError("the reply is no JSON object") from None
     if not isinstance(content, dict):
         raise ReplyError("the reply is no JSON object")
+    return content
+
+
+def _of_python(text: str) -> Any:
+    tree = ast.parse(text, mode="eval")
+    content = ast.literal_eval(tree)  # first, so that all keys below are literals
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            _without_repetition([(ast.literal_eval(key), None) for key in node.keys if key])
     return content
 
 

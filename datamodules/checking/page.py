@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from datamodules.checking.pictures import thumbnails
 from datamodules.checking.report import Report
 from datamodules.checking.verdict import REASONS, Judged, Verdict
+from datamodules.printable import printable
 from datamodules.processes import results_of_processes
 
 SHOWN_PER_REASON = 24  # clips with pictures; the manifest has them all
@@ -55,7 +56,7 @@ def write_page(report: Report, file: Path, processes: int) -> Path:
     page = environment.get_template("page.html.jinja").render(
         report=report, groups=_groups(report, processes), meanings=REASONS, listed=LISTED, Verdict=Verdict
     )
-    file.write_bytes(page.encode(errors="backslashreplace"))
+    file.write_text(printable(page), encoding="utf-8")
     return file
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from components.judges.base import Aspect
-from components.judges.normalisation import NORMALIZED, normalized
+from components.judges.normalisation import NORMALIZED, normalized, one_form
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # What may stand before the letter: "The best answer is: (B)".
@@ -99,7 +99,7 @@ class Choice(AnswerKind):
         is", and the full text of an option. A reply with two letters, or with a letter and another option's text, or
         with a text that two options have, chooses none.
         """
-        text = _LEAD_IN.sub("", reply.strip())
+        text = _LEAD_IN.sub("", one_form(reply).strip())
         first = _FIRST_LETTER.match(text)
         rest = text[first.end() :] if first else text
         whole = self._with_text(text)

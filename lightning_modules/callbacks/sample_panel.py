@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from typing import Any
 
@@ -12,6 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from datamodules.printable import printable
 from lightning_modules.evaluation import Answer
 from lightning_modules.model_input import ModelInput
 from lightning_modules.video_language import VideoLanguageModel
@@ -21,9 +23,18 @@ FRAMES_PER_ROW = 4  # about as wide as TensorBoard shows a picture in its overvi
 CAPTION_HEIGHT = 34
 
 
-def in_one_line(question: str) -> str:
-    """Return a question, which may list options in lines of their own, as one line."""
-    return question.replace("\n", " ")
+# What Markdown would take for more than text, such as the `|` that ends a cell.
+_MARKUP = re.compile(r"[\\`*_|<>&\[\]#~!$]")
+
+
+def in_one_line(text: str) -> str:
+    """Return a question, which may list options in lines of their own, or an answer as one line."""
+    return printable(" ".join(text.split()))
+
+
+def table_row(*cells: str) -> str:
+    """Return a row of a table in Markdown, which shows every cell as it is."""
+    return f"| {' | '.join(_MARKUP.sub(lambda mark: f'&#{ord(mark[0])};', in_one_line(cell)) for cell in cells)} |"
 
 
 def film_strip(frames: Tensor, answer: Answer) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -40,7 +51,7 @@ def film_strip(frames: Tensor, answer: Answer) -> np.ndarray[Any, np.dtype[np.ui
     draw.text((4, bottom + 3), f"{answer.sample.family}: {in_one_line(answer.sample.question)}", fill="black")
     draw.text(
         (4, bottom + 18),
-        f"reference: {answer.sample.answer}   answer: {answer.prediction}",
+        f"reference: {in_one_line(answer.sample.answer)}   answer: {in_one_line(answer.prediction)}",
         fill="darkgreen" if answer.right else "firebrick",
     )
     return np.asarray(strip)
@@ -113,6 +124,6 @@ class SamplePanel(Callback):
                         f"samples/{family}/{number}", strip, trainer.global_step, dataformats="HWC"
                     )
                 mark = "" if answer.right else " ✗"
-                question = in_one_line(answer.sample.question)
-                rows.append(f"| {family} | {question} | {answer.sample.answer} | {answer.prediction}{mark} |")
+                sample = answer.sample
+                rows.append(table_row(family, sample.question, sample.answer, f"{answer.prediction}{mark}"))
         logger.experiment.add_text("answers", "\n".join(rows), trainer.global_step)

@@ -1,9 +1,11 @@
 """A real server of chat completions on the loopback address, which fails as servers do."""
 
+import gzip
 import json
 import random
 import re
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -91,6 +93,11 @@ class FaultyServer:
             send(handler, 200, content[: len(content) // 2])
         elif fault == "long":
             send(handler, 200, content + " " * (1 << 21))
+        elif fault in ("bomb", "packed"):
+            packed = gzip.compress((content + " " * (1 << 21) * (fault == "bomb")).encode())
+            send(handler, 200, packed, {"Content-Encoding": "gzip"})
+        elif fault == "drip":
+            send(handler, 200, content + " " * 60, pause=0.05)
         elif fault == "types":
             send(handler, 200, '{"choices": "yes"}')
         elif isinstance(fault, tuple):
@@ -103,13 +110,19 @@ class FaultyServer:
             send(handler, 200, content)
 
 
-def send(handler, status, content, headers=None):
+def send(handler, status, content, headers=None, pause=0.0):
+    """Send the last 60 bytes one by one with a pause after each, if there is one."""
+    body = content if isinstance(content, bytes) else content.encode()
+    at_once = len(body) - 60 if pause else len(body)
     try:
         handler.send_response(status)
         for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
             handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(content.encode())))
+        handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
-        handler.wfile.write(content.encode())
+        handler.wfile.write(body[:at_once])
+        for byte in body[at_once:]:
+            handler.wfile.write(bytes([byte]))
+            time.sleep(pause)
     except OSError:
         pass  # nobody waits for it any more

@@ -1,11 +1,15 @@
 """What judges promise, and how replies are read."""
 
 import dataclasses
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
 
 import pytest
 
 from components.judges import Aspect, Comparison, ExactMatch, JudgeIdentity
-from components.judges.normalisation import Normalisation
+from components.judges.normalisation import Normalisation, normalized
 from components.judges.prompt import JudgePrompt
 from components.judges.reply import ReplyError, read_reply
 from lightning_modules.evaluation import matches
@@ -33,6 +37,60 @@ def test_exact_match_forgives_what_it_says_it_forgives(prediction, reference, sa
     judge = ExactMatch([["television", "tv", "TV set"], ["bicycle", "bike"]])
     assert judge.judge([Comparison("?", reference, prediction)])[0].right is same
     assert judge.judge([Comparison("?", prediction, reference)])[0].right is same
+
+
+# fmt: off
+# ruff: noqa: RUF001
+DIFFERENT = [
+    ("-5", "5"), ("−5", "5"), ("C++", "C#"), ("C++", "C"), ("C#", "C"), ("10%", "10"), ("$5", "5"), ("5+", "5"),
+    ("3.5", "3/5"), ("3.5", "3 5"), ("12:30", "12 30"), ("2-3", "2 3"), ("2 - 3", "2 3"), (".5", "5"), ("90°", "90"),
+    ("😀", "😡"), ("😀", ""), ("👍🏻", "👍🏿"), ("👨\u200d👩", "👨👩"), ("🇩🇪", "🇫🇷"), ("\U0001fae9", "\U0001fae8"),
+    ("x²", "x2"),
+    ("कि", "की"), ("कि", "क"), ("கா", "கி"), ("มา", "มี"), ("ที่", "ที"), ("é", "e"), ("한", "하"),
+    ("!", ""), ("!", "?"), ("...", ""), (" ", "the"),
+]
+SAME = [
+    ("e\u0301t\u00e9", "été"), ("Ｒｅｄ", "red"), ("１２", "12"), ("ｶﾞ", "ガ"), ("ﬁre", "fire"),
+    ("\u0439", "\u0438\u0306"),
+    ("−5", "-5"), ("（Ｒｅｄ）！", "red"), ("10 %", "10%"), ("❤\ufe0f", "❤"), ("co\u00adat", "coat"), ("2–3", "2-3"),
+    ("?", "?"), ("**Red**", "red"), ("top-left", "top left"), ("covid-19", "COVID 19"), ("it's 5.", "It’s 5"),
+    ("", " "), ("İ", "i\u0307"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_only_writings_of_one_answer_count_as_equal(same):
+    judge = ExactMatch()
+    for ours, theirs in SAME if same else DIFFERENT:
+        for prediction, reference in ((ours, theirs), (theirs, ours)):
+            assert matches(prediction, reference) is same, (prediction, reference)
+            [judgement] = judge.judge([Comparison("?", reference, prediction)])
+            assert judgement.right is same, (prediction, reference)
+        for text in (ours, theirs):
+            assert judge.normalisation(judge.normalisation(text)) == judge.normalisation(text)
+
+
+def test_ordinary_answers_are_equal_where_they_are_without_case_and_punctuation():
+    """All pairs of the answers of the excerpts, as sets of those that are equal."""
+    answers = set()
+    for file in Path("tests/data").rglob("*.json"):
+        if file.parent.name != "videos":
+            answers |= set(texts_of(json.loads(file.read_text(encoding="utf-8"))))
+    plain, ours = defaultdict(set), defaultdict(set)
+    for answer in answers:
+        plain[" ".join(re.sub(r"[^\w\s]", " ", answer.lower()).split())].add(answer)
+        ours[normalized(answer)].add(answer)
+    assert len(answers) > 100
+    assert sorted(map(sorted, plain.values())) == sorted(map(sorted, ours.values()))
+
+
+def texts_of(content):
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, list | dict):
+        for part in content.values() if isinstance(content, dict) else content:
+            yield from texts_of(part)
 
 
 def test_what_matches_while_training_matches_for_the_judge_too():
@@ -113,6 +171,9 @@ def test_replies_that_can_be_read(reply):
         '{"pred": true, "score": 4}',
         '{"pred": "maybe", "score": 4}',
         '{"pred": "no", "pred": "yes", "score": 4}',
+        "{'pred': 'no', 'pred': 'yes', 'score': 4}",
+        '{"pred": "no", \'pred\': "yes", "score": 4}',
+        "{'pred': 'yes', 'score': 4, 'why': {'a': 1, 'a': 2}}",
         '[{"pred": "yes", "score": 4}]',
         '{"pred": "yes", "score": 4',
         "{'pred': 'yes', 'score': __import__('os').getpid() * 0 + 4}",

@@ -44,13 +44,19 @@ def test_no_answer_is_lost_or_judged_twice_or_wrong_whatever_the_server_does():
         assert judgement.answered_by == "judge-2026"
 
 
-@pytest.mark.parametrize("fault", ["429", "500", "half", "types", "drop", "slow", "long"])
+@pytest.mark.parametrize("fault", ["429", "500", "half", "types", "drop", "slow", "long", "bomb", "drip"])
 def test_a_server_that_always_fails_leaves_an_answer_unjudged(fault):
     with FaultyServer(lambda *_: fault) as server:
         [judgement] = judge_at(server, attempts=2, timeout=0.2).judge(ANSWERS[:1])
     assert server.attempts[ANSWERS[0].question] == 2
     assert judgement.right is judgement.score is judgement.reply is None
     assert "(2 attempts)" in judgement.unjudged
+
+
+def test_an_answer_that_is_packed_unasked_is_read():
+    with FaultyServer(lambda *_: "packed") as server:
+        assert judge_at(server).judge(ANSWERS[1:2])[0].right is True
+    assert server.requests[0][0]["Accept-Encoding"] == "identity"
 
 
 @pytest.mark.parametrize(

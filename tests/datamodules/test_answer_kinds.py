@@ -39,6 +39,14 @@ def test_every_letter_and_every_text_chooses_its_option():
             assert CHOICE.chosen(reply) == letter, reply
 
 
+def test_options_that_differ_in_a_sign_or_a_vowel_are_told_apart_in_every_unicode_form():
+    signs = Choice(["-5", "5", "C++", "C#", "10%", "कि", "की", "e\u0301"])
+    for letter, option in zip("ABCDEFGH", signs.options, strict=True):
+        assert signs.chosen(option) == signs.chosen(f"{letter}. {option}") == letter
+    replies = ("\uff22", "\uff08\uff22\uff09", "\uff0d\uff15", "\xe9", "10", "C")  # most of them of full width
+    assert [signs.chosen(reply) for reply in replies] == ["B", "B", "A", "H", None, "C"]
+
+
 def test_a_text_that_two_options_have_chooses_none():
     twice = Choice(["Yes.", "yes", "no"])
     assert [twice.chosen(reply) for reply in ("yes", "no", "B", "A. yes")] == [None, "C", "B", "A"]
