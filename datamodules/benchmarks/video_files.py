@@ -1,4 +1,4 @@
-"""Where the clips of a benchmark are: questions name them without the end of the file's name."""
+"""Where the clips of a benchmark are: questions name them with or without the end of the file's name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from datamodules.records.media_root import MediaRoot
 from datamodules.records.record_error import RecordError
 
-# In the order in which they are looked for.
-EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".gif")
 NAME = "{video}"
 
 
@@ -33,18 +31,17 @@ class VideoFiles:
         self._found: dict[str, Path | None] = {}
 
     def find(self, video: str, where: str) -> Path | None:
-        """Return a clip; None if there is none with any of the extensions.
+        """Return a clip; None if there is none, by the rule of `MediaRoot.find_by_stem`.
 
         Args:
             video: its name in the question file.
             where: words for the place of the question, for the error.
 
         Raises:
-            RecordError: the name leads out of the folder.
+            RecordError: the name leads out of the folder, or there are several such clips.
         """
         if video not in self._found:
-            paths = [self.media.find(self.named(video) + extension, where) for extension in EXTENSIONS]
-            self._found[video] = next((path for path in paths if path is not None), None)
+            self._found[video] = self.media.find_by_stem(self.named(video), where)
         return self._found[video]
 
     def named(self, video: str) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.checking.verdict import Judged
+from datamodules.records.json_items import keys_once
 from datamodules.regular_file import open_regular
 from datamodules.video.clip_facts import ClipFacts
 
@@ -64,7 +65,7 @@ def read_manifest(file: Path) -> Contents:
     unfinished = lines.pop()
     for number, line in enumerate(lines, start=1):
         try:
-            content = json.loads(line)
+            content = json.loads(line, object_pairs_hook=keys_once)
             if number == 1 and "clips" in content:
                 header = content
             else:

@@ -15,6 +15,24 @@ from datamodules.regular_file import open_regular
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
+class KeyTwiceError(ValueError):
+    """An object of a JSON text has a key twice, which Python's reader would answer with the last value."""
+
+
+def keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return keys and values of a JSON object as a dictionary: the `object_pairs_hook` of whatever users write.
+
+    Raises:
+        KeyTwiceError: a key comes up twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise KeyTwiceError(f"the key {twice!r:.60} stands twice in one object; take out the value that is not meant")
+    return found
+
+
 class JsonItems:
     """A file of items, to be iterated over: `(number, item)`."""
 
@@ -124,7 +142,7 @@ class _Window:
         self.path, self.pieces, self.called = path, pieces, called
         self.text, self.at = next(pieces, ""), 0
         self.line, self.column = line, 1  # of the start of `text`
-        self.decode = json.JSONDecoder().raw_decode
+        self.decode = json.JSONDecoder(object_pairs_hook=keys_once).raw_decode
 
     def more(self) -> bool:
         """Read at least as much as is left, so that a long item takes few attempts; False at the end of the file."""
@@ -163,6 +181,8 @@ class _Window:
                 item, end = self.decode(self.text, self.at)
             except json.JSONDecodeError as error:
                 failed = error
+            except KeyTwiceError as error:
+                raise RecordError(f"{self.path}, from line {self.place(self.at)[0]}: {error}") from error
             except (RecursionError, ValueError) as error:
                 line = self.place(self.at)[0]
                 raise RecordError(f"{self.path}, from line {line}: cannot be {self.called}s: {error}") from error

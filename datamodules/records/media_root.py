@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +21,8 @@ class _Folder:
     path: Path
     files: set[str]
     links: set[str]
-    by_stem: dict[str, list[str]] | None = None
+    named: dict[str, list[str]] | None = None  # by their names in one form of Unicode
+    by_stem: dict[str, list[str]] | None = None  # videos, by their names in that form with and without their ending
 
 
 class MediaRoot:
@@ -47,32 +50,37 @@ class MediaRoot:
         """Return the file of `video`, or None where there is no such file.
 
         Args:
-            video: path relative to the folder.
+            video: path relative to the folder; its Unicode form need not be that of the file system.
             where: words for the place of the record, for the error.
 
         Raises:
-            RecordError: the path leads out of the folder: absolute, with `..`, or through a link.
+            RecordError: the path leads out of the folder: absolute, with `..`, or through a link; or it is not there as
+                it stands, but twice in other Unicode forms.
         """
         folder, name = self._split(video, where)
-        return self._file(folder, name, video, where) if name in folder.files else None
+        if name in folder.files:
+            return self._file(folder, name, video, where)
+        if folder.named is None:
+            folder.named = _by_key((_composed(file), file) for file in sorted(folder.files))
+        return self._only(folder, folder.named.get(_composed(name), []), video, where)
 
     def find_by_stem(self, video: str, where: str) -> Path | None:
         """Return the file that is called `video` and one of `SUFFIXES`, or None where there is no such file.
 
         Args:
-            video: path relative to the folder, without the extension.
+            video: path relative to the folder, with or without the extension, which may be in upper case.
             where: words for the place of the record, for the error.
 
         Raises:
             RecordError: the path leads out of the folder, or there are several such files.
         """
-        folder, stem = self._split(video, where)
+        folder, name = self._split(video, where)
         if folder.by_stem is None:
-            folder.by_stem = defaultdict(list)
-            for name in sorted(folder.files):
-                if name.lower().endswith(SUFFIXES):
-                    folder.by_stem[name.rpartition(".")[0]].append(name)
-        names = folder.by_stem.get(stem, [])
+            videos = [file for file in sorted(folder.files) if file.lower().endswith(SUFFIXES)]
+            folder.by_stem = _by_key((key, file) for file in videos for key in (_stem(file), _lower_ending(file)))
+        return self._only(folder, folder.by_stem.get(_lower_ending(name), []), video, where)
+
+    def _only(self, folder: _Folder, names: list[str], video: str, where: str) -> Path | None:
         if len(names) > 1:
             raise RecordError(f"{where}: video {video!r} may be any of {', '.join(names)}; leave one of them there")
         return self._file(folder, names[0], video, where) if names else None
@@ -102,6 +110,12 @@ class MediaRoot:
             if not real.is_relative_to(self.folder):
                 raise RecordError(f"{where}: the folder {folder} is a link that leads out of {self.folder}")
             listed = _Folder(real, set(), set())
+            if not real.is_dir() and folder != Path():
+                above = self._list(folder.parent, where).path  # it may be called so in another form of Unicode
+                same = [entry for entry in _folders(above) if _composed(entry) == _composed(folder.name)]
+                listed.path = real = (above / same[0]).resolve() if len(same) == 1 else real
+                if not real.is_relative_to(self.folder):
+                    raise RecordError(f"{where}: the folder {folder} is a link that leads out of {self.folder}")
             if real.is_dir():
                 with os.scandir(real) as entries:
                     for entry in entries:
@@ -111,3 +125,28 @@ class MediaRoot:
                                 listed.links.add(entry.name)
             self._listed[key] = listed
         return self._listed[key]
+
+
+def _composed(name: str) -> str:
+    """Return a name in one form: some file systems, and who types names there, write `é` as two characters."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _stem(file: str) -> str:
+    return _composed(file).rpartition(".")[0]
+
+
+def _lower_ending(name: str) -> str:
+    stem, dot, ending = _composed(name).rpartition(".")
+    return f"{stem}.{ending.lower()}" if f".{ending.lower()}" in SUFFIXES and dot else _composed(name)
+
+
+def _by_key(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found = defaultdict(list)
+    for key, file in pairs:
+        found[key].append(file)
+    return dict(found)
+
+
+def _folders(above: Path) -> list[str]:
+    return [entry.name for entry in os.scandir(above) if entry.is_dir()] if above.is_dir() else []

@@ -99,6 +99,10 @@ BAD_FILES = {
     "no objects": ("FlatQuestions", "q.json", ["a"], "q.json, row 0: is the value 'a'; a row must be an object"),
     "nothing": ("FlatQuestions", "q.json", [], "q.json: holds no questions"),
     "empty": ("FlatQuestions", "q.json", "", "line 1, column 1: not valid JSON"),
+    "a key twice": ("FlatQuestions", "q.json", '[\n{"answer": "a", "answer": "b"}]',
+     "q.json, from line 2: the key 'answer'"),
+    "a key twice in an object of answers": ("EgoSchemaQuestions", "a.json", '{"clip_a": 1, "clip_a": 2}',
+     "key 'clip_a'"),
     "deep": ("FlatQuestions", "q.json", "[" * 100000, "cannot be rows"),
     "surrogate": ("FlatQuestions", "q.json", '[{"question": "\\ud800"}]', "surrogate"),
     "lines in a file of another name": ("FlatQuestions", "q.json", '{"a": 1}\n{"a": 2}\n',
@@ -158,7 +162,7 @@ def test_a_file_that_is_not_there_or_no_text(form, tmp_path):
         ({"types": TypeCodes({"3": "yes_no"})}, r"row 1: is of type '7'; the types are 3 \(`types` in the YAML\)"),
         ({"videos": "nowhere"}, "media folder does not exist: .*nowhere"),
         ({"video_name": "v_"}, r"`video_name` is 'v_'; it must hold \{video\}"),
-        ({"video_name": "../{video}"}, "row 0: video '../clip_a.mp4' is not a path below the media folder"),
+        ({"video_name": "../{video}"}, "row 0: video '../clip_a' is not a path below the media folder"),
         (
             {"sha256": {"x.json": "0"}},
             "`sha256` is about 'x.json', which is none of its question files: q.json, a.json",
@@ -185,7 +189,7 @@ def test_a_link_that_leads_out_is_not_followed(root, tmp_path_factory):
     secret.touch()
     (root / "clips/clip_b.mp4").unlink()
     (root / "clips/clip_b.mp4").symlink_to(secret)
-    with pytest.raises(RecordError, match=r"'clip_b.mp4' is a link that leads out"):
+    with pytest.raises(RecordError, match=r"'clip_b' is a link that leads out"):
         benchmark().load(root)
 
 

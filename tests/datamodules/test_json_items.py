@@ -60,12 +60,14 @@ BAD = {
         '{"a": 1}\n{"a": 2}': r"one record per line must be named \.jsonl",
         "123": "holds the value 123",
         '\n["\\ud83d"]': "from line 2: half a surrogate pair",
+        '[1,\n{"a": [{"b": 1, "c": 2, "b": 1}]}]': "from line 2: the key 'b' stands twice in one object",
     },
     "a.jsonl": {
         '{"a": 1}\n\n{"a": }': "line 3, column 7: not valid JSON",
         '{"a": 1} {"a": 2}': "line 1, column 10: not valid JSON: Extra data",
         '1\n[\n': "line 2, column 2: not valid JSON",
         '1\n"\\uDc00"': "from line 2: half a surrogate pair",
+        '{"a": 1}\n{"a": 1, "a": 2}': "from line 2: the key 'a' stands twice in one object",
     },
 }  # fmt: skip
 

@@ -170,6 +170,7 @@ def test_clips_that_are_not_in_it_are_refused(media, made):
         (lambda lines: lines[1:], "was not finished, or it was edited"),
         (lambda lines: lines[:-1], "was not finished, or it was edited"),
         (lambda lines: [*lines, lines[-1][:9]], "is not a line that check-data writes"),
+        (lambda lines: [*lines[:-1], lines[-1][:-1] + ', "path": "x"}'], "is not a line that check-data writes"),
         (
             lambda lines: [lines[0], lines[1].replace('"bytes": 1', '"bytes": 2'), lines[2]],
             "1 of its lines, .* were edited",

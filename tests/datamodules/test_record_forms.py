@@ -87,8 +87,8 @@ def test_a_video_without_extension_is_looked_up(load, tmp_path):
     assert names == ["a.mp4", "b.webm", "d.e.AVI"]
     with pytest.raises(RecordError, match=r"record 0: video 'c' may be any of c\.mkv, c\.mp4; leave one"):
         load(VideoChatGPT(), chatgpt(video_id="c"))
-    with pytest.raises(RecordError, match=r"2 video files are missing in .* of 3 records: x, a\.mp4;"):
-        load(VideoChatGPT(), chatgpt(video_id="x"), chatgpt(video_id="x"), chatgpt(video_id="a.mp4"))
+    with pytest.raises(RecordError, match=r"2 video files are missing in .* of 3 records: x, y\.mp4;"):
+        load(VideoChatGPT(), chatgpt(video_id="x"), chatgpt(video_id="x"), chatgpt(video_id="y.mp4"))
     with pytest.raises(RecordError, match=r"video '\.\./a' is not a path below the media folder"):
         load(VideoChatGPT(), chatgpt(video_id="../a"))
     (tmp_path / "secret.mp4").touch()
@@ -104,6 +104,7 @@ REFUSED = [
     (LLaVA(), {"image": "a.jpg", "audio": "a.wav"}, "has no 'conversations'"),
     (LLaVA(), {"image": "a.jpg", "audio": "a.wav", "conversations": []}, "has 'image' and 'audio' too"),
     (LLaVA(), {"conversations": lmms()["conversations"]}, "holds <video>, but the record names no clip"),
+    (LLaVA(), {**lmms(), "video": None}, "holds <video>, but the record names no clip"),
     (LLaVA(), {"images": ["a.jpg"], "conversations": lmms()["conversations"]}, "has 'images', which this form"),
     (LmmsFinetune(), {"audio": "a.wav", "conversations": []}, "has 'audio', which this form does not read"),
     (VideoChatFlash(), flash(image="a.jpg"), "has 'video' and 'image' too"),
@@ -149,6 +150,8 @@ TALK = [{"from": "human", "value": "A?"}, {"from": "gpt", "value": "B."}]
         (LmmsFinetune(), {"conversations": TALK}),
         (LlamaFactory(), {"messages": factory("A?", "B.")["messages"]}),
         (LlamaFactory(), factory("A?", "B.", videos=[])),
+        (LLaVA(), {"id": None, "video": None, "image": None, "conversations": TALK}),
+        (LlamaFactory(), {**factory("A?", "B."), "videos": None}),
     ],
 )
 def test_a_record_that_names_no_clip_is_text_alone(load, form, item):

@@ -80,9 +80,9 @@ def identity(item: dict[str, Any], where: str) -> str | None:
     Raises:
         RecordError: it is neither a string nor a whole number.
     """
-    if "id" not in item:
+    value = item.get("id")
+    if value is None:
         return None
-    value = item["id"]
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise RecordError(f"{where}: 'id' is {kind(value)}; it must be a string or a whole number")
     return str(value)

@@ -15,7 +15,7 @@ from datamodules.records.record_error import RecordError
 class LlamaFactory(RecordForm):
     """`{messages: [{role: user|assistant, content}, ...], videos: [one file]}`, the tag as in LLaVA's form.
 
-    A record whose `videos` are missing or none is a conversation without a clip, and holds no tag.
+    A record whose `videos` are missing, `null` or none is a conversation without a clip, and holds no tag.
     A first message of the role `system` is put before the first question, on a line above.
     """
 
@@ -24,7 +24,8 @@ class LlamaFactory(RecordForm):
     def read(self, item: dict[str, Any], where: str) -> WrittenRecord:
         """Read one item."""
         needed(item, ("messages",), where)
-        videos, messages = item.get("videos", []), item["messages"]
+        videos, messages = item.get("videos"), item["messages"]
+        videos = [] if videos is None else videos
         if not isinstance(videos, list):
             raise RecordError(f"{where}: 'videos' is {kind(videos)}; it must be a list with the name of one file")
         if len(videos) > 1:

@@ -15,7 +15,8 @@ class LLaVA(RecordForm):
 
     The first question holds the tag `<video>` at its start or end, with or without a line break beside it; it is taken
     out, since the clip always precedes the first question. A record with `image` and the tag `<image>` instead is about
-    a picture, which is a clip of one frame, and one with neither key nor tag is a conversation without a clip.
+    a picture, which is a clip of one frame, and one with neither tag nor key, or `null` there, is a conversation
+    without a clip.
     """
 
     dialogue = Dialogue("conversations", "from", "value", ("human", "gpt"))
@@ -23,7 +24,7 @@ class LLaVA(RecordForm):
     def read(self, item: dict[str, Any], where: str) -> WrittenRecord:
         """Read one item."""
         needed(item, ("conversations",), where)
-        key = next((key for key in ("video", "image") if key in item), None)
+        key = next((key for key in ("video", "image") if item.get(key) is not None), None)
         tags = {"video": self.dialogue.tag, "image": "<image>", None: None}
         dialogue = replace(self.dialogue, tag=tags[key])
         file = None if key is None else file_name(item[key], key, where)
