@@ -71,10 +71,15 @@ def read_record(folder: Path) -> StageRecord | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         start = content.pop("starts_from")
-        return StageRecord(starts_from=start and Start(**start), **content)
+        record = StageRecord(starts_from=None if start is None else Start(**start), **content)
+        texts = [record.configuration, record.checkpoint_sha256 or ""]
+        texts += asdict(record.starts_from).values() if record.starts_from else []
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("hashes and names of files must be texts")
+        return record
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is no record of a stage: {error!r}; move its folder away to train it anew") from None
 
 

@@ -16,7 +16,7 @@ import torch
 
 from datamodules.printable import printable
 from lightning_modules.callbacks.run_history import DIFF, HISTORY
-from lightning_modules.checkpoint import weights_digest
+from lightning_modules.checkpoint import check_checkpoint, weights_digest
 from lightning_modules.config_chain import read_config
 from lightning_modules.frozen_base import ENTRY
 from lightning_modules.user_errors import user_errors
@@ -83,11 +83,12 @@ def history(folder: Path) -> list[dict[str, Any]]:
         try:
             entry = json.loads(line)
             if "began" in entry:
+                _work(entry)  # all that is told of it is there
                 work.append(entry)
             else:
                 work[-1] |= {"ended": entry["ended"], "how": entry["how"], "last_step": entry["step"]}
                 work[-1] |= {"frozen_sha256": entry.get("frozen_sha256", {})}
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{folder / HISTORY}, line {number} is not one of a history: {error!r}") from None
     return work
 
@@ -123,9 +124,12 @@ def _figures(folder: Path) -> list[str]:
     file = folder / "summary.json"
     if not file.is_file():
         return ["none yet: the run has not finished"]
-    summary = json.loads(file.read_text(encoding="utf-8"))
-    figures = [f"{name}  {value:.4f}" for name, value in sorted(summary["figures"].items())]
-    return [f"steps  {summary['steps']}", *figures]
+    try:
+        summary = json.loads(file.read_text(encoding="utf-8"))
+        figures = [f"{name}  {value:.4f}" for name, value in sorted(summary["figures"].items())]
+        return [f"steps  {summary['steps']}", *figures]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{file} is no summary of a run: {error!r}") from None
 
 
 def _weights(checkpoint: Path, works: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -133,6 +137,7 @@ def _weights(checkpoint: Path, works: Sequence[Mapping[str, Any]]) -> list[str]:
     hashes = {path: known for work in works for path, known in work.get("frozen_sha256", {}).items()}
     if not checkpoint.is_file():
         return [f"{path}, frozen: sha256 {known}" for path, known in hashes.items()]
+    check_checkpoint(checkpoint, key="checkpoint")
     content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     weights = content["state_dict"]
     return [
@@ -145,4 +150,7 @@ def _weights(checkpoint: Path, works: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _text(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    try:
+        return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} cannot be read: {error}") from None

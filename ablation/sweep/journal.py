@@ -85,8 +85,11 @@ def _events(path: Path) -> list[Event]:
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         try:
             event = json.loads(line)
-            event["job"], event["event"]
-        except (ValueError, KeyError, TypeError) as error:
+            wrong = [key for key in ("job", "event") if not isinstance(event[key], str)]
+            wrong += [key for key in ("folder",) if not isinstance(event.get(key, ""), str)]
+            if wrong:
+                raise ValueError(f"`{wrong[0]}` is {event[wrong[0]]!r:.60}, which is no text")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path}, line {number} is no event of a sweep: {error!r}") from None
         events.append(event)
     return events

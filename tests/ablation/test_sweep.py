@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ablation.stage_record import read_record
 from ablation.sweep.command import main
 from ablation.sweep.jobs import expand
 from ablation.sweep.journal import Journal
@@ -283,10 +284,24 @@ def test_a_line_that_a_kill_left_unfinished_is_cut_off_and_another_is_an_error(t
     journal.open()
     journal.append("a/seed_0", "finished", folder=tmp_path / "a")
     assert [event["event"] for event in journal.events()] == ["begun", "finished"]
-    with journal.path.open("a") as file:
-        file.write("[]\n")
-    with pytest.raises(ValueError, match=r"jobs\.jsonl, line 3 is no event of a sweep"):
-        journal.events()
+    whole = journal.path.read_text()
+    for line in ("[]", '{"job": [], "event": "begun"}', '{"job": "a", "event": "begun", "folder": 1}', "[" * 100_000):
+        journal.path.write_text(f"{whole}{line}\n")
+        with pytest.raises(ValueError, match=r"jobs\.jsonl, line 3 is no event of a sweep"):
+            journal.events()
+
+
+def test_a_record_of_a_stage_with_wrong_types_is_named(tmp_path):
+    start = {"checkpoint": "r/seed_0/checkpoints/last.ckpt", "sha256": "a", "configuration": "b"}
+    for record in (
+        {"configuration": 1, "starts_from": None},
+        {"configuration": "a", "starts_from": ""},
+        {"configuration": "a", "starts_from": start | {"checkpoint": 1}},
+        {"configuration": "a", "starts_from": None, "checkpoint_sha256": ["a"]},
+    ):
+        (tmp_path / "stage.json").write_text(json.dumps(record))
+        with pytest.raises(ValueError, match=r"stage\.json is no record of a stage"):
+            read_record(tmp_path)
 
 
 COMMANDS = re.findall(r"^video-panda sweep (.*)$", Path("README.md").read_text(), re.MULTILINE)

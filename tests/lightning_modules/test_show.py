@@ -94,6 +94,28 @@ def test_a_history_that_is_none(tmp_path, line):
         history(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        (
+            "history.jsonl",
+            b'{"began": 1, "work": "fit", "code": []}\n',
+            "history.jsonl, line 1 is not one of a history",
+        ),
+        ("history.jsonl", b"\xff\n", "history.jsonl cannot be read"),
+        ("summary.json", b'{"steps": 1, "figures": {"a": "b"}}', "summary.json is no summary of a run"),
+        ("summary.json", b"[]", "summary.json is no summary of a run"),
+        ("checkpoints/last.ckpt", b"PK", "last.ckpt is not a checkpoint"),
+    ],
+)
+def test_a_run_folder_with_other_things_in_it_is_one_line(fails, tmp_path, file, content, said):
+    (tmp_path / "config.yaml").write_text("{}")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / file).write_bytes(content)
+    status, error = fails("show", str(tmp_path))
+    assert status == 1 and said in error and len(error.splitlines()) == 1
+
+
 def test_a_folder_that_is_no_run(fails, tmp_path):
     status, error = fails("show", str(tmp_path))
     assert status == 1 and "is not a run folder: it has no config.yaml" in error
