@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.records import LLaVA, Record, RecordForm, RecordStore, RecordTable, Source, mix
+from datamodules.records.media_root import located
 from datamodules.video_text import VideoTextDataModule
 
 
@@ -46,12 +47,12 @@ class Conversations(VideoTextDataModule):
         """
         super().__init__(**settings)
         files = {"train": train, "val": val, "test": test}
-        self.media_root = Path(media_root)
+        self.media_root = located(media_root)
         self.sources = {split: [Source(file, media_root, form)] for split, file in files.items()}
 
     def question_files(self, split: str) -> Sequence[Path]:
         """Return the file of `split`."""
-        return [Path(source.file) for source in self.sources[split]]
+        return [located(source.file) for source in self.sources[split]]
 
     def load_records(self, split: str) -> RecordTable:
         """Return the conversations of `split`; for evaluation, one record per answer."""

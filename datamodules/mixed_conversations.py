@@ -9,6 +9,7 @@ from typing import Any
 
 from datamodules.conversations import single_questions
 from datamodules.records import RecordTable, Source, mix
+from datamodules.records.media_root import located
 from datamodules.video_text import VideoTextDataModule
 
 
@@ -41,11 +42,11 @@ class MixedConversations(VideoTextDataModule):
                 raise ValueError(f"data.init_args.{split} is an empty list; name at least one source")
         self.default_root = media_root
         roots = {source.media_root or media_root for sources in self.sources.values() for source in sources}
-        self.media_root = Path(os.path.commonpath([Path(root or "/").absolute() for root in roots]))
+        self.media_root = Path(os.path.commonpath([located(root or "/").absolute() for root in roots]))
 
     def question_files(self, split: str) -> Sequence[Path]:
         """Return the files of the sources of `split`."""
-        return [Path(source.file) for source in self.sources[split]]
+        return [located(source.file) for source in self.sources[split]]
 
     def load_records(self, split: str) -> RecordTable:
         """Return the conversations of `split`; for evaluation, one record per answer."""

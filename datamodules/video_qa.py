@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from datamodules.benchmarks import Benchmark, LoadedBenchmark
 from datamodules.records import RecordStore, RecordTable
+from datamodules.records.media_root import located
 from datamodules.video_text import VideoTextDataModule
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class VideoQA(VideoTextDataModule):
         if twice:
             raise ValueError(f"data.init_args.benchmarks has {', '.join(twice)} twice; names must be unique")
         self.benchmarks = benchmarks
-        self.root = self.media_root = Path(root)
+        self.root = self.media_root = located(root)
         self.max_missing_share = max_missing_share
         self._loaded: list[LoadedBenchmark] = []
 

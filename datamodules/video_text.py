@@ -83,7 +83,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             manifest: what is known of the clips; `Manifest` takes it from check-data, and refuses other clips.
             train_records: which of the training records are learnt from.
             resizing: how frames are brought to their size on the canvas.
-            fit: which size that is: `Pad` shows all of a frame, `Stretch` and `CentreCrop` fill the canvas.
+            fit: which size that is.
             augmentation: random changes of the clips that are learnt from.
             batching: which of these come together in a batch.
             batch_size: training samples per step and device.
@@ -92,13 +92,9 @@ class VideoTextDataModule(LightningDataModule, ABC):
             seed: seed of the order of samples; follows `seed_everything`.
         """
         super().__init__()
-        for name, value, least in (
-            ("canvas", canvas, 1),
-            ("batch_size", batch_size, 1),
-            ("eval_batch_size", eval_batch_size, 1),
-            ("workers", workers, 0),
-        ):
-            if value < least:
+        counts = {"canvas": canvas, "batch_size": batch_size, "eval_batch_size": eval_batch_size, "workers": workers}
+        for name, value in counts.items():
+            if value < (least := int(name != "workers")):
                 raise ValueError(f"data.init_args.{name} is {value}; it must be at least {least}")
         self.canvas = canvas
         self.sampler = sampler

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from datamodules.checking.manifest import ManifestError, data_hash, read_manifest
 from datamodules.checking.names import named
+from datamodules.records.media_root import located
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.content import content_hash
 from datamodules.video.damage import DamagedVideo
@@ -97,7 +98,7 @@ class Manifest(MediaFacts):
         Args:
             file: the `manifest.jsonl` that `check-data` wrote.
         """
-        self.file = Path(file)
+        self.file = located(file)
         self._known: dict[str, ClipFacts] | None = None
         self._facts: dict[Path, ClipFacts] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
@@ -12,6 +13,19 @@ from pathlib import Path
 from datamodules.records.record_error import RecordError
 
 SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".gif")
+
+
+def located(path: str) -> Path:
+    """Return the path that a user means: `~` is their home, and `$NAME` what the environment says of it.
+
+    Raises:
+        RecordError: the environment does not.
+    """
+    expanded = os.path.expandvars(path)
+    unset = [name for name in re.findall(r"\$\{?(\w+)", expanded) if name not in os.environ]
+    if unset:
+        raise RecordError(f"{path} names the environment variable {unset[0]}, which is not set")
+    return Path(expanded).expanduser()
 
 
 @dataclass

@@ -13,6 +13,7 @@ from jaxtyping import Int64
 
 from datamodules.records.forms import LLaVA, RecordForm
 from datamodules.records.loading import add_records
+from datamodules.records.media_root import located
 from datamodules.records.record_error import RecordError
 from datamodules.records.selection import AllRecords, RecordSelection, random_indices
 from datamodules.records.table import RecordStore, RecordTable
@@ -87,7 +88,7 @@ def mix(sources: Sequence[Source], media_root: str | None = None) -> RecordTable
     store, rows = RecordStore(), []
     for source, label, folder in zip(sources, labels, folders, strict=True):
         start, prefix = len(store), f"{label}/" if len(sources) > 1 else ""
-        add_records(store, Path(source.file), folder, source.form(), prefix)
+        add_records(store, located(source.file), folder, source.form(), prefix)
         count = len(store) - start
         if not count:
             raise RecordError(f"{source.file}: has no records")
@@ -104,4 +105,4 @@ def _folder(source: Source, media_root: str | None) -> Path:
     folder = media_root if source.media_root is None else source.media_root
     if folder is None:
         raise RecordError(f"{source.file}: no media_root is set; set data.init_args.media_root or the source's own")
-    return Path(folder)
+    return located(folder)

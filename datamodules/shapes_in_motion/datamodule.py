@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 from typing import Any
 
 from datamodules.records import RecordStore, RecordTable
+from datamodules.records.media_root import located
 from datamodules.shapes_in_motion.answers import FAMILIES
 from datamodules.shapes_in_motion.records import question_records, training_records
 from datamodules.shapes_in_motion.settings import SceneSettings
@@ -43,7 +43,7 @@ class ShapesInMotion(VideoTextDataModule):
             settings: see VideoTextDataModule.
         """
         super().__init__(**settings)
-        self.root = self.media_root = Path(root)
+        self.root = self.media_root = located(root)
         self.train_clips = train_clips
         self.turns_per_record = turns_per_record
         self.questions_per_family = {"val": val_questions_per_family, "test": test_questions_per_family}

@@ -1,12 +1,13 @@
 """Names of clips: one rule for training records and benchmarks, whatever the file system makes of a name."""
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 
 from datamodules.benchmarks.video_files import VideoFiles
 from datamodules.records import RecordError
-from datamodules.records.media_root import MediaRoot
+from datamodules.records.media_root import MediaRoot, located
 from tests.datamodules.training_files import make_media
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
@@ -53,3 +54,13 @@ def test_a_path_is_found_in_another_form_of_unicode(tmp_path):
     assert media.find(f"{DECOMPOSED}.mp4", "row 0") == tmp_path / f"{COMPOSED}.mp4"
     make_media(tmp_path, f"{DECOMPOSED}.mp4")
     assert MediaRoot(tmp_path).find(f"{DECOMPOSED}.mp4", "row 0") == tmp_path / f"{DECOMPOSED}.mp4", "as it stands"
+
+
+def test_a_folder_may_be_below_the_home_or_what_a_variable_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MEDIA", "/media")
+    assert located("~/clips") == tmp_path / "clips"
+    assert located("$MEDIA/a") == located("${MEDIA}/a") == Path("/media/a")
+    assert located("a/~b/c$") == Path("a/~b/c$")
+    with pytest.raises(RecordError, match=r"\$NOWHERE_/a names the environment variable NOWHERE_, which is not set"):
+        located("$NOWHERE_/a")

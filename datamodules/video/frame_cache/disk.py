@@ -11,6 +11,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from components.whole_file import write_whole
+from datamodules.records.media_root import located
 from datamodules.video.frame_cache.base import FrameCache, Views
 from datamodules.video.frame_cache.folder_size import FolderSize
 from datamodules.video.frame_cache.kept_view import from_file, to_file
@@ -52,7 +53,7 @@ class DiskFrameCache(FrameCache):
             raise ValueError(
                 f"data.init_args.frame_cache.init_args.disk_gib is {disk_gib}; it must be above 0, not inf, or NoCache"
             )
-        self.folder = Path(folder)
+        self.folder = located(folder)
         self.disk_gib = disk_gib
         self.not_kept = 0
         self.damaged: set[Path] = set()
