@@ -27,9 +27,8 @@ log = logging.getLogger(__name__)
 
 # Where decord's frames were equal to sequential decoding, bit by bit.
 _DECORD_CONTAINERS = ("mov", "matroska")
-_DECORD_CODECS = ("h264", "vp8", "vp9", "av1")
-# Damage is hardly ever seen in these, and what is shown for it then depends on where decoding began.
-_BLIND_CODECS = ("vp8",)
+# So they were with VP8, but hardly any damage is seen in that, and what is shown for it depends on where decoding began.
+_DECORD_CODECS = ("h264", "vp9", "av1")
 _DECORD_PIXEL_FORMATS = ("yuv420p", "yuvj420p")
 
 
@@ -53,10 +52,7 @@ def open_video(path: Path, damaged: DamagedVideo = DamagedVideo.REFUSE) -> Video
     if image is not None:
         return image
     container = Container(Path(path))
-    if container.codec in _BLIND_CODECS:
-        groups = Groups(f"codec {container.codec}, whose decoder sees no damage")
-    else:
-        groups = find_groups(container, damaged)
+    groups = find_groups(container, damaged)
     if groups.obstacle:
         reader: VideoReader = PyAVReader(container, damaged, groups.obstacle)
     else:
