@@ -21,6 +21,18 @@ PLACEHOLDER = -200  # official value; it can never be a token id
 IGNORED_LABEL = -100  # what cross-entropy leaves out
 
 
+class TooLongError(ValueError):
+    """A sample has more tokens than the language model takes.
+
+    Attributes:
+        sample: its place in the batch.
+    """
+
+    def __init__(self, sample: int, message: str) -> None:
+        super().__init__(message)
+        self.sample = sample
+
+
 class PaddingSide(Enum):
     """Where short samples are filled up: `RIGHT` to train, `LEFT` to generate, so that all new tokens line up."""
 
@@ -80,7 +92,8 @@ def plan_splice(
         max_length: longest spliced sample that the language model takes, in tokens.
 
     Raises:
-        ValueError: the number of placeholders is not the number of token counts, or a spliced sample is too long.
+        TooLongError: a spliced sample is too long.
+        ValueError: the number of placeholders is not the number of token counts.
 
     Official behaviour matched: `prepare_inputs_labels_for_multimodal`, except that it cuts a sample that is too
     long, and pads with zeros where we have the embedding of `pad_id` (masked in both).
@@ -129,10 +142,11 @@ def plan_splice(
 def _check_lengths(lengths: Tensor, text_lengths: Tensor, max_length: int) -> None:
     longest = int(lengths.argmax())
     if lengths[longest] > max_length:
-        raise ValueError(
+        raise TooLongError(
+            longest,
             f"sample {longest} of the batch is {int(lengths[longest])} tokens long with its visual tokens "
             f"({int(text_lengths[longest])} before they were put in), but the language model takes {max_length}: use "
-            "fewer frames, a smaller canvas, stronger downsampling, or shorter text"
+            "fewer frames, a smaller canvas, stronger downsampling, or shorter text",
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, device
 from components.distillation import Alignment, align
 from components.encoders import TokenLayout, VideoEncoder
 from components.language_models import LanguageModel
-from components.splice import PaddingSide, SplicePlan, plan_splice
+from components.splice import PaddingSide, SplicePlan, TooLongError, plan_splice
 from components.teachers import FeatureCache
 from datamodules.batch import Batch, PackedClips, SampleFacts
 
@@ -111,14 +112,15 @@ def prepare(
     shapes = encoded.clips.shapes
     layout = encoder.layout(shapes)
     shown = layout if batch.has_clips else replace(layout, token_counts=(), order=layout.order[:0])
-    text = plan_splice(
-        batch.input_ids,
-        shown.token_counts,
-        batch.labels,
-        padding_side=PaddingSide.RIGHT,
-        pad_id=language_model.text.pad_id,
-        max_length=language_model.max_length,
-    )
+    with _naming(batch.samples):
+        text = plan_splice(
+            batch.input_ids,
+            shown.token_counts,
+            batch.labels,
+            padding_side=PaddingSide.RIGHT,
+            pad_id=language_model.text.pad_id,
+            max_length=language_model.max_length,
+        )
     teacher = None
     if encoded.teacher_clips is not None:
         if len(layout.grids) == 0:
@@ -143,14 +145,30 @@ def prepare(
 def prepare_questions(batch: ModelInput, language_model: LanguageModel) -> SplicePlan:
     """Return where the tokens of a batch's questions go, without their answers, for a language model to go on from."""
     text = language_model.text
-    return plan_splice(
-        [text.encode_question(each.before, each.question, with_clip=each.video != "") for each in batch.samples],
-        batch.layout.token_counts,
-        None,
-        padding_side=PaddingSide.LEFT,
-        pad_id=text.pad_id,
-        max_length=language_model.max_length,
-    )
+    with _naming(batch.samples):
+        return plan_splice(
+            [text.encode_question(each.before, each.question, with_clip=each.video != "") for each in batch.samples],
+            batch.layout.token_counts,
+            None,
+            padding_side=PaddingSide.LEFT,
+            pad_id=text.pad_id,
+            max_length=language_model.max_length,
+        )
+
+
+@contextmanager
+def _naming(samples: Sequence[SampleFacts]) -> Iterator[None]:
+    """Say which record it is that is too long: its place in a batch tells nobody.
+
+    Raises:
+        ValueError: one is.
+    """
+    try:
+        yield
+    except TooLongError as error:
+        sample = samples[error.sample]
+        about = f" about {sample.video}" if sample.video else ""
+        raise ValueError(f"record {sample.id!r}{about} is too long: {error}") from None
 
 
 def _teacher_input(

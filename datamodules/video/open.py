@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 # Where decord's frames were equal to sequential decoding, bit by bit.
 _DECORD_CONTAINERS = ("mov", "matroska")
-# So they were with VP8, but hardly any damage is seen in that, and what is shown for it depends on where decoding began.
+# VP8's were too, but hardly any damage is seen in it, and what is shown for that depends on where decoding began.
 _DECORD_CODECS = ("h264", "vp9", "av1")
 _DECORD_PIXEL_FORMATS = ("yuv420p", "yuvj420p")
 

@@ -105,7 +105,7 @@ def test_a_stage_that_was_trained_with_other_settings_stops_the_chain(in_this_pr
     with pytest.raises(ValueError, match=r"model\.encoder\.init_args\.width: 96 -> 64"):
         chain.chain(EXPERIMENT, stages, tmp_path, 0, [*settings, "--model.encoder.width=64"])
     (align / "config.yaml").unlink()
-    with pytest.raises(ValueError, match=r"config\.yaml cannot be read, so it is not known what was trained"):
+    with pytest.raises(ValueError, match=r"it is not known what was trained in .*config\.yaml"):
         chain.chain(EXPERIMENT, stages, tmp_path, 0, settings)
     assert len(in_this_process) == 1
 

@@ -61,8 +61,8 @@ def test_values_with_commas_of_their_own_and_keys_that_end_alike(tmp_path):
 
 
 def test_flags_win_over_a_sweep_file_or_add_to_it(tmp_path):
-    (tmp_path / "a.yaml").write_text("")
-    (tmp_path / "more.yaml").write_text("")
+    for name in ("a", "more"):
+        (tmp_path / f"{name}.yaml").write_text("test_after_fit: true")
     sweep = tmp_path / "question.yaml"
     sweep.write_text(
         "{experiments: [a.yaml], seeds: [0, 4], config: [more.yaml], set: {model.encoder.width: [32, 64]}}"
@@ -244,7 +244,7 @@ def test_a_run_that_was_finished_with_other_settings_is_named_with_what_differs(
     assert "full/seed_0 was trained with other settings, there -> here: " in said
     assert "seed_everything: 3 -> 0" in said and "trainer.max_epochs: - -> 8" in said
     (folder / "config.yaml").unlink()
-    assert "so it is not known what was trained there" in fails(FULL)
+    assert "it is not known what was trained in" in fails(FULL)
 
 
 def test_a_dry_run_lists_and_starts_nothing(capsys, tmp_path):

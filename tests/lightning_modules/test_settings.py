@@ -26,6 +26,7 @@ GIVEN = {"width": 16, "dropout": 0.5, "llm_width": 16, "llm_layers": 2, "teacher
 # Settings that are right for some of these values, and why.
 MAY_BE = {
     "dropout": {0.0},  # nothing is dropped
+    "fill_up_to": {0},  # there are the tokens of the frames that there are
     "workers": {0},  # in the main process
     "weight": {0.0},  # distillation is measured and not learnt from
     "frame_weight": {0.0},  # the video context alone

@@ -51,7 +51,7 @@ class DiskFrameCache(FrameCache):
         """
         if not 0 < disk_gib < math.inf:
             raise ValueError(
-                f"data.init_args.frame_cache.init_args.disk_gib is {disk_gib}; it must be above 0, not inf, or NoCache"
+                f"data.init_args.frame_cache.init_args.disk_gib is {disk_gib}; it must be positive, or use NoCache"
             )
         self.folder = located(folder)
         self.disk_gib = disk_gib
