@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 from lightning import Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -109,6 +109,9 @@ class ExperimentCLI(LightningCLI):
         self.config, self.files = parsed_experiment(parser, words)
         verb = self.config.subcommand
         config = self.config[verb]
+        for part in ("model", "trainer"):
+            if not isinstance(config[part], Namespace):
+                raise ValueError(f"{part} is {config[part]!r}; it must be a mapping of settings")
         deepspeed = asks_deepspeed(config.trainer.strategy)
         self.given = given_files(self.files)
         config.base = config.at_scale = None  # followed by now

@@ -19,6 +19,7 @@ from ablation.comparing.finding import find_runs
 from ablation.comparing.page import page
 from ablation.comparing.tables import as_csv, as_latex, text
 from ablation.comparing.unit import PERCENT, POINTS
+from components.whole_file import write_whole
 from datamodules.printable import printable
 from lightning_modules.user_errors import user_errors
 
@@ -64,8 +65,7 @@ def write(flag: str, file: Path, content: str) -> None:
         ValueError: it cannot be written.
     """
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(printable(content), encoding="utf-8")
+        write_whole(file, printable(content))
     except OSError as error:
         raise ValueError(f"--{flag} {file} cannot be written: {error.strerror}") from error
     print(f"\nwritten: {file}")

@@ -51,6 +51,10 @@ def new_folder(out: Path) -> Iterator[Path]:
             yield unfinished
         except SafetensorError as error:
             raise FolderError(f"{out} cannot be written: {error}") from error
+        except OSError as error:
+            if error.filename and not str(error.filename).startswith(place):  # it is about what is read
+                raise
+            raise FolderError(f"{out} cannot be written: {error.strerror or error}") from error
         unfinished.replace(out)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from components.whole_file import write_whole
 from datamodules.checking.pictures import thumbnails
 from datamodules.checking.report import Report
 from datamodules.checking.verdict import REASONS, Judged, Verdict
@@ -56,7 +57,7 @@ def write_page(report: Report, file: Path, processes: int) -> Path:
     page = environment.get_template("page.html.jinja").render(
         report=report, groups=_groups(report, processes), meanings=REASONS, listed=LISTED, Verdict=Verdict
     )
-    file.write_text(printable(page), encoding="utf-8")
+    write_whole(file, printable(page))
     return file
 
 

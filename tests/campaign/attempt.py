@@ -83,10 +83,9 @@ def _judged(kind: Kind, random: Random, folder: Path, printed: io.StringIO) -> t
         return Outcome.WRONG, str(error)
     except SystemExit as end:
         text = printed.getvalue().strip()
-        line = text.splitlines()[-1] if text else ""
         if end.code not in (1, 2) or "Traceback" in text:
             return Outcome.TRACEBACK, f"status {end.code}: {text[-600:]}"
-        return _named(kind, folder, line or text)
+        return _named(kind, folder, text[text.rfind("error:") :])  # a parser's has several lines
     except Exception as error:
         line = user_error(error)
         return _named(kind, folder, line) if line else (Outcome.TRACEBACK, traceback.format_exc()[-1500:])

@@ -28,6 +28,10 @@ class Checkpoints(Kind):
         self.model = load(find_run(self.run)).model
         self.weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
 
+    def names(self) -> tuple[str, ...]:
+        """Return the keys that a checkpoint is named by."""
+        return ("ckpt_path", "init_from")
+
     def damage(self, random: Random, folder: Path) -> str:
         """Change bytes of the file, or an entry of what it holds, or a tensor."""
         self.copy = copied_run(self.run, folder)
