@@ -11,6 +11,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 
+from components.whole_file import write_whole
 from lightning_modules.config_difference import difference
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,8 @@ class AnswerStore:
                     f"continue_answers: {self.path} was answered otherwise, there -> here: {'; '.join(different)}"
                 )
         self._put_aside()
-        self._write_whole(self.by, json.dumps(asked_by, indent=2) + "\n")
+        with self._naming(self.by):
+            write_whole(self.by, json.dumps(asked_by, indent=2) + "\n")
 
     def _read_by(self) -> dict[str, Any] | None:
         """Return what answers that are there are by; None if the file is cut or otherwise none."""
@@ -111,16 +113,10 @@ class AnswerStore:
             for row in read_rows(path):
                 rows.setdefault(str(row["id"]), row)
         if others or len(rows) != _lines(self.path):
-            self._write_whole(self.path, _as_lines(rows.values()))
+            with self._naming(self.path):
+                write_whole(self.path, _as_lines(rows.values()))
         for path in others:
             path.unlink()
-
-    def _write_whole(self, path: Path, text: str) -> None:
-        """Write all of a file or nothing, whenever the process is killed."""
-        unfinished = path.with_name(f"{path.name}.unfinished")
-        with self._naming(path):
-            unfinished.write_text(text, encoding="utf-8")
-            unfinished.replace(path)
 
     @contextmanager
     def _naming(self, path: Path) -> Iterator[None]:

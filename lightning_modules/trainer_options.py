@@ -29,8 +29,6 @@ REFUSED_CALLBACKS = {
     "Timer": "a duration is none that a saved config.yaml can hold; set trainer.max_time",
     "ProgressBar": "it only is a base for others; take TQDMProgressBar or RichProgressBar",
     "StochasticWeightAveraging": "it replaces the schedule of model.stage and has one rate for all groups",
-    "WeightAveraging": "checkpoints would have other weights than the test after the training",
-    "EMAWeightAveraging": "checkpoints would have other weights than the test after the training",
 }
 LIGHTNING = Path(lightning.pytorch.__file__).parent
 # The least that each may be, if it is set; what Lightning itself refuses is not repeated.

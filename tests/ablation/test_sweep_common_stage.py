@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 import torch
 
 from ablation.stage_record import read_record
@@ -48,3 +49,16 @@ def test_chains_that_are_killed_in_their_common_stage_train_it_once(tmp_path, ca
     assert [read_record(folder).starts_from.sha256 for folder in last] == [digest] * 2
     assert [(folder / "answers" / "test.jsonl").exists() for folder in (align, *last)] == [False, True, True]
     assert "2 of 2 jobs are finished" in capsys.readouterr().out
+
+
+def test_a_record_of_a_stage_with_wrong_types_is_named(tmp_path):
+    start = {"checkpoint": "r/seed_0/checkpoints/last.ckpt", "sha256": "a", "configuration": "b"}
+    for record in (
+        {"configuration": 1, "starts_from": None},
+        {"configuration": "a", "starts_from": ""},
+        {"configuration": "a", "starts_from": start | {"checkpoint": 1}},
+        {"configuration": "a", "starts_from": None, "checkpoint_sha256": ["a"]},
+    ):
+        (tmp_path / "stage.json").write_text(json.dumps(record))
+        with pytest.raises(ValueError, match=r"stage\.json is no record of a stage"):
+            read_record(tmp_path)

@@ -62,6 +62,14 @@ def test_a_saved_config_runs_again_without_its_bases(run, finished):
     assert again.folder.name == "seed_0.2"
 
 
+def test_averaged_weights_are_those_of_the_test_and_of_the_checkpoint(run):
+    average = {"class_path": "lightning.pytorch.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.5}}
+    averaged = run("fit", *NO_LSTE, *SHORT, f"--trainer.callbacks+={json.dumps(average)}")
+    tested = run("test", *NO_LSTE, f"--ckpt_path={averaged.folder / 'checkpoints' / 'last.ckpt'}")
+    assert tested.summary.figures["test/loss"] == averaged.summary.figures["test/loss"]
+    assert tested.summary.figures["test/loss"] != run("fit", *NO_LSTE, *SHORT).summary.figures["test/loss"]
+
+
 @pytest.mark.parametrize("verb", ["validate", "test", "predict"])
 def test_a_checkpoint_can_be_evaluated(run, finished, verb):
     checkpoint = finished.folder / "checkpoints" / "last.ckpt"

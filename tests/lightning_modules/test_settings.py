@@ -154,9 +154,9 @@ def test_a_trainer_is_built_with_any_value_or_refuses_it_in_one_line(name, tmp_p
             assert "\n" not in str(error) and "trainer" in str(error)
 
 
-WORKS = {"DeviceStatsMonitor", "EarlyStopping", "LearningRateMonitor", "ModelCheckpoint", "ModelSummary",
-         "OnExceptionCheckpoint", "RichModelSummary", "RichProgressBar", "SpikeDetection", "TQDMProgressBar",
-         "ThroughputMonitor"}  # fmt: skip
+WORKS = {"DeviceStatsMonitor", "EMAWeightAveraging", "EarlyStopping", "LearningRateMonitor", "ModelCheckpoint",
+         "ModelSummary", "OnExceptionCheckpoint", "RichModelSummary", "RichProgressBar", "SpikeDetection",
+         "TQDMProgressBar", "ThroughputMonitor", "WeightAveraging"}  # fmt: skip
 
 
 def test_every_callback_of_lightning_is_known_to_work_or_refused():
