@@ -68,8 +68,7 @@ def test_flags_win_over_a_sweep_file_or_add_to_it(tmp_path):
     )
     assert len(ids(request_of([sweep]))) == 4
     request = request_of([sweep], seeds=[1], configs=[FULL], assignments=["data.batch_size=8"])
-    assert request.name == "question"
-    assert request.configs == (tmp_path / "more.yaml", FULL)
+    assert request.name == "question" and request.configs == (tmp_path / "more.yaml", FULL)
     assert ids(request) == [f"a+more+full+width={width}+batch_size=8/seed_0" for width in (32, 64)]
 
 
