@@ -23,7 +23,7 @@ from datamodules.batching import Batching, RandomBatches, SimilarBatches
 from datamodules.checking.media_facts import NoManifest
 from datamodules.records import Record, RecordStore, RecordTable
 from datamodules.records.record import Turn
-from datamodules.sample_sizes import SampleSizes, clip_shapes, sample_sizes
+from datamodules.sample_sizes import ClipShapes, SampleSizes, sample_sizes
 from datamodules.seeded_order import SeededOrder
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.geometry import CanvasGeometry
@@ -93,7 +93,7 @@ def main() -> None:
     records = make_records(given.records)
     start = time.perf_counter()
     geometry = CanvasGeometry(448, 14, 2, (0, 0, 0))
-    sizes = sample_sizes(records, clip_shapes(Known(), OfficialSampler(8), geometry))
+    sizes = sample_sizes(records, ClipShapes(Known(), OfficialSampler(8), geometry))
     results: dict[str, object] = {"finding sizes, s": time.perf_counter() - start}
     for batching in (RandomBatches(), SimilarBatches()):
         results[str(batching)] = measure(batching, lambda: sizes, given.records, given.per_device, given.devices)

@@ -22,15 +22,16 @@ IGNORED_LABEL = -100  # what cross-entropy leaves out
 
 
 class TooLongError(ValueError):
-    """A sample has more tokens than the language model takes.
+    """Samples have more tokens than the language model takes.
 
     Attributes:
-        sample: its place in the batch.
+        samples: place in the batch of each -> how long it is, in words.
     """
 
-    def __init__(self, sample: int, message: str) -> None:
-        super().__init__(message)
-        self.sample = sample
+    def __init__(self, samples: dict[int, str]) -> None:
+        place, first = next(iter(samples.items()))
+        super().__init__(f"sample {place} of the batch is {first}")
+        self.samples = samples
 
 
 class PaddingSide(Enum):
@@ -80,6 +81,7 @@ def plan_splice(
     padding_side: PaddingSide,
     pad_id: int,
     max_length: int,
+    new_tokens: int = 0,
 ) -> SplicePlan:
     """Work out the positions of a batch in which every placeholder gives way to its visual tokens.
 
@@ -90,6 +92,7 @@ def plan_splice(
         padding_side: where shorter samples are filled up.
         pad_id: token id for padding and visual positions; any id that can be embedded.
         max_length: longest spliced sample that the language model takes, in tokens.
+        new_tokens: how many of these are kept free, for an answer.
 
     Raises:
         TooLongError: a spliced sample is too long.
@@ -114,7 +117,7 @@ def plan_splice(
     copies = torch.ones_like(ids)
     copies[is_placeholder] = torch.tensor(token_counts, dtype=torch.int64)
     lengths = torch.zeros_like(text_lengths).index_add(0, samples, copies)
-    _check_lengths(lengths, text_lengths, max_length)
+    _check_lengths(lengths, text_lengths, max_length, new_tokens)
 
     # From here on one entry per token of the spliced batch.
     ids, wanted, samples, is_visual = (t.repeat_interleave(copies) for t in (ids, wanted, samples, is_placeholder))
@@ -139,14 +142,15 @@ def plan_splice(
     )
 
 
-def _check_lengths(lengths: Tensor, text_lengths: Tensor, max_length: int) -> None:
-    longest = int(lengths.argmax())
-    if lengths[longest] > max_length:
+def _check_lengths(lengths: Tensor, text_lengths: Tensor, max_length: int, new_tokens: int) -> None:
+    if int(lengths.max()) + new_tokens > max_length:
+        room = f", and its answer may have {new_tokens} more" if new_tokens else ""
         raise TooLongError(
-            longest,
-            f"sample {longest} of the batch is {int(lengths[longest])} tokens long with its visual tokens "
-            f"({int(text_lengths[longest])} before they were put in), but the language model takes {max_length}: use "
-            "fewer frames, a smaller canvas, stronger downsampling, or shorter text",
+            {
+                place: f"{int(lengths[place])} tokens long with its visual tokens ({int(text_lengths[place])} before "
+                f"they were put in){room}, but the language model takes {max_length}"
+                for place in (lengths + new_tokens > max_length).nonzero().flatten().tolist()
+            }
         )
 
 

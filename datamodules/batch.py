@@ -5,13 +5,16 @@ Data know no encoder: a placeholder stands for a whole clip, however many tokens
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from components.encoders.base import VideoShapes
 from datamodules.records.answer_kind import FREE_ANSWER, AnswerKind
+from datamodules.records.record import described
 from datamodules.video.media_policy import Skipped
 
 
@@ -27,6 +30,7 @@ class SampleFacts:
         question: what is asked.
         answer: what is right; never seen by a model that is asked.
         answer_kind: how a reply is compared with it.
+        where: words for the place that the record was read from; empty if it was made.
     """
 
     id: str
@@ -36,6 +40,10 @@ class SampleFacts:
     question: str
     answer: str
     answer_kind: AnswerKind = FREE_ANSWER
+    where: str = ""
+
+    def __str__(self) -> str:
+        return described(self.id, self.video, self.where)
 
 
 @dataclass
@@ -49,6 +57,15 @@ class PackedClips:
 
     frames: UInt8[Tensor, "frames 3 height width"]
     shapes: VideoShapes
+
+    def select(self, clips: Sequence[int]) -> PackedClips:
+        """Return some of the clips."""
+        counts = self.shapes.frame_counts
+        chosen = torch.zeros(len(counts), dtype=torch.bool)
+        chosen[list(clips)] = True
+        frames = chosen.repeat_interleave(counts)
+        shapes = VideoShapes(counts[chosen], self.shapes.rectangles[frames], self.shapes.canvas)
+        return PackedClips(self.frames[frames], shapes)
 
     def pin_memory(self) -> PackedClips:
         """Pin the frames, the only large part, for an asynchronous copy to the device."""
@@ -79,6 +96,19 @@ class Batch:
     def has_clips(self) -> bool:
         """Whether there is a clip in it."""
         return len(self.clips.shapes.frame_counts) > 0
+
+    def without(self, left_out: Collection[int]) -> Batch:
+        """Return the batch without the samples at some places; it has no `skipped`, which have been counted with it."""
+        kept = [place for place in range(len(self.samples)) if place not in left_out]
+        shown = [place for place, sample in enumerate(self.samples) if sample.video]  # the sample of every clip
+        clips = [number for number, place in enumerate(shown) if place not in left_out]
+        return Batch(
+            clips=self.clips.select(clips),
+            teacher_clips=self.teacher_clips and self.teacher_clips.select(clips),
+            input_ids=[self.input_ids[place] for place in kept],
+            labels=[self.labels[place] for place in kept],
+            samples=[self.samples[place] for place in kept],
+        )
 
     def pin_memory(self) -> Batch:
         """Pin the frames, for an asynchronous copy to the device."""

@@ -16,7 +16,7 @@ from components.encoders.base import VideoShapes
 from components.language_models.text import ChatText, EncodedText
 from datamodules.batch import Batch, PackedClips, SampleFacts
 from datamodules.checking.media_facts import MediaFacts
-from datamodules.records import Record
+from datamodules.records import Record, RecordTable
 from datamodules.video.augmentation import Augmentation
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.frame_cache import FrameCache, Recipe, Views
@@ -125,7 +125,13 @@ class ClipDataset(Dataset[Sample | Skipped]):
             input_ids=encoded.input_ids,
             labels=encoded.labels,
             facts=SampleFacts(
-                record.id, str(record.video or ""), record.family, tuple(turns[:-1]), *turns[-1], record.answer_kind
+                record.id,
+                str(record.video or ""),
+                record.family,
+                tuple(turns[:-1]),
+                *turns[-1],
+                record.answer_kind,
+                record.where,
             ),
         )
 
@@ -140,6 +146,24 @@ class ClipDataset(Dataset[Sample | Skipped]):
         with self.manifest.open(video, self.damaged) as reader:
             frames = reader.frames(self.sampler.indices(len(reader), reader.fps, reader.times))
         return tuple(geometry(frames) for geometry in self.geometries)
+
+
+def stand_in(dataset: ClipDataset, records: RecordTable) -> Batch:
+    """Return a batch of one sample whose clip can be read: the one with the least text, which surely fits.
+
+    Raises:
+        ValueError: there is no such clip.
+    """
+    order = records.text_bytes().argsort(kind="stable")
+    with_clip = order[records.clips()[1][order] >= 0].tolist()
+    samples = (dataset[index] for index in with_clip)
+    first = next((sample for sample in samples if isinstance(sample, Sample) and sample.views), None)
+    if first is None:
+        raise ValueError(
+            f"none of the {len(dataset)} samples has a clip that can be read; it needs one, since the encoder takes "
+            "part in every step, also where a batch is text alone"
+        )
+    return collate([first])
 
 
 def collate(samples: Sequence[Sample | Skipped]) -> Batch:

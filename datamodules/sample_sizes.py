@@ -47,28 +47,43 @@ def sample_sizes(records: RecordTable, shape: Callable[[Path], Shape]) -> Sample
     return SampleSizes(shapes[clip_of], records.text_bytes())
 
 
-def clip_shapes(facts: MediaFacts, sampler: FrameSampler, geometry: CanvasGeometry) -> Callable[[Path], Shape]:
-    """Return what tells the shape of a clip.
+class ClipShapes:
+    """Tells the shapes of clips.
 
     That of a clip which a manifest knows is the true one. Any other is taken for one that fills the canvas: a picture,
     as its name tells, with one frame, and a video with as many as are ever taken.
 
-    Args:
-        facts: what is known of clips.
-        sampler: decides how many frames are taken.
-        geometry: decides how much of the canvas they fill.
+    Attributes:
+        canvas: (rows, columns) of patches in a whole frame.
+        largest: the largest shape that there is.
     """
 
-    @lru_cache(maxsize=4096)
-    def known(frames: int, fps: float, height: int, width: int) -> Shape:
-        return len(sampler.indices(frames, fps)), *geometry.valid_patches(height, width)
+    def __init__(self, facts: MediaFacts, sampler: FrameSampler, geometry: CanvasGeometry) -> None:
+        """Name what decides.
 
-    longest = len(sampler.indices(*_LONG))
+        Args:
+            facts: what is known of clips.
+            sampler: decides how many frames are taken.
+            geometry: decides how much of the canvas they fill.
+        """
+        self.canvas = geometry.patches
+        self.largest: Shape = len(sampler.indices(*_LONG)), *geometry.patches
+        self._facts = facts
 
-    def shape(clip: Path) -> Shape:
-        found = facts.of(clip)
-        if found is not None and not found.error:
-            return known(found.frames, found.fps, found.height, found.width)
-        return 1 if clip.suffix.lower() in SUFFIXES else longest, *geometry.patches
+        @lru_cache(maxsize=4096)
+        def shape(frames: int, fps: float, height: int, width: int) -> Shape:
+            return len(sampler.indices(frames, fps)), *geometry.valid_patches(height, width)
 
-    return shape
+        self._shape = shape
+
+    def known(self, clip: Path) -> Shape | None:
+        """Return the shape of a clip that a manifest knows; None of any other."""
+        found = self._facts.of(clip)
+        if found is None or found.error:
+            return None
+        return self._shape(found.frames, found.fps, found.height, found.width)
+
+    def __call__(self, clip: Path) -> Shape:
+        """Return the shape of a clip, or what it is taken for."""
+        picture = clip.suffix.lower() in SUFFIXES
+        return self.known(clip) or ((1, *self.canvas) if picture else self.largest)

@@ -23,18 +23,20 @@ from datamodules.batching import Batching, RandomBatches
 from datamodules.benchmarks import LoadedBenchmark
 from datamodules.canvases import canvases
 from datamodules.checking.media_facts import MediaFacts, NoManifest
-from datamodules.clip_dataset import ClipDataset, Sample, collate
+from datamodules.clip_dataset import ClipDataset, Sample, collate, stand_in
 from datamodules.epoch_place import EpochPlace
 from datamodules.evaluation_order import EvaluationBatches, SharedBatches
 from datamodules.loader_process import start_worker
+from datamodules.long_records import ErrorOnLongRecords, LongRecords
 from datamodules.records import AllRecords, RecordSelection, RecordTable
-from datamodules.sample_sizes import clip_shapes, sample_sizes
+from datamodules.sample_sizes import ClipShapes, sample_sizes
 from datamodules.seeded_order import SeededOrder
+from datamodules.skips import SkipCounter
 from datamodules.video.augmentation import Augmentation, NoAugmentation
 from datamodules.video.fit import Fit, Pad
 from datamodules.video.frame_cache import FrameCache
 from datamodules.video.geometry import CanvasGeometry
-from datamodules.video.media_policy import MediaPolicy, SkipCounter, Skipped
+from datamodules.video.media_policy import MediaPolicy, Skipped
 from datamodules.video.open import DamagedVideo
 from datamodules.video.resizing import PillowBicubic, Resizing
 from datamodules.video.sampling import FrameSampler
@@ -66,6 +68,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         fit: Callable[[], Fit] = Pad,
         augmentation: Callable[[], Augmentation] = NoAugmentation,
         batching: Callable[[], Batching] = RandomBatches,
+        long_records: Callable[[], LongRecords] = ErrorOnLongRecords,
         batch_size: int = 8,
         eval_batch_size: int = 8,
         workers: int = 0,
@@ -86,6 +89,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             fit: which size that is.
             augmentation: random changes of the clips that are learnt from.
             batching: which of these come together in a batch.
+            long_records: what happens to a record that is longer than the language model takes.
             batch_size: training samples per step and device.
             eval_batch_size: samples per step of validation, test and prediction.
             workers: loader processes; 0 reads in the main process.
@@ -112,7 +116,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         self.eval_batch_size = eval_batch_size
         self.workers = workers
         self.seed = seed
-        self.skips = SkipCounter(bad_media)
+        self.skips = SkipCounter(bad_media, long_records())
         self.order: SeededOrder | None = None
         self.answered: frozenset[str] = frozenset()
         self._records: dict[str, RecordTable] = {}
@@ -141,6 +145,10 @@ class VideoTextDataModule(LightningDataModule, ABC):
         """
         self._geometries = canvases(self.canvas, encoder, teacher, self.resizing, self.fit)
         self.text = text
+
+    def clip_shapes(self) -> ClipShapes:
+        """Return what tells the shapes of clips on the canvas of the model that was connected."""
+        return ClipShapes(self.manifest, self.sampler, self._geometries[0])
 
     def records(self, split: str) -> RecordTable:
         """Return the records of a split, loaded once.
@@ -181,11 +189,9 @@ class VideoTextDataModule(LightningDataModule, ABC):
         return ()
 
     def dataset(self, split: str, geometries: Sequence[CanvasGeometry] | None = None) -> ClipDataset:
-        """Return the samples of a split; `connect` must have been called.
+        """Return the samples of a split, fitted as the model asked for, or by other `geometries`.
 
-        Args:
-            split: as for `records`.
-            geometries: how clips are fitted, if not as the model asked for: no teacher sees those of an evaluation.
+        `connect` must have been called. No teacher sees the samples of an evaluation.
         """
         return ClipDataset(
             self.records(split),
@@ -203,7 +209,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
 
     def _loader(self, split: str, **order: Any) -> DataLoader[Sample | Skipped]:
         dataset = self.dataset(split)
-        self.skips.expect(self.records(split).clip_count())
+        self.skips.expect(self.records(split).clip_count(), len(self.records(split)))
         return DataLoader(
             dataset,
             **order,
@@ -219,8 +225,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> DataLoader[Sample | Skipped]:
         """Return the training loader, in a seeded order that can go on in mid-epoch."""
         resumed, records, (rank, ranks) = self.order, self.records("train"), self._place()
-        shape = clip_shapes(self.manifest, self.sampler, self._geometries[0])
-        sizes = cache(partial(sample_sizes, records, shape))  # asked in every epoch, if they are at all
+        sizes = cache(partial(sample_sizes, records, self.clip_shapes()))  # asked in every epoch, if they are at all
         arrange = partial(self.batching.arrange, sizes=sizes, at_once=self.batch_size * ranks)
         self.order = SeededOrder(len(records), self.seed, rank, ranks, arrange)
         if resumed is not None:
@@ -228,25 +233,9 @@ class VideoTextDataModule(LightningDataModule, ABC):
         return self._loader("train", batch_size=self.batch_size, sampler=self.order)
 
     def stand_in(self, split: str) -> Batch:
-        """Return a batch of the first sample of `split` whose clip can be read.
-
-        It is what a process of several computes with when it has no batch, or cannot read any clip of its own; and what
-        the encoder is shown where a batch is text alone.
-
-        Raises:
-            ValueError: there is no such clip.
-        """
+        """Return a sample of `split` for a process that has none of its own, or a batch without a clip."""
         if split not in self._stand_in:
-            dataset = self.dataset(split)
-            with_clip = (self.records(split).clips()[1] >= 0).nonzero()[0].tolist()
-            samples = (dataset[index] for index in with_clip)
-            first = next((sample for sample in samples if isinstance(sample, Sample) and sample.views), None)
-            if first is None:
-                raise ValueError(
-                    f"none of the {len(dataset)} samples of {split} has a clip that can be read; it needs one, since "
-                    "the encoder takes part in every step, also where a batch is text alone"
-                )
-            self._stand_in[split] = collate([first])
+            self._stand_in[split] = stand_in(self.dataset(split), self.records(split))
         return self._stand_in[split]
 
     def val_dataloader(self) -> DataLoader[Sample | Skipped]:

@@ -1,8 +1,8 @@
 """`video-panda check-data`: opens every clip of a data set once, before a training meets the bad ones.
 
-Says of each clip whether it is ok, suspicious (with reasons), damaged or unreadable, and which contents are there
-twice or in train and test. Writes `manifest.jsonl` and a page, `report.html`. Goes on where it was stopped. Further
-flags are those of fit, such as --data.sampler.frames=16.
+Says of each clip whether it is ok, suspicious (with reasons), damaged or unreadable, which contents are there twice or
+in train and test, and which records are too long for the language model. Writes `manifest.jsonl` and a page,
+`report.html`. Goes on where it was stopped. Further flags are those of fit, such as --data.sampler.frames=16.
 """
 
 from __future__ import annotations
@@ -10,19 +10,28 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datamodules.checking.check import check
-from datamodules.checking.clips import Clips, clips_of_data, clips_of_folder
+from datamodules.checking.clips import SPLITS, Clips, clips_of_folder, clips_of_records
+from datamodules.checking.media_facts import Manifest
 from datamodules.checking.page import write_page
 from datamodules.checking.report import Report, make_report
 from datamodules.checking.verdict import Verdict
+from datamodules.long_records import ErrorOnLongRecords
 from datamodules.printable import printable
+from datamodules.skips import SkipCounter
 from datamodules.video.damage import DamagedVideo
-from datamodules.video.media_policy import ErrorOnBadMedia, MediaPolicy, SkipCounter, Skipped
+from datamodules.video.media_policy import ErrorOnBadMedia, Skipped
 from lightning_modules.costs.table import table
 from lightning_modules.user_errors import user_errors
+
+if TYPE_CHECKING:
+    from datamodules.records import RecordTable
+    from datamodules.video_text import VideoTextDataModule
+    from lightning_modules.video_language import VideoLanguageModel
 
 FRAMES_OF_A_FOLDER = 8
 SHOWN = 10  # clips, and duplicates, that the terminal names
@@ -48,18 +57,22 @@ def main(args: Sequence[str]) -> None:
     with user_errors():
         if known.folder is not None:
             name, clips, wanted = known.folder.resolve().name, clips_of_folder(known.folder), FRAMES_OF_A_FOLDER
-            policy: MediaPolicy = ErrorOnBadMedia()
-            damaged = DamagedVideo.REFUSE
+            report = checked_report(name, clips, known.out or Path("data/checks", name), wanted, known.workers)
+            counter = SkipCounter(ErrorOnBadMedia(), ErrorOnLongRecords())
+            stop_where_a_training_would(report, counter, DamagedVideo.REFUSE, {})
         else:
             # Torch and the models come with it, which a folder needs nothing of.
             from lightning_modules.costs.resolved import resolve_as_given
 
             resolved = resolve_as_given(known.config, settings)
             data = resolved.data_module()
-            name, clips, wanted = resolved.name, clips_of_data(data), resolved.frames()
-            policy, damaged = data.bad_media, data.damaged
-        report = checked_report(name, clips, known.out or Path("data/checks", name), wanted, known.workers)
-        stop_where_a_training_would(report, policy, damaged)
+            records = {split: data.load_records(split) for split in SPLITS}
+            clips, folder = clips_of_records(data.media_root, records), known.out or Path("data/checks", resolved.name)
+            report = checked_report(resolved.name, clips, folder, resolved.frames(), known.workers)
+            data.manifest = Manifest(str(report.checked.manifest))
+            said, long = long_records(resolved.model_on_meta(), data, records)
+            print(printable(said))
+            stop_where_a_training_would(report, data.skips, data.damaged, long)
 
 
 def checked_report(name: str, clips: Clips, folder: Path, wanted: int, workers: int) -> Report:
@@ -74,18 +87,47 @@ def checked_report(name: str, clips: Clips, folder: Path, wanted: int, workers: 
     return report
 
 
-def stop_where_a_training_would(report: Report, policy: MediaPolicy, damaged: DamagedVideo) -> None:
-    """Ask the policy of the training about the clips that cannot be used.
+def long_records(
+    model: VideoLanguageModel, data: VideoTextDataModule, records: Mapping[str, RecordTable]
+) -> tuple[str, dict[str, str]]:
+    """Return what the terminal shows of records that are too long for a model, and how long each is, by its name.
+
+    Args:
+        model: built for its sizes alone.
+        data: with the manifest of all clips.
+        records: of every split.
+    """
+    from datamodules.record_lengths import TokenLimits, find_long_records
+
+    try:
+        text = model.language_model.read_text()
+    except ValueError as error:
+        return f"lengths of records are not known: {error}\n", {}
+    data.connect(model.encoder, text)
+    limits = TokenLimits(text, model.language_model.max_length, model.max_new_tokens, model.encoder.layout)
+    long: dict[str, str] = {}
+    for split, of_split in records.items():
+        data.manifest.check(of_split.clips()[0], data.media_root)
+        long |= find_long_records(of_split, data.clip_shapes(), limits, generated=split != "train")
+        data.skips.expect(0, len(of_split))
+    lines = [f"{name}: {length}" for name, length in long.items()]
+    return _listed("too long for the language model", lines) + "\n" * bool(lines), long
+
+
+def stop_where_a_training_would(
+    report: Report, counter: SkipCounter, damaged: DamagedVideo, long: Mapping[str, str]
+) -> None:
+    """Ask the policies of the training about clips that cannot be used, and records that are too long.
 
     Raises:
         ValueError: it would stop.
     """
-    counter = SkipCounter(policy)
     stopping = {Verdict.UNREADABLE} | ({Verdict.DAMAGED} if damaged is DamagedVideo.REFUSE else set())
     for clips in report.splits.values():
-        counter.expect(len(clips))
+        counter.expect(len(clips), 0)
     bad = [clip for clip in report.judged if clip.verdict in stopping]
     counter.count(Skipped("", clip.facts.path, f"{clip.facts.path}: {clip.why()}") for clip in bad)
+    counter.count_long(long)
 
 
 def summary(report: Report) -> str:

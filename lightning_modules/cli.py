@@ -55,6 +55,7 @@ class ExperimentCLI(LightningCLI):
         self.answer_file = callbacks.AnswerFile()
         self.score_file = callbacks.ScoreFile(self.answer_file, self.origin)
         self.parts = callbacks.PartReport()
+        self.lengths = callbacks.RecordLengths()
         self.base_encoder: dict[str, Any] | None = None
         self.summary = callbacks.RunSummary(self.origin, self.score_file)
         with ExitStack() as self.held:
@@ -75,6 +76,7 @@ class ExperimentCLI(LightningCLI):
             trainer_defaults={
                 "callbacks": [
                     *callbacks.always(),
+                    self.lengths,
                     self.answer_file,
                     self.origin,
                     callbacks.RunHistory(self.origin),
@@ -172,6 +174,7 @@ class ExperimentCLI(LightningCLI):
         A run that is continued has its own weights, which must be of this model before its config.yaml is written anew.
         """
         config = self.config[self.subcommand]
+        self.lengths.test_follows = config.get("test_after_fit", False) and not config.trainer.fast_dev_run
         checkpoint = config.get("ckpt_path")
         if checkpoint is not None and Path(checkpoint).is_file():
             content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)

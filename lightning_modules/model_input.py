@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,6 +15,7 @@ from components.language_models import LanguageModel
 from components.splice import PaddingSide, SplicePlan, TooLongError, plan_splice
 from components.teachers import FeatureCache
 from datamodules.batch import Batch, PackedClips, SampleFacts
+from datamodules.skips import SkipCounter
 
 
 @dataclass
@@ -61,6 +61,8 @@ class ModelInput:
         clips_count: whether the clips do; not where all samples are text alone, and the clip is that of a stand-in, so
             that every step has the same parameters in its graph.
         teacher: what a teacher is shown; None where none is asked.
+        questions: where the tokens of the questions go, without their answers, for a language model to go on from; None
+            where none is generated.
     """
 
     frames: UInt8[Tensor, "frames 3 height width"]
@@ -71,6 +73,7 @@ class ModelInput:
     counts: bool
     clips_count: bool
     teacher: TeacherInput | None
+    questions: SplicePlan | None
 
     def to(self, device: device, non_blocking: bool = True) -> ModelInput:
         """Move all tensors to `device`."""
@@ -83,6 +86,7 @@ class ModelInput:
             self.counts,
             self.clips_count,
             self.teacher and self.teacher.to(device, non_blocking),
+            self.questions and self.questions.to(device),
         )
 
 
@@ -92,6 +96,7 @@ def prepare(
     language_model: LanguageModel,
     feature_cache: FeatureCache,
     stand_in: Callable[[], Batch],
+    max_new_tokens: int = 0,
 ) -> ModelInput:
     """Work out on the host where every token of a batch goes.
 
@@ -101,10 +106,12 @@ def prepare(
         language_model: decides how much fits.
         feature_cache: names the clips that a teacher is shown.
         stand_in: returns a sample with a clip, asked for where `batch` has none.
+        max_new_tokens: how long an answer to its questions may be; 0 if none is generated.
 
     Raises:
-        ValueError: sizes that the encoder does not take, a sample that is too long, or a teacher to compare with whose
-            grid, or an encoder whose tokens, do not allow it.
+        TooLongError: samples have more tokens than the language model takes, or leave no room for their answers.
+        ValueError: sizes that the encoder does not take, or a teacher to compare with whose grid, or an encoder whose
+            tokens, do not allow it.
     """
     counts = len(batch.samples) > 0
     batch = batch if counts else stand_in()
@@ -112,15 +119,15 @@ def prepare(
     shapes = encoded.clips.shapes
     layout = encoder.layout(shapes)
     shown = layout if batch.has_clips else replace(layout, token_counts=(), order=layout.order[:0])
-    with _naming(batch.samples):
-        text = plan_splice(
-            batch.input_ids,
-            shown.token_counts,
-            batch.labels,
-            padding_side=PaddingSide.RIGHT,
-            pad_id=language_model.text.pad_id,
-            max_length=language_model.max_length,
-        )
+    text = plan_splice(
+        batch.input_ids,
+        shown.token_counts,
+        batch.labels,
+        padding_side=PaddingSide.RIGHT,
+        pad_id=language_model.text.pad_id,
+        max_length=language_model.max_length,
+    )
+    questions = _plan_questions(batch, shown.token_counts, language_model, max_new_tokens) if max_new_tokens else None
     teacher = None
     if encoded.teacher_clips is not None:
         if len(layout.grids) == 0:
@@ -139,36 +146,36 @@ def prepare(
         counts=counts,
         clips_count=batch.has_clips,
         teacher=teacher,
+        questions=questions,
     )
 
 
-def prepare_questions(batch: ModelInput, language_model: LanguageModel) -> SplicePlan:
-    """Return where the tokens of a batch's questions go, without their answers, for a language model to go on from."""
-    text = language_model.text
-    with _naming(batch.samples):
-        return plan_splice(
-            [text.encode_question(each.before, each.question, with_clip=each.video != "") for each in batch.samples],
-            batch.layout.token_counts,
-            None,
-            padding_side=PaddingSide.LEFT,
-            pad_id=text.pad_id,
-            max_length=language_model.max_length,
-        )
-
-
-@contextmanager
-def _naming(samples: Sequence[SampleFacts]) -> Iterator[None]:
-    """Say which record it is that is too long: its place in a batch tells nobody.
+def without_long(batch: Batch, error: TooLongError, skips: SkipCounter) -> Batch:
+    """Return a batch without the samples that are too long, which are counted.
 
     Raises:
-        ValueError: one is.
+        TooLongError: it is not its own samples that are, but a stand-in.
+        ValueError: the policy does not accept it.
     """
-    try:
-        yield
-    except TooLongError as error:
-        sample = samples[error.sample]
-        about = f" about {sample.video}" if sample.video else ""
-        raise ValueError(f"record {sample.id!r}{about} is too long: {error}") from None
+    if not batch.samples:
+        raise error
+    skips.count_long({str(batch.samples[place]): length for place, length in error.samples.items()})
+    return batch.without(error.samples)
+
+
+def _plan_questions(
+    batch: Batch, token_counts: Sequence[int], language_model: LanguageModel, max_new_tokens: int
+) -> SplicePlan:
+    text = language_model.text
+    return plan_splice(
+        [text.encode_question(each.before, each.question, with_clip=each.video != "") for each in batch.samples],
+        token_counts,
+        None,
+        padding_side=PaddingSide.LEFT,
+        pad_id=text.pad_id,
+        max_length=language_model.max_length,
+        new_tokens=max_new_tokens,
+    )
 
 
 def _teacher_input(

@@ -19,7 +19,7 @@ from components.language_models import LanguageModel
 from components.positive import check_positive
 from components.projectors import MLPProjector, Projector
 from components.registry import slot_names
-from components.splice import IGNORED_LABEL, SplicePlan, splice
+from components.splice import IGNORED_LABEL, SplicePlan, TooLongError, splice
 from components.teachers import FeatureCache, NoFeatureCache, NoTeacher, Teacher, cached_features
 from datamodules.batch import Batch
 from datamodules.video_text import VideoTextDataModule
@@ -28,7 +28,7 @@ from lightning_modules.evaluation import Answer, FamilyScores, is_headline
 from lightning_modules.frozen_base import FrozenBase
 from lightning_modules.fully_sharded import class_name, shard
 from lightning_modules.mean_over_devices import MeanLoss, weighted
-from lightning_modules.model_input import ModelInput, prepare, prepare_questions
+from lightning_modules.model_input import ModelInput, prepare, without_long
 from lightning_modules.random_state import random_state, set_random_state
 from lightning_modules.stage import Stage
 
@@ -60,7 +60,7 @@ class VideoLanguageModel(LightningModule):
             max_new_tokens: longest answer that evaluation generates.
 
         Raises:
-            ValueError: no new token, a teacher without distillation, or distillation without a teacher.
+            ValueError: no new token, or a teacher without distillation.
         """
         super().__init__()
         check_positive("model", max_new_tokens=max_new_tokens)
@@ -133,18 +133,18 @@ class VideoLanguageModel(LightningModule):
         return data
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Count what the loader left out, and prepare on the host, while the tensors are still there.
-
-        A process that has nothing to compute takes part in what the others do with a stand-in, which does not count.
-        """
-        if not isinstance(batch, Batch):
-            return batch
-        self.data.skips.count(batch.skipped)
-        if not batch.samples and self.trainer.world_size == 1:
+        """Count what is left out, and prepare on the host; a process that has nothing to compute gets a stand-in."""
+        if isinstance(batch, Batch):
+            self.data.skips.count(batch.skipped)
+        if not isinstance(batch, Batch) or (not batch.samples and self.trainer.world_size == 1):
             return batch
         testing = self.trainer.testing or self.trainer.predicting
         stand_in = partial(self.data.stand_in, "train" if self.trainer.training else "test" if testing else "val")
-        return prepare(batch, self.encoder, self.language_model, self.feature_cache, stand_in)
+        new_tokens = 0 if self.trainer.training else self.max_new_tokens
+        try:
+            return prepare(batch, self.encoder, self.language_model, self.feature_cache, stand_in, new_tokens)
+        except TooLongError as error:
+            return self.on_before_batch_transfer(without_long(batch, error, self.data.skips), dataloader_idx)
 
     def visual_tokens(self, batch: ModelInput) -> Float[Tensor, "tokens width"]:
         """Return the visual tokens of all clips, packed, in the language model's width."""
@@ -191,9 +191,9 @@ class VideoLanguageModel(LightningModule):
     @torch.no_grad()
     def generate(self, batch: ModelInput, visual_tokens: Float[Tensor, "tokens width"]) -> list[str]:
         """Return one greedy answer per sample."""
-        plan = prepare_questions(batch, self.language_model).to(visual_tokens.device)
-        embeddings, sharded = self.embeddings(plan, visual_tokens), isinstance(self, FSDPModule)
-        ids = self.language_model.generate(embeddings, plan, self.max_new_tokens, together=sharded)
+        assert batch.questions is not None, "prepared to learn from"
+        embeddings, sharded = self.embeddings(batch.questions, visual_tokens), isinstance(self, FSDPModule)
+        ids = self.language_model.generate(embeddings, batch.questions, self.max_new_tokens, together=sharded)
         return [self.language_model.text.decode(row) for row in ids]
 
     @torch.no_grad()
@@ -215,7 +215,7 @@ class VideoLanguageModel(LightningModule):
         self.log_dict(self.data.skips.figures())
         return loss
 
-    def _evaluate(self, batch: ModelInput | Batch, split: str) -> list[Answer]:
+    def _evaluate(self, batch: ModelInput | Batch) -> list[Answer]:
         if isinstance(batch, Batch):
             return []
         visual_tokens = self.visual_tokens(batch)
@@ -245,7 +245,7 @@ class VideoLanguageModel(LightningModule):
 
     def validation_step(self, batch: ModelInput | Batch, batch_idx: int) -> None:
         """Score one batch by loss and by generated answers."""
-        self._evaluate(batch, "val")
+        self._evaluate(batch)
 
     def on_validation_epoch_end(self) -> None:
         """Log exact match per family."""
@@ -257,7 +257,7 @@ class VideoLanguageModel(LightningModule):
 
     def test_step(self, batch: ModelInput | Batch, batch_idx: int) -> dict[str, list[Answer]]:
         """Score one batch by loss and by generated answers, and return these."""
-        return {"answers": self._evaluate(batch, "test")}
+        return {"answers": self._evaluate(batch)}
 
     def on_test_epoch_end(self) -> None:
         """Log exact match per family."""

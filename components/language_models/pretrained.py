@@ -73,6 +73,7 @@ class PretrainedCausalLM(LanguageModel, Pretrained):
         adapter: Callable[[], Adapter] = NoAdapter,
     ) -> None:
         _check_attention(attention, dtype)
+        self._own_prompt = prompt if only_sizes() else None
         if only_sizes():
             prompt = ShortPrompt  # of the tokenizer that stands in
         tokenizer, network, unexpected = (
@@ -95,6 +96,15 @@ class PretrainedCausalLM(LanguageModel, Pretrained):
         self.name_or_path = self.source = name_or_path
         self.gradient_checkpointing = gradient_checkpointing
         self.left_aside = self.explained(unexpected)
+
+    def read_text(self) -> ChatText:
+        """Return tokenizer and prompt; those of its files where a small tokenizer stands in."""
+        if self._own_prompt is None:
+            return self.text
+        try:
+            return ChatText(_read_tokenizer(self.name_or_path, self.read_config(self.name_or_path)), self._own_prompt())
+        except UNREADABLE as error:
+            raise ValueError(f"the tokenizer of {self.name_or_path!r} could not be loaded: {why(error)}") from error
 
     @classmethod
     def read_config(cls, name_or_path: str) -> PreTrainedConfig:
@@ -177,6 +187,13 @@ def _sized(
     return build_tiny_tokenizer(), network, []
 
 
+def _read_tokenizer(name_or_path: str, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        name_or_path, config=config, trust_remote_code=False
+    )
+    return tokenizer
+
+
 def _load(
     name_or_path: str,
     read_config: Callable[[str], PreTrainedConfig],
@@ -189,9 +206,7 @@ def _load(
         config = read_config(name_or_path)
         if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
             raise ValueError(f"its config.json is of a {config.model_type}, which is no causal language model")
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            name_or_path, config=config, trust_remote_code=False
-        )
+        tokenizer = _read_tokenizer(name_or_path, config)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             name_or_path,
             config=config,

@@ -47,6 +47,7 @@ class Question(ABC):
             turns=(self.turn(),),
             family=f"{benchmark}/{question_type}",
             answer_kind=self.answer_kind(),
+            where=self.where,
         )
 
 

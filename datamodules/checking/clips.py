@@ -14,7 +14,7 @@ from datamodules.checking.names import named
 from datamodules.video.image_reader import SUFFIXES as PICTURE
 
 if TYPE_CHECKING:
-    from datamodules.video_text import VideoTextDataModule
+    from datamodules.records import RecordTable
 
 VIDEO = re.compile(r"\.(3gp|apng|asf|avi|flv|gif|ivf|m2ts|m4v|mkv|mov|mp4|mpe?g|mts|mxf|og[gv]|ts|webm|wmv)", re.I)
 SPLITS = ("train", "val", "test")
@@ -60,11 +60,6 @@ def clips_of_folder(folder: Path) -> Clips:
     return Clips(folder, {"folder": sorted(clips)}, ignored)
 
 
-def clips_of_data(data: VideoTextDataModule) -> Clips:
-    """Return the clips of all records of a data module.
-
-    Raises:
-        ValueError: its records cannot be used.
-    """
-    splits = {split: data.load_records(split).clips()[0] for split in SPLITS}
-    return Clips(data.media_root, splits, {})
+def clips_of_records(root: Path, records: Mapping[str, RecordTable]) -> Clips:
+    """Return the clips of the records of every split, below their media root."""
+    return Clips(root, {split: table.clips()[0] for split, table in records.items()}, {})

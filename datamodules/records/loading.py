@@ -55,7 +55,7 @@ def add_records(store: RecordStore, path: Path, media_root: Path, form: RecordFo
         if written.video is not None and video is None:
             missing.append(written.video)
         else:
-            store.append(Record(prefix + identity, video, written.turns))
+            store.append(Record(prefix + identity, video, written.turns, where=where))
     if missing:
         files = list(dict.fromkeys(missing))
         names = ", ".join(files[:_NAMED]) + (", ..." if len(files) > _NAMED else "")

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from datamodules.records.answer_kind import FREE_ANSWER, AnswerKind
+
+
+def described(identity: str, video: str, where: str) -> str:
+    """Return the name of a record in messages.
+
+    Args:
+        identity: its id.
+        video: its clip; empty if it has none.
+        where: words for its place; empty if it was made.
+    """
+    return f"record {identity!r}" + (f" about {video}" if video else "") + (f" ({where})" if where else "")
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,7 @@ class Record:
         turns: at least one; the clip is shown before the first question.
         family: group that scores are reported for.
         answer_kind: how a reply to the last question is compared with its answer.
+        where: words for the place that it was read from, such as `train.json, record 3`; empty if it was made.
     """
 
     id: str
@@ -33,3 +45,4 @@ class Record:
     turns: tuple[Turn, ...]
     family: str = "all"
     answer_kind: AnswerKind = FREE_ANSWER
+    where: str = field(default="", compare=False)

@@ -33,6 +33,10 @@ class RecordStore:
         self._clip_of = array("q")  # of each record; _NO_CLIP where it has none
         self._kinds: dict[int, AnswerKind] = {}  # of the few that are not free
         self._known: dict[str, int] = {}
+        # The place of a record is a text that it shares with all records of its file, and a number.
+        self._files: list[str] = []
+        self._file_of = array("q")
+        self._number = array("q")
         for record in records:
             self.append(record)
 
@@ -47,6 +51,20 @@ class RecordStore:
             self._texts.append(turn.question)
             self._texts.append(turn.answer)
         self._first.append(len(self._texts))
+        self._append_place(record.where)
+
+    def _append_place(self, where: str) -> None:
+        file, _, number = where.rpartition(" ")
+        if not number.isdecimal() or str(int(number)) != number:
+            file, number = where, "-1"
+        if not self._files or self._files[-1] != file:
+            self._files.append(file)
+        self._file_of.append(len(self._files) - 1)
+        self._number.append(int(number))
+
+    def _place(self, row: int) -> str:
+        file, number = self._files[self._file_of[row]], self._number[row]
+        return file if number < 0 else f"{file} {number}"
 
     def _clip(self, video: str) -> int:
         """Return the number of a clip, which is added if it is new."""
@@ -71,6 +89,10 @@ class RecordStore:
         """Return how many bytes the texts of each record have, by which long records are told from short ones."""
         return np.diff(self._texts.ends()[np.array(self._first)])
 
+    def turn_counts(self) -> Int64[np.ndarray, "records"]:
+        """Return how many turns each record has."""
+        return np.diff(np.array(self._first)) // 2 - 1
+
     def __len__(self) -> int:
         return len(self._clip_of)
 
@@ -79,7 +101,7 @@ class RecordStore:
         turns = tuple(Turn(question, answer) for question, answer in zip(texts[2::2], texts[3::2], strict=True))
         clip = self._clip_of[row]
         video = None if clip == _NO_CLIP else self.clip(clip)
-        return Record(texts[0], video, turns, texts[1], self._kinds.get(row, FREE_ANSWER))
+        return Record(texts[0], video, turns, texts[1], self._kinds.get(row, FREE_ANSWER), self._place(row))
 
 
 class RecordTable(Sequence[Record]):
@@ -117,6 +139,10 @@ class RecordTable(Sequence[Record]):
     def text_bytes(self) -> Int64[np.ndarray, "records"]:
         """Return how many bytes the texts of each record have."""
         return self._store.text_bytes()[self._rows]
+
+    def turn_counts(self) -> Int64[np.ndarray, "records"]:
+        """Return how many turns each record has."""
+        return self._store.turn_counts()[self._rows]
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -10,7 +10,6 @@ import logging
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
@@ -130,61 +129,3 @@ class SubstituteBadMedia(SkipBadMedia):
         """Return `SkipBadMedia` with the same limit, and say so."""
         log.info("clips that cannot be read are replaced in training only; questions about them are left out")
         return SkipBadMedia(self.max_share)
-
-
-class SkipCounter:
-    """Remembers which clips have failed in a run; a clip counts once, however often it comes up.
-
-    Attributes:
-        failed: reason by clip.
-        replaced: those of them in whose place another was learnt from.
-        left_out: those of them without which a batch was made.
-    """
-
-    def __init__(self, policy: MediaPolicy) -> None:
-        """Start with no failures.
-
-        Args:
-            policy: decides after each new failure.
-        """
-        self.policy = policy
-        self.failed: dict[str, str] = {}
-        self.replaced: set[str] = set()
-        self.left_out: set[str] = set()
-        self._clips = 0
-
-    def expect(self, clips: int) -> None:
-        """Learn of a split with so many distinct clips; the largest is what shares refer to."""
-        self._clips = max(self._clips, clips)
-
-    def count(self, skipped: Iterable[Skipped]) -> None:
-        """Take in what a batch has left out or replaced.
-
-        Raises:
-            ValueError: the policy does not accept it.
-        """
-        for skip in skipped:
-            self.failed.setdefault(skip.video, skip.reason)
-            (self.replaced if skip.substitute else self.left_out).add(skip.video)
-        self._check()
-
-    def take_in(self, others: Iterable[SkipCounter]) -> None:
-        """Take in what other processes have left out or replaced in the same run.
-
-        Raises:
-            ValueError: the policy does not accept all of it together.
-        """
-        for other in others:
-            self.failed = other.failed | self.failed
-            self.replaced |= other.replaced
-            self.left_out |= other.left_out
-        self._check()
-
-    def _check(self) -> None:
-        if self.failed:
-            self.policy.check(self.failed, self._clips)
-
-    def figures(self) -> dict[str, float]:
-        """Return how many clips were left out and how many replaced, as far as any were."""
-        counts = {"data/skipped_clips": self.left_out, "data/substituted_clips": self.replaced}
-        return {name: float(len(clips)) for name, clips in counts.items() if clips}

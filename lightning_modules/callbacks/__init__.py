@@ -14,6 +14,7 @@ from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
 from lightning_modules.callbacks.model_views import ModelViews
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.callbacks.part_report import PartReport
+from lightning_modules.callbacks.record_lengths import RecordLengths
 from lightning_modules.callbacks.run_history import RunHistory
 from lightning_modules.callbacks.run_summary import RunSummary
 from lightning_modules.callbacks.sample_panel import SamplePanel
@@ -52,6 +53,7 @@ __all__ = [
     "ModelViews",
     "Origin",
     "PartReport",
+    "RecordLengths",
     "RunHistory",
     "RunSummary",
     "SamplePanel",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,10 +18,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
+from components.splice import TooLongError
 from lightning_modules.model_input import prepare
 from lightning_modules.run_folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
 from lightning_modules.views import CLIP_VIEWS, ClipView, FusionWeights, ShownClip, TokenNorms, chosen_clips, medians
+
+log = logging.getLogger(__name__)
 
 
 class ModelViews(Callback):
@@ -135,7 +139,11 @@ class ModelViews(Callback):
             model.feature_cache.open(model.teacher, str(trainer.precision))
         for batch in chosen_clips(model, split, self.clips, self.videos):
             stand_in = partial(model.data.stand_in, split)
-            prepared = prepare(batch, model.encoder, model.language_model, model.feature_cache, stand_in)
+            try:
+                prepared = prepare(batch, model.encoder, model.language_model, model.feature_cache, stand_in)
+            except TooLongError as error:
+                log.warning("no view of %s: it is %s", batch.samples[0], error.samples[0])
+                continue
             with ExitStack() as watched, trainer.precision_plugin.forward_context():
                 for view in views:
                     for handle in view.watch():

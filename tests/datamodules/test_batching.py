@@ -10,7 +10,7 @@ import torch
 from datamodules.batching import RandomBatches, SimilarBatches
 from datamodules.checking.media_facts import NoManifest
 from datamodules.records import Record, RecordStore, RecordTable, Turn
-from datamodules.sample_sizes import SampleSizes, clip_shapes, sample_sizes
+from datamodules.sample_sizes import ClipShapes, SampleSizes, sample_sizes
 from datamodules.seeded_order import SeededOrder
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.geometry import CanvasGeometry
@@ -119,11 +119,11 @@ def test_sizes_are_told_without_opening_a_clip():
         record("a", "/m/wide.mp4"), record("b", "/m/unknown.avi", "longer?"), record("c", None),
         record("d", "/m/x.JPG"), record("e", "/m/wide.mp4"),
     ]))  # fmt: skip
-    sizes = sample_sizes(records, clip_shapes(Known(), OfficialSampler(8), GEOMETRY))
+    sizes = sample_sizes(records, ClipShapes(Known(), OfficialSampler(8), GEOMETRY))
     assert sizes.shapes.tolist() == [[3, 4, 8], [8, 8, 8], [0, 0, 0], [1, 8, 8], [3, 4, 8]]
     assert sizes.text[1] == sizes.text[0] + len("longer")
     part = records.select(np.array([2, 3]))
-    assert sample_sizes(part, clip_shapes(Known(), OfficialSampler(8), GEOMETRY)).shapes.tolist() == [
+    assert sample_sizes(part, ClipShapes(Known(), OfficialSampler(8), GEOMETRY)).shapes.tolist() == [
         [0, 0, 0], [1, 8, 8],
     ]  # fmt: skip
 
@@ -133,5 +133,5 @@ def test_a_clip_that_cannot_be_read_is_taken_for_a_large_one():
         def of(self, clip):
             return ClipFacts("x.mp4", 1, 1, error="no video stream")
 
-    shape = clip_shapes(Broken(), OfficialSampler(4), GEOMETRY)
+    shape = ClipShapes(Broken(), OfficialSampler(4), GEOMETRY)
     assert shape(Path("/m/x.mp4")) == (4, 8, 8)

@@ -10,7 +10,7 @@ from datamodules.checking.check import check
 from datamodules.checking.clips import clips_of_folder
 from datamodules.checking.media_facts import Manifest, NoManifest
 from datamodules.checking.pictures import thumbnails
-from datamodules.sample_sizes import clip_shapes
+from datamodules.sample_sizes import ClipShapes
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.geometry import CanvasGeometry
 from datamodules.video.open import open_video
@@ -59,7 +59,7 @@ def test_pictures_are_the_same_with_a_manifest(media, tmp_path, in_this_process)
     }
     manifest, nothing = Manifest(str(checked.manifest)), NoManifest()
     manifest.check(media.iterdir(), media)
-    shape = clip_shapes(manifest, OfficialSampler(8), CanvasGeometry(112, 14, 2, (0, 0, 0)))
+    shape = ClipShapes(manifest, OfficialSampler(8), CanvasGeometry(112, 14, 2, (0, 0, 0)))
     for file in sorted(media.iterdir()):
         if file.name == "broken.jpg":
             for facts in (manifest, nothing):

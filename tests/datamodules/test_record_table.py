@@ -41,6 +41,19 @@ def test_records_come_back(table):
     assert list(RecordTable(RecordStore())) == []
 
 
+def test_the_place_of_a_record_comes_back():
+    places = [
+        "qa.json, record 7",
+        "qa.json, record 8",
+        "b/x y.jsonl, line 3",
+        "",
+        "row of nowhere",
+        "qa.json, record 007",
+    ]
+    records = [Record(str(n), None, (Turn("Q", "A"),), where=where) for n, where in enumerate(places)]
+    assert [record.where for record in RecordTable(RecordStore(records))] == places
+
+
 def test_a_part_is_chosen_by_slice_or_indices(table):
     assert list(table[5:2:-1]) == RECORDS[5:2:-1]
     assert list(table[3:][:2]) == RECORDS[3:5]

@@ -119,12 +119,6 @@ def test_a_bad_record_is_named(fails, tmp_path, media, records, said):
     assert status == 1 and said in error and "error: " in error
 
 
-def test_a_record_that_is_too_long_is_named(fails, tmp_path, media):
-    file = conversations(tmp_path / "qa.json", [record(question=f"<video>\n{'word ' * 6000}", id="the long one")])
-    status, error = fails(*on_files(file, media))
-    assert status == 1 and f"record 'the long one' about {media / 'a.mp4'} is too long: sample 0" in error
-
-
 def test_a_missing_media_root_is_named(fails, tmp_path):
     status, error = fails(*on_files(conversations(tmp_path / "qa.json", [record()]), tmp_path / "nowhere"))
     assert status == 1 and "nowhere" in error

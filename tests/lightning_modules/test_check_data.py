@@ -20,6 +20,8 @@ from datamodules.checking.clips import Clips
 from datamodules.checking.manifest import read_manifest
 from datamodules.checking.report import make_report
 from datamodules.checking.verdict import judge
+from datamodules.long_records import ErrorOnLongRecords
+from datamodules.skips import SkipCounter
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.media_policy import ErrorOnBadMedia, SkipBadMedia
@@ -111,10 +113,10 @@ def test_whether_a_training_would_stop(tmp_path, policy, damaged, stops):
     judged = {name: judge(each, 8) for name, each in facts.items()}
     report = make_report("data", clips, Checked(judged, 0, "", tmp_path))
     if stops is None:
-        stop_where_a_training_would(report, policy, damaged)
+        stop_where_a_training_would(report, SkipCounter(policy, ErrorOnLongRecords()), damaged, {})
         return
     with pytest.raises(ValueError, match=stops):
-        stop_where_a_training_would(report, policy, damaged)
+        stop_where_a_training_would(report, SkipCounter(policy, ErrorOnLongRecords()), damaged, {})
 
 
 def test_a_folder_in_which_all_is_well(capsys, tmp_path):

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from datamodules.clip_dataset import Sample, collate
-from datamodules.video.media_policy import SkipBadMedia, SkipCounter, SubstituteBadMedia
+from datamodules.long_records import ErrorOnLongRecords
+from datamodules.skips import SkipCounter
+from datamodules.video.media_policy import SkipBadMedia, SubstituteBadMedia
 from lightning_modules.cli import ExperimentCLI
 
 VIDEOS = Path(__file__).parents[1] / "data" / "videos"
@@ -85,7 +87,7 @@ def test_when_every_try_fails_the_sample_is_left_out(arguments):
     training.records = [record for record in training.records if record.id in BROKEN]
     batch = collate([training[0], training[1]])
     assert not batch.samples and [skip.substitute for skip in batch.skipped] == ["", ""]
-    counter = SkipCounter(SkipBadMedia(1.0))
-    counter.expect(2)
+    counter = SkipCounter(SkipBadMedia(1.0), ErrorOnLongRecords())
+    counter.expect(2, 1)
     counter.count(batch.skipped)
     assert counter.figures() == {"data/skipped_clips": 2.0}
