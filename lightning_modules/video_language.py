@@ -21,7 +21,7 @@ from components.projectors import MLPProjector, Projector
 from components.registry import slot_names
 from components.splice import IGNORED_LABEL, SplicePlan, splice
 from components.teachers import FeatureCache, NoFeatureCache, NoTeacher, Teacher, cached_features
-from datamodules.batch import Batch
+from datamodules.batch import Batch, Failed
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.checkpoint import check_same_model
 from lightning_modules.evaluation import Answer, FamilyScores, is_headline
@@ -137,6 +137,8 @@ class VideoLanguageModel(LightningModule):
 
         A process that has nothing to compute takes part in what the others do with a stand-in, which does not count.
         """
+        if isinstance(batch, Failed):
+            raise batch.error
         if not isinstance(batch, Batch):
             return batch
         self.data.skips.count(batch.skipped)
@@ -269,9 +271,7 @@ class VideoLanguageModel(LightningModule):
 
     def predict_step(self, batch: ModelInput | Batch, batch_idx: int) -> list[Answer]:
         """Return the generated answers of one batch."""
-        if isinstance(batch, Batch):
-            return []
-        return self._answer(batch, self.visual_tokens(batch))
+        return [] if isinstance(batch, Batch) else self._answer(batch, self.visual_tokens(batch))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW with the stage's rates, warm-up and cosine over all steps of the run."""
