@@ -24,7 +24,8 @@ from datamodules.printable import STANDARD_OUTPUT, PrintableRecord, printable, s
 
 _FULL = {errno.ENOSPC: "no space left on the device", errno.EDQUOT: "the disk quota is used up"}
 # The system names no file with these, and yet they are no bug of ours.
-_WITHOUT_A_FILE = (*_FULL, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EFBIG, errno.EIO)
+_OF_FILES = (*_FULL, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EFBIG, errno.EIO)
+_WITHOUT_A_FILE = (*_OF_FILES, errno.ENOMEM, errno.EAGAIN)  # the last two: no further process
 
 
 class ProgramParser(argparse.ArgumentParser):
@@ -74,7 +75,7 @@ def writing_into(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.filename is None:
             say(end="")  # it may be about what was printed; then this says so
-            if error.errno in _WITHOUT_A_FILE:
+            if error.errno in _OF_FILES:
                 error.filename = str(folder)
         raise
 

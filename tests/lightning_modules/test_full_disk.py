@@ -80,12 +80,21 @@ def wrong(*_):
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"), [(refused, "error: clips/a.mp4: Permission denied\n"), (wrong, "error: data.frames is -1")]
+    ("fault", "said"), [(refused, "error: clips/a.mp4: Permission denied"), (wrong, "error: data.frames is -1")]
 )
 def test_what_a_loader_process_fails_by_is_the_line_that_it_is_elsewhere(fault, said, short_run, fails, monkeypatch):
     monkeypatch.setattr(ClipDataset, "_views", fault)
     status, error = fails(*short_run, "--data.workers=1")
-    assert status == 1 and error.startswith(said) and error.count("\n") == 1 and "worker" not in error
+    assert status == 1 and error.splitlines()[-1].startswith(said) and "worker" not in error
+
+
+def test_a_loader_process_that_cannot_be_made_is_a_line(short_run, fails, monkeypatch):
+    def none_left():
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", none_left)
+    status, error = fails(*short_run, "--data.workers=1")
+    assert status == 1 and error.splitlines()[-1] == "error: resource temporarily unavailable"
 
 
 def test_what_a_process_of_a_pool_fails_by_is_a_line_too(capsys):
