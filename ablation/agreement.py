@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +9,9 @@ from pathlib import Path
 
 from ablation.judgement_figures import clusters, percent
 from ablation.judgements import JudgedAnswer, Key, read_judgements
-from datamodules.printable import printable
+from datamodules.printable import say
 from lightning_modules.clusters import clustered_mean, clustered_share
-from lightning_modules.user_errors import user_errors
+from lightning_modules.user_errors import ProgramParser, user_errors
 
 Pair = tuple[JudgedAnswer, JudgedAnswer]
 
@@ -141,10 +140,10 @@ def _number(value: float | None) -> str:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Read the command line, and print how far two judges agree."""
-    parser = argparse.ArgumentParser(prog="video-panda agreement", description=__doc__)
+    parser = ProgramParser(prog="video-panda agreement", description=__doc__)
     parser.add_argument("first", type=Path, help="judgements/.../JUDGE.jsonl, as `judge` writes it")
     parser.add_argument("second", type=Path, help="those of another judge about the same answers")
     parser.add_argument("--show", type=int, default=5, help="how many disagreements to print")
     known = parser.parse_args(args)
     with user_errors():
-        print(printable("\n".join(report(compare(known.first, known.second), max(0, known.show)))))
+        say("\n".join(report(compare(known.first, known.second), max(0, known.show))))

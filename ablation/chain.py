@@ -8,7 +8,6 @@ other settings is none of these: it stops the chain.
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import subprocess
@@ -23,9 +22,10 @@ from ablation.sweep.configuration import configuration
 from ablation.sweep.jobs import Job, chained
 from ablation.sweep.stages import typed_stages
 from ablation.sweep.standing import Standing, standing
+from datamodules.printable import say
 from lightning_modules.provenance import STARTED_BY
 from lightning_modules.stage_files import STAGES
-from lightning_modules.user_errors import user_errors
+from lightning_modules.user_errors import ProgramParser, user_errors
 
 BUSY = 5.0  # seconds until it is asked again whether another process has finished a stage
 
@@ -76,21 +76,21 @@ def chain(
     asked = {stage.id: configuration(stage) for stage in job.stages}
     while not isinstance(claimed := claim(job, asked, runs), Standing):
         if isinstance(claimed, Busy):
-            print(f"{claimed.stage.name}: is trained by another process, which is waited for", flush=True)
+            say(f"{claimed.stage.name}: is trained by another process, which is waited for")
             while isinstance(claimed := claim(job, asked, runs), Busy):
                 time.sleep(BUSY)
         if isinstance(claimed, Claim):
             _train(claimed, job)
     folders = [standing(stage, asked, runs).folder for stage in job.stages]
     for stage, folder in zip(job.stages, folders, strict=True):
-        print(f"{stage.name}: finished in {folder}", flush=True)
+        say(f"{stage.name}: finished in {folder}")
     return folders
 
 
 def _train(claimed: Claim, job: Job) -> None:
     name = claimed.stage.name
     place = [stage.id for stage in job.stages].index(claimed.stage.id)
-    print(f"{name}: {'goes on in' if claimed.continues else 'starts in'} {claimed.folder}", flush=True)
+    say(f"{name}: {'goes on in' if claimed.continues else 'starts in'} {claimed.folder}")
     try:
         status = train_stage(claimed.words, f"{place + 1} of {len(job.stages)}: {name}", claimed.descriptors)
     finally:
@@ -101,7 +101,7 @@ def _train(claimed: Claim, job: Job) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Read the command line, and train the stages."""
-    parser = argparse.ArgumentParser(prog="video-panda chain", description=__doc__)
+    parser = ProgramParser(prog="video-panda chain", description=__doc__)
     parser.add_argument("--config", action="append", required=True, help="config file of all stages; experiment first")
     parser.add_argument(
         "--stages", nargs="+", default=list(STAGES), help="config file of each stage; join several by +"

@@ -15,6 +15,7 @@ from ablation.judgement_figures import JudgedScore, clusters
 from ablation.judgements import JudgedAnswer
 from components.judges import JudgeIdentity
 from lightning_modules.provenance import utc_now
+from lightning_modules.user_errors import errors_of_threads
 
 
 def keep_scores(
@@ -73,7 +74,7 @@ def _provenance_of(answers: Path) -> Any:
 
 
 def _log(run: Path, scores: Mapping[str, JudgedScore]) -> None:
-    with SummaryWriter(run) as writer:
+    with errors_of_threads(), SummaryWriter(run) as writer:
         for name, score in scores.items():
             writer.add_scalar(f"judged/{name}", score.value)
             if score.interval is not None:

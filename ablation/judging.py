@@ -22,7 +22,7 @@ from ablation.judgement_cache import JudgementCache
 from ablation.judgement_figures import figures, scores, warnings
 from ablation.judgements import judgement_path, write_judgements
 from components.judges import Aspect, Comparison, Judge, JudgeError, Judgement
-from datamodules.printable import printable
+from datamodules.printable import printable, say
 from lightning_modules.config_chain import read_config
 from lightning_modules.known_names import explain
 from lightning_modules.user_errors import user_errors
@@ -113,18 +113,18 @@ def run(
     answers = read_generated_answers(files, aspects, judge.scores)
     identity = judge.identity
     revision = f", revision {identity.revision[:16]}" if identity.revision else ""
-    print(f"judge: {identity.label} ({type(judge).__name__}, prompt {identity.prompt[:8]}{revision})")
+    say(f"judge: {identity.label} ({type(judge).__name__}, prompt {identity.prompt[:8]}{revision})")
     empty = sum(not answer.comparison.prediction.strip() for answer in answers)
-    print(f"answers: {len(answers)} in {', '.join(map(str, files))}" + (f", {empty} of them empty" if empty else ""))
+    say(f"answers: {len(answers)} in {', '.join(map(str, files))}" + (f", {empty} of them empty" if empty else ""))
     cache = JudgementCache(cache_folder, identity)
     if cache.broken:
-        print(f"warning: {cache.path}: {cache.broken} broken lines left out, as of a process that was killed")
+        say(f"warning: {cache.path}: {cache.broken} broken lines left out, as of a process that was killed")
     different = dict.fromkeys(answer.comparison for answer in answers)
     known = {comparison: judgement for comparison in different if (judgement := cache.get(comparison))}
     pending = [comparison for comparison in different if comparison not in known]
-    print(f"different ones: {len(different)}, judged before: {len(known)} (in {cache.path})")
+    say(f"different ones: {len(different)}, judged before: {len(known)} (in {cache.path})")
     if dry:
-        print("\n".join(plan(judge, pending, prices)))
+        say("\n".join(plan(judge, pending, prices)))
         return
     stopped: KeyboardInterrupt | JudgeError | None = None
     try:
@@ -144,12 +144,12 @@ def _report(judge: Judge, file: Path, answers: Sequence[GeneratedAnswer], known:
         path, judge.identity, {answer: known.get(answer.comparison, NOT_ASKED) for answer in answers}
     )
     models = sorted({judgement.answered_by for judgement in known.values() if judgement.answered_by})
-    print(printable(f"judgements: {path}" + (f"; answered by {', '.join(models)}" if models else "")))
+    say(f"judgements: {path}" + (f"; answered by {', '.join(models)}" if models else ""))
     if len(models) > 1:
-        print("warning: several models answered under one name; give the one to use by its full name, with a date")
-    print(printable("\n".join([*figures(judge.identity.label, judged), *warnings(judged)])), flush=True)
+        say("warning: several models answered under one name; give the one to use by its full name, with a date")
+    say("\n".join([*figures(judge.identity.label, judged), *warnings(judged)]))
     found = scores(judge.identity.label, judged)
-    print(f"scores: {keep_scores(path, file, judge.identity, models, judged, found)}", flush=True)
+    say(f"scores: {keep_scores(path, file, judge.identity, models, judged, found)}")
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -186,5 +186,5 @@ def main(args: Sequence[str] | None = None) -> None:
                 built.prices,
             )
         except KeyboardInterrupt:
-            print("interrupted; the same command goes on from here", file=sys.stderr)
+            say("interrupted; the same command goes on from here", file=sys.stderr)
             sys.exit(130)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from lightning_modules.run_folder import STAGE_FILE
+from lightning_modules.user_errors import writing_into
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class StageRecord:
         folder.mkdir(parents=True, exist_ok=True)
         # Written beside the folder: what has more in it than a record is not free for the run.
         written = folder.parent / f"{folder.name}.{STAGE_FILE}"
-        written.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        with writing_into(folder):
+            written.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
         written.replace(folder / STAGE_FILE)
 
 

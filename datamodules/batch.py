@@ -5,14 +5,17 @@ Data know no encoder: a placeholder stands for a whole clip, however many tokens
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from components.encoders.base import VideoShapes
+from datamodules.loader_process import raised_by_us
 from datamodules.records.answer_kind import FREE_ANSWER, AnswerKind
 from datamodules.records.record import described
 from datamodules.video.media_policy import Skipped
@@ -115,3 +118,28 @@ class Batch:
         self.clips = self.clips.pin_memory()
         self.teacher_clips = self.teacher_clips and self.teacher_clips.pin_memory()
         return self
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What a loader process hands over instead of a batch: torch would make one text of an error and its frames.
+
+    Attributes:
+        error: the user's or the system's, for the training process to raise.
+    """
+
+    error: ValueError | OSError
+
+    @classmethod
+    def of(cls, error: ValueError | OSError) -> Failed:
+        """Return what can be handed over.
+
+        Raises:
+            ValueError, OSError: `error`, if it is a bug, or this is no loader process.
+        """
+        known = isinstance(error, OSError) and error.errno is not None
+        if get_worker_info() is None or not (known or raised_by_us(error)):
+            raise error
+        said = OSError(error.errno, error.strerror, error.filename) if isinstance(error, OSError) else ValueError(error)
+        said.add_note("".join(traceback.format_exception(error)))
+        return cls(said)

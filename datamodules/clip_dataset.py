@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from components.encoders.base import VideoShapes
 from components.language_models.text import ChatText, EncodedText
-from datamodules.batch import Batch, PackedClips, SampleFacts
+from datamodules.batch import Batch, Failed, PackedClips, SampleFacts
 from datamodules.checking.media_facts import MediaFacts
 from datamodules.records import Record, RecordTable
 from datamodules.video.augmentation import Augmentation
@@ -95,6 +95,13 @@ class ClipDataset(Dataset[Sample | Skipped]):
     def __len__(self) -> int:
         return len(self.records)
 
+    def __getitems__(self, indices: Sequence[int]) -> list[Sample | Skipped] | Failed:
+        """Return the samples of a batch, as a loader asks for them, or what a loader process failed by."""
+        try:
+            return [self[index] for index in indices]
+        except (OSError, ValueError) as error:
+            return Failed.of(error)
+
     def __getitem__(self, index: int) -> Sample | Skipped:
         epoch, index = divmod(index, len(self.records))  # as SeededOrder counts
         sample = self._sample(index, epoch)
@@ -164,6 +171,11 @@ def stand_in(dataset: ClipDataset, records: RecordTable) -> Batch:
             "part in every step, also where a batch is text alone"
         )
     return collate([first])
+
+
+def collate_loaded(samples: Sequence[Sample | Skipped] | Failed) -> Batch | Failed:
+    """Put what a loader has asked for into a batch."""
+    return samples if isinstance(samples, Failed) else collate(samples)
 
 
 def collate(samples: Sequence[Sample | Skipped]) -> Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -11,7 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from typing import ParamSpec, TypeVar
+
+from datamodules.loader_process import keep_whose
+from datamodules.printable import PrintableRecord
 
 P = ParamSpec("P")
 Item = TypeVar("Item")
@@ -23,7 +28,7 @@ def worker_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool whose processes end with this one; on leaving, work that was begun is finished, and no more."""
     # Spawned, because a fork of a process with running threads or a device may hang.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start)
     try:
         yield pool
     finally:
@@ -36,9 +41,17 @@ def submit_uninterrupted(
     """Hand out work; Ctrl-C then reaches this process only, since workers inherit the blocked signal."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pool.submit(function, *args, **kwargs)
+        return pool.submit(_called, partial(function, *args, **kwargs))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _called(function: Callable[[], Result]) -> Result:
+    try:
+        return function()
+    except Exception as error:
+        keep_whose(error)
+        raise
 
 
 def results_of_processes(
@@ -78,8 +91,9 @@ def _alone(function: Callable[[Item], Result], item: Item) -> Result | None:
             return None
 
 
-def _end_with_parent() -> None:
-    """Let a worker leave when its parent is killed; it would wait for work forever."""
+def _start() -> None:
+    """Let the logs of a worker be printable, and let it leave when its parent is killed; it would wait forever."""
+    logging.setLogRecordFactory(PrintableRecord)
     parent = multiprocessing.parent_process()
     assert parent is not None, "runs in a worker"
 

@@ -23,7 +23,7 @@ from datamodules.batching import Batching, RandomBatches
 from datamodules.benchmarks import LoadedBenchmark
 from datamodules.canvases import canvases
 from datamodules.checking.media_facts import MediaFacts, NoManifest
-from datamodules.clip_dataset import ClipDataset, Sample, collate, stand_in
+from datamodules.clip_dataset import ClipDataset, Sample, collate_loaded, stand_in
 from datamodules.epoch_place import EpochPlace
 from datamodules.evaluation_order import EvaluationBatches, SharedBatches
 from datamodules.loader_process import start_worker
@@ -213,7 +213,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
         return DataLoader(
             dataset,
             **order,
-            collate_fn=collate,
+            collate_fn=collate_loaded,
             num_workers=self.workers,
             worker_init_fn=start_worker,
             # Of its own, or every new epoch would move the global generator that dropout draws from.

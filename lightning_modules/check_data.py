@@ -21,12 +21,12 @@ from datamodules.checking.page import write_page
 from datamodules.checking.report import Report, make_report
 from datamodules.checking.verdict import Verdict
 from datamodules.long_records import ErrorOnLongRecords
-from datamodules.printable import printable
+from datamodules.printable import say
 from datamodules.skips import SkipCounter
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.media_policy import ErrorOnBadMedia, Skipped
 from lightning_modules.costs.table import table
-from lightning_modules.user_errors import user_errors
+from lightning_modules.user_errors import ProgramParser, user_errors
 
 if TYPE_CHECKING:
     from datamodules.records import RecordTable
@@ -40,7 +40,7 @@ INTERRUPTED = 130
 
 def main(args: Sequence[str]) -> None:
     """Read the command line, check, and print a summary; status 1 if a training would stop at these clips."""
-    parser = argparse.ArgumentParser(
+    parser = ProgramParser(
         prog="video-panda check-data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", nargs="?", type=Path, help="check all clips below it; or use --config")
@@ -71,7 +71,7 @@ def main(args: Sequence[str]) -> None:
             report = checked_report(resolved.name, clips, folder, resolved.frames(), known.workers)
             data.manifest = Manifest(str(report.checked.manifest))
             said, long = long_records(resolved.model_on_meta(), data, records)
-            print(printable(said))
+            say(said)
             stop_where_a_training_would(report, data.skips, data.damaged, long)
 
 
@@ -81,9 +81,9 @@ def checked_report(name: str, clips: Clips, folder: Path, wanted: int, workers: 
         report = make_report(name, clips, check(clips.distinct(), folder, wanted, workers))
         page = write_page(report, folder / "report.html", workers)
     except KeyboardInterrupt:
-        print("\ninterrupted; what was checked is kept, and the same command goes on from there", file=sys.stderr)
+        say("\ninterrupted; what was checked is kept, and the same command goes on from there", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    print(printable(f"{summary(report)}\npage      {page}\n"))
+    say(f"{summary(report)}\npage      {page}\n")
     return report
 
 

@@ -23,6 +23,7 @@ import datamodules.conversations
 import datamodules.mixed_conversations
 import datamodules.shapes_in_motion.datamodule
 import datamodules.video_qa  # noqa: F401  (imported so that YAML can use bare class names)
+from datamodules.printable import say
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules import callbacks
 from lightning_modules.answer_store import asked_by
@@ -41,7 +42,7 @@ from lightning_modules.run_folder import checked_name
 from lightning_modules.run_loggers import explained, run_loggers, start
 from lightning_modules.strategy import asks_deepspeed
 from lightning_modules.trainer_options import building_trainer, check_trainer, trainer_errors
-from lightning_modules.user_errors import user_errors
+from lightning_modules.user_errors import errors_of_threads, user_errors, writing_into
 from lightning_modules.video_language import VideoLanguageModel
 
 
@@ -124,7 +125,7 @@ class ExperimentCLI(LightningCLI):
             experiment = Path(config.runs, config.name)
             config.ckpt_path = str(named_checkpoint(checkpoint, experiment, config.seed_everything))
             if checkpoint == LAST:
-                print(f"ckpt_path last is {config.ckpt_path}")
+                say(f"ckpt_path last is {config.ckpt_path}")
             check_checkpoint(config.ckpt_path, folder=deepspeed)
 
     def before_instantiate_classes(self) -> None:
@@ -137,9 +138,7 @@ class ExperimentCLI(LightningCLI):
         self.answer_file.must_continue = config.continue_answers is not None
         self.answer_file.can_continue = self.subcommand in ("test", "predict")
         if lines:
-            print(
-                "\n".join(["", f"{self.config[self.subcommand].name} changes:", *(f"  {line}" for line in lines), ""])
-            )
+            say("\n".join(["", f"{self.config[self.subcommand].name} changes:", *(f"  {line}" for line in lines), ""]))
 
     def changes(self) -> list[str]:
         """Return how the configuration differs from what the named files build on, at the same scale."""
@@ -150,6 +149,8 @@ class ExperimentCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Build model, data and trainer, of a run whose folder no other one uses meanwhile."""
         self.folder = self.held.enter_context(claimed(self.config[self.subcommand], str(self.subcommand)))
+        self.held.enter_context(writing_into(self.folder))
+        self.held.enter_context(errors_of_threads())
         with explained():
             super().instantiate_classes()
 
@@ -182,18 +183,18 @@ class ExperimentCLI(LightningCLI):
         if self.base_encoder not in (None, config.model.encoder.as_dict()):
             self.parts.base = without_memory(self.base_encoder)
             self.origin.sizes = parameter_difference(self.model.encoder, self.parts.base)
-            print("\n".join([*(f"  {line}" for line in self.origin.sizes), ""]))
+            say("\n".join([*(f"  {line}" for line in self.origin.sizes), ""]))
         self.origin.base_weights = base_weights(self.model)
         left_aside = self.model.language_model.left_aside
         if left_aside:
             what = ", ".join(by_module(left_aside))
             self.origin.weights = [f"not used, stored with the language model: {len(left_aside)} tensors: {what}"]
-            print(self.origin.weights[0], end="\n\n")
+            say(self.origin.weights[0], end="\n\n")
         if checkpoint is None and config.init_from is None and self.subcommand != "fit":
             fresh = untrained_groups(self.model)
             if fresh:
                 self.origin.weights = [*self.origin.weights, f"random weights, of no training: {', '.join(fresh)}"]
-                print(f"{self.origin.weights[-1]}; ckpt_path or init_from names trained ones", end="\n\n")
+                say(f"{self.origin.weights[-1]}; ckpt_path or init_from names trained ones", end="\n\n")
         if config.init_from is None:
             return
         if checkpoint is not None:
@@ -204,7 +205,7 @@ class ExperimentCLI(LightningCLI):
             lines = report.lines()
         said = [f"init_from {config.init_from}", *(f"  {line}" for line in lines)]
         self.origin.weights = [*self.origin.weights, *said]
-        print("\n".join(said), end="\n\n")
+        say("\n".join(said), end="\n\n")
 
     before_fit = before_validate = before_test = before_predict = initialize
 

@@ -8,7 +8,6 @@ folder of its own format (`language_model/` in that of Hugging Face); `adapter/`
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,13 +18,14 @@ from safetensors.torch import save_file
 
 from components.adapters import NoAdapter
 from components.official.folder import new_folder
+from datamodules.printable import say
 from lightning_modules.callbacks.run_history import DIFF, HISTORY
 from lightning_modules.command_line import without_secrets
 from lightning_modules.config_chain import HERE
 from lightning_modules.model_card import model_card
 from lightning_modules.show import RUN
 from lightning_modules.trained_run import TrainedModel, TrainedRun, find_run, load
-from lightning_modules.user_errors import user_errors
+from lightning_modules.user_errors import ProgramParser, user_errors
 
 WEIGHTS, ORIGIN, LANGUAGE_MODEL, ADAPTER = "weights.safetensors", "origin.json", "language_model", "adapter"
 
@@ -149,7 +149,7 @@ def _run_config(run: TrainedRun, config: dict[str, Any], name: str) -> str:
 
 def main(args: Sequence[str]) -> None:
     """Export a run, and say how to use what was written."""
-    parser = argparse.ArgumentParser(
+    parser = ProgramParser(
         prog="video-panda export", description="Makes a model folder of a trained run, which needs nothing else."
     )
     parser.add_argument("source", type=Path, help="run folder, or a checkpoint of one")
@@ -158,7 +158,7 @@ def main(args: Sequence[str]) -> None:
     known = parser.parse_args(args)
     with user_errors():
         export(known.source, known.out, known.merge)
-    print(
+    say(
         f"written to {known.out}; to test it:\n  python -m lightning test --config {known.out / 'config.yaml'}\n"
         "and for data of your own, add --config DATA.yaml"
     )

@@ -42,6 +42,7 @@ class Lock:
 
         Raises:
             NoLocksError: the file system has no locks.
+            ValueError: it cannot be written, as on a full disk.
         """
         until = time.monotonic() + patience
         while True:
@@ -56,9 +57,16 @@ class Lock:
                     f"{self.path} cannot be locked: {error.strerror}; --runs says where runs go"
                 ) from error
             else:
-                os.ftruncate(self.descriptor, 0)
-                os.pwrite(self.descriptor, f"{os.getpid()} {socket.gethostname()}".encode(), 0)
+                self._note_holder()
                 return True
+
+    def _note_holder(self) -> None:
+        try:
+            os.ftruncate(self.descriptor, 0)
+            os.pwrite(self.descriptor, f"{os.getpid()} {socket.gethostname()}".encode(), 0)
+        except OSError as error:
+            self.release()
+            raise ValueError(f"{self.path} cannot be written: {error.strerror}; --runs says where runs go") from error
 
     def is_held(self) -> bool:
         """Whether another has it now; nothing is known of that where the file system has no locks."""

@@ -3,7 +3,6 @@
 Released checkpoints as models of ours, and back.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,18 @@ from components.official.eve import import_eve
 from components.official.exporting import export_official, is_imported
 from components.official.folder import read_json
 from components.official.importing import import_official
+from datamodules.printable import say
 from lightning_modules.config_chain import read_config
 from lightning_modules.config_difference import difference
 from lightning_modules.export import ORIGIN
 from lightning_modules.trained_run import model_parser
-from lightning_modules.user_errors import user_errors
+from lightning_modules.user_errors import ProgramParser, user_errors
 
 _TEXT_AND_STORAGE = ("name_or_path", "prompt", "dtype", "attention", "gradient_checkpointing", "quantization")
 
 
 def _folders(program: str, about: str, source: str, args: Sequence[str]) -> tuple[Path, Path]:
-    parser = argparse.ArgumentParser(prog=f"video-panda {program}", description=about)
+    parser = ProgramParser(prog=f"video-panda {program}", description=about)
     parser.add_argument("source", type=Path, help=source)
     parser.add_argument("--out", type=Path, required=True, help="folder to write, which must be new")
     known = parser.parse_args(args)
@@ -94,7 +94,7 @@ def main_import_video_llava(args: Sequence[str]) -> None:
 
 def main_import_video_chatgpt(args: Sequence[str]) -> None:
     """Import a released Video-ChatGPT, say what became of its keys, and how to use it."""
-    parser = argparse.ArgumentParser(
+    parser = ProgramParser(
         prog="video-panda import-video-chatgpt", description="Makes a model folder of a released Video-ChatGPT."
     )
     parser.add_argument("source", type=Path, help="folder of the LLaVA that it is based on")
@@ -112,7 +112,7 @@ def _say(
     """Print what was imported, and the command that it is for."""
     configs = (experiment, "configs/scale/paper.yaml", out / "config.yaml", "DATA.yaml")
     use = f"  {command} {' '.join(f'--config {config}' for config in configs)}"
-    print("\n".join([*lines, f"written to {out}; {purpose}:", use]))
+    say("\n".join([*lines, f"written to {out}; {purpose}:", use]))
 
 
 def main_export(args: Sequence[str]) -> None:
@@ -123,4 +123,4 @@ def main_export(args: Sequence[str]) -> None:
         if not is_imported(source):
             check_full_model(source)
         count = export_official(source, out)
-    print(f"{count} tensors written to {out}")
+    say(f"{count} tensors written to {out}")

@@ -14,24 +14,24 @@ from typing import Any
 
 import torch
 
-from datamodules.printable import printable
+from datamodules.printable import say
 from lightning_modules.callbacks.run_history import DIFF, HISTORY
 from lightning_modules.checkpoint import check_checkpoint, weights_digest
 from lightning_modules.config_chain import read_config
 from lightning_modules.frozen_base import ENTRY
-from lightning_modules.user_errors import user_errors
+from lightning_modules.user_errors import ProgramParser, user_errors
 
 RUN = "run"  # in an exported model folder: what is kept of the run that it comes from
 
 
 def main(args: Sequence[str]) -> None:
     """Read the command line, and show."""
-    parser = argparse.ArgumentParser(
+    parser = ProgramParser(
         prog="video-panda show", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, help="run folder, such as runs/full/seed_0, or an exported model")
     with user_errors():
-        print(printable("\n".join(shown(parser.parse_args(args).run))))
+        say("\n".join(shown(parser.parse_args(args).run)))
 
 
 def shown(folder: Path) -> list[str]:

@@ -88,6 +88,7 @@ def trainer_errors() -> Iterator[None]:
 
     Raises:
         ValueError: Lightning itself raised an error, which no library below it or code of ours did.
+        OSError: what the system refused, when Lightning raised an error of its own upon that.
     """
     try:
         yield
@@ -95,6 +96,8 @@ def trainer_errors() -> Iterator[None]:
         raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
         if not Path(raised_in).is_relative_to(LIGHTNING):
             raise
+        if isinstance(error.__context__, OSError):  # upon which it failed once more, while it cleaned up
+            raise error.__context__ from None
         raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
 
 

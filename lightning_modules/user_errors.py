@@ -6,22 +6,34 @@ is the user's or the machine's too. Everything else is a bug and keeps its trace
 
 from __future__ import annotations
 
+import argparse
 import errno
+import logging
 import os
+import signal
 import sys
-import traceback
+import threading
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
-from datamodules.printable import printable
+from datamodules.loader_process import raised_by_us
+from datamodules.printable import STANDARD_OUTPUT, PrintableRecord, printable, say
 
 _FULL = {errno.ENOSPC: "no space left on the device", errno.EDQUOT: "the disk quota is used up"}
 # The system names no file with these, and yet they are no bug of ours.
-_WITHOUT_A_FILE = (*_FULL, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EFBIG, errno.EIO)
-OUR_PACKAGES = tuple(
-    Path(__file__).parents[1] / name for name in ("components", "datamodules", "lightning_modules", "ablation")
-)
+_OF_FILES = (*_FULL, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EFBIG, errno.EIO)
+_WITHOUT_A_FILE = (*_OF_FILES, errno.ENOMEM, errno.EAGAIN)  # the last two: no further process
+
+
+class ProgramParser(argparse.ArgumentParser):
+    """A parser whose message steers no terminal, whatever was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print how the program is used and what is wrong, and exit with status 2."""
+        super().error(printable(message))
 
 
 def user_error(error: BaseException | None) -> str | None:
@@ -33,9 +45,7 @@ def user_error(error: BaseException | None) -> str | None:
         line = _system_error(error) if isinstance(error, OSError) else None
         if line is not None:
             return line
-        frames = traceback.extract_tb(error.__traceback__)
-        raised_at = Path(frames[-1].filename) if frames else Path()
-        if isinstance(error, ValueError) and any(raised_at.is_relative_to(package) for package in OUR_PACKAGES):
+        if isinstance(error, ValueError) and raised_by_us(error):
             return str(error)
         error = error.__cause__
     return None
@@ -54,13 +64,108 @@ def _system_error(error: OSError) -> str | None:
 
 
 @contextmanager
-def user_errors() -> Iterator[None]:
-    """Print a user's error as one line and exit with status 1; `VIDEO_PANDA_TRACEBACK=1` shows where it arose."""
+def writing_into(folder: Path) -> Iterator[None]:
+    """Name the folder in errors of a full disk and the like, which the system gives no name and libraries pass on.
+
+    Raises:
+        OSError: with a name.
+    """
     try:
         yield
+    except OSError as error:
+        if error.filename is None:
+            say(end="")  # it may be about what was printed; then this says so
+            if error.errno in _OF_FILES:
+                error.filename = str(folder)
+        raise
+
+
+@contextmanager
+def errors_of_threads() -> Iterator[None]:
+    """Raise at the end what the system refused to a thread, such as TensorBoard's, which writes while others work.
+
+    Python would print it with its stack of frames, and the program would end well.
+
+    Raises:
+        OSError: the first one, if nothing else is raised.
+    """
+    refused: list[OSError] = []
+    usual = threading.excepthook
+
+    def keep(thread: threading.ExceptHookArgs) -> None:
+        if isinstance(thread.exc_value, OSError) and _system_error(thread.exc_value):
+            refused.append(thread.exc_value)
+        else:
+            usual(thread)
+
+    threading.excepthook = keep
+    try:
+        yield
+    finally:
+        threading.excepthook = usual
+    if refused:
+        raise refused[0]
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Print a user's error as one line and exit with status 1; `VIDEO_PANDA_TRACEBACK=1` shows where it arose.
+
+    Where nobody reads the output any more, as before `| head`, the program ends without a word, as if by SIGPIPE.
+    Meanwhile, logs and warnings are printable.
+    """
+    try:
+        with _printable_logs(), _output_written():
+            yield
     except Exception as error:
-        line = user_error(error)
+        broken = _broken_output(error)
+        if isinstance(broken, BrokenPipeError):
+            sys.exit(128 + signal.SIGPIPE)
+        line = user_error(broken or error)
         if line is None or os.environ.get("VIDEO_PANDA_TRACEBACK"):
             raise
-        print(f"error: {printable(line)}", file=sys.stderr)
+        say(f"error: {line}", file=sys.stderr)
         sys.exit(1)
+
+
+@contextmanager
+def _printable_logs() -> Iterator[None]:
+    record, formatted = logging.getLogRecordFactory(), warnings.formatwarning
+
+    def printable_warning(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        return printable(formatted(message, category, filename, lineno, line))
+
+    logging.setLogRecordFactory(PrintableRecord)
+    warnings.formatwarning = printable_warning
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(record)
+        warnings.formatwarning = formatted
+
+
+@contextmanager
+def _output_written() -> Iterator[None]:
+    """Write at the end what others have printed, such as `--help`: Python does it when errors are no longer heard."""
+    try:
+        yield
+    except SystemExit:
+        say(end="")
+        raise
+    say(end="")
+
+
+def _broken_output(error: Exception) -> OSError | None:
+    """Return why standard output cannot be written, if that is what an error is about; the rest of it is dropped."""
+    if isinstance(error, OSError) and error.filename is None:  # of a library that prints
+        try:
+            say(end="")
+        except OSError as found:
+            error = found
+    if not isinstance(error, OSError) or error.filename != STANDARD_OUTPUT:
+        return None
+    with suppress(OSError):  # what stands for it has no number
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return error

@@ -21,7 +21,7 @@ from components.projectors import MLPProjector, Projector
 from components.registry import slot_names
 from components.splice import IGNORED_LABEL, SplicePlan, TooLongError, splice
 from components.teachers import FeatureCache, NoFeatureCache, NoTeacher, Teacher, cached_features
-from datamodules.batch import Batch
+from datamodules.batch import Batch, Failed
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.checkpoint import check_same_model
 from lightning_modules.evaluation import Answer, FamilyScores, is_headline
@@ -121,8 +121,7 @@ class VideoLanguageModel(LightningModule):
 
     def units(self) -> list[torch.nn.Module]:
         """Return large parts that run on every device together: what a sharded model gathers one at a time."""
-        teacher = [self.teacher] if self.feature_cache.always_asks else []
-        return [*self.encoder.units(), *self.language_model.units(), *teacher]
+        return [*self.encoder.units(), *self.language_model.units(), *[self.teacher] * self.feature_cache.always_asks]
 
     @property
     def data(self) -> VideoTextDataModule:
@@ -134,6 +133,8 @@ class VideoLanguageModel(LightningModule):
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Count what is left out, and prepare on the host; a process that has nothing to compute gets a stand-in."""
+        if isinstance(batch, Failed):
+            raise batch.error
         if isinstance(batch, Batch):
             self.data.skips.count(batch.skipped)
         if not isinstance(batch, Batch) or (not batch.samples and self.trainer.world_size == 1):
@@ -182,8 +183,7 @@ class VideoLanguageModel(LightningModule):
         loss, distillation = self.losses(batch)
         devices = self.trainer.strategy, self.trainer.world_size
         loss = weighted(loss, (batch.text.labels != IGNORED_LABEL).sum() * batch.counts, *devices)
-        if distillation is not None:
-            assert batch.teacher is not None
+        if distillation is not None and batch.teacher is not None:
             frames = batch.teacher.alignment.frame_count * batch.counts * batch.clips_count
             distillation = weighted(distillation, torch.tensor(frames, device=loss.device), *devices)
         return loss, distillation
@@ -269,9 +269,7 @@ class VideoLanguageModel(LightningModule):
 
     def predict_step(self, batch: ModelInput | Batch, batch_idx: int) -> list[Answer]:
         """Return the generated answers of one batch."""
-        if isinstance(batch, Batch):
-            return []
-        return self._answer(batch, self.visual_tokens(batch))
+        return [] if isinstance(batch, Batch) else self._answer(batch, self.visual_tokens(batch))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW with the stage's rates, warm-up and cosine over all steps of the run."""

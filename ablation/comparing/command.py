@@ -20,8 +20,8 @@ from ablation.comparing.page import page
 from ablation.comparing.tables import as_csv, as_latex, text
 from ablation.comparing.unit import PERCENT, POINTS
 from components.whole_file import write_whole
-from datamodules.printable import printable
-from lightning_modules.user_errors import user_errors
+from datamodules.printable import printable, say
+from lightning_modules.user_errors import ProgramParser, user_errors
 
 
 def run(known: argparse.Namespace) -> None:
@@ -47,7 +47,7 @@ def run(known: argparse.Namespace) -> None:
     costs, problems = measured_costs(found) if known.costs else ({}, [])
     comparison = comparison.remarking(problems)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(printable(text(comparison, costs, columns)))
+    say(text(comparison, costs, columns))
     for flag, file, content in (
         ("markdown", known.markdown, lambda: text(comparison, costs) + "\n"),
         ("csv", known.csv, lambda: as_csv(comparison, costs)),
@@ -68,7 +68,7 @@ def write(flag: str, file: Path, content: str) -> None:
         write_whole(file, printable(content))
     except OSError as error:
         raise ValueError(f"--{flag} {file} cannot be written: {error.strerror}") from error
-    print(f"\nwritten: {file}")
+    say(f"\nwritten: {file}")
 
 
 def add_file_options(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +84,7 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Read the command line, and compare."""
-    parser = argparse.ArgumentParser(
+    parser = ProgramParser(
         prog="video-panda compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", type=Path, help="run folders, or folders of runs")

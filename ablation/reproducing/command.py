@@ -28,10 +28,10 @@ from ablation.sweep.command import add_options, check_options, close, train
 from ablation.sweep.jobs import expand
 from ablation.sweep.request import request_of
 from ablation.sweep.runner import Outcome
-from datamodules.printable import printable
+from datamodules.printable import say
 from lightning_modules.config_chain import is_scale
 from lightning_modules.stage_files import STAGES
-from lightning_modules.user_errors import user_errors
+from lightning_modules.user_errors import ProgramParser, user_errors
 
 SEEDS = 3
 
@@ -64,7 +64,7 @@ def reproduce(known: argparse.Namespace, settings: Sequence[str]) -> Outcome:
     files = [row.file for row in experiments if row.file]
     stages = table.stages or (STAGES if _is_staged(known.config) else ())
     request = request_of(files, f"table_{table.number}", known.seeds, known.config, (), settings, stages)
-    print(paper_sheet(table, rows).text() + "\n", flush=True)
+    say(paper_sheet(table, rows).text() + "\n")
     names = [job.name for job in expand(request, known.runs)[: len(experiments)]]
     outcome = train(request, known)
     found = [find_trained(row, name, known.runs, request.seeds) for row, name in zip(experiments, names, strict=True)]
@@ -104,7 +104,7 @@ def _publish(sheets: Sequence[Sheet], problems: Sequence[str], title: str, known
     remarks = "".join(f"\n- {line}" for line in dict.fromkeys(problems))
     said = f"\n\nremarks:\n{remarks}" if remarks else ""
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(printable(f"\n{as_text(sheets, columns)}{said}"))
+    say(f"\n{as_text(sheets, columns)}{said}")
     contents: dict[str, Callable[[], str]] = {
         "markdown": lambda: f"{as_text(sheets)}{said}\n",
         "csv": lambda: as_csv(sheets),
@@ -118,7 +118,7 @@ def _publish(sheets: Sequence[Sheet], problems: Sequence[str], title: str, known
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ProgramParser(
         prog="video-panda reproduce",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -27,16 +27,17 @@ from ablation.sweep.runner import Outcome, Runner
 from ablation.sweep.slurm import Task, submit
 from ablation.sweep.slurm_options import slurm_options
 from ablation.sweep.standing import Configs, Standing, identity, key, next_stage, stages_left, standing
+from datamodules.printable import say
 from lightning_modules.command_line import as_typed
 from lightning_modules.lock import Lock
-from lightning_modules.user_errors import user_errors
+from lightning_modules.user_errors import ProgramParser, user_errors
 
 PATIENCE = 60.0  # seconds for the runs of a killed sweep to end
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Read the command line, and train or list; the exit status is 1 if a job failed, 128 + signal if one came."""
-    parser = argparse.ArgumentParser(
+    parser = ProgramParser(
         prog="video-panda sweep",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -98,16 +99,16 @@ def train(request: Request, known: argparse.Namespace) -> Outcome | None:
     """
     options = slurm_options(known.slurm) if known.slurm is not None else None
     jobs = expand(request, known.runs)
-    print(f"sweep {request.name}: {len(jobs)} job{'s' if len(jobs) > 1 else ''}", flush=True)
+    say(f"sweep {request.name}: {len(jobs)} job{'s' if len(jobs) > 1 else ''}")
     stages = {stage.id: stage for job in jobs for stage in job.stages}.values()
     configs = {stage.id: configuration(stage) for stage in stages}
     steps, unknown = steps_of([*stages])
-    print("".join(f"{line}\n" for line in unknown), end="", flush=True)
+    say("".join(f"{line}\n" for line in unknown), end="")
     journal = Journal(known.runs / "sweeps" / request.name)
     if known.dry_run:
         keys = {stage.id: key(stage, configs) for stage in stages}
         standings, events = _standings(jobs, configs, known.runs, journal), journal.events()
-        print(listing(jobs, standings, steps, events, keys, queued(events)))
+        say(listing(jobs, standings, steps, events, keys, queued(events)))
         return None
     lock = _lock(journal.folder)
     try:
@@ -138,7 +139,7 @@ def _lock(folder: Path) -> Lock:
     if lock.take():
         return lock
     if lock.holder_is_gone():
-        print("runs of the sweep before, which was killed, are still ending; waiting for them", flush=True)
+        say("runs of the sweep before, which was killed, are still ending; waiting for them")
         if lock.take(PATIENCE):
             return lock
     process, host = lock.holder()
@@ -188,7 +189,7 @@ def _submit(
     """Hand over what is neither finished nor in the queue, what several jobs have in common first."""
     queue = queued(journal.events())
     unfinished = {job: stages for job in jobs if (stages := stages_left(job, standings))}
-    print("".join(f"left alone {job.id}, {queue[job.id]}\n" for job in unfinished if job.id in queue), end="")
+    say("".join(f"left alone {job.id}, {queue[job.id]}\n" for job in unfinished if job.id in queue), end="")
     left = {job: stages for job, stages in unfinished.items() if job.id not in queue}
     common = common_stages(left, {stage.id: key(stage, configs) for job in left for stage in job.stages})
     waited_for = {stage.id for stages in left.values() for stage in stages if stage.prefix and stage.id in queue}
@@ -198,16 +199,16 @@ def _submit(
         submitted = submit(tasks, journal.folder / "slurm", options, at_once, after=earlier) if tasks else []
         for task, job in zip(tasks, submitted, strict=True):
             journal.append(task.job.id, "submitted", task=job.job_id)
-            print(f"submitted {task.job.id} as {job.job_id}")
+            say(f"submitted {task.job.id} as {job.job_id}")
         earlier += [job.job_id for job in submitted]
-    print(f"submitted: {len(left)}; the same command with --dry-run says where all jobs stand")
+    say(f"submitted: {len(left)}; the same command with --dry-run says where all jobs stand")
 
 
 def _say(outcome: Outcome, jobs: int, runs: Path) -> None:
     """Say how it ended."""
-    print(f"\n{len(outcome.finished)} of {jobs} jobs are finished; look at them with tensorboard --logdir {runs}")
+    say(f"\n{len(outcome.finished)} of {jobs} jobs are finished; look at them with tensorboard --logdir {runs}")
     if outcome.failed:
-        print(f"{len(outcome.failed)} failed, and the same command tries again: {', '.join(outcome.failed)}")
+        say(f"{len(outcome.failed)} failed, and the same command tries again: {', '.join(outcome.failed)}")
     if outcome.stopped_by:
-        print("stopped; the same command goes on from here")
+        say("stopped; the same command goes on from here")
     sys.stdout.flush()

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ablation.sweep.board import Board, left
-from datamodules.printable import printable
+from datamodules.printable import printable, say
 
 BETWEEN_LINES = 60.0  # seconds between two looks at what is running, where the output is no terminal
 
@@ -45,7 +45,7 @@ class Lines(Display):
 
     def say(self, line: str) -> None:
         """Print it with the time of day."""
-        print(f"{time.strftime('%H:%M:%S')}  {printable(line)}", flush=True)
+        say(f"{time.strftime('%H:%M:%S')}  {printable(line)}")
 
     def show(self, board: Board) -> None:
         """Print a line per running job now and then."""
@@ -96,7 +96,13 @@ def drawn(board: Board) -> Group:
     for row in board.rows:
         share = row.step / row.steps if row.steps else 0
         bar = "━" * round(20 * min(share, 1.0))
-        table.add_row(Text(row.job), Text(f"{bar:<20}"), row.how_far(), Text(row.figure), left(row.seconds_left))
+        table.add_row(
+            Text(printable(row.job)),
+            Text(f"{bar:<20}"),
+            Text(printable(row.how_far())),
+            Text(printable(row.figure)),
+            left(row.seconds_left),
+        )
     return Group(table, Text(board.counts(), style="bold"))
 
 

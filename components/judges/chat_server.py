@@ -20,7 +20,7 @@ from openai import APIConnectionError, APIStatusError, APITimeoutError, DefaultH
 from openai.types.chat import ChatCompletionMessageParam
 
 from components.judges.base import JudgeError
-from components.judges.pace import Pace, StoppedError
+from components.judges.pace import Pace, StoppedError, TimeLimit
 from components.judges.prompt import Messages
 from components.judges.prompted import NoReply, Reply
 
@@ -60,7 +60,8 @@ class ChatServer:
         Args:
             base_url: up to and with `/v1`.
             key_variable: name of the environment variable that has the API key; None: the server needs none.
-            timeout: seconds that the server may be silent, and that the body of its answer may take.
+            timeout: seconds that the server may be silent, and that the body of its answer may take; a whole request
+                ends after twice as long.
             attempts: how often a request is made at most.
             backoff: seconds before the second attempt; twice as long before each further one.
             pace: of all requests.
@@ -91,6 +92,7 @@ class ChatServer:
                 "environment)"
             ) from error
         self._lock = threading.Lock()
+        self._asking = threading.local()
         self._failures = 0
 
     def ask(self, messages: Messages, model: str, parameters: Mapping[str, object]) -> Reply | NoReply:
@@ -138,10 +140,14 @@ class ChatServer:
         completions = self._client.chat.completions.with_raw_response
         refusal = None
         try:
-            answer = completions.create(model=model, messages=asked, extra_body=parameters)
+            with TimeLimit(2 * self.timeout) as limit:
+                self._asking.limit = limit
+                answer = completions.create(model=model, messages=asked, extra_body=parameters)
         except APITimeoutError:
             raise _AttemptError(f"no answer within {self.timeout:g} s") from None
         except APIConnectionError as error:
+            if limit.over:
+                raise _AttemptError(f"no whole answer within {2 * self.timeout:g} s") from None
             raise self._unconnected(error) from None
         except APIStatusError as error:
             refusal = error.response
@@ -160,7 +166,8 @@ class ChatServer:
         return Reply(self._clean(written or ""), self._clean(by) if isinstance(by, str) else None)
 
     def _sign(self, request: Request) -> None:
-        """Give a request the key if there is one, and leave it no header that is the environment's."""
+        """Give a request its time and the key if there is one, and leave it no header that is the environment's."""
+        request.extensions["trace"] = self._asking.limit.trace
         for name in set(request.headers) - _HEADERS:
             if not name.startswith("x-stainless-"):  # by which the package knows its own requests again
                 del request.headers[name]

@@ -46,7 +46,8 @@ class ServerJudge(PromptedJudge):
             parameters: further fields of a request; default: temperature 0 and max_tokens 100.
             concurrency: requests at a time.
             requests_per_minute: limit; default: none.
-            timeout: seconds that the server may be silent, and that the body of its answer may take.
+            timeout: seconds that the server may be silent, and that the body of its answer may take; a whole request
+                ends after twice as long.
             attempts: how often a request is made at most that the server fails.
             backoff: seconds before the second attempt; twice as long before each further one.
             asks: how often a question is asked at most whose reply cannot be read.

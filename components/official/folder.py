@@ -4,7 +4,9 @@ Weight files are read as tensors only: safetensors, or pickles of which nothing 
 """
 
 import json
+import os
 import pickle
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -26,6 +28,7 @@ _TOKENIZER = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+_OF_SYSTEM = re.compile(r"\(os error (\d+)\)")  # in the words of safetensors
 
 
 class FolderError(ValueError):
@@ -50,7 +53,9 @@ def new_folder(out: Path) -> Iterator[Path]:
         try:
             yield unfinished
         except SafetensorError as error:
-            raise FolderError(f"{out} cannot be written: {error}") from error
+            number = _OF_SYSTEM.search(str(error))
+            reason = os.strerror(int(number[1])) if number else error
+            raise FolderError(f"{out} cannot be written: {reason}") from error
         except OSError as error:
             if error.filename and not str(error.filename).startswith(place):  # it is about what is read
                 raise

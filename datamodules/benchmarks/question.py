@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datamodules.printable import printable
 from datamodules.records import AnswerKind, Choice, FreeAnswer, Record, RecordError, Turn
 from datamodules.records.answer_kind import LETTERS
 
@@ -45,7 +46,7 @@ class Question(ABC):
             id=f"{benchmark}/{self.id}",
             video=video,
             turns=(self.turn(),),
-            family=f"{benchmark}/{question_type}",
+            family=printable(f"{benchmark}/{question_type}"),
             answer_kind=self.answer_kind(),
             where=self.where,
         )

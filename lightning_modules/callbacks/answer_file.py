@@ -10,6 +10,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
+from datamodules.printable import say
 from lightning_modules.answer_store import AnswerStore
 from lightning_modules.evaluation import Answer
 from lightning_modules.run_folder import run_folder
@@ -63,7 +64,7 @@ class AnswerFile(Callback):
             return
         if isinstance(exception, KeyboardInterrupt):
             folder = self.store.folder.parent
-            print(f"\ninterrupted; the same command goes on with --continue_answers={folder}", file=sys.stderr)
+            say(f"\ninterrupted; the same command goes on with --continue_answers={folder}", file=sys.stderr)
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count the earlier answers, on one process."""

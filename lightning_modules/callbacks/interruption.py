@@ -12,6 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
+from datamodules.printable import say
 from lightning_modules.run_folder import run_folder
 
 
@@ -100,4 +101,4 @@ class Interruption(Callback):
 
     @rank_zero_only
     def _tell(self, line: str) -> None:
-        print(f"\n{line}", file=sys.stderr)
+        say(f"\n{line}", file=sys.stderr)

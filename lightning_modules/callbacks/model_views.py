@@ -19,6 +19,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
 from components.splice import TooLongError
+from datamodules.printable import say
 from lightning_modules.model_input import prepare
 from lightning_modules.run_folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
@@ -61,7 +62,7 @@ class ModelViews(Callback):
         names[FusionWeights.name] = self.fusion is not None
         there, absent = ([name for name, found in names.items() if found is wanted] for wanted in (True, False))
         if trainer.is_global_zero:
-            print(f"views: {', '.join(there)}" + (f"; not of this model: {', '.join(absent)}" if absent else ""))
+            say(f"views: {', '.join(there)}" + (f"; not of this model: {', '.join(absent)}" if absent else ""))
         self._said = True
 
     def state_dict(self) -> dict[str, Any]:
@@ -122,7 +123,7 @@ class ModelViews(Callback):
                 self.fusion.draw().save(root / f"{self.fusion.name}.png")
                 written += 1
         if trainer.is_global_zero:
-            print(f"views of {len(taken)} clips: {written} pictures in {root}")
+            say(f"views of {len(taken)} clips: {written} pictures in {root}")
 
     @staticmethod
     def _note_alpha(trainer: Trainer, fusion: FusionWeights) -> None:

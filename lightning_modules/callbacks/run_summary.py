@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from components.whole_file import write_whole
+from datamodules.printable import say
 from lightning_modules import hparams
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.callbacks.score_file import ScoreFile
@@ -106,4 +107,4 @@ class RunSummary(Callback):
         """Print where the run is and how it ended."""
         folder = run_folder(trainer)
         if folder is not None and trainer.is_global_zero:
-            print(report(folder, self.figures, self.scores.intervals))
+            say(report(folder, self.figures, self.scores.intervals))

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from datamodules.printable import say
 from lightning_modules.costs.precision import precision_of
 from lightning_modules.costs.resolved import Resolved, resolve
 from lightning_modules.costs.schedule import Schedule, devices_of, schedule
@@ -25,7 +26,7 @@ from lightning_modules.costs.table import table
 from lightning_modules.costs.training_batch import training_batch
 from lightning_modules.costs.training_memory import GIB, training_memory
 from lightning_modules.stage_files import STAGES
-from lightning_modules.user_errors import user_errors
+from lightning_modules.user_errors import ProgramParser, user_errors
 
 Record = dict[str, Any]
 MEMORY = ("weights", "gradients", "optimiser", "activations", "exchange", "peak")
@@ -107,7 +108,7 @@ def memory_table(records: Mapping[str, Record]) -> str:
 
 def main(args: Sequence[str]) -> None:
     """Read the command line, and print tables or JSON."""
-    parser = argparse.ArgumentParser(
+    parser = ProgramParser(
         prog="video-panda plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
@@ -129,13 +130,13 @@ def main(args: Sequence[str]) -> None:
         resolved = {name: resolve([*known.config, *files], settings) for name, files in stages.items()}
         records = {name: plan(stage, known.text_tokens, known.samples) for name, stage in resolved.items()}
     if known.format == "json":
-        print(json.dumps({Path(known.config[0]).stem: records}, indent=2))
+        say(json.dumps({Path(known.config[0]).stem: records}, indent=2))
         return
     first = next(iter(resolved.values()))
     shown = next(iter(records.values()))["input"]
-    print(
+    say(
         f"\n{first.name}, {first.scale} scale: {shown['frames']} frames of {shown['canvas']} x {shown['canvas']} pixels"
         f" become {shown['visual_tokens']:,} visual tokens; with {shown['text_tokens']:,} of text\n"
     )
-    print("\n\n".join(write(records) for write in (parameters_table, schedule_table, memory_table)))
-    print("\nMemory is worked out, not measured: see benchmarks/training_memory.py for how near it comes.")
+    say("\n\n".join(write(records) for write in (parameters_table, schedule_table, memory_table)))
+    say("\nMemory is worked out, not measured: see benchmarks/training_memory.py for how near it comes.")

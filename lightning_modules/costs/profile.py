@@ -15,12 +15,13 @@ from typing import Any
 
 import torch
 
+from datamodules.printable import say
 from lightning_modules.costs.operations import count_operations
 from lightning_modules.costs.resolved import Resolved, resolve
 from lightning_modules.costs.table import table
 from lightning_modules.costs.timing import TimedPath, Timing, time_side_by_side
 from lightning_modules.costs.visual_path import visual_path
-from lightning_modules.user_errors import user_errors
+from lightning_modules.user_errors import ProgramParser, user_errors
 
 Record = dict[str, Any]
 
@@ -110,7 +111,7 @@ def _cells(part: Mapping[str, Any]) -> list[str]:
 
 def main(args: Sequence[str]) -> None:
     """Read the command line, and print a table or JSON."""
-    parser = argparse.ArgumentParser(
+    parser = ProgramParser(
         prog="video-panda profile", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
@@ -131,16 +132,16 @@ def main(args: Sequence[str]) -> None:
             experiments, torch.device(known.device), getattr(torch, known.dtype), known.repeats, known.seconds
         )
     if known.format == "json":
-        print(json.dumps(records, indent=2))
+        say(json.dumps(records, indent=2))
         return
     for name, record in records.items():
         shown = record["input"]
         side = shown["canvas"]
-        print(f"\n{name}, {record['scale']} scale: {shown['frames']} frames of {side} x {side} pixels")
-        print(parts_table(record))
+        say(f"\n{name}, {record['scale']} scale: {shown['frames']} frames of {side} x {side} pixels")
+        say(parts_table(record))
     if len(records) > 1:
-        print(f"\nvisual paths side by side\n{comparison_table(records)}")
+        say(f"\nvisual paths side by side\n{comparison_table(records)}")
     if known.repeats:
         runs = min(record["visual"]["runs"] for record in records.values())
         where = f"{record['device']}, {record['threads']} threads, {record['dtype']}"
-        print(f"\n{where}: median of {runs} runs after the first")
+        say(f"\n{where}: median of {runs} runs after the first")

@@ -66,7 +66,8 @@ def _in_child(kind: Kind, random: Random, folder: Path, writing: int) -> None:
     """Run the attempt, write what it came to, and end the process without any clean-up of the parent's."""
     printed = io.StringIO()
     try:
-        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+        for name in ("lightning.pytorch", "lightning.fabric"):  # whose lines go where the parent's go, maybe to a file
+            logging.getLogger(name).setLevel(logging.ERROR)
         warnings.simplefilter("ignore")
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             outcome, seen = _judged(kind, random, folder, printed)

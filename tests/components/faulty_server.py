@@ -1,5 +1,6 @@
 """A real server of chat completions on the loopback address, which fails as servers do."""
 
+import contextlib
 import gzip
 import json
 import random
@@ -98,6 +99,8 @@ class FaultyServer:
             send(handler, 200, packed, {"Content-Encoding": "gzip"})
         elif fault == "drip":
             send(handler, 200, content + " " * 60, pause=0.05)
+        elif fault == "headers":
+            drip_headers(handler, self.closing)
         elif fault == "types":
             send(handler, 200, '{"choices": "yes"}')
         elif isinstance(fault, tuple):
@@ -108,6 +111,16 @@ class FaultyServer:
             with self.lock:
                 self.answered[question] += 1
             send(handler, 200, content)
+
+
+def drip_headers(handler, closing):
+    """Send the bytes of a header one by one for ten seconds, as long as somebody reads them."""
+    with contextlib.suppress(OSError):
+        handler.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
+        for _ in range(200):
+            handler.wfile.write(b"a")
+            if closing.wait(0.05):
+                break
 
 
 def send(handler, status, content, headers=None, pause=0.0):

@@ -10,6 +10,7 @@ import pytest
 
 from components.judges import Aspect, Comparison, ExactMatch, JudgeIdentity
 from components.judges.normalisation import Normalisation, normalized
+from components.judges.pace import Pace
 from components.judges.prompt import JudgePrompt
 from components.judges.reply import ReplyError, read_reply
 from lightning_modules.evaluation import matches
@@ -248,3 +249,15 @@ def test_comparisons_that_cannot_be_made(tmp_path):
         JudgePrompt(str(file)).messages(Comparison("Q", "R", "P", Aspect.CONSISTENCY, "Q2", "P2"))
     with pytest.raises(ValueError, match="no score for detail"):
         ExactMatch().judge([dataclasses.replace(ASKED, aspect=Aspect.DETAIL)])
+
+
+def test_requests_are_spaced_evenly(monkeypatch):
+    monkeypatch.setattr("components.judges.pace.time.monotonic", lambda: 100.0)  # no time passes
+    waits = {}
+    for limit in (None, 120):
+        pace = Pace(limit)
+        waits[limit] = []
+        monkeypatch.setattr(pace, "sleep", waits[limit].append)
+        for _ in range(4):
+            pace.wait()
+    assert waits == {None: [0, 0, 0, 0], 120: [0, 0.5, 1.0, 1.5]}

@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
@@ -51,6 +52,17 @@ def test_a_server_that_always_fails_leaves_an_answer_unjudged(fault):
     assert server.attempts[ANSWERS[0].question] == 2
     assert judgement.right is judgement.score is judgement.reply is None
     assert "(2 attempts)" in judgement.unjudged
+
+
+def test_a_server_that_drips_headers_is_left_when_the_time_is_over():
+    begun = time.monotonic()
+    with FaultyServer(lambda _, attempt: "headers" if attempt < 3 else None) as server:
+        judge = judge_at(server, attempts=2, timeout=0.2)
+        [judgement] = judge.judge(ANSWERS[1:2])
+        assert judgement.unjudged == "no whole answer within 0.4 s (2 attempts)"
+        assert judge.judge(ANSWERS[1:2])[0].right is True
+    assert time.monotonic() - begun < 5
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
 
 
 def test_an_answer_that_is_packed_unasked_is_read():
@@ -245,18 +257,6 @@ def test_after_a_stop_nothing_is_asked():
         judge.stop()
         [judgement] = judge.judge(ANSWERS[:1])
     assert judgement.unjudged == "stopped before there was a reply" and not server.requests
-
-
-def test_requests_are_spaced_evenly(monkeypatch):
-    monkeypatch.setattr("components.judges.pace.time.monotonic", lambda: 100.0)  # no time passes
-    waits = {}
-    for limit in (None, 120):
-        pace = Pace(limit)
-        waits[limit] = []
-        monkeypatch.setattr(pace, "sleep", waits[limit].append)
-        for _ in range(4):
-            pace.wait()
-    assert waits == {None: [0, 0, 0, 0], 120: [0, 0.5, 1.0, 1.5]}
 
 
 @pytest.mark.parametrize(
