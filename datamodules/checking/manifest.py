@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from components.whole_file import whole_file
 from datamodules.checking.verdict import Judged
 from datamodules.records.json_items import keys_once
 from datamodules.regular_file import open_regular
@@ -95,14 +96,16 @@ def append(file: Path, judged: Iterable[Judged], done: Callable[[Judged], None])
 
 
 def finish(file: Path, judged: Iterable[Judged]) -> str:
-    """Write the clips anew, sorted and under their first line; return the hash."""
+    """Write the clips anew, sorted and under their first line; return the hash.
+
+    Raises:
+        OSError: as `whole_file`.
+    """
     clips = sorted(judged, key=lambda clip: clip.facts.path)
     digest = data_hash(clip.facts for clip in clips)
     header = json.dumps({"clips": len(clips), "sha256": digest})
-    unfinished = file.with_name(f"{file.name}.unfinished")
-    with unfinished.open("w", encoding="utf-8") as lines:
+    with whole_file(file) as unfinished, unfinished.open("w", encoding="utf-8") as lines:
         lines.writelines(line + "\n" for line in (header, *map(_line, clips)))
-    unfinished.replace(file)
     return digest
 
 
