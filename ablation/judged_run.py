@@ -14,6 +14,7 @@ from ablation.judgement_cache import naming
 from ablation.judgement_figures import JudgedScore, clusters
 from ablation.judgements import JudgedAnswer
 from components.judges import JudgeIdentity
+from components.whole_file import write_whole
 from lightning_modules.provenance import utc_now
 from lightning_modules.user_errors import errors_of_threads
 
@@ -58,7 +59,7 @@ def keep_scores(
     folder = judgements.parent
     file = folder.with_name(f"{folder.name}.{judgements.stem}.scores.json")
     with naming(file):
-        file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_whole(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         if answers.parent.name == "answers":
             _log(answers.parent.parent, scores)
     return file

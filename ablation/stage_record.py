@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from components.whole_file import write_whole
 from lightning_modules.run_folder import STAGE_FILE
-from lightning_modules.user_errors import writing_into
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,7 @@ class StageRecord:
         Raises:
             OSError: it cannot be written.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        # Written beside the folder: what has more in it than a record is not free for the run.
-        written = folder.parent / f"{folder.name}.{STAGE_FILE}"
-        with writing_into(folder):
-            written.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        written.replace(folder / STAGE_FILE)
+        write_whole(folder / STAGE_FILE, json.dumps(asdict(self), indent=2) + "\n")
 
 
 def read_record(folder: Path) -> StageRecord | None:

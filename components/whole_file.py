@@ -34,7 +34,8 @@ def whole_file(path: Path, flush: bool = True) -> Iterator[Path]:
             _flush(path.parent)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        if error.errno is not None and error.filename is None:  # a full disk does not say which file it was
+        # A full disk does not say which file it was, and other errors say what the file is called until it is whole.
+        if error.errno is not None and error.filename2 is None and error.filename in (None, str(unfinished)):
             error.filename = str(path)
         raise
     except BaseException:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,18 @@ class EpochPlace:
     samples: int
     at_once: int
     order: str
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> EpochPlace:
+        """Return the place that a checkpoint has kept.
+
+        Raises:
+            ValueError: it is none.
+        """
+        kinds = {"epoch": int, "samples": int, "at_once": int, "order": str}
+        if state.keys() != kinds.keys() or any(type(state[name]) is not kind for name, kind in kinds.items()):
+            raise ValueError(f"the checkpoint does not say where its epoch stands, but {dict(state)!r:.200}")
+        return cls(**state)
 
     def check_same_epoch(self, at_once: int, order: str) -> None:
         """Refuse to go on in the middle of an epoch that is another one: samples would be seen twice or never.

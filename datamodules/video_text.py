@@ -273,7 +273,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             ValueError: this run counts the rest of the epoch in other batches, or its epoch has another order.
         """
         assert self.trainer is not None
-        place = EpochPlace(**state_dict)
+        place = EpochPlace.of(state_dict)
         if self.trainer.state.fn == TrainerFn.FITTING:
             place.check_same_epoch(self._at_once(), self._order_in_words())
         # Some strategies restore a run after its loader has been made, and some before.

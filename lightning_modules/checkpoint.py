@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from components.fingerprint import sampled_fingerprint
+from components.model_files import damaged_part, not_finite
 from lightning_modules.config_difference import difference
 
 # Of Lightning's keywords, this one has a meaning here; the others name what a run of ours does not have.
@@ -30,7 +30,11 @@ _ENTRIES: dict[str, type] = {
     "optimizer_states": list,
     "lr_schedulers": list,
     "random_state": dict,
+    "pytorch-lightning_version": str,
 }
+# What a checkpoint says of the frozen weights of a part, which it leaves out.
+_FROZEN = {"source": str, "tensors": list, "fingerprint": str}
+_LOOPS = ("fit_loop", "validate_loop", "test_loop", "predict_loop")
 
 
 class CheckpointError(ValueError):
@@ -94,9 +98,26 @@ def check_checkpoint(path: str | Path, key: str = "ckpt_path", folder: bool = Fa
         )
     if not path.is_file():
         raise CheckpointError(f"{key} {path} is no regular file, but a pipe, a device or a socket")
+    content = read_checkpoint(path, key, checksums=True)
+    bad = not_finite(content["state_dict"])
+    if bad is not None:
+        raise CheckpointError(f"{key} {path}: {bad} has NaN or infinite values; its training came to nothing there")
+
+
+def read_checkpoint(path: Path, key: str, checksums: bool = False) -> dict[str, Any]:
+    """Read a checkpoint file, whose tensors are mapped into memory: they are not read before they are asked for.
+
+    Args:
+        path: of the file.
+        key: where the user named it.
+        checksums: whether to compare those in the file, for which all of it is read.
+
+    Raises:
+        CheckpointError: it is none of ours, or damaged.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        damaged = zipfile.ZipFile(path).testzip() if zipfile.is_zipfile(path) else None
+        damaged = damaged_part(path) if checksums else None
     except OSError:
         raise
     except Exception as error:  # whatever unpickling damaged bytes comes to; nothing of it is executed
@@ -109,7 +130,7 @@ def check_checkpoint(path: str | Path, key: str = "ckpt_path", folder: bool = Fa
             f"{key} {path} is not a checkpoint of this project: it has no `state_dict` and `components`"
         )
     _check_entries(content, f"{key} {path}")
-    _check_numbers(content["state_dict"], f"{key} {path}")
+    return content
 
 
 def _check_entries(content: Mapping[str, Any], where: str) -> None:
@@ -124,6 +145,24 @@ def _check_entries(content: Mapping[str, Any], where: str) -> None:
     wrong += [f"state_dict has {name!r:.60}" for name, value in _items(content, "state_dict", Tensor)]
     wrong += [f"components has {name!r:.60}" for name, value in _items(content, "components", str)]
     wrong += [f"frozen_base has {name!r:.60}" for name, value in _items(content, "frozen_base", dict)]
+    wrong += [f"random_state has {name!r:.60}" for name, value in _items(content, "random_state", Tensor)]
+    if not wrong:  # one level further down
+        wrong += [
+            f"frozen_base.{path:.60} has no {name} that is {kind.__name__}"
+            for path, entry in content.get("frozen_base", {}).items()
+            for name, kind in _FROZEN.items()
+            if not isinstance(entry.get(name), kind)
+            or (kind is list and not all(isinstance(part, str) for part in entry[name]))
+        ]
+        loops = content.get("loops")
+        wrong += [f"loops has no {name}" for name in _LOOPS if loops is not None and type(loops.get(name)) is not dict]
+        wrong += [
+            f"optimizer_states.{number} has no state and param_groups"
+            for number, state in enumerate(content.get("optimizer_states", []))
+            if not isinstance(state, dict)
+            or not isinstance(state.get("state"), dict)
+            or not isinstance(state.get("param_groups"), list)
+        ]
     if wrong:
         raise CheckpointError(f"{where} is damaged, or not of this project: {'; '.join(wrong[:3])}")
 
@@ -134,15 +173,6 @@ def _items(content: Mapping[str, Any], name: str, kind: type) -> list[tuple[Any,
     if not isinstance(owner, dict):
         return []
     return [(key, value) for key, value in owner.items() if not (isinstance(key, str) and isinstance(value, kind))]
-
-
-def _check_numbers(weights: Mapping[str, Tensor], where: str) -> None:
-    """Refuse weights that are no numbers: no result could come of them."""
-    for name, tensor in weights.items():
-        if tensor.is_floating_point() and tensor.numel():
-            bounds = torch.stack(list(tensor.float().aminmax()))  # one pass; a NaN comes through
-            if not bool(bounds.isfinite().all()):
-                raise CheckpointError(f"{where}: {name} has NaN or infinite values; its training came to nothing there")
 
 
 def check_same_model(
@@ -157,8 +187,9 @@ def check_same_model(
         key: where the user named the checkpoint.
 
     Raises:
-        CheckpointError: its components, or the names and shapes of its tensors, are others.
+        CheckpointError: its components, or the names and shapes of its tensors, are others; or it is damaged.
     """
+    _check_entries(checkpoint, key)
     different = changed_components(components, checkpoint.get("components", {}), key)
     if different:
         raise CheckpointError(

@@ -13,7 +13,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
 from jsonargparse import Namespace, set_parsing_settings
 from lightning import Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
@@ -27,7 +26,7 @@ from datamodules.printable import say
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules import callbacks
 from lightning_modules.answer_store import asked_by
-from lightning_modules.checkpoint import LAST, check_checkpoint, check_same_model, named_checkpoint
+from lightning_modules.checkpoint import LAST, check_checkpoint, named_checkpoint
 from lightning_modules.checkpoint_io import WholeFileIO
 from lightning_modules.command_line import as_typed
 from lightning_modules.config_chain import given_files
@@ -37,6 +36,7 @@ from lightning_modules.init_from import by_module, init_from
 from lightning_modules.parameter_difference import parameter_difference, without_memory
 from lightning_modules.process_group import process_group_closed
 from lightning_modules.provenance import base_weights, untrained_groups
+from lightning_modules.resume import check_resumable
 from lightning_modules.run_claim import claimed
 from lightning_modules.run_folder import checked_name
 from lightning_modules.run_loggers import explained, run_loggers, start
@@ -72,7 +72,8 @@ class ExperimentCLI(LightningCLI):
             parser_kwargs={"prog": program_name(), "parser_mode": "omegaconf+"}
             | {"epilog": f"Further programs, with --help of their own: {', '.join(PROGRAMS)}."}
             | {verb: {"parser_mode": "omegaconf+"} for verb in self.subcommands()},
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=callbacks.ConfigFile,
+            save_config_kwargs={"save_to_log_dir": False},
             # In this order: scores are of what the answer file has joined, and the summary says them.
             trainer_defaults={
                 "callbacks": [
@@ -178,8 +179,7 @@ class ExperimentCLI(LightningCLI):
         self.lengths.test_follows = config.get("test_after_fit", False) and not config.trainer.fast_dev_run
         checkpoint = config.get("ckpt_path")
         if checkpoint is not None and Path(checkpoint).is_file():
-            content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-            check_same_model(content, self.model.component_names(), self.model.state_dict())
+            check_resumable(self.model, Path(checkpoint), training=self.subcommand == "fit")
         if self.base_encoder not in (None, config.model.encoder.as_dict()):
             self.parts.base = without_memory(self.base_encoder)
             self.origin.sizes = parameter_difference(self.model.encoder, self.parts.base)

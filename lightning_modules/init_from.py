@@ -11,14 +11,14 @@ from itertools import groupby
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from components.model_files import read_weights
 from lightning_modules.checkpoint import (
     CheckpointError,
     changed_components,
     check_checkpoint,
+    read_checkpoint,
     tensor_differences,
     weights_digest,
 )
@@ -71,8 +71,8 @@ def init_from(model: VideoLanguageModel, path: str | Path, partially: bool = Fal
         partially: take over what fits by name and shape, also from another variant.
 
     Raises:
-        CheckpointError: no checkpoint of ours, or nothing in it fits; or, unless `partially`, its components, or names
-            and shapes of its tensors, are not those of the model.
+        CheckpointError: no checkpoint of ours, damaged, or with weights that are no numbers; or nothing in it fits; or,
+            unless `partially`, its components, or names and shapes of its tensors, are not those of the model.
     """
     ours = model.state_dict()
     base: set[str] = set()
@@ -120,9 +120,9 @@ def _group(model: VideoLanguageModel, name: str) -> str:
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"init_from {path} cannot be read: {error}") from error
+        return read_weights(path)
+    except ValueError as error:
+        raise CheckpointError(f"init_from {error}") from error
 
 
 def _checkpoint(
@@ -130,7 +130,7 @@ def _checkpoint(
 ) -> tuple[dict[str, Tensor], set[str], str]:
     """Return the tensors of a checkpoint, the names of those that it left to pretrained parts, and its digest."""
     check_checkpoint(path, key="init_from")
-    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    content = read_checkpoint(Path(path), "init_from")
     changed = changed_components(model.component_names(), content["components"], f"init_from {path}")
     if changed and not partially:
         raise CheckpointError(

@@ -20,8 +20,15 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
-    """Go on with a state: with nothing of an empty one, and not with a device's that is of another kind of device."""
-    if "cpu" in state:
-        torch.set_rng_state(state["cpu"])
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"], device)
+    """Go on with a state: with nothing of an empty one, and not with a device's that is of another kind of device.
+
+    Raises:
+        ValueError: it is none of this version of PyTorch.
+    """
+    try:
+        if "cpu" in state:
+            torch.set_rng_state(state["cpu"])
+        if device.type == "cuda" and "cuda" in state:
+            torch.cuda.set_rng_state(state["cuda"], device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"ckpt_path: its random_state cannot be used: {' '.join(str(error).split())}") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_only
 
+from components.whole_file import remove_unfinished
 from lightning_modules.lock import Lock, NoLocksError
 from lightning_modules.run_folder import LOCK_FILE, answered_folder, free_folder, is_unused, resumed_folder
 
@@ -49,6 +50,8 @@ def claimed(config: Namespace, verb: str) -> Iterator[Path]:
     else:
         folder, lock = _claim_free(new)
     try:
+        for place in (folder, folder / "checkpoints", folder / "answers"):
+            remove_unfinished(place)  # left by an earlier process that was killed
         yield folder
     finally:
         _let_go(lock)

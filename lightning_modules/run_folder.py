@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.whole_file import UNFINISHED
 from lightning_modules.clusters import HOW_SURE
 from lightning_modules.interval import Interval
 from lightning_modules.lock import Lock
@@ -65,8 +66,9 @@ def free_folder(root: Path, name: str, seed: int, verb: str) -> Path:
 
 
 def is_unused(folder: Path) -> bool:
-    """Whether no run has left anything in a folder."""
-    return folder.is_dir() and all(path.name in (STAGE_FILE, LOCK_FILE) for path in folder.iterdir())
+    """Whether no run has left anything in a folder; what a killed process did not finish is nothing."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else [""]
+    return all(name in (STAGE_FILE, LOCK_FILE) or name.endswith(UNFINISHED) for name in names)
 
 
 def _is_held(folder: Path) -> bool:

@@ -12,11 +12,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-import torch
-
 from datamodules.printable import say
 from lightning_modules.callbacks.run_history import DIFF, HISTORY
-from lightning_modules.checkpoint import check_checkpoint, weights_digest
+from lightning_modules.checkpoint import read_checkpoint, weights_digest
 from lightning_modules.config_chain import read_config
 from lightning_modules.frozen_base import ENTRY
 from lightning_modules.user_errors import ProgramParser, user_errors
@@ -137,8 +135,7 @@ def _weights(checkpoint: Path, works: Sequence[Mapping[str, Any]]) -> list[str]:
     hashes = {path: known for work in works for path, known in work.get("frozen_sha256", {}).items()}
     if not checkpoint.is_file():
         return [f"{path}, frozen: sha256 {known}" for path, known in hashes.items()]
-    check_checkpoint(checkpoint, key="checkpoint")
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    content = read_checkpoint(checkpoint, "checkpoint")  # not its tensors, as for a test or training
     weights = content["state_dict"]
     return [
         f"{checkpoint.name}: {len(weights)} tensors, samples {weights_digest(weights)}",

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from lightning_modules.checkpoint import CheckpointError, changed_components, check_checkpoint
+from lightning_modules.checkpoint import CheckpointError, changed_components, check_checkpoint, read_checkpoint
 from lightning_modules.config_chain import read_config
 from lightning_modules.experiment_parser import ExperimentParser
 from lightning_modules.video_language import VideoLanguageModel
@@ -90,7 +89,9 @@ def load(run: TrainedRun) -> TrainedModel:
     """
     parser = model_parser()
     model = parser.instantiate_classes(parser.parse_object({"model": run.model_config()})).model
-    content = torch.load(run.checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    content = read_checkpoint(run.checkpoint, "checkpoint")
+    if "global_step" not in content:
+        raise CheckpointError(f"checkpoint {run.checkpoint} has no global_step, so it is not one of a run")
     components: dict[str, str] = content["components"]
     ours = model.component_names() | {name: components.get(name) for name in _TRAINING_ONLY}
     changed = changed_components(ours, components, f"checkpoint {run.checkpoint}")

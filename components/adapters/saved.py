@@ -7,7 +7,6 @@ from pathlib import Path
 from peft import (
     PeftConfig,
     get_peft_model_state_dict,
-    load_peft_weights,
     prepare_model_for_kbit_training,
     set_peft_model_state_dict,
 )
@@ -15,6 +14,7 @@ from transformers import PreTrainedModel
 
 from components.adapters.base import is_quantized
 from components.adapters.peft_adapter import PeftAdapter, wrapped
+from components.model_files import read_weights, why
 
 KEY = "model.language_model.init_args.adapter.init_args.folder"
 FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -41,9 +41,13 @@ class SavedAdapter(PeftAdapter):
         """Attach the adapter, with its trained parameters.
 
         Raises:
-            ValueError: it was trained on another language model.
+            ValueError: it cannot be read, or was trained on another language model.
         """
-        config = PeftConfig.from_pretrained(self.folder)
+        try:
+            config = PeftConfig.from_pretrained(self.folder)
+            weights = read_weights(Path(self.folder) / FILES[1])
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{KEY}: the adapter in {self.folder} cannot be read: {why(error)}") from error
         trained_on, ours = (Path(name or "").name for name in (config.base_model_name_or_path, network.name_or_path))
         if trained_on and ours and trained_on != ours:
             raise ValueError(
@@ -59,7 +63,6 @@ class SavedAdapter(PeftAdapter):
             adapted = wrapped(network, config)
         except ValueError as error:
             raise ValueError(f"{KEY}: the adapter in {self.folder} does not fit a {kind}: {error}") from error
-        weights = load_peft_weights(self.folder, "cpu")
         saved = {name: tuple(tensor.shape) for name, tensor in weights.items()}
         fitting = {name: tuple(tensor.shape) for name, tensor in get_peft_model_state_dict(adapted).items()}
         different = sorted({name for name, _ in saved.items() ^ fitting.items()})

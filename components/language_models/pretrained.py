@@ -27,7 +27,7 @@ from components.language_models.prompt import PromptFormat, ShortPrompt, VicunaV
 from components.language_models.quantization import NoQuantization, Quantization
 from components.language_models.text import ChatText
 from components.language_models.tiny_tokenizer import build_tiny_tokenizer
-from components.model_files import UNREADABLE, whereabouts, why
+from components.model_files import UNREADABLE, not_finite, whereabouts, why
 from components.pretrained import Pretrained
 from components.published import only_sizes, sizes_of
 
@@ -236,4 +236,7 @@ def _load(
             f"{len(misshapen)} tensors of {name_or_path!r} do not have the shapes that its config.json says, such as "
             f"{min(misshapen)} ({KEYS}.name_or_path)"
         )
+    bad = not_finite(dict(network.named_parameters()))
+    if bad is not None:
+        raise ValueError(f"{bad} of {name_or_path!r} has NaN or infinite values ({KEYS}.name_or_path)")
     return tokenizer, network, sorted(report["unexpected_keys"])

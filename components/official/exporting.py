@@ -4,11 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from components.official.folder import FolderError, new_folder, read_config, read_tensors, write_model
+from components.official.folder import FolderError, new_folder, read_config, read_tensors, read_weights, write_model
 from components.official.importing import ALIASES
 from components.official.names import to_official
 
@@ -51,8 +49,8 @@ def export_official(source: Path, out: Path) -> int:
     """
     with new_folder(out) as folder:
         try:
-            weights = load_file(source / "weights.safetensors")
-        except (OSError, SafetensorError) as error:
+            weights = read_weights(source / "weights.safetensors")
+        except ValueError as error:
             raise FolderError(f"{source} is damaged: {error}") from error
         tensors = read_tensors(source / "language_model")
         tensors |= {_long_name(key): tensor for key, tensor in to_official(weights).items()}
@@ -74,8 +72,8 @@ def _imported(source: Path) -> tuple[dict[str, Any], dict[str, Tensor], list[str
     official = source / "official"
     try:
         keys: list[str] = json.loads((official / "keys.json").read_text(encoding="utf-8"))
-        return read_config(official), load_file(official / "unused.safetensors"), keys
-    except (OSError, ValueError, SafetensorError) as error:
+        return read_config(official), read_weights(official / "unused.safetensors"), keys
+    except (OSError, ValueError) as error:
         raise FolderError(f"{source} is damaged: {error}") from error
 
 

@@ -5,7 +5,6 @@ Weight files are read as tensors only: safetensors, or pickles of which nothing 
 
 import json
 import os
-import pickle
 import re
 import shutil
 import tempfile
@@ -14,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import save_torch_state_dict
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
+
+from components import model_files
 
 _WEIGHTS = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
 _TOKENIZER = (
@@ -103,7 +102,9 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         return read_weights(found)
     try:
         parts: dict[str, str] = json.loads(found.read_text(encoding="utf-8"))["weight_map"]
-    except (ValueError, KeyError, TypeError) as error:
+        if not isinstance(parts, dict) or not all(isinstance(part, str) for part in parts.values()):
+            raise TypeError("weight_map does not hold names of files by names of tensors")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FolderError(f"{found} is no index of weight files: {error!r}") from error
     absent = sorted({part for part in parts.values() if not (folder / part).is_file()})
     if absent:
@@ -119,18 +120,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read all tensors of one weight file.
 
     Raises:
-        FolderError: it cannot be read as tensors by name only.
+        FolderError: it cannot be read as finite tensors by name only.
     """
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise FolderError(f"{path} cannot be read as tensors only (damaged, or it holds code): {reason}") from error
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise FolderError(f"{path} does not hold tensors by name")
-    return content
+        return model_files.read_weights(path)
+    except ValueError as error:
+        raise FolderError(str(error)) from error
 
 
 def write_model(folder: Path, config: Mapping[str, Any], tensors: dict[str, Tensor], tokenizer_from: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
-from components.model_files import UNREADABLE, whereabouts, why
+from components.model_files import UNREADABLE, not_finite, whereabouts, why
 from components.published import only_sizes, sizes_of
 from components.teachers.hidden_state import layers_needed
 
@@ -53,6 +53,9 @@ def load_pretrained(network_class: type[Network], family: tuple[str, ...], name_
         wrong += sorted(f"{name} of shape {list(found)}" for name, found, _ in report["mismatched_keys"])
         if wrong:
             raise ValueError(f"weights are missing or of another shape: {', '.join(wrong[:5])} ({len(wrong)} in all)")
+        bad = not_finite(dict(network.named_parameters()))
+        if bad is not None:
+            raise ValueError(f"{bad} has NaN or infinite values")
     except UNREADABLE as error:
         raise ValueError(
             f"{where} could not be loaded as a {network_class.__name__}: {why(error)}. It must be a folder with "

@@ -18,7 +18,7 @@ from transformers import CLIPVisionConfig
 from transformers.activations import ACT2FN
 from transformers.utils.hub import cached_file
 
-from components.model_files import read_weight_file, whereabouts, why
+from components.model_files import read_weights, whereabouts, why
 from components.published import only_sizes, sizes_of
 from components.vision_transformers.clip import CLIPViT
 
@@ -237,12 +237,9 @@ def our_layout(name: str, tensor: Tensor) -> Tensor:
 def _weights(name_or_path: str) -> dict[str, Tensor]:
     path = _file(name_or_path, *_WEIGHT_FILES)
     try:
-        content = read_weight_file(path)
+        return read_weights(path)
     except ValueError as error:
         raise ValueError(f"{error} ({_WHERE})") from error
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"{path} ({_WHERE}) does not hold tensors by name")
-    return content
 
 
 def _file(name_or_path: str, *names: str) -> Path:

@@ -96,11 +96,15 @@ def append(file: Path, judged: Iterable[Judged], done: Callable[[Judged], None])
 
 
 def finish(file: Path, judged: Iterable[Judged]) -> str:
-    """Write the clips anew, sorted and under their first line; return the hash."""
+    """Write the clips anew, sorted and under their first line; return the hash.
+
+    Raises:
+        OSError: as `whole_file`.
+    """
     clips = sorted(judged, key=lambda clip: clip.facts.path)
     digest = data_hash(clip.facts for clip in clips)
     header = json.dumps({"clips": len(clips), "sha256": digest})
-    with whole_file(file, flush=False) as unfinished, unfinished.open("w", encoding="utf-8") as lines:
+    with whole_file(file) as unfinished, unfinished.open("w", encoding="utf-8") as lines:
         lines.writelines(line + "\n" for line in (header, *map(_line, clips)))
     return digest
 

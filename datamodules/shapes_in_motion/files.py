@@ -1,7 +1,7 @@
 """Splits of the benchmark as video files: encoded once, kept, and completed when some are missing.
 
-A clip gets its final name only when it is whole (written under another name, then renamed), and its content depends on
-nothing but settings, seed, split and index. So building may be interrupted at any time or run twice at once: whoever
+A clip gets its final name only when it is whole, and its content depends on nothing but settings, seed, split and
+index. So building may be interrupted at any time or run twice at once: whoever
 comes finds complete files or none, and what is done twice is done alike.
 """
 
@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from components.whole_file import UNFINISHED, write_whole
 from datamodules.processes import submit_uninterrupted, worker_pool
 from datamodules.shapes_in_motion.answers import deal_answers
 from datamodules.shapes_in_motion.render import render
@@ -151,23 +152,12 @@ def _write_chunk(split: _Split, indices: list[int]) -> int:
     for index in indices:
         path = split.path(index)
         if not path.exists():  # another process may build the same split
-            _write_whole(path, split.content(index))
+            write_whole(path, split.content(index), flush=False)  # it can be made again
     return len(indices)
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it exists whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-
-
 def _remove_abandoned(folder: Path) -> None:
-    for path in folder.glob("*.unfinished"):
+    for path in folder.glob(f"*{UNFINISHED}"):
         try:
             if time.time() - path.stat().st_mtime > ABANDONED_AFTER:
                 path.unlink()
@@ -180,4 +170,4 @@ def _write_manifest(split: _Split) -> None:
     indices = sorted(int(path.stem) for path in split.folder.glob("*.mp4"))
     clips = {split.path(index).name: vars(deal_answers(split.seed, split.name, index)) for index in indices}
     manifest = {**_identity(split.settings, split.seed), "split": split.name, "clips": clips}
-    _write_whole(split.folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+    write_whole(split.folder / MANIFEST, json.dumps(manifest, indent=1), flush=False)

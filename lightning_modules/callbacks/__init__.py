@@ -5,6 +5,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 
 from lightning_modules.callbacks.answer_file import AnswerFile
 from lightning_modules.callbacks.benchmark_report import BenchmarkReport
+from lightning_modules.callbacks.config_file import ConfigFile
 from lightning_modules.callbacks.divergence import Divergence
 from lightning_modules.callbacks.fusion_weight import FusionWeight
 from lightning_modules.callbacks.gradient_norm import GradientNorm
@@ -44,6 +45,7 @@ def always() -> list[Callback]:
 __all__ = [
     "AnswerFile",
     "BenchmarkReport",
+    "ConfigFile",
     "Divergence",
     "FusionWeight",
     "GradientNorm",

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from components.whole_file import write_whole
 from datamodules.video_qa import VideoQA
 from lightning_modules.run_folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
@@ -24,9 +25,8 @@ class BenchmarkReport(Callback):
             return
         loaded = module.data.loaded()
         answers = folder / "answers"
-        answers.mkdir(parents=True, exist_ok=True)
         report = json.dumps([benchmark.report() for benchmark in loaded], indent=2, ensure_ascii=False)
-        (answers / f"{split}_benchmarks.json").write_text(report + "\n", encoding="utf-8")
+        write_whole(answers / f"{split}_benchmarks.json", report + "\n")
         rows: list[dict[str, Any]] = [
             {
                 "id": record.id,
@@ -39,7 +39,7 @@ class BenchmarkReport(Callback):
             for record in benchmark.unanswered
         ]
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (answers / f"{split}_unanswered.jsonl").write_text(lines, encoding="utf-8")
+        write_whole(answers / f"{split}_unanswered.jsonl", lines)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what is to be known of a test."""

@@ -7,7 +7,6 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from components.whole_file import remove_unfinished
 from lightning_modules.run_folder import run_folder
 
 
@@ -35,11 +34,8 @@ class LastCheckpoint(Checkpoint):
         self._saved_at = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A run that goes on has a checkpoint of this step, and maybe half a one that it was killed over."""
+        """A run that goes on has a checkpoint of this step."""
         self._saved_at = trainer.global_step
-        folder = run_folder(trainer)
-        if folder is not None and trainer.is_global_zero:
-            remove_unfinished(folder / "checkpoints")
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Save between two optimiser steps."""

@@ -19,6 +19,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
 from components.splice import TooLongError
+from components.whole_file import whole_file
 from datamodules.printable import say
 from lightning_modules.model_input import prepare
 from lightning_modules.run_folder import run_folder
@@ -113,14 +114,12 @@ class ModelViews(Callback):
             taken.append(file_name(clip.name, taken))
             for view in views:
                 if trainer.is_global_zero and (image := view.draw(clip)) is not None:
-                    (root / taken[-1]).mkdir(parents=True, exist_ok=True)
-                    image.save(root / taken[-1] / f"{view.name}.png")
+                    save_picture(image, root / taken[-1] / f"{view.name}.png")
                     written += 1
         if self.fusion is not None:
             self._note_alpha(trainer, self.fusion)
             if trainer.is_global_zero:
-                root.mkdir(parents=True, exist_ok=True)
-                self.fusion.draw().save(root / f"{self.fusion.name}.png")
+                save_picture(self.fusion.draw(), root / f"{self.fusion.name}.png")
                 written += 1
         if trainer.is_global_zero:
             say(f"views of {len(taken)} clips: {written} pictures in {root}")
@@ -151,6 +150,16 @@ class ModelViews(Callback):
                         watched.callback(handle.remove)
                 model.look(prepared.to(model.device))
             yield ShownClip.of(batch, model.encoder.stride, prepared.layout), views
+
+
+def save_picture(image: Image.Image, path: Path) -> None:
+    """Write a PNG file, whole or not at all.
+
+    Raises:
+        OSError: as `whole_file`.
+    """
+    with whole_file(path, flush=False) as unfinished:
+        image.save(unfinished, "PNG")
 
 
 def file_name(clip: str, taken: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from components.whole_file import write_whole
 from lightning_modules.run_folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -91,7 +92,6 @@ class Origin(Callback):
             return
         assert isinstance(pl_module, VideoLanguageModel)
         self._written, self.manifest = True, pl_module.data.manifest.sha256
-        folder.mkdir(parents=True, exist_ok=True)
         file = folder / "origin.txt"
         text = file.read_text(encoding="utf-8") if file.is_file() else ""
         # A run that goes on with the config that it saved changes nothing of that; the experiment is what it was.
@@ -99,6 +99,6 @@ class Origin(Callback):
         self.changes = self.changes or list(before)
         if self.text() not in text:
             text += self.text() if not text else f"\nwent on with\n\n{self.text()}"
-            file.write_text(text, encoding="utf-8")
+            write_whole(file, text)
         if isinstance(trainer.logger, TensorBoardLogger):
             trainer.logger.experiment.add_text("origin", f"```\n{text}```")

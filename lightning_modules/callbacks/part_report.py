@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 
 from components.encoders import VideoEncoder
+from components.whole_file import write_whole
 from lightning_modules.encoder_parts import FRAMES, NOISE, count, effects, inert, parts, without
 from lightning_modules.run_folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
@@ -37,8 +38,7 @@ class PartReport(Callback):
             return
         assert isinstance(pl_module, VideoLanguageModel)
         text = report(pl_module.encoder, self.base)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / FILE).write_text(text, encoding="utf-8")
+        write_whole(folder / FILE, text)
         if isinstance(trainer.logger, TensorBoardLogger):
             trainer.logger.experiment.add_text("parts", text)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from components.whole_file import write_whole
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.checkout import uncommitted
 from lightning_modules.provenance import OWN_FILE, environment, started_by, utc_now
@@ -44,7 +45,7 @@ class RunHistory(Callback):
         found = environment(trainer)
         diff = folder / DIFF
         if found["code"] and found["code"]["changed"] and not diff.exists():
-            diff.write_bytes(uncommitted(OWN_FILE))
+            write_whole(diff, uncommitted(OWN_FILE))
         self._append(
             {
                 "began": utc_now(),
@@ -81,5 +82,9 @@ class RunHistory(Callback):
     def _append(self, line: dict[str, Any]) -> None:
         if self.file is not None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            with self.file.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+            try:
+                with self.file.open("a", encoding="utf-8") as lines:
+                    lines.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+            except OSError as error:
+                error.filename = error.filename or str(self.file)  # a full disk does not say which
+                raise

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from components.whole_file import write_whole
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.answer_store import AnswerStore, Row
 from lightning_modules.callbacks.answer_file import AnswerFile
@@ -72,7 +72,7 @@ class ScoreFile(Callback):
         self.intervals = {f"test/{name}": score.interval for name, score in found.items()}
         content = _content(answers, data, found) | {"provenance": {**self.provenance, "ended": utc_now()}}
         try:
-            _write(store.scores, content)
+            write_whole(store.scores, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
         except OSError as error:
             return f"{store.scores} cannot be written: {error.strerror}; the answers are kept in {store.path}"
         self._log(trainer, found)
@@ -105,13 +105,3 @@ def _content(answers: Mapping[str, Row], data: VideoTextDataModule, found: Mappi
         "counts": counts(whole, number) | {"missing_clips": sum(len(each.missing) for each in benchmarks.values())},
         "benchmarks": {name: counts(group, len(group)) | missing[name] for name, group in groups.items()},
     }
-
-
-def _write(file: Path, content: Mapping[str, Any]) -> None:
-    """Write all of a file or nothing."""
-    unfinished = file.with_name(f"{file.name}.unfinished")
-    try:
-        unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import warnings
 import peft
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from components.adapters import LoRA, SavedAdapter
@@ -83,6 +84,33 @@ def test_an_adapter_of_another_width(tmp_path):
         TinyLlama(width=32, heads=2, adapter=lambda: SavedAdapter(str(tmp_path)))
     with pytest.raises(ValueError, match=r"belongs to another language model: 14 tensors differ, .* absent here"):
         TinyLlama(width=16, heads=2, layers=1, adapter=lambda: SavedAdapter(str(tmp_path)))
+
+
+def not_a_number(folder):
+    tensors = load_file(folder / "adapter_model.safetensors")
+    next(iter(tensors.values()))[0] = float("nan")
+    save_file(tensors, folder / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (not_a_number, r"lora_A.weight has NaN or infinite values"),
+        (
+            lambda folder: (folder / "adapter_model.safetensors").write_bytes(b"none"),
+            "adapter_model.safetensors can",
+        ),
+        (lambda folder: (folder / "adapter_config.json").write_text("{"), "adapter in .* cannot be read"),
+        (lambda folder: (folder / "adapter_config.json").write_text("[]"), "adapter in .* cannot be read"),
+        (lambda folder: (folder / "adapter_config.json").write_text('{"peft_type": "X"}'), "adapter in .* cannot be"),
+    ],
+)
+def test_an_adapter_that_is_damaged(tmp_path, damage, said):
+    TinyLlama(width=16, heads=2, adapter=LoRA).save_adapter(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(ValueError, match=rf"adapter\.init_args\.folder: .*{said}") as caught:
+        TinyLlama(width=16, heads=2, adapter=lambda: SavedAdapter(str(tmp_path)))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_folder_without_an_adapter(tmp_path):

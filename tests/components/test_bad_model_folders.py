@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import pytest
@@ -136,6 +137,32 @@ def another_shape(folder):
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
 
 
+def not_a_number(folder):
+    tensors = load_file(folder / "model.safetensors")
+    name = next(name for name in sorted(tensors) if name.endswith("mlp.fc1.weight") or "up_proj.weight" in name)
+    tensors[name].view(-1)[-1] = float("nan")
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+def in_the_old_format(folder):
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(tensors, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+
+
+def half_a_file_in_the_old_format(folder):
+    in_the_old_format(folder)
+    cut(folder / "pytorch_model.bin")
+
+
+def with_another_key_in_the_old_format(folder):
+    in_the_old_format(folder)
+    file = folder / "pytorch_model.bin"
+    content = file.read_bytes()
+    last = [found.start() for found in re.finditer(rb"X\x0f?\x0e?\x00\x00\x00\d{10,}", content)][-1] + 5
+    file.write_bytes(content[:last] + b"x" + content[last + 1 :])
+
+
 def another_family(folder):
     other = LlamaConfig() if "DINOv2" in folder.name else Dinov2Config(**SIZES)
     (folder / "config.json").write_text(other.to_json_string(use_diff=False))
@@ -155,6 +182,9 @@ DAMAGES = [
     (without_a_part, "does not hold InternVideo2's vision encoder; missing: ", "InternVideo2Teacher"),
     *((half_a_file, r"model\.safetensors cannot be read as tensors only|; damaged: model\.saf", r) for r in READERS),
     *((half_a_pickle, r"pytorch_model\.bin", reader) for reader in READERS),
+    *((not_a_number, r"(fc1|up_proj)\.weight .*has NaN or infinite values", reader) for reader in READERS),
+    *((with_another_key_in_the_old_format, r"pytorch_model\.bin", reader) for reader in READERS),
+    *((half_a_file_in_the_old_format, r"pytorch_model\.bin", reader) for reader in READERS),
     *((code, r"it holds posix\.mkdir, which is no tensor and was not run", reader) for reader in READERS),
     *((another_shape, r"(fc1|up_proj)\.weight.*(\[\d+, \d+\]).*", reader) for reader in READERS),
     *((another_family, r"dinov2|llama", reader) for reader in READERS if reader != "InternVideo2Teacher"),
@@ -177,6 +207,17 @@ def test_a_bad_folder_is_one_line_that_says_what_is_wrong(tmp_path, monkeypatch,
     assert str(folder) in str(error.value) and key in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_file_in_the_old_format_of_pytorch_is_as_good(tmp_path, monkeypatch, reader):
+    monkeypatch.setitem(internvideo2_file.HEADS_OF_WIDTH, 24, 4)
+    save, read, _ = READERS[reader]
+    save(tmp_path)
+    before = read(str(tmp_path)).state_dict()
+    in_the_old_format(tmp_path)
+    after = read(str(tmp_path)).state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(after[name], before[name]) for name in before)
 
 
 @pytest.mark.parametrize("reader", [reader for reader in READERS if reader != "InternVideo2Teacher"])

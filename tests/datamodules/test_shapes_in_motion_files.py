@@ -86,7 +86,7 @@ def test_interrupted_build_is_completed_not_redone(tmp_path):
     kept = paths[0].stat().st_mtime_ns
     for path in (paths[2], paths[7], folder / "manifest.json"):
         path.unlink()
-    abandoned, running = folder / "000002.mp4.1.unfinished", folder / "000003.mp4.2.unfinished"
+    abandoned, running = folder / ".000002.mp4.0123abcd.unfinished", folder / ".000003.mp4.4567cdef.unfinished"
     for path in (abandoned, running):
         path.write_bytes(b"half a cl")
     long_ago = time.time() - ABANDONED_AFTER - 1

@@ -70,6 +70,15 @@ def damaged(content, **changes):
         ({"components": None}, "components is NoneType"),
         ({"components": {"encoder": None}}, "components has 'encoder'"),
         ({"frozen_base": {"language_model": 1}}, "frozen_base has 'language_model'"),
+        (
+            {"frozen_base": {"language_model": {"source": "a", "fingerprint": "b"}}},
+            "model has no tensors that is",
+        ),
+        ({"frozen_base": {"a": {"source": "a", "fingerprint": "b", "tensors": [1]}}}, "a has no tensors that is list"),
+        ({"frozen_base": {"a": {"source": None, "fingerprint": "b", "tensors": []}}}, "a has no source that is str"),
+        ({"random_state": {"cpu": [1]}}, "random_state has 'cpu'"),
+        ({"loops": {"fit_loop": {}}}, "loops has no validate_loop"),
+        ({"optimizer_states": [{"state": {}}]}, "optimizer_states.0 has no state and param_groups"),
         ({"global_step": "many"}, "global_step is str"),
         ({"epoch": True}, "epoch is bool"),
         ({"loops": 0}, "loops is int"),
@@ -86,6 +95,35 @@ def test_entries_that_no_checkpoint_has_are_refused(tmp_path, change, said):
     with pytest.raises(CheckpointError, match=r"ckpt_path .*last\.ckpt") as caught:
         check_checkpoint(tmp_path / "last.ckpt")
     assert said in str(caught.value)
+
+
+def test_a_training_goes_on_from_a_whole_state_alone(run, fails, finished, tiny, tmp_path):
+    file = finished.folder / "checkpoints" / "last.ckpt"
+    content = torch.load(file, weights_only=True)
+    command = [*NO_LSTE, *SHORT, *tiny, f"--runs={tmp_path / 'runs'}"]
+    status, error = fails("fit", *command, f"--ckpt_path={file}", "--model.stage.encoder=0")
+    assert status == 1 and "is of a training of encoder (" in error and "model.stage trains projector (" in error
+    config = (finished.folder / "config.yaml").read_bytes()
+    bad = file.with_name("bad.ckpt")
+    moments, groups = (content["optimizer_states"][0][key] for key in ("state", "param_groups"))
+    for damage, said in (
+        (lambda: moments[3]["exp_avg_sq"].fill_(float("nan")), "optimizer_states.0.state.3.exp_avg_sq has NaN"),
+        (lambda: (moments.clear(), groups[0].update(lr=float("inf"))), "param_groups.0.lr has NaN"),
+        (lambda: content.pop("optimizer_states"), "has no optimizer_states, so no run goes on from it"),
+    ):
+        damage()
+        torch.save(content, bad)
+        status, error = fails("fit", *command, f"--ckpt_path={bad}")
+        assert status == 1 and said in error and f"ckpt_path {bad}" in error and len(error.strip().splitlines()) == 1
+        assert "init_from takes its weights" in error
+    assert (finished.folder / "config.yaml").read_bytes() == config, "refused before anything is written"
+    # Its weights are those of the run: a test takes them, and so does another training.
+    assert run("test", *NO_LSTE, f"--ckpt_path={bad}").summary.figures
+    run("fit", *ONE_STEP, f"--init_from={bad}")
+    del content["pytorch-lightning_version"]
+    torch.save(content, bad)
+    status, error = fails("test", *command[:2], *tiny, f"--runs={tmp_path / 'runs'}", f"--ckpt_path={bad}")
+    assert status == 1 and "has no pytorch-lightning_version" in error
 
 
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.9])

@@ -86,3 +86,8 @@ def test_a_pretrained_tower_need_not_be_in_the_file_with_the_rest_of_its_encoder
     save_file({"encoder.tower.norm.bias": torch.ones(96)}, tmp_path / "half.safetensors")
     with pytest.raises(CheckpointError, match=r"encoder\.tower\..* is absent there"):
         init_from(model, tmp_path / "half.safetensors")
+    # What is no number is not taken over, and named.
+    save_file({"encoder.scale": torch.tensor([float("inf")])}, tmp_path / "bad.safetensors")
+    with pytest.raises(CheckpointError, match=r"init_from .*bad\.safetensors: encoder\.scale has NaN or infinite"):
+        init_from(model, tmp_path / "bad.safetensors")
+    assert float(encoder.scale) == 1

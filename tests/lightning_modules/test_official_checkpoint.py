@@ -81,6 +81,13 @@ def test_there_and_back_is_the_same_to_the_bit(tensors, tmp_path, parts, pickled
     assert f"{len(tensors)} tensors written" in capsys.readouterr().out
 
 
+def test_the_old_format_of_pytorch_is_as_good(imported, source, tmp_path):
+    in_the_old_format(source, tmp_path)
+    main(["import-official", str(source), "--out", str(tmp_path / "again")])
+    ours, again = (load_file(folder / "weights.safetensors") for folder in (imported, tmp_path / "again"))
+    assert ours.keys() == again.keys() and all(torch.equal(again[name], ours[name]) for name in ours)
+
+
 def test_one_name_of_two_is_enough(tensors, tmp_path):
     firsts, seconds = ("model.video_tower.", "model.video_projector."), ("model.vision_tower.", "model.mm_projector.")
     for number, left_out in enumerate((firsts, seconds)):
@@ -120,6 +127,11 @@ def missing(folder, tmp_path):
     sorted(folder.glob("*.bin"))[1].unlink()
 
 
+def in_the_old_format(folder, tmp_path):
+    for part in folder.glob("*.bin"):
+        torch.save(torch.load(part, weights_only=True), part, _use_new_zipfile_serialization=False)
+
+
 def with_code(folder, tmp_path):
     torch.save({"model.norm.weight": Trap(tmp_path / "executed")}, sorted(folder.glob("*.bin"))[0])
 
@@ -134,6 +146,10 @@ def without_tokenizer(folder, tmp_path):
 
 def of_another_family(folder, tmp_path):
     (folder / "config.json").write_text(json.dumps({"model_type": "clip", "hidden_size": 4}))
+
+
+def with_an_index_that_is_none(folder, tmp_path):
+    (folder / "pytorch_model.bin.index.json").write_text('{"weight_map": ["a"]}')
 
 
 def changed(key, change):
@@ -154,6 +170,10 @@ DPE = "model.video_tower.dpe.weight"
 DAMAGES = {
     "a truncated part": (truncated, "00002-of-00002.bin cannot be read as tensors only"),
     "a missing part": (missing, "lacks 1 of the weight files that its index names: pytorch_model-00002-of-00002.bin"),
+    "half a part in PyTorch's old format": (
+        lambda *places: (in_the_old_format(*places), truncated(*places)), "-00002.bin cannot be read as tensors only"),
+    "an index that is none": (with_an_index_that_is_none, "pytorch_model.bin.index.json is no index of weight files"),
+    "a tensor with NaN": (changed(DPE, lambda tensor: {DPE: tensor * float("nan")}), f"{DPE} has NaN or infinite"),
     "a part with code in it": (with_code, "00001-of-00002.bin cannot be read as tensors only"),
     "no config.json": (without_config, "has no config.json"),
     "no tokenizer": (without_tokenizer, "has no tokenizer"),

@@ -5,6 +5,7 @@ import re
 import shlex
 
 import pytest
+import torch
 
 from lightning_modules.cli import ExperimentCLI
 from lightning_modules.provenance import STARTED_BY
@@ -114,6 +115,24 @@ def test_a_run_folder_with_other_things_in_it_is_one_line(fails, tmp_path, file,
     (tmp_path / file).write_bytes(content)
     status, error = fails("show", str(tmp_path))
     assert status == 1 and said in error and len(error.splitlines()) == 1
+
+
+def test_a_run_is_shown_without_reading_its_tensors(run, fails, finished, tiny, capsys):
+    """Also one whose training came to nothing, or that is damaged: it is for those who use its weights to refuse it."""
+    file = finished.folder / "checkpoints" / "last.ckpt"
+    content = torch.load(file, weights_only=True)
+    content["state_dict"][next(iter(content["state_dict"]))].fill_(float("nan"))
+    torch.save(content, file)
+    text = shown(finished.folder)
+    weights = rf"  last\.ckpt: {len(content['state_dict'])} tensors, samples \w{{64}}"
+    assert any(re.fullmatch(weights, line) for line in text)
+    damaged = bytearray(file.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    file.write_bytes(damaged)
+    assert len(shown(finished.folder)) == len(text)
+    for key in ("ckpt_path", "init_from"):
+        status, error = fails("test", *NO_LSTE, *tiny, f"--{key}={file}")
+        assert status == 1 and "is damaged: the checksum of" in error
 
 
 def test_a_folder_that_is_no_run(fails, tmp_path):

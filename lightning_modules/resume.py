@@ -1,0 +1,59 @@
+"""Can a run go on from a checkpoint? Asked once the model is built, and before anything is written over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.model_files import not_finite
+from lightning_modules.checkpoint import CheckpointError, check_same_model, read_checkpoint
+from lightning_modules.video_language import VideoLanguageModel
+
+# Without these Lightning restores nothing, or no training.
+_OF_A_RUN = ("pytorch-lightning_version",)
+_OF_A_TRAINING = (*_OF_A_RUN, "optimizer_states", "lr_schedulers")
+# Weights have been looked at before; of callbacks and settings, infinity may mean that there is no best or bound yet.
+_NOT_OF_THE_STATE = ("state_dict", "callbacks", "hyper_parameters", "datamodule_hyper_parameters")
+
+
+def check_resumable(model: VideoLanguageModel, path: Path, training: bool) -> None:
+    """Compare a checkpoint, which `check_checkpoint` has found to be one, with the model that is to go on from it.
+
+    Args:
+        model: as configured.
+        path: of the file.
+        training: whether its training goes on; or else, its weights are used alone.
+
+    Raises:
+        CheckpointError: it is of another model or of the training of other parts, holds weights alone, or the state of
+            its optimiser has NaN or infinite values.
+    """
+    content = read_checkpoint(path, "ckpt_path")
+    check_same_model(content, model.component_names(), model.state_dict())
+    instead = "init_from takes its weights"
+    absent = [name for name in (_OF_A_TRAINING if training else _OF_A_RUN) if name not in content]
+    if absent:
+        raise CheckpointError(f"ckpt_path {path} has no {', '.join(absent)}, so no run goes on from it; {instead}")
+    if not training:
+        return
+    ours, theirs = (_learning(model.stage.optimizer(model.groups()).param_groups), _learning(_groups(content)))
+    if ours != theirs:
+        raise CheckpointError(
+            f"ckpt_path {path} is of a training of {theirs}, and model.stage trains {ours}; go on with the same, or "
+            f"begin another training: {instead}"
+        )
+    bad = not_finite({name: entry for name, entry in content.items() if name not in _NOT_OF_THE_STATE})
+    if bad is not None:
+        raise CheckpointError(
+            f"ckpt_path {path}: {bad} has NaN or infinite values, so its training cannot go on; {instead}"
+        )
+
+
+def _groups(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [group for state in content["optimizer_states"] for group in state["param_groups"]]
+
+
+def _learning(groups: Iterable[Mapping[str, Any]]) -> str:
+    """Return what an optimiser trains: its groups by name, and how many tensors each has."""
+    return ", ".join(f"{group.get('name')} ({len(group.get('params', ()))} tensors)" for group in groups) or "nothing"
