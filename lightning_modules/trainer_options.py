@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch
+import lightning
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
@@ -30,7 +30,7 @@ REFUSED_CALLBACKS = {
     "ProgressBar": "it only is a base for others; take TQDMProgressBar or RichProgressBar",
     "StochasticWeightAveraging": "it replaces the schedule of model.stage and has one rate for all groups",
 }
-LIGHTNING = Path(lightning.pytorch.__file__).parent
+LIGHTNING = Path(lightning.__file__).parent
 # The least that each may be, if it is set; what Lightning itself refuses is not repeated.
 LEAST = {"accumulate_grad_batches": 1, "log_every_n_steps": 1, "check_val_every_n_epoch": 1, "gradient_clip_val": 0.0,
          "min_epochs": 0, "min_steps": 0}  # fmt: skip
@@ -64,9 +64,16 @@ def check_trainer(trainer: Namespace) -> None:
             f"trainer.sync_batchnorm is true, which trainer.strategy {name} cannot do; set it to false (running "
             "statistics are joined anyway), or the strategy to ddp"
         )
-    if trainer.max_epochs == -1 and trainer.max_steps == -1:
+    for name in ("max_epochs", "max_steps", "limit_train_batches"):
+        if trainer.get(name) == 0:
+            raise ValueError(f"trainer.{name} is 0, with which nothing would be trained; `test` needs no training")
+    if trainer.max_time is not None and not trainer.max_time:
+        raise ValueError(f"trainer.max_time is {trainer.max_time!r}; it must be a duration, such as 00:12:00:00")
+    endless = trainer.max_epochs == -1 or (trainer.max_epochs is None and trainer.max_time is not None)
+    if endless and trainer.max_steps == -1:
         raise ValueError(
-            "trainer.max_epochs is -1 and trainer.max_steps too, but the schedule of model.stage needs an end; set one"
+            f"trainer.max_epochs is {'-1' if trainer.max_epochs else 'null'} and trainer.max_steps -1, but the schedule "
+            "of model.stage needs an end; set one of them"
         )
     if trainer.val_check_interval == 0:
         raise ValueError("trainer.val_check_interval is 0; for no validation set trainer.limit_val_batches to 0")
