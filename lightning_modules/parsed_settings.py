@@ -21,8 +21,8 @@ def check_settings(hint: Any, value: Any, place: str) -> None:
         place: its key.
 
     Raises:
-        ValueError: a setting is null that must not be, or a value stands where settings must; the line names it, and the
-            type that it needs.
+        ValueError: a setting is null that must not be, or a value stands where settings must; the line names it and
+            the type that it needs.
     """
     if isinstance(value, list):
         for item in value:
@@ -40,7 +40,7 @@ def check_settings(hint: Any, value: Any, place: str) -> None:
         found = settings[name]
         if found is None and default is not None and not _may_be_null(needed):
             raise ValueError(f"{within}.{name} is null; it must be of type {_in_words(needed)}")
-        if is_dataclass(needed) and not isinstance(found, Mapping | needed):  # type: ignore[arg-type]  # it is a class
+        if is_dataclass(needed) and not isinstance(found, Mapping | needed):
             raise ValueError(f"{within}.{name} is {found!r}; it must be a mapping, the settings of {_in_words(needed)}")
         check_settings(needed, found, f"{within}.{name}")
 

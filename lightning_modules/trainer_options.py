@@ -19,11 +19,10 @@ REFUSED_CALLBACKS = {
     "BackboneFinetuning": "it thaws a part called backbone; set the rates of model.stage, of which 0 freezes a part",
     "BaseFinetuning": "it only is a base for others; set the rates of model.stage, of which 0 freezes a part",
     "BasePredictionWriter": "it only is a base for others; a prediction writes answers/predict.jsonl by itself",
-    "BatchSizeFinder": "it changes the experiment; set data.init_args.batch_size (`plan` says its memory)",
+    "BatchSizeFinder": "it trains with a size that config.yaml does not have; set data.init_args.batch_size",
     "Callback": "it does nothing; name one that does",
     "Checkpoint": "it only is a base for others; take LastCheckpoint or ModelCheckpoint",
     "GradientAccumulationScheduler": "the schedule of rates counts steps of one size; set model.stage.global_batch",
-    "LambdaCallback": "a configuration holds no functions; write a callback of your own",
     "LearningRateFinder": "it finds one rate, and model.stage has one per group; sweep these instead",
     "ModelPruning": "checkpoints would have other weights than the model; nothing here reads them",
     "Timer": "a duration is none that a saved config.yaml can hold; set trainer.max_time",
@@ -72,8 +71,8 @@ def check_trainer(trainer: Namespace) -> None:
     endless = trainer.max_epochs == -1 or (trainer.max_epochs is None and trainer.max_time is not None)
     if endless and trainer.max_steps == -1:
         raise ValueError(
-            f"trainer.max_epochs is {'-1' if trainer.max_epochs else 'null'} and trainer.max_steps -1, but the schedule "
-            "of model.stage needs an end; set one of them"
+            f"trainer.max_epochs is {trainer.max_epochs or 'null'} and trainer.max_steps is -1, but the schedule of "
+            "model.stage needs an end; set one of them"
         )
     if trainer.val_check_interval == 0:
         raise ValueError("trainer.val_check_interval is 0; for no validation set trainer.limit_val_batches to 0")

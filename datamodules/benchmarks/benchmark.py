@@ -48,7 +48,9 @@ class Benchmark:
     def __post_init__(self) -> None:
         for name in ("name", "split"):
             if not getattr(self, name).strip():
-                raise RecordError(f"data.init_args.benchmarks: `{name}` is empty; it must name the benchmark or its part")
+                raise RecordError(
+                    f"data.init_args.benchmarks: `{name}` is empty; it must name the benchmark or its part"
+                )
         for name in ("question_count", "video_count"):
             count = getattr(self, name)
             if count is not None and count < 1:

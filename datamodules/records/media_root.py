@@ -23,7 +23,7 @@ def located(path: str, key: str = "a path") -> Path:
         key: what it is called in a configuration.
 
     Raises:
-        RecordError: the environment does not, or nothing is written, which would be the folder that one happens to be in.
+        RecordError: the environment does not, or nothing is written, which would be the folder one happens to be in.
     """
     if not path.strip():
         raise RecordError(f"{key} is empty; it must be the path of a file or folder (`.` for the one at hand)")

@@ -1,4 +1,4 @@
-"""Every class that a YAML can name under `model` and `data`, its settings as the parser knows them, and small values."""
+"""Every class that a YAML can name under `model` and `data`, its settings as the parser has them, and small values."""
 
 import collections.abc
 import inspect
@@ -62,7 +62,9 @@ def settings():
             continue
         parser = ArgumentParser(exit_on_error=False)
         parser.add_class_arguments(kind, "it", skip={given} if given else None)
-        found[kind] = sorted({key.split(".")[1] for key in parser.get_defaults().keys() if key.startswith("it.")})
+        found[kind] = sorted(
+            {key.split(".")[1] for key in vars(parser.get_defaults().as_flat()) if key.startswith("it.")}
+        )
         for name in found[kind]:
             for family, sizes in _families(takes(kind)[name][0]):
                 waiting += [(member, sizes) for member in members(family).values()]

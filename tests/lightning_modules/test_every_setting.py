@@ -95,7 +95,9 @@ RUNS = {
             "distillation": "NoDistillation",
             "stage": {"language_model": 0, "weight_decay": 0},
         },
-        "data": {"init_args": {"train_records": {"class_path": "RandomRecords", "init_args": {"count": 2, "seed": -1}}}},
+        "data": {
+            "init_args": {"train_records": {"class_path": "RandomRecords", "init_args": {"count": 2, "seed": -1}}}
+        },
     },
     "teacher": {
         "model": {
@@ -146,7 +148,7 @@ def test_a_value_that_cannot_be_is_refused_in_one_line(kind, name, tmp_path):
     hint, default = takes(kind)[name]
     fine = TRAINED.get(name, ()) + AS_ANY_OTHER.get((kind.__name__, name), ())
     device = "cpu" if kind.__name__ == "InternVideo2Teacher" else "meta"  # its sizes are known without its weights
-    for value in [taken for value in VALUES for taken in parsed(hint, value)]:
+    for value in [taken for given in VALUES for taken in parsed(hint, given)]:
         given = arguments(kind) | {name: value}
         said = refused(lambda value=value: check(kind, name, value))
         said = said or refused(lambda given=given: kind(**given), device)
