@@ -47,7 +47,7 @@ class Conversations(VideoTextDataModule):
         """
         super().__init__(**settings)
         files = {"train": train, "val": val, "test": test}
-        self.media_root = located(media_root)
+        self.media_root = located(media_root, "data.init_args.media_root")
         self.sources = {split: [Source(file, media_root, form)] for split, file in files.items()}
 
     def question_files(self, split: str) -> Sequence[Path]:

@@ -47,7 +47,7 @@ class VideoQA(VideoTextDataModule):
         if twice:
             raise ValueError(f"data.init_args.benchmarks has {', '.join(twice)} twice; names must be unique")
         self.benchmarks = benchmarks
-        self.root = self.media_root = located(root)
+        self.root = self.media_root = located(root, "data.init_args.root")
         self.max_missing_share = max_missing_share
         self._loaded: list[LoadedBenchmark] = []
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import yaml
 from jsonargparse import Namespace
+from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from omegaconf.errors import OmegaConfBaseException
 
 from datamodules.printable import printable
+from datamodules.video_text import VideoTextDataModule
 from lightning_modules.config_chain import (
     ConfigChainError,
     config_files,
@@ -24,6 +26,8 @@ from lightning_modules.config_chain import (
 )
 from lightning_modules.config_difference import flat
 from lightning_modules.known_names import explain, explain_interpolation
+from lightning_modules.parsed_settings import check_settings
+from lightning_modules.video_language import VideoLanguageModel
 
 
 class ExperimentParser(LightningArgumentParser):
@@ -62,6 +66,7 @@ def parsed_experiment(parser: LightningArgumentParser, words: Sequence[str]) -> 
 
     Raises:
         ConfigChainError: a file or chain of bases that does not work, or a key that would be lost.
+        ValueError: a setting is null, or a plain value, that must not be.
     """
     flags = mappings_in(words)
     config: Namespace = parser.parse_args(with_bases(words))
@@ -73,6 +78,8 @@ def parsed_experiment(parser: LightningArgumentParser, words: Sequence[str]) -> 
         lost = lost_keys(content, ours)
         if lost:
             raise ConfigChainError(f"{place}: unknown key {', '.join(lost)}, with nothing in it")
+    for part, kind in {"model": VideoLanguageModel, "data": VideoTextDataModule, "trainer": Trainer}.items():
+        check_settings(kind, ours[part], part)
     return config, files
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch
+import lightning
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
@@ -19,18 +19,17 @@ REFUSED_CALLBACKS = {
     "BackboneFinetuning": "it thaws a part called backbone; set the rates of model.stage, of which 0 freezes a part",
     "BaseFinetuning": "it only is a base for others; set the rates of model.stage, of which 0 freezes a part",
     "BasePredictionWriter": "it only is a base for others; a prediction writes answers/predict.jsonl by itself",
-    "BatchSizeFinder": "it changes the experiment; set data.init_args.batch_size (`plan` says its memory)",
+    "BatchSizeFinder": "it trains with a size that config.yaml does not have; set data.init_args.batch_size",
     "Callback": "it does nothing; name one that does",
     "Checkpoint": "it only is a base for others; take LastCheckpoint or ModelCheckpoint",
     "GradientAccumulationScheduler": "the schedule of rates counts steps of one size; set model.stage.global_batch",
-    "LambdaCallback": "a configuration holds no functions; write a callback of your own",
     "LearningRateFinder": "it finds one rate, and model.stage has one per group; sweep these instead",
     "ModelPruning": "checkpoints would have other weights than the model; nothing here reads them",
     "Timer": "a duration is none that a saved config.yaml can hold; set trainer.max_time",
     "ProgressBar": "it only is a base for others; take TQDMProgressBar or RichProgressBar",
     "StochasticWeightAveraging": "it replaces the schedule of model.stage and has one rate for all groups",
 }
-LIGHTNING = Path(lightning.pytorch.__file__).parent
+LIGHTNING = Path(lightning.__file__).parent
 # The least that each may be, if it is set; what Lightning itself refuses is not repeated.
 LEAST = {"accumulate_grad_batches": 1, "log_every_n_steps": 1, "check_val_every_n_epoch": 1, "gradient_clip_val": 0.0,
          "min_epochs": 0, "min_steps": 0}  # fmt: skip
@@ -64,9 +63,16 @@ def check_trainer(trainer: Namespace) -> None:
             f"trainer.sync_batchnorm is true, which trainer.strategy {name} cannot do; set it to false (running "
             "statistics are joined anyway), or the strategy to ddp"
         )
-    if trainer.max_epochs == -1 and trainer.max_steps == -1:
+    for name in ("max_epochs", "max_steps", "limit_train_batches"):
+        if trainer.get(name) == 0:
+            raise ValueError(f"trainer.{name} is 0, with which nothing would be trained; `test` needs no training")
+    if trainer.max_time is not None and not trainer.max_time:
+        raise ValueError(f"trainer.max_time is {trainer.max_time!r}; it must be a duration, such as 00:12:00:00")
+    endless = trainer.max_epochs == -1 or (trainer.max_epochs is None and trainer.max_time is not None)
+    if endless and trainer.max_steps == -1:
         raise ValueError(
-            "trainer.max_epochs is -1 and trainer.max_steps too, but the schedule of model.stage needs an end; set one"
+            f"trainer.max_epochs is {trainer.max_epochs or 'null'} and trainer.max_steps is -1, but the schedule of "
+            "model.stage needs an end; set one of them"
         )
     if trainer.val_check_interval == 0:
         raise ValueError("trainer.val_check_interval is 0; for no validation set trainer.limit_val_batches to 0")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +17,7 @@ from components.language_models.tiny_tokenizer import build_tiny_tokenizer
 from components.positive import check_positive
 
 
-class TinyCausalLM(LanguageModel):
+class TinyCausalLM(LanguageModel, ABC):
     """A small language model with random weights from torch's seed, and the built-in tokenizer.
 
     Args:

@@ -41,7 +41,8 @@ class CLIPTeacher(ImageTeacher):
             )
             network = CLIPVisionModel(config)
         else:
-            network = load_pretrained(CLIPVisionModel, ("clip", "clip_vision_model"), weights or RELEASED, layer)
+            weights = RELEASED if weights is None else weights
+            network = load_pretrained(CLIPVisionModel, ("clip", "clip_vision_model"), weights, layer)
         patch_size = network.config.patch_size
         assert isinstance(patch_size, int)
         super().__init__(network, network.config.hidden_size, patch_size, canvas)

@@ -43,7 +43,8 @@ class DINOv2Teacher(ImageTeacher):
             )
             network = Dinov2Model(config)
         else:
-            network = load_pretrained(Dinov2Model, ("dinov2",), weights or RELEASED, layer)
+            weights = RELEASED if weights is None else weights
+            network = load_pretrained(Dinov2Model, ("dinov2",), weights, layer)
         network.set_submodule("layernorm", nn.Identity())  # the final norm is not part of a hidden state
         patch_size = network.config.patch_size
         assert isinstance(patch_size, int)

@@ -98,7 +98,12 @@ class DiskFeatureCache(FeatureCache):
 
         Args:
             folder: where the files are, in subfolders by the first two letters of their names.
+
+        Raises:
+            ValueError: none is named.
         """
+        if not str(folder).strip():
+            raise ValueError("model.feature_cache.init_args.folder is empty; it must be the path of a folder")
         self.folder = Path(folder)
         self.damaged = 0
         self._teacher: str | None = None

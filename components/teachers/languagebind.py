@@ -44,7 +44,7 @@ class LanguageBindTeacher(Teacher):
             ValueError: the weights cannot be used or are for another canvas, there is no such layer, or the canvas is
                 not in whole patches.
         """
-        weights = weights or RELEASED
+        weights = RELEASED if weights is None else weights
         network = _untrained(weights, layer, canvas) if isinstance(weights, Untrained) else _pretrained(weights, layer)
         super().__init__(network, network.width, network.patch_size, canvas)
         if network.image_size != canvas:

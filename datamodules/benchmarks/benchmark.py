@@ -45,6 +45,17 @@ class Benchmark:
     sha256: dict[str, str] = field(default_factory=dict)
     paper: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("name", "split"):
+            if not getattr(self, name).strip():
+                raise RecordError(
+                    f"data.init_args.benchmarks: `{name}` is empty; it must name the benchmark or its part"
+                )
+        for name in ("question_count", "video_count"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise RecordError(f"{self.name}: `{name}` is {count}; it must be at least 1, or null if not known")
+
     def load(self, root: Path) -> LoadedBenchmark:
         """Read all questions and look for their clips.
 

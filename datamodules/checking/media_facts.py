@@ -98,7 +98,7 @@ class Manifest(MediaFacts):
         Args:
             file: the `manifest.jsonl` that `check-data` wrote.
         """
-        self.file = located(file)
+        self.file = located(file, "data.init_args.manifest.init_args.file")
         self._known: dict[str, ClipFacts] | None = None
         self._facts: dict[Path, ClipFacts] = {}
 

@@ -15,12 +15,18 @@ from datamodules.records.record_error import RecordError
 SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".gif")
 
 
-def located(path: str) -> Path:
+def located(path: str, key: str = "a path") -> Path:
     """Return the path that a user means: `~` is their home, and `$NAME` what the environment says of it.
 
+    Args:
+        path: as written.
+        key: what it is called in a configuration.
+
     Raises:
-        RecordError: the environment does not.
+        RecordError: the environment does not, or nothing is written, which would be the folder one happens to be in.
     """
+    if not path.strip():
+        raise RecordError(f"{key} is empty; it must be the path of a file or folder (`.` for the one at hand)")
     expanded = os.path.expandvars(path)
     unset = [name for name in re.findall(r"\$\{?(\w+)", expanded) if name not in os.environ]
     if unset:

@@ -88,7 +88,7 @@ def mix(sources: Sequence[Source], media_root: str | None = None) -> RecordTable
     store, rows = RecordStore(), []
     for source, label, folder in zip(sources, labels, folders, strict=True):
         start, prefix = len(store), f"{label}/" if len(sources) > 1 else ""
-        add_records(store, located(source.file), folder, source.form(), prefix)
+        add_records(store, located(source.file, "the file of a source"), folder, source.form(), prefix)
         count = len(store) - start
         if not count:
             raise RecordError(f"{source.file}: has no records")
@@ -105,4 +105,4 @@ def _folder(source: Source, media_root: str | None) -> Path:
     folder = media_root if source.media_root is None else source.media_root
     if folder is None:
         raise RecordError(f"{source.file}: no media_root is set; set data.init_args.media_root or the source's own")
-    return located(folder)
+    return located(folder, "media_root")

@@ -6,6 +6,7 @@ import math
 import os
 from typing import Any
 
+from components.positive import check_positive
 from datamodules.records import RecordStore, RecordTable
 from datamodules.records.media_root import located
 from datamodules.shapes_in_motion.answers import FAMILIES
@@ -41,9 +42,19 @@ class ShapesInMotion(VideoTextDataModule):
             scene: difficulty of the clips.
             clips_seed: seed of the clips; other than `seed`, so that runs with different seeds share their data.
             settings: see VideoTextDataModule.
+
+        Raises:
+            ValueError: there would be no clip or no question.
         """
         super().__init__(**settings)
-        self.root = self.media_root = located(root)
+        check_positive(
+            "data.init_args",
+            train_clips=train_clips,
+            turns_per_record=turns_per_record,
+            val_questions_per_family=val_questions_per_family,
+            test_questions_per_family=test_questions_per_family,
+        )
+        self.root = self.media_root = located(root, "data.init_args.root")
         self.train_clips = train_clips
         self.turns_per_record = turns_per_record
         self.questions_per_family = {"val": val_questions_per_family, "test": test_questions_per_family}

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from components.positive import check_positive
 from datamodules.printable import printable
 from lightning_modules.evaluation import Answer
 from lightning_modules.model_input import ModelInput
@@ -70,7 +71,11 @@ class SamplePanel(Callback):
         Args:
             per_family: questions per family.
             frames: shown frames per clip at most, evenly chosen.
+
+        Raises:
+            ValueError: one of them is not positive.
         """
+        check_positive("trainer.callbacks.SamplePanel", per_family=per_family, frames=frames)
         self.per_family = per_family
         self.frames = frames
         self._start()

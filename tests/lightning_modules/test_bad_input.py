@@ -52,7 +52,7 @@ def test_without_an_experiment_it_is_said_how_to_give_one(fails):
         (["--model.encoder.video_aggregator=NoVideoAggregator"], "FrameOnly"),
         (["--model.stage.warmup=2"], "model.stage.warmup is 2"),
         (["--data.scene.noise=-1"], "scene.noise"),
-        (["--data.train_clips=0"], "at least 1 clip"),
+        (["--data.train_clips=0"], "data.init_args.train_clips is 0"),
         (
             ["--trainer.callbacks=LastCheckpoint", "--trainer.callbacks.every_n_steps=0"],
             "LastCheckpoint is 0; it must be at least 1",

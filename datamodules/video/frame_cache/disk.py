@@ -53,7 +53,7 @@ class DiskFrameCache(FrameCache):
             raise ValueError(
                 f"data.init_args.frame_cache.init_args.disk_gib is {disk_gib}; it must be positive, or use NoCache"
             )
-        self.folder = located(folder)
+        self.folder = located(folder, "data.init_args.frame_cache.init_args.folder")
         self.disk_gib = disk_gib
         self.not_kept = 0
         self.damaged: set[Path] = set()
