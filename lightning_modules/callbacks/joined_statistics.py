@@ -46,9 +46,9 @@ class JoinedStatistics(Callback):
             return
         pairs = list(zip(self.statistics, self.before, strict=True))
         moved = [(now - before).flatten().float() * self.counts for now, before in pairs]
-        weight = moved[0].new_full((1,), float(self.counts))
-        *sums, devices = trainer.strategy.reduce(torch.cat([*moved, weight]), reduce_op="sum").split(
-            [*map(len, moved), 1]
-        )
+        joined = torch.cat([*moved, moved[0].new_full((1,), float(self.counts))])
+        if trainer.world_size > 1:
+            torch.distributed.all_reduce(joined)  # Lightning's own waits at a barrier before
+        *sums, devices = joined.split([*map(len, moved), 1])
         for (now, before), total in zip(pairs, sums, strict=True):
             now.copy_(before + (total / devices.clamp(min=1)).view_as(before))
