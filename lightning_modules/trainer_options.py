@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch
+import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
@@ -64,6 +65,8 @@ def check_trainer(trainer: Namespace) -> None:
             f"trainer.sync_batchnorm is true, which trainer.strategy {name} cannot do; set it to false (running "
             "statistics are joined anyway), or the strategy to ddp"
         )
+    if joined and (trainer.accelerator == "cpu" or not torch.cuda.is_available()):
+        raise ValueError("trainer.sync_batchnorm is true, which torch can do on GPUs only; set it to false")
     if trainer.max_epochs == -1 and trainer.max_steps == -1:
         raise ValueError(
             "trainer.max_epochs is -1 and trainer.max_steps too, but the schedule of model.stage needs an end; set one"

@@ -24,14 +24,8 @@ class JoinedStatistics(Callback):
         self.counts = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find the layers.
-
-        Raises:
-            ValueError: they are to be joined while training too, on CPUs, where torch cannot.
-        """
+        """Find the layers."""
         norms = [norm for norm in pl_module.modules() if isinstance(norm, nn.BatchNorm1d | nn.SyncBatchNorm)]
-        if pl_module.device.type == "cpu" and any(isinstance(norm, nn.SyncBatchNorm) for norm in norms):
-            raise ValueError("trainer.sync_batchnorm is true, which torch can do on GPUs only; set it to false")
         self.statistics = [buffer for norm in norms for buffer in norm.buffers()]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:

@@ -170,6 +170,15 @@ def test_every_callback_of_lightning_is_known_to_work_or_refused():
         (["--trainer.barebones=true"], "trainer.barebones is true"),
         (["--trainer.accelerator=tpu"], "trainer cannot be built: "),
         (["--config=configs/trainer/fsdp.yaml", "--trainer.sync_batchnorm=true"], "trainer.sync_batchnorm is true"),
+        (
+            [
+                "--trainer.strategy=ddp",
+                "--trainer.devices=1",
+                "--trainer.sync_batchnorm=true",
+                "--model.encoder.local_encoding=LSTE",
+            ],
+            "trainer.sync_batchnorm is true, which torch can do on GPUs only",
+        ),
         (["--trainer.val_check_interval=100"], "trainer: `val_check_interval` (100) must be"),
         (["--model.stage.encoder=.nan"], "model.stage.encoder is nan; it must be"),
         (["--model.max_new_tokens=0"], "model.max_new_tokens is 0; it must be a positive number"),
