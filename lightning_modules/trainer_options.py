@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
@@ -63,6 +64,8 @@ def check_trainer(trainer: Namespace) -> None:
             f"trainer.sync_batchnorm is true, which trainer.strategy {name} cannot do; set it to false (running "
             "statistics are joined anyway), or the strategy to ddp"
         )
+    if joined and (trainer.accelerator == "cpu" or not torch.cuda.is_available()):
+        raise ValueError("trainer.sync_batchnorm is true, which torch can do on GPUs only; set it to false")
     for name in ("max_epochs", "max_steps", "limit_train_batches"):
         if trainer.get(name) == 0:
             raise ValueError(f"trainer.{name} is 0, with which nothing would be trained; `test` needs no training")

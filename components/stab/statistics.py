@@ -11,7 +11,8 @@ from components.stab.base import NormalisationStatistics
 class BatchStatistics(NormalisationStatistics):
     """Those of all clips of the batch together, on every device on its own.
 
-    `trainer.sync_batchnorm: true` joins them, on GPUs and with the strategy ddp.
+    `trainer.sync_batchnorm: true` joins them, on GPUs and with the strategy ddp; then the clip of a stand-in, which a
+    device without a readable clip trains with, is among them.
     """
 
     def forward(

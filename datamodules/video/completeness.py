@@ -12,8 +12,11 @@ log = logging.getLogger(__name__)
 def expected_frames(container: Container) -> int:
     """Return how many frames the header promises to show; 0 where it has no count (Matroska, WebM).
 
-    A header counts the frames that an edit list hides too, but its duration does not.
+    A header counts the frames that an edit list hides too, but its duration does not. An AVI has no such list; where it
+    is cut off, FFmpeg guesses a shorter duration from its size.
     """
+    if container.format == "avi":
+        return container.header_frames
     shown = round(container.duration * container.fps)
     return min(container.header_frames, shown) if shown else container.header_frames
 

@@ -25,6 +25,7 @@ from datamodules.video.reader import VideoError
 # Playlists (HLS, concat, DASH, SDP) are left out on purpose: they would open whatever other file or address they name.
 CONTAINERS = "mov,matroska,webm,avi,gif,apng,mpegts,mpeg,flv,asf,ogg,mxf,ivf"
 _OPEN_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+_FROM_ZERO = ("matroska", "asf")  # whose duration begins at time 0, however much later the first frame is shown
 # A decoder cannot see every flipped bit; these see far more of them than FFmpeg's first choice does, and give the same
 # pictures. Of 40 files with one flipped bit each, libvpx refused 37 and FFmpeg's own decoder of VP9 one. An HEVC stream
 # may carry checksums of its pictures, which are looked at on demand only.
@@ -82,6 +83,8 @@ class Container:
             self.duration = stream.duration * self.time_base
         else:
             self.duration = (self._file.duration or 0) / av.time_base
+        if self.format.startswith(_FROM_ZERO):
+            self.duration = max(0.0, self.duration - max(0, stream.start_time or 0) * self.time_base)
         self.fps = float(stream.average_rate or stream.guessed_rate or 0)
         if not 1 / MOST_STRETCHED <= self.pixel_aspect <= MOST_STRETCHED:
             self.close()
@@ -177,6 +180,10 @@ class Container:
             reached = reached or (packet.is_keyframe and packet.pts == time)
             if reached:
                 yield packet
+
+    def indexed(self) -> int:
+        """Return how many pictures its index has, shown or hidden; of MP4 all, even where the file is cut off."""
+        return len(self._stream.index_entries)
 
     def frames(self) -> Iterator[VideoFrame]:
         """Yield the frames a player would show, from the first one.

@@ -10,7 +10,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
-from datamodules.video.completeness import expected_frames, warn_if_cut_off
+from datamodules.video.completeness import warn_if_cut_off
 from datamodules.video.container import Container
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.display import Orientation, square_pixels
@@ -122,7 +122,6 @@ class PyAVReader(SequenceReader):
             raise VideoError(self.path, "neither the header nor the frames' times give a frame rate")
         damage = scan.damage()
         if damage:
-            expected = expected_frames(self._container)
-            damaged.meet(DamagedVideoError(self.path, damage, decodable=scan.count, expected=expected))
+            damaged.meet(DamagedVideoError(self.path, damage, decodable=scan.count, expected=scan.expected))
         else:
             warn_if_cut_off(self._container, scan.count, scan.span + 1 / self.fps)

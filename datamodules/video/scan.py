@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import av
 from av.packet import Packet
@@ -38,6 +39,7 @@ class Scan:
         self.times: list[float] = []
         self._promised: set[int] = set()  # times of pictures, by the packets
         self._decoded: set[int] = set()  # and by the frames
+        self._packets = self._end = self._longest = self._hidden = 0
         self._telling = container.format.startswith(_TELLING_CONTAINERS) and container.codec in _TELLING_CODECS
 
     def frames(self) -> Iterator[VideoFrame]:
@@ -66,6 +68,10 @@ class Scan:
     def _note(self, packet: Packet[VideoStream]) -> None:
         if packet.size:
             self.marked += packet.is_corrupt
+            self._packets += 1
+            self._end = (packet.dts or 0) + 1
+            self._longest = max(self._longest, packet.duration or 0)
+            self._hidden += packet.is_discard
             if packet.pts is not None and not packet.is_discard:
                 self._promised.add(packet.pts)
 
@@ -75,7 +81,27 @@ class Scan:
         if not (self._telling and self._decoded):
             return 0
         first, last = min(self._decoded), max(self._decoded)
-        return sum(first < time < last for time in self._promised - self._decoded)
+        return sum(first < time < last for time in self._promised - self._decoded) + self._holes
+
+    @property
+    def _holes(self) -> int:
+        """Pictures hidden in between, as a damaged time does: an edit list hides from the beginning or to the end.
+
+        Then a picture is on screen for longer than any is in the table of the file.
+        """
+        if not (self._hidden and self._longest):
+            return 0
+        steps = (after - before for before, after in pairwise(sorted(self._promised)))
+        return sum(round(step / self._longest) - 1 for step in steps if step > 1.5 * self._longest)
+
+    @property
+    def expected(self) -> int:
+        """Frames that the header promises, without those that the packets tell are not to be shown."""
+        if self.container.format == "avi":  # has empty packets, which are left out here, for dropped frames
+            return max(0, expected_frames(self.container) - max(0, self._end - self._packets))
+        if self.container.format.startswith("mov") and self._hidden:  # by an edit list, which has no count
+            return self.container.indexed() - self._hidden
+        return expected_frames(self.container)
 
     @property
     def span(self) -> float:
@@ -89,7 +115,7 @@ class Scan:
 
     def damage(self) -> str:
         """Return what is damaged, with the counts; empty if nothing is."""
-        expected = expected_frames(self.container)
+        expected = self.expected
         if self.container.format.startswith("matroska") and (element := damaged_element(self.container.path)):
             return f"damaged: {element}"
         if self.failure:

@@ -24,14 +24,8 @@ class JoinedStatistics(Callback):
         self.counts = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find the layers.
-
-        Raises:
-            ValueError: they are to be joined while training too, on CPUs, where torch cannot.
-        """
+        """Find the layers."""
         norms = [norm for norm in pl_module.modules() if isinstance(norm, nn.BatchNorm1d | nn.SyncBatchNorm)]
-        if pl_module.device.type == "cpu" and any(isinstance(norm, nn.SyncBatchNorm) for norm in norms):
-            raise ValueError("trainer.sync_batchnorm is true, which torch can do on GPUs only; set it to false")
         self.statistics = [buffer for norm in norms for buffer in norm.buffers()]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -46,9 +40,9 @@ class JoinedStatistics(Callback):
             return
         pairs = list(zip(self.statistics, self.before, strict=True))
         moved = [(now - before).flatten().float() * self.counts for now, before in pairs]
-        weight = moved[0].new_full((1,), float(self.counts))
-        *sums, devices = trainer.strategy.reduce(torch.cat([*moved, weight]), reduce_op="sum").split(
-            [*map(len, moved), 1]
-        )
+        joined = torch.cat([*moved, moved[0].new_full((1,), float(self.counts))])
+        if trainer.world_size > 1:
+            torch.distributed.all_reduce(joined)  # Lightning's own waits at a barrier before
+        *sums, devices = joined.split([*map(len, moved), 1])
         for (now, before), total in zip(pairs, sums, strict=True):
             now.copy_(before + (total / devices.clamp(min=1)).view_as(before))

@@ -40,7 +40,7 @@ VERDICTS = {
         "suspicious",
         {"few frames": "1 of 8", "short": "0.04 s", "nearly black": "grey level 1 of 255 at most"},
     ),
-    "hard/truncated.mkv": ("suspicious", {"ends early": "1.57 s of 3.67 s"}),
+    "hard/truncated.mkv": ("suspicious", {"ends early": "1.57 s of 3.63 s"}),
     "hard/corrupted_mid_stream.mp4": ("damaged", {"decodes in part": "decoding fails after 28 of 50 frames"}),
     "hard/truncated_mid_mdat.mp4": ("damaged", {"decodes in part": "decoding fails after 99 of 234 frames"}),
     "hard/audio_only.mp4": ("unreadable", {"no video stream": ""}),

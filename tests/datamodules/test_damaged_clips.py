@@ -73,6 +73,20 @@ def test_flipped_bits(name, tmp_path):
     assert unseen <= most
 
 
+def test_flipped_bits_in_the_index_of_an_mp4(tmp_path):
+    """Most are in the times of pictures; one that is far off then would be hidden by the edit list, without a word."""
+    path = write_clip(tmp_path / "clip.mp4", options={"bf": "3", "g": "20"})
+    sound, undamaged = path.read_bytes(), outcome(lambda: open_video(path))
+    start, unseen, chance = sound.index(b"moov"), 0, random.Random(0)
+    for _ in range(100):
+        content = bytearray(sound)
+        content[chance.randrange(start, len(sound))] ^= 1 << chance.randrange(8)
+        path.write_bytes(content)
+        opened = outcome(lambda: open_video(path))
+        unseen += opened is not None and not np.array_equal(opened, undamaged)
+    assert unseen <= 2
+
+
 def test_damage_in_a_part_of_a_long_clip(tmp_path):
     """What does not depend on it is right; what does is an error with the counts of the whole clip."""
     path = write_clip(

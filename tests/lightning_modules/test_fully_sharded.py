@@ -2,16 +2,20 @@
 
 import json
 import signal
-from pathlib import Path
 
 import pytest
 import torch
-from lightning import Callback
 
 from lightning_modules.fully_sharded import shard
 from tests.components.tiny_networks import save_tiny_network
 from tests.lightning_modules.short_run import losses
-from tests.lightning_modules.two_ranks import run_two, signal_itself
+from tests.lightning_modules.two_ranks import (
+    STATISTICS,
+    assert_joined_statistics,
+    note_statistics,
+    run_two,
+    signal_itself,
+)
 
 # Batch normalisation by clip, or the batch of one process would matter.
 SETTINGS = (
@@ -22,20 +26,8 @@ SETTINGS = (
     "--trainer.max_epochs=2",
     "--trainer.log_every_n_steps=1",
 )
-OWN_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # each process has its own (official)
 # Three batches of the test for two processes: one of them has a stand-in, or the other would wait.
 SHARDED = ("--config=configs/trainer/fsdp.yaml", "--data.batch_size=1", "--data.eval_batch_size=3")
-
-
-class NoteStatistics(Callback):
-    """Writes the running statistics that each process tests with."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
-
-    def on_test_end(self, trainer, pl_module):
-        buffers = {name: each for name, each in pl_module.named_buffers() if name.endswith(OWN_STATISTICS)}
-        torch.save(buffers, self.folder / f"{trainer.global_rank}.pt")
 
 
 def fit_two(tmp_path, tiny, *arguments, **how):
@@ -58,7 +50,7 @@ def assert_close(found, expected):
     if isinstance(expected, dict):
         assert found.keys() == expected.keys()
         for key in expected:
-            if not str(key).endswith(OWN_STATISTICS):
+            if not str(key).endswith(STATISTICS):
                 assert_close(found[key], expected[key])
     elif isinstance(expected, list):
         for pair in zip(found, expected, strict=True):
@@ -122,18 +114,11 @@ def test_the_devices_of_two_machines_go_on_where_one_was_stopped(run, tiny, tmp_
 def test_running_statistics_are_alike_so_that_a_checkpoint_tests_as_its_run_did(run, tiny, tmp_path):
     settings = ("--config=experiments/clip_statistics.yaml", "--name=alike", "--data.train_clips=6",
                 "--trainer.max_epochs=1", "--model.stage.encoder=0.01", "--data.batch_size=2")  # fmt: skip
-    (note := tmp_path / "note.yaml").write_text(
-        "trainer: {callbacks+: {class_path: tests.lightning_modules.test_fully_sharded.NoteStatistics, "
-        f"init_args: {{folder: {tmp_path}}}}}}}"
-    )
     rest = [argument for argument in tiny if argument.partition("=")[0] not in ("--data.train_clips",)]
-    status, _ = run_two("fit", *settings, *rest, SHARDED[0], f"--config={note}", f"--runs={tmp_path / 'two'}")
+    status, _ = run_two("fit", *settings, *rest, SHARDED[0], note_statistics(tmp_path), f"--runs={tmp_path / 'two'}")
     assert status == [0, 0]
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
-    assert first and all(torch.equal(first[name], second[name]) for name in first)
     folder = tmp_path / "two" / "alike" / "seed_0"
-    found = checkpoint(folder)["state_dict"]
-    assert all(torch.equal(found[name], statistic) for name, statistic in first.items())
+    assert_joined_statistics(tmp_path, checkpoint(folder)["state_dict"])
     tested = run("test", *settings, f"--ckpt_path={folder / 'checkpoints' / 'last.ckpt'}")
     figures = json.loads((folder / "summary.json").read_text())["figures"]
     assert tested.summary.figures["test/loss"] == pytest.approx(figures["test/loss"], rel=1e-5)

@@ -6,9 +6,10 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.lightning_modules.short_run import NO_LSTE, REAL_CLIPS_BY_CLIP, SHORT, losses
-from tests.lightning_modules.two_ranks import run_two, signal_itself
+from tests.lightning_modules.two_ranks import assert_joined_statistics, note_statistics, run_two, signal_itself
 
 VIDEOS = Path("tests/data/videos")
 SETTINGS = (*REAL_CLIPS_BY_CLIP, "--name=skipping")
@@ -55,9 +56,11 @@ def test_figures_are_those_of_one_process_where_another_has_no_question(run, hal
     status, _ = run_two("fit", *settings, *half_broken, f"--data.train={tmp_path / 'train.json'}",
                         f"--data.val={tmp_path / 'val.json'}", "--data.bad_media.max_share=0.7", "--data.batch_size=1",
                         "--data.eval_batch_size=1", "--trainer.check_val_every_n_epoch=1", "--trainer.max_epochs=1",
-                        "--trainer.strategy=ddp", f"--runs={tmp_path / 'two'}")  # fmt: skip
+                        "--trainer.strategy=ddp", note_statistics(tmp_path), f"--runs={tmp_path / 'two'}")  # fmt: skip
     assert status == [0, 0]
     folder = tmp_path / "two/skipping/seed_0"
+    last = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert_joined_statistics(tmp_path, last["state_dict"])  # each process has learnt from another clip
     figures = json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)["figures"]
     assert figures["data/skipped_clips"] == 2
     one = run("validate", *settings, *half_broken, f"--data.val={tmp_path / 'one.json'}", "--trainer.devices=1",

@@ -36,6 +36,15 @@ def test_a_trainer_is_built_with_any_value_or_refuses_it_in_one_line(name, tmp_p
         (["--trainer.barebones=true"], "trainer.barebones is true"),
         (["--trainer.accelerator=tpu"], "trainer cannot be built: "),
         (["--config=configs/trainer/fsdp.yaml", "--trainer.sync_batchnorm=true"], "trainer.sync_batchnorm is true"),
+        (
+            [
+                "--trainer.strategy=ddp",
+                "--trainer.devices=1",
+                "--trainer.sync_batchnorm=true",
+                "--model.encoder.local_encoding=LSTE",
+            ],
+            "trainer.sync_batchnorm is true, which torch can do on GPUs only",
+        ),
         (["--trainer.val_check_interval=100"], "trainer: `val_check_interval` (100) must be"),
         (["--trainer.max_epochs=0"], "trainer.max_epochs is 0, with which nothing would be trained"),
         (["--trainer.max_epochs=null", "--trainer.max_time=00:01:00:00"], "trainer.max_epochs is null and"),
