@@ -118,9 +118,9 @@ def read_checkpoint(path: Path, key: str, checksums: bool = False) -> dict[str, 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         damaged = damaged_part(path) if checksums else None
-    except OSError:
-        raise
     except Exception as error:  # whatever unpickling damaged bytes comes to; nothing of it is executed
+        if isinstance(error, OSError) and error.filename is not None:  # the file could not be opened
+            raise
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{key} {path} is not a checkpoint: {first}") from None
     if damaged is not None:

@@ -41,6 +41,7 @@ from lightning_modules.run_claim import claimed
 from lightning_modules.run_folder import checked_name
 from lightning_modules.run_loggers import explained, run_loggers, start
 from lightning_modules.strategy import asks_deepspeed
+from lightning_modules.threads import use_threads
 from lightning_modules.trainer_options import building_trainer, check_trainer, trainer_errors
 from lightning_modules.user_errors import errors_of_threads, user_errors, writing_into
 from lightning_modules.video_language import VideoLanguageModel
@@ -177,6 +178,8 @@ class ExperimentCLI(LightningCLI):
         """
         config = self.config[self.subcommand]
         self.lengths.test_follows = config.get("test_after_fit", False) and not config.trainer.fast_dev_run
+        if threads := use_threads(self.model, self.trainer.strategy.root_device):
+            say(f"{threads}\n")
         checkpoint = config.get("ckpt_path")
         if checkpoint is not None and Path(checkpoint).is_file():
             check_resumable(self.model, Path(checkpoint), training=self.subcommand == "fit")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from components.whole_file import whole_file, write_whole
-from lightning_modules.checkpoint import CheckpointError, check_checkpoint, named_checkpoint
+from lightning_modules.checkpoint import CheckpointError, check_checkpoint, named_checkpoint, read_checkpoint
 from lightning_modules.checkpoint_io import WholeFileIO
 from tests.lightning_modules.short_run import NO_LSTE, SHORT
 
@@ -174,3 +174,15 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path):
         unfinished.write_text("half")
         raise KeyboardInterrupt
     assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_file_that_is_cut_off_is_named_wherever_it_ends(tmp_path):
+    whole, cut = tmp_path / "whole.ckpt", tmp_path / "cut.ckpt"
+    torch.save({"state_dict": {str(n): torch.ones(64, 64) for n in range(90)}, "components": {}}, whole)
+    content, reasons = whole.read_bytes(), set()
+    for length in range(1, len(content), len(content) // 300):
+        cut.write_bytes(content[:length])
+        with pytest.raises(CheckpointError, match=f"ckpt_path {cut} is not a checkpoint: ") as error:
+            read_checkpoint(cut, "ckpt_path")
+        reasons.add(str(error.value).rpartition(": ")[2])
+    assert "[Errno 22] Invalid argument" in reasons  # what torch's reader makes of some lengths
