@@ -155,7 +155,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
         return tuple(geometry(frames) for geometry in self.geometries)
 
 
-def stand_in(dataset: ClipDataset, records: RecordTable) -> Batch:
+def stand_in(dataset: ClipDataset, records: RecordTable, split: str) -> Batch:
     """Return a batch of one sample whose clip can be read: the one with the least text, which surely fits.
 
     Raises:
@@ -167,8 +167,8 @@ def stand_in(dataset: ClipDataset, records: RecordTable) -> Batch:
     first = next((sample for sample in samples if isinstance(sample, Sample) and sample.views), None)
     if first is None:
         raise ValueError(
-            f"none of the {len(dataset)} samples has a clip that can be read; it needs one, since the encoder takes "
-            "part in every step, also where a batch is text alone"
+            f"none of the {len(dataset)} samples of {split} has a clip that can be read; it needs one, since the "
+            "encoder takes part in every step, also where a batch is text alone"
         )
     return collate([first])
 

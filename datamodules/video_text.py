@@ -235,7 +235,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
     def stand_in(self, split: str) -> Batch:
         """Return a sample of `split` for a process that has none of its own, or a batch without a clip."""
         if split not in self._stand_in:
-            self._stand_in[split] = stand_in(self.dataset(split), self.records(split))
+            self._stand_in[split] = stand_in(self.dataset(split), self.records(split), split)
         return self._stand_in[split]
 
     def val_dataloader(self) -> DataLoader[Sample | Skipped]:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from datamodules.batching import SimilarBatches
 from datamodules.checking.media_facts import Manifest
+from datamodules.long_records import SkipLongRecords
 from datamodules.records import LLaVA, VideoChatGPT
 from datamodules.video.frame_cache import DiskFrameCache
 from lightning_modules.costs.resolved import resolve
@@ -76,7 +77,8 @@ def test_the_examples_of_the_documentation_are_valid(tmp_path):
     for number, example in enumerate(examples):
         path = write(tmp_path / f"{number}.yaml", example)
         found.append(resolve(["experiments/full.yaml", "configs/data/real_clips.yaml", str(path)]).data_module())
-    one, several, batched, kept = found
+    short, one, several, batched, kept = found
+    assert isinstance(short.skips.long_records, SkipLongRecords)
     for data, forms in ((one, [LLaVA]), (several, [LLaVA, VideoChatGPT, LLaVA])):
         assert data.sources["val"][0].file == "data/valley_val.json"
         assert [type(source.form()) for source in data.sources["train"]] == forms
