@@ -70,7 +70,7 @@ class Answered:
         return {*self.marks, *self.unjudged}
 
 
-def read_answered(folder: Path, root: str, judge: str | None, points: bool = False) -> Answered:
+def read_answered(folder: Path, root: str, judge: str | None, points: bool = False, counted: object = None) -> Answered:
     """Read the answers of a run.
 
     Args:
@@ -78,6 +78,7 @@ def read_answered(folder: Path, root: str, judge: str | None, points: bool = Fal
         root: of its data: videos are named below it.
         judge: name of a file of judgements, without its ending; None if the answers say themselves what is right.
         points: whether the judge's scores count, those of each aspect, and not what it says is right.
+        counted: how many answers the scores of the test are of, if that is known.
 
     Raises:
         LeftOutError: there are none, they cannot be read, or they are not those that were judged.
@@ -86,10 +87,20 @@ def read_answered(folder: Path, root: str, judge: str | None, points: bool = Fal
     if not path.is_file():
         raise LeftOutError("it has no answers to a test: there is no answers/test.jsonl")
     try:
+        content = path.read_bytes()
+        if content and not content.endswith(b"\n"):
+            raise LeftOutError("answers/test.jsonl ends in the middle of an answer; test the run again")
         rows = read_rows(path)
         right = {_question(row, root): _verdict(row) for row in rows}
+    except LeftOutError:
+        raise
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise LeftOutError(f"answers/test.jsonl cannot be read: {error}") from None
+    if isinstance(counted, int) and len(rows) != counted:
+        raise LeftOutError(
+            f"answers/test.jsonl has {len(rows)} answers, of which test_scores.json counted {counted}; test the run "
+            "again"
+        )
     if not right:
         raise LeftOutError("answers/test.jsonl has no answer")
     if len({question.id for question in right}) != len(rows):

@@ -118,11 +118,18 @@ def read_run(folder: Path, verb: Verb, judge: str | None = None, points: bool = 
         attempt=int(named["attempt"] or 1),
         config=config,
         figures=_figures(summary.get("figures", {})),
-        answered=read_answered(folder, _data_root(config), judge, points),
+        answered=read_answered(folder, _data_root(config), judge, points, _counted(content)),
         scores=content,
         files=config_files(folder, content),
         earlier_stages=earlier_stages(folder),
     )
+
+
+def _counted(scores: dict[str, Any]) -> object:
+    """Return of how many answers the scores of a test are."""
+    found = scores.get("scores")
+    whole = found.get("exact_match/mean") if isinstance(found, dict) else None
+    return whole.get("questions") if isinstance(whole, dict) else None
 
 
 def _mapping(path: Path) -> dict[str, Any]:

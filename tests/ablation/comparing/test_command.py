@@ -226,3 +226,19 @@ def test_nothing_in_a_name_means_anything_to_latex():
     assert escaped(r"a_b\c{50%} ~^<>") == (
         r"a\_b\textbackslash{}c\{50\%\} \textasciitilde{}\textasciicircum{}\textless{}\textgreater{}"
     )
+
+
+def test_a_run_whose_answers_were_cut_is_left_out_by_name(two, said):
+    write_run(two, "worse", 1, rows(BAD), settings=config(1, local_encoding="NoLSTE"))
+    answers = two / "worse/seed_1/answers/test.jsonl"
+    scores = answers.with_name("test_scores.json")
+    known = json.loads(scores.read_text()) if scores.is_file() else {}
+    scores.write_text(json.dumps(known | {"scores": {"exact_match/mean": {"questions": 80}}}))
+    lines = answers.read_bytes().splitlines(keepends=True)
+    for content, reason in (
+        (b"".join(lines)[:-9], "answers/test.jsonl ends in the middle of an answer"),
+        (b"".join(lines[:-1]), "answers/test.jsonl has 79 answers, of which test_scores.json counted 80"),
+    ):
+        answers.write_bytes(content)
+        text = said(two)
+        assert f"{answers.parents[1]}: {reason}" in text and "over 80 questions" in text
