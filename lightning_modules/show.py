@@ -85,7 +85,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
                 work.append(entry)
             else:
                 work[-1] |= {"ended": entry["ended"], "how": entry["how"], "last_step": entry["step"]}
-                work[-1] |= {"frozen_sha256": entry.get("frozen_sha256", {})}
+                work[-1] |= {"frozen_sha256": dict(entry.get("frozen_sha256", {}).items())}
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{folder / HISTORY}, line {number} is not one of a history: {error!r}") from None
     return work

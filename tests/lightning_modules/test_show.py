@@ -88,7 +88,15 @@ def test_what_was_killed_has_no_end(tmp_path):
     assert "no end: it was killed, or runs still" in text and "none yet" in text and "data manifest ab" in text
 
 
-@pytest.mark.parametrize("line", ["{", '{"ended": 1}', "[]", '{"began": 1}\n{"work": 2}'])
+BEGAN = {"began": "2026-01-01", "work": "fit", "step": 0, "command": "fit", "seed": 0, "code": None, "processes": 1,
+         "device": "cpu", "precision": "32-true", "versions": {}, "manifest_sha256": ""}  # fmt: skip
+ENDED = {"ended": "2026-01-02", "how": "finished", "step": 1, "frozen_sha256": "a"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{", '{"ended": 1}', "[]", '{"began": 1}\n{"work": 2}', f"{json.dumps(BEGAN)}\n{json.dumps(ENDED)}"],
+)
 def test_a_history_that_is_none(tmp_path, line):
     (tmp_path / "history.jsonl").write_text(line + "\n")
     with pytest.raises(ValueError, match=r"history\.jsonl, line \d is not one of a history"):
