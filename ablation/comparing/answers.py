@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +35,18 @@ class Answers:
 
     def sums(self) -> NDArray[np.int64]:
         """Return the marks of each seed about each video, (seeds, videos)."""
-        return np.stack([np.bincount(self.videos, weights=each) for each in self.marks]).astype(np.int64)
+        return self._sums
 
     def means(self) -> NDArray[np.float64]:
         """Return the share of all marks that each seed has."""
+        return self._means
+
+    # Each difference from a baseline asks these of it.
+    @cached_property
+    def _sums(self) -> NDArray[np.int64]:
+        return np.stack([np.bincount(self.videos, weights=each) for each in self.marks]).astype(np.int64)
+
+    @cached_property
+    def _means(self) -> NDArray[np.float64]:
         means: NDArray[np.float64] = self.marks.mean(axis=1) / self.full
         return means
