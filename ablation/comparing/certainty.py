@@ -10,22 +10,25 @@ Theory, 2001, chapter 4):
   chance of single answers too. A difference is taken within each video, so that questions hard for both runs do not
   widen it.
 - seeds: the variance between the means of seeds, less what single answers add to it, which is in the first already;
-  never below zero. Trainings of two experiments are taken as independent, also with the same seed.
+  never below zero. In a table, it is moderated over the rows (`moderation`); of a pair by itself, it is that of its own
+  seeds. Trainings of two experiments are taken as independent, also with the same seed.
 
 Degrees of freedom are Satterthwaite's (Biometrics Bulletin 2, 1946), so that two or three seeds give the wide intervals
-that they deserve. Where an experiment has one seed, nothing is known of seeds, and all is over questions only.
+that they deserve; parts that rows share have no more of them than all seeds of the table have. Where an experiment has
+one seed, nothing is known of seeds, and all is over questions only.
 
 To the variance of a difference, two questions about videos of their own are added, one of which differs, half a
 question each way: what Agresti and Min (Statistics in Medicine 24, 2005) add to paired answers, so that an interval has
 a width even where two runs agree everywhere.
 
-Assumed: videos that are independent of each other, and means of seeds that are about normally distributed, which a
-family learnt in some trainings and not at all in others does not have.
+Assumed: videos that are independent of each other, and means of seeds that are about normally distributed, or split as
+`moderation` has it.
 
 In simulated worlds with a known truth (tests/ablation/comparing/simulated.py: 10 to 250 videos of 8 questions, or 2000
-of one; 1 to 5 seeds), the interval of a difference has the truth in it in 94.7 to 98.6 of 100 cases, and p is at most
-0.05 without any effect in 1.5 to 5.3; the interval of a score covers 93 to 98 of 100, but 89 to 93 where two or three
-seeds differ by much more than chance among questions. docs/compare.md has the table.
+of one; 1 to 5 seeds), the interval of a difference of two rows by themselves has the truth in it in 94.7 to 98.6 of 100
+cases, and p is at most 0.05 without any effect in 1.5 to 5.3; the interval of a score covers 93 to 98 of 100, but 89 to
+93 where two or three seeds differ by much more than chance among questions. docs/compare.md has the tables, of whole
+tables with moderated variances too (simulated_tables.py).
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 The variance between the seeds of a row is moderated (Smyth, Statistical Applications in Genetics and Molecular Biology
 3, 2004): rows are taken to have variances of their own that scatter about a common one, as a scaled inverse chi-square
 with d0 degrees of freedom does, and each row's estimate with d degrees of freedom is drawn to the common one by
-d0 / (d0 + d). It then has d0 + d degrees of freedom; no more than all rows together have, as in limma (Phipson et al.,
-Annals of Applied Statistics 10, 2016).
+d0 / (d0 + d). It then has d0 + d degrees of freedom; no more than all rows together have, as in the package limma.
 
 - Near 0 and 100 % seeds differ less. So what rows share is the dispersion, variance / (mean (1 - mean)), as in Lund et
   al. (Statistical Applications in Genetics and Molecular Biology 11, 2012).
@@ -37,7 +36,7 @@ from ablation.comparing.answers import Answers
 
 SPLIT = 0.2  # of the scale: how far apart neighbours among the seeds of a row must be to be of two kinds
 _CHANCE = 4.0  # times the standard deviation that single answers make
-_WARY = 0.1
+_WARY = 0.1  # of what is likely of d0 lies below what is taken
 _WEIGHTS = (np.arange(32) + 0.5) / 32
 _STEPS = 41  # of the scale
 _FEWEST = 3  # rows that say anything of each other

@@ -182,6 +182,8 @@ WORLDS = [
     TableWorld("four families learnt in 70 %", level=3.0, jumps=4, learnt=(0.7,)),
     TableWorld("all near the ceiling", level=5.0),
     TableWorld("full near the ceiling, rows at 60 and 90 %", level=5.0, effects=(-4.3, -2.0)),
+    TableWorld("equal variances, twice the effect", effects=(0.0, 0.7)),
+    TableWorld("equal variances, twice the effect", effects=(0.0, 0.7), seeds=5),
 ]
 
 
