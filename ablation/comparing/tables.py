@@ -50,10 +50,11 @@ def minutes_text(minutes: float | None) -> str:
 
 
 def seeds_text(cell: Cell, unit: Unit) -> str:
-    """Return the number of seeds and the least and largest score among them."""
+    """Return the number of seeds, the least and largest score among them, and how many have learnt it, if not all."""
     if len(cell.seeds) == 1:
         return "1"
-    return f"{len(cell.seeds)}: {unit.value(min(cell.seeds))} to {unit.value(max(cell.seeds))}"
+    learnt = f", {learnt_text(cell)}" if cell.learnt else ""
+    return f"{len(cell.seeds)}: {unit.value(min(cell.seeds))} to {unit.value(max(cell.seeds))}{learnt}"
 
 
 def main_table(comparison: Comparison, costs: Mapping[str, Costs]) -> str:

@@ -102,6 +102,8 @@ def test_a_family_that_jumps_and_what_is_shared_are_said_everywhere(runs, said, 
     assert line(text, "| count").count(" (2 of 3) |") == 1
     assert "Heavy tails in count (jumps: learnt in 2 of 3 seeds; in brackets in the table)" in text
     assert "learnt in 2 of 3 seeds" in page.read_text() and "Heavy tails in count" in page.read_text()
+    alone = line(said(runs, "--baseline", "full", "--scores", "count"), "| jumps")
+    assert "| 3: 0.0 to 75.0, learnt in 2 of 3 seeds |" in alone and "too few data" in alone
     assert "jumps,full,count,40,40,3,2," in (tmp_path / "a.csv").read_text()
 
 
