@@ -10,73 +10,44 @@ Theory, 2001, chapter 4):
   chance of single answers too. A difference is taken within each video, so that questions hard for both runs do not
   widen it.
 - seeds: the variance between the means of seeds, less what single answers add to it, which is in the first already;
-  never below zero. Trainings of two experiments are taken as independent, also with the same seed.
+  never below zero. In a table, it is moderated over the rows (`moderation`); of a pair by itself, it is that of its own
+  seeds. Trainings of two experiments are taken as independent, also with the same seed.
 
 Degrees of freedom are Satterthwaite's (Biometrics Bulletin 2, 1946), so that two or three seeds give the wide intervals
-that they deserve. Where an experiment has one seed, nothing is known of seeds, and all is over questions only.
+that they deserve; parts that rows share have no more of them than all seeds of the table have. Where an experiment has
+one seed, nothing is known of seeds, and all is over questions only.
 
 To the variance of a difference, two questions about videos of their own are added, one of which differs, half a
 question each way: what Agresti and Min (Statistics in Medicine 24, 2005) add to paired answers, so that an interval has
 a width even where two runs agree everywhere.
 
-Assumed: videos that are independent of each other, and means of seeds that are about normally distributed, which a
-family learnt in some trainings and not at all in others does not have.
+Assumed: videos that are independent of each other, and means of seeds that are about normally distributed, or split as
+`moderation` has it.
 
 In simulated worlds with a known truth (tests/ablation/comparing/simulated.py: 10 to 250 videos of 8 questions, or 2000
-of one; 1 to 5 seeds), the interval of a difference has the truth in it in 94.7 to 98.6 of 100 cases, and p is at most
-0.05 without any effect in 1.5 to 5.3; the interval of a score covers 93 to 98 of 100, but 89 to 93 where two or three
-seeds differ by much more than chance among questions. docs/compare.md has the table.
+of one; 1 to 5 seeds), the interval of a difference of two rows by themselves has the truth in it in 94.7 to 98.6 of 100
+cases, and p is at most 0.05 without any effect in 1.5 to 5.3; the interval of a score covers 93 to 98 of 100, but 89 to
+93 where two or three seeds differ by much more than chance among questions. docs/compare.md has the tables, of whole
+tables with moderated variances too (simulated_tables.py).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
+from ablation.comparing.answers import Answers
+from ablation.comparing.moderation import ALONE, SeedPrior
 from ablation.comparing.randomisation import randomisation_p
-from ablation.comparing.student import quantile, two_sided
 from lightning_modules.clusters import ROUNDING
 from lightning_modules.interval import Interval, wilson
 
 CERTAIN = 0.975  # two-sided 95 %
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Answers of an experiment's seeds to the same questions.
-
-    Attributes:
-        marks: of each answer, (seeds, questions): 1 if it is right, or its score.
-        videos: number of the video of each question.
-        full: what the best answer has: 1, more where it has a score, or where attempts are added up.
-    """
-
-    marks: NDArray[np.int64]
-    videos: NDArray[np.intp]
-    full: int = 1
-
-    @property
-    def seeds(self) -> int:
-        """How many trainings."""
-        return len(self.marks)
-
-    def of(self, questions: NDArray[np.bool_]) -> Answers:
-        """Return those to some questions, their videos numbered anew."""
-        videos = np.unique(self.videos[questions], return_inverse=True)[1]
-        return Answers(self.marks[:, questions], videos, self.full)
-
-    def sums(self) -> NDArray[np.int64]:
-        """Return the marks of each seed about each video, (seeds, videos)."""
-        return np.stack([np.bincount(self.videos, weights=each) for each in self.marks]).astype(np.int64)
-
-    def means(self) -> NDArray[np.float64]:
-        """Return the share of all marks that each seed has."""
-        means: NDArray[np.float64] = self.marks.mean(axis=1) / self.full
-        return means
 
 
 @dataclass(frozen=True)
@@ -86,13 +57,15 @@ class Variance:
     Attributes:
         videos: from questions, with `videos_freedom` degrees of freedom.
         seeds: from trainings beyond that; 0 where nothing is known of it.
-        seeds_parts: per experiment, the variance between seeds as seen and its degrees of freedom.
+        seeds_parts: per experiment, the variance between seeds as seen or moderated, and its degrees of freedom.
+        seeds_most: degrees of freedom that all seeds of a table have together.
     """
 
     videos: float
     videos_freedom: int
     seeds: float
-    seeds_parts: tuple[tuple[float, int], ...]
+    seeds_parts: tuple[tuple[float, float], ...]
+    seeds_most: float = math.inf
 
     @property
     def total(self) -> float:
@@ -102,10 +75,12 @@ class Variance:
     @property
     def freedom(self) -> float:
         """Degrees of freedom by Satterthwaite; not fewer than the smallest of its parts."""
-        parts = [(self.videos, max(1, self.videos_freedom)), *self.seeds_parts]
-        parts = [part for part in parts if part[0] > 0] or parts
-        spread = sum(part**2 / freedom for part, freedom in parts)
-        least = float(min(freedom for _, freedom in parts))
+        of_videos = self.videos, float(max(1, self.videos_freedom))
+        parts = [part for part in (of_videos, *self.seeds_parts) if part[0] > 0] or [of_videos, *self.seeds_parts]
+        # Moderated variances of two rows are not independent of each other.
+        seeds = sum(part for part, _ in self.seeds_parts) ** 2 / self.seeds_most
+        spread = of_videos[0] ** 2 / of_videos[1] + max(seeds, sum(part**2 / free for part, free in self.seeds_parts))
+        least = min(freedom for _, freedom in parts)
         return max(least, self.total**2 / spread) if spread > 0 else least
 
 
@@ -128,31 +103,40 @@ class Estimate:
     changed: int
 
 
-def score(answers: Answers) -> Estimate:
+def score(answers: Answers, prior: SeedPrior = ALONE) -> Estimate:
     """Return the share of all marks, over questions and seeds.
 
     Wilson's interval for as many independent answers as would have this variance; where all are right or all wrong, for
     as many as there are videos.
 
+    Args:
+        answers: of each seed.
+        prior: what the table that the score is in says of seeds.
+
     Raises:
         ValueError: no answers.
     """
     mean = float(_checked(answers).means().mean())
-    variance = _variance(answers, _parts(answers).mean(axis=0))
+    variance = _variance(_parts(answers).mean(axis=0), [answers], prior)
     videos = variance.videos_freedom + 1
     if 0 < mean < 1 and variance.total > ROUNDING:
         worth, freedom = min(answers.marks.size * answers.full, mean * (1 - mean) / variance.total), variance.freedom
     else:
         worth, freedom = videos, max(1, videos - 1)
-    interval = wilson(mean, worth, quantile(CERTAIN, freedom))
+    interval = wilson(mean, worth, _quantile(freedom))
     return Estimate(interval, variance, 1.0, answers.seeds > 1, 0)
 
 
-def difference(ours: Answers, base: Answers) -> Estimate:
+def difference(ours: Answers, base: Answers, prior: SeedPrior = ALONE) -> Estimate:
     """Return the difference of two shares of all marks over the same questions, in the same order.
 
     Tested over questions only, where an experiment has one seed, by `randomisation_p`; else by t, whose p is never
     below the least that the former could give for as many videos with a difference.
+
+    Args:
+        ours: answers of an experiment.
+        base: of the baseline.
+        prior: what the table that both are in says of seeds.
 
     Raises:
         ValueError: no answers, or not to the same questions.
@@ -164,14 +148,14 @@ def difference(ours: Answers, base: Answers) -> Estimate:
     gaps = asked[1] * ours.sums().sum(axis=0) - asked[0] * base.sums().sum(axis=0)
     over_seeds = min(ours.seeds, base.seeds) > 1
     parts = _parts(ours).mean(axis=0) - _parts(base).mean(axis=0)
-    variance = _with_two_questions(_variance(ours, parts, *([base] if over_seeds else []), seeds=over_seeds), ours)
-    half = quantile(CERTAIN, variance.freedom) * math.sqrt(variance.total)
+    variance = _with_two_questions(_variance(parts, [ours, base] if over_seeds else [], prior), ours)
+    half = _quantile(variance.freedom) * math.sqrt(variance.total)
     interval = Interval(value, max(-1.0, value - half), min(1.0, value + half))
     changed = int(np.count_nonzero(gaps))
     if not over_seeds:
         p = randomisation_p(gaps.tolist())
     elif changed:
-        p = max(two_sided(value / math.sqrt(variance.total), variance.freedom), 2.0 ** (1 - changed))
+        p = max(_two_sided(value / math.sqrt(variance.total), variance.freedom), 2.0 ** (1 - changed))
     else:
         p = 1.0
     return Estimate(interval, variance, p, over_seeds, changed)
@@ -193,9 +177,9 @@ def over_seeds_only(ours: Sequence[float], base: Sequence[float]) -> Estimate | 
     value = float(sides[0].mean() - (sides[1].mean() if len(sides) > 1 else 0.0))
     parts = tuple((float(side.var(ddof=1) / len(side)), len(side) - 1) for side in sides)
     variance = Variance(0.0, 1, sum(part for part, _ in parts), parts)
-    half = quantile(CERTAIN, variance.freedom) * math.sqrt(variance.total)
+    half = _quantile(variance.freedom) * math.sqrt(variance.total)
     # Of equal values, a variance of zero is no estimate.
-    p = two_sided(value / math.sqrt(variance.total), variance.freedom) if variance.total > 0 else 1.0
+    p = _two_sided(value / math.sqrt(variance.total), variance.freedom) if variance.total > 0 else 1.0
     return Estimate(Interval(value, value - half, value + half), variance, p, True, 0)
 
 
@@ -213,35 +197,43 @@ def _parts(answers: Answers) -> NDArray[np.float64]:
     return parts
 
 
-def _variance(answers: Answers, parts: NDArray[np.float64], *others: Answers, seeds: bool = True) -> Variance:
-    """Return the variance between videos of `parts`, and between the seeds of all of `answers`."""
+def _variance(parts: NDArray[np.float64], rows: Sequence[Answers], prior: SeedPrior) -> Variance:
+    """Return the variance between videos of `parts`, and between the seeds of all rows."""
     videos = len(parts)
-    between = [_between_seeds(each) for each in (answers, *others)] if seeds else []
+    between = [_between_seeds(row, prior) for row in rows if row.seeds > 1]
     return Variance(
         # Of one video nothing is known: the largest variance there is.
         float(videos / (videos - 1) * (parts**2).sum()) if videos > 1 else 1.0,
         videos - 1,
         sum(max(0.0, seen - single) for seen, single, _ in between),
-        tuple((seen, freedom) for seen, _, freedom in between if freedom),
+        tuple((seen, freedom) for seen, _, freedom in between),
+        prior.most,
     )
 
 
-def _between_seeds(answers: Answers) -> tuple[float, float, int]:
-    """Return the variance of the mean from seeds as seen, what single answers add to it, and degrees of freedom."""
-    count = answers.seeds
-    if count == 1:
-        return 0.0, 0.0, 0
+def _between_seeds(answers: Answers, prior: SeedPrior) -> tuple[float, float, float]:
+    """Return the variance of the mean from seeds, what single answers add to it, and degrees of freedom."""
+    count, (seen, freedom) = answers.seeds, prior.moderated(answers)
     means, sizes = answers.means(), np.bincount(answers.videos)
-    seen = float(means.var(ddof=1) / count)
     parts = _parts(answers)
     expected = np.outer(means - means.mean(), sizes / sizes.sum())
     rest = parts - parts.mean(axis=0) - expected
     videos = len(sizes)
     correction = videos / (videos - 1) if videos > 1 else 1.0
-    return seen, float(correction * (rest**2).sum() / ((count - 1) * count)), count - 1
+    return seen / count, float(correction * (rest**2).sum() / ((count - 1) * count)), freedom
 
 
 def _with_two_questions(variance: Variance, answers: Answers) -> Variance:
     questions = answers.marks.shape[1]
     shrunk = variance.videos * (questions / (questions + 2)) ** 2 + 1 / (questions + 2) ** 2
-    return Variance(shrunk, variance.videos_freedom, variance.seeds, variance.seeds_parts)
+    return replace(variance, videos=shrunk)
+
+
+def _quantile(freedom: float) -> float:
+    """Return the t value that 95 % of all lie within, to either side of zero."""
+    return float(stats.t.ppf(CERTAIN, freedom))
+
+
+def _two_sided(t: float, freedom: float) -> float:
+    """Return how often a t value is at least this far from zero by chance."""
+    return 2 * float(stats.t.sf(abs(t), freedom))

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablation.comparing.answer_rows import Question
-from ablation.comparing.certainty import Answers, Estimate, difference, over_seeds_only, score
+from ablation.comparing.answers import Answers
+from ablation.comparing.certainty import Estimate, difference, over_seeds_only, score
 from ablation.comparing.experiment import Experiment, changes
 from ablation.comparing.finding import LeftOut
 from ablation.comparing.holm import holm
+from ablation.comparing.moderation import SeedPrior, learnt, seed_prior
 from ablation.comparing.obstacles import common_questions, obstacles, remarks
 from ablation.comparing.unit import Unit
 from ablation.comparing.verdict import Verdict, Word, too_few, verdict
@@ -32,6 +34,7 @@ class Cell:
         difference: from the baseline's; None of the baseline itself, and where there is no spread to compare.
         corrected: p value of the difference among all tests.
         verdict: what is to be said of the difference; None of the baseline.
+        learnt: how many seeds have learnt it where others have not at all; 0 where seeds are of one kind.
     """
 
     value: Estimate | None
@@ -39,6 +42,7 @@ class Cell:
     difference: Estimate | None = None
     corrected: float | None = None
     verdict: Verdict | None = None
+    learnt: int = 0
 
     @property
     def mean(self) -> float:
@@ -78,6 +82,7 @@ class Comparison:
         baseline: name of the experiment that others are compared with.
         rows: the baseline first.
         sizes: score -> questions and videos that it is over.
+        priors: score -> what all rows say of its variance between seeds.
         unit: in which scores are shown.
         tests: how many tests p values are corrected for.
         smallest: difference that matters, as a share.
@@ -89,6 +94,7 @@ class Comparison:
     baseline: str
     rows: Sequence[Row]
     sizes: dict[str, tuple[int, int]]
+    priors: dict[str, SeedPrior]
     unit: Unit
     tests: int
     smallest: float
@@ -156,7 +162,8 @@ def compare(
     said = list(remarks(experiments))
     answers = {each.name: each.answers(questions) for each in experiments}
     base = answers[baseline.name]
-    rows = [_row(each, baseline, answers[each.name], base, groups) for each in (baseline, *others)]
+    priors = {name: seed_prior([each.of(mask) for each in answers.values()]) for name, mask in groups.items()}
+    rows = [_row(each, baseline, answers[each.name], base, groups, priors) for each in (baseline, *others)]
     for row in rows:
         missing = len(row.experiment.seeds) - len(row.loss.seeds)
         if missing and any(run.figures for run in row.experiment.runs):  # a test by itself keeps no figures
@@ -176,7 +183,7 @@ def compare(
         else:
             ours, theirs = (each.of(groups[name]) for each in (answers[row.experiment.name], base))
             found = verdict(cell.difference, corrected[key], smallest) or too_few(
-                cell.difference, ours, theirs, smallest, gaps[key][1], unit
+                cell.difference, ours, theirs, smallest, gaps[key][1], unit, priors[name]
             )
         return replace(cell, corrected=corrected[key], verdict=found)
 
@@ -191,6 +198,7 @@ def compare(
             for row in rows
         ],
         sizes={name: (int(mask.sum()), len(set(base.videos[mask].tolist()))) for name, mask in groups.items()},
+        priors=priors,
         unit=unit,
         tests=len(gaps),
         smallest=smallest,
@@ -231,12 +239,20 @@ def _groups(questions: Sequence[Question], wanted: Sequence[str]) -> dict[str, M
     return {name: groups[name] for name in dict.fromkeys(wanted or different.values())}
 
 
-def _row(experiment: Experiment, baseline: Experiment, answers: Answers, base: Answers, groups: dict[str, Mask]) -> Row:
+def _row(
+    experiment: Experiment,
+    baseline: Experiment,
+    answers: Answers,
+    base: Answers,
+    groups: dict[str, Mask],
+    priors: dict[str, SeedPrior],
+) -> Row:
     is_base = experiment is baseline
     cells = {}
     for name, mask in groups.items():
         ours, theirs = answers.of(mask), base.of(mask)
-        cells[name] = Cell(score(ours), tuple(ours.means()), None if is_base else difference(ours, theirs))
+        gap = None if is_base else difference(ours, theirs, priors[name])
+        cells[name] = Cell(score(ours, priors[name]), tuple(ours.means()), gap, learnt=learnt(ours))
     ours_loss, base_loss = experiment.figures(LOSS), baseline.figures(LOSS)
     minutes = experiment.figures("train/minutes")
     loss = Cell(

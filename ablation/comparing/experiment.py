@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ablation.comparing.answer_rows import Question
-from ablation.comparing.certainty import Answers
+from ablation.comparing.answers import Answers
 from ablation.comparing.earlier_stages import stage_changes
 from ablation.comparing.run import Run
 from ablation.stage_config import IGNORED

@@ -14,6 +14,7 @@ from ablation.comparing.curves import TRAINING, curve, validation_figure
 from ablation.comparing.plots import Forest, Panel, Scatter, forest, panels, scatter
 from ablation.comparing.tables import (
     caption,
+    learnt_text,
     loss_text,
     minutes_text,
     p_text,
@@ -45,6 +46,7 @@ def page(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
         "p": p_text,
         "loss": loss_text,
         "minutes": minutes_text,
+        "learnt": learnt_text,
         "seeds": lambda cell: seeds_text(cell, unit),
         "verdict": verdict_text,
         "kind": kind,

@@ -50,10 +50,11 @@ def minutes_text(minutes: float | None) -> str:
 
 
 def seeds_text(cell: Cell, unit: Unit) -> str:
-    """Return the number of seeds and the least and largest score among them."""
+    """Return the number of seeds, the least and largest score among them, and how many have learnt it, if not all."""
     if len(cell.seeds) == 1:
         return "1"
-    return f"{len(cell.seeds)}: {unit.value(min(cell.seeds))} to {unit.value(max(cell.seeds))}"
+    learnt = f", {learnt_text(cell)}" if cell.learnt else ""
+    return f"{len(cell.seeds)}: {unit.value(min(cell.seeds))} to {unit.value(max(cell.seeds))}{learnt}"
 
 
 def main_table(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
@@ -99,6 +100,7 @@ def score_table(comparison: Comparison, bounds: bool = True) -> str:
         value = base.cells[name].value
         assert value is not None
         said = unit.bounds(value.interval) if bounds else unit.value(value.interval.value)
+        said += _learnt(base.cells[name])
         rows.append(
             [name, f"{questions:,}", f"{videos:,}", said, *(_marked(row.cells[name], unit, bounds) for row in others)]
         )
@@ -113,7 +115,16 @@ def _marked(cell: Cell, unit: Unit, bounds: bool) -> str:
         return "-"
     interval = cell.difference.interval
     said = unit.bounds(interval, sign=True) if bounds else unit.gap(interval.value)
-    return f"{said} {MARKS[cell.verdict.word]}"
+    return f"{said} {MARKS[cell.verdict.word]}{_learnt(cell)}"
+
+
+def _learnt(cell: Cell) -> str:
+    return f" ({cell.learnt} of {len(cell.seeds)})" if cell.learnt else ""
+
+
+def learnt_text(cell: Cell) -> str:
+    """Return in how many seeds a score is learnt, where others have not learnt it at all."""
+    return f"learnt in {cell.learnt} of {len(cell.seeds)} seeds" if cell.learnt else ""
 
 
 def caption(comparison: Comparison) -> list[str]:
@@ -128,7 +139,29 @@ def caption(comparison: Comparison) -> list[str]:
         f"Marks: {MARKS[Word.BETTER]} better, {MARKS[Word.WORSE]} worse, {MARKS[Word.SAME]} not distinguishable"
         f" (a difference of {unit.best * comparison.smallest:g} points is ruled out),"
         f" {MARKS[Word.TOO_FEW]} too few data.",
+        *_of_seeds(comparison),
     ]
+
+
+def _of_seeds(comparison: Comparison) -> list[str]:
+    """Return what is taken of the variance between seeds, a sentence a line; none where rows have one seed each."""
+    lines = []
+    shared = [f"{name} {prior.freedom:.1f}" for name, prior in comparison.priors.items() if prior.freedom]
+    if shared:
+        rows = next(iter(comparison.priors.values())).rows
+        lines.append(
+            f"Variances between seeds are moderated over {rows} rows; degrees of freedom that this adds to those of a"
+            f" row: {', '.join(shared)}."
+        )
+    for name, prior in comparison.priors.items():
+        if prior.coin:
+            cells = [(row.experiment.name, row.cells[name]) for row in comparison.rows]
+            split = "; ".join(f"{row}: {learnt_text(cell)}" for row, cell in cells if cell.learnt)
+            lines.append(
+                f"Heavy tails in {name} ({split}; in brackets in the table): no row's variance is moderated there, and"
+                " seeds of all rows are taken to differ as a fair coin between learnt and not learnt would."
+            )
+    return lines
 
 
 def text(comparison: Comparison, costs: Mapping[str, Costs], columns: int | None = None) -> str:
@@ -189,6 +222,8 @@ def _csv_line(comparison: Comparison, row: Row, name: str, cell: Cell, costs: Co
         "questions": questions,
         "videos": videos,
         "seeds": len(row.experiment.seeds),
+        "learnt_seeds": cell.learnt or "",
+        "prior_freedom": comparison.priors[name].freedom if name in comparison.priors else "",
         "value": cell.mean if cell.seeds else "",
         "low": value.low if value else "",
         "high": value.high if value else "",

@@ -6,8 +6,11 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ablation.comparing.certainty import Answers, Estimate
-from ablation.comparing.student import quantile
+from scipy import stats
+
+from ablation.comparing.answers import Answers
+from ablation.comparing.certainty import Estimate
+from ablation.comparing.moderation import ALONE, SeedPrior
 from ablation.comparing.unit import Unit
 
 LEVEL = 0.05  # of the whole table
@@ -60,7 +63,15 @@ def verdict(estimate: Estimate, corrected: float, smallest: float, higher_is_bet
     return None
 
 
-def too_few(estimate: Estimate, ours: Answers, base: Answers, smallest: float, share: float, unit: Unit) -> Verdict:
+def too_few(
+    estimate: Estimate,
+    ours: Answers,
+    base: Answers,
+    smallest: float,
+    share: float,
+    unit: Unit,
+    prior: SeedPrior = ALONE,
+) -> Verdict:
     """Return the verdict of too few data, with the questions or seeds that would show the difference found.
 
     That many show it, or the smallest one that matters if that is larger, with a chance of 80 %, at this test's share
@@ -75,6 +86,7 @@ def too_few(estimate: Estimate, ours: Answers, base: Answers, smallest: float, s
         smallest: difference that matters.
         share: of the 5 % that the test has among all.
         unit: in which differences are said.
+        prior: what the table says of seeds, the same as of the estimate.
     """
     size = max(abs(estimate.interval.value), smallest)
     questions, level = ours.marks.shape[1], LEVEL * share
@@ -95,7 +107,7 @@ def too_few(estimate: Estimate, ours: Answers, base: Answers, smallest: float, s
             (
                 seeds
                 for seeds in range(max(ours.seeds, base.seeds) + 1, _MOST_SEEDS + 1)
-                for limit in [_allowed(size, level, 2 * (seeds - 1))]
+                for limit in [_allowed(size, level, prior.freedom_of(seeds))]
                 if variance.seeds * now / seeds <= (limit / 2 if left is None else limit - left)
             ),
             None,
@@ -111,7 +123,7 @@ def _videos_for(smallest: float) -> float:
 
 def _allowed(size: float, level: float, freedom: float) -> float:
     """Return the variance at which a difference of this size is seen."""
-    return (size / (quantile(1 - level / 2, freedom) + quantile(POWER, freedom))) ** 2
+    return float((size / stats.t.ppf([1 - level / 2, POWER], freedom).sum()) ** 2)
 
 
 def _round_up(number: float) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablation.comparing.comparison import Cell
-from ablation.comparing.tables import verdict_text
+from ablation.comparing.tables import learnt_text, verdict_text
 from ablation.reproducing.answers import RowAnswers, not_as_in_the_paper
 from ablation.reproducing.column import Asked
 from ablation.reproducing.figures import figures
@@ -76,7 +76,7 @@ def _row(
         NOTHING if paper_gap is None else Entry(f"{paper_gap:+.{measure.paper_digits}f}", value=paper_gap),
         NOTHING if gap is None else _measured(measure, gap.interval, sign=True),
         Entry("baseline" if first and row is table.base else verdict_text(first) if first else "-"),
-        Entry(seeds + (f" ({missing})" if first and missing else "")),
+        Entry(seeds + "".join(f" ({each})" for each in (missing, learnt_text(first)) if each) if first else seeds),
     ]
 
 
@@ -117,7 +117,7 @@ def _notes(
     )
     notes.append(
         "In brackets: 95 % intervals over questions, and over seeds where there are several (in a difference, on both"
-        " sides); questions about one video go together."
+        " sides), whose variances are moderated over the rows; questions about one video go together."
     )
     notes.append(
         "Verdicts: p is corrected for all rows (Holm); differences matter from "

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from ablation.comparing.answer_rows import Question
-from ablation.comparing.certainty import Answers, difference, score
+from ablation.comparing.answers import Answers
+from ablation.comparing.certainty import difference, score
 from ablation.comparing.comparison import Cell
 from ablation.comparing.holm import holm
+from ablation.comparing.moderation import learnt, seed_prior
 from ablation.comparing.verdict import too_few, verdict
 from ablation.reproducing.measure import Measure
 
@@ -34,16 +37,18 @@ def figures(marks: Mapping[str, Mapping[int, Marks]], measure: Measure, base: st
         row: Answers(np.array([[run[question] for question in questions] for run in seeds]), videos, measure.full)
         for row, seeds in there.items()
     }
-    gaps = {row: difference(each, answers[base]) for row, each in answers.items() if base in answers and row != base}
+    prior = seed_prior(list(answers.values()))
+    others = {row: each for row, each in answers.items() if base in answers and row != base}
+    gaps = {row: difference(each, answers[base], prior) for row, each in others.items()}
     share = 1 / max(1, len(gaps))
     corrected = dict(zip(gaps, holm([gap.p for gap in gaps.values()], [share] * len(gaps)), strict=True))
     found = {}
     for row, each in answers.items():
-        cell = Cell(score(each), tuple(each.means()))
+        cell = Cell(score(each, prior), tuple(each.means()), learnt=learnt(each))
         if row in gaps:
             smallest = measure.unit.smallest / measure.unit.best
             said = verdict(gaps[row], corrected[row], smallest)
-            said = said or too_few(gaps[row], each, answers[base], smallest, share, measure.unit)
-            cell = Cell(cell.value, cell.seeds, gaps[row], corrected[row], said)
+            said = said or too_few(gaps[row], each, answers[base], smallest, share, measure.unit, prior)
+            cell = replace(cell, difference=gaps[row], corrected=corrected[row], verdict=said)
         found[row] = cell
     return found, len(questions)

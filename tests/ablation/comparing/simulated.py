@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ablation.comparing.answer_rows import Answered, Question
-from ablation.comparing.certainty import Answers, difference, score
+from ablation.comparing.answers import Answers
+from ablation.comparing.certainty import difference, score
 from ablation.comparing.comparison import compare
 from ablation.comparing.experiment import Experiment
 from ablation.comparing.run import Run

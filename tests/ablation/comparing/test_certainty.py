@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from ablation.comparing.certainty import Answers, difference, over_seeds_only, score
+from ablation.comparing.answers import Answers
+from ablation.comparing.certainty import difference, over_seeds_only, score
 from ablation.comparing.holm import holm
 from ablation.comparing.randomisation import randomisation_p
-from ablation.comparing.student import quantile, two_sided
 from lightning_modules.clusters import clustered_mean
 from lightning_modules.interval import Z
 from tests.ablation.comparing.simulated import World, rates, score_coverage, tables_with_a_verdict
@@ -20,29 +21,13 @@ def answers(*seeds, videos=None):
     return Answers(right, np.arange(right.shape[1]) if videos is None else np.asarray(videos))
 
 
-@pytest.mark.parametrize("freedom", [1, 2.5, 3, 10, 249, 1999, 1e6])
-def test_students_t_is_that_of_scipy(freedom):
-    stats = pytest.importorskip("scipy.stats")
-    for t in (0.01, 0.5, 1.96, 4.3, 12.7, 40):
-        assert two_sided(t, freedom) == pytest.approx(2 * stats.t.sf(t, freedom), rel=1e-8)
-    for share in (0.6, 0.8, 0.975, 0.9999):
-        assert quantile(share, freedom) == pytest.approx(stats.t.ppf(share, freedom), rel=1e-7)
-
-
-def test_students_t_of_the_tables():
-    # The usual printed values for 95 %.
-    assert [round(quantile(0.975, freedom), 3) for freedom in (1, 2, 5, 30)] == [12.706, 4.303, 2.571, 2.042]
-    assert quantile(0.975, 1e7) == pytest.approx(Z, rel=1e-6)
-
-
 @pytest.mark.parametrize(("won", "lost"), [(0, 0), (5, 0), (9, 2), (30, 31), (100, 60)])
 def test_with_one_question_per_video_it_is_mcnemars_exact_test(won, lost):
     n = won + lost
     tail = sum(math.comb(n, k) for k in range(min(won, lost) + 1)) / 2**n
     assert randomisation_p([1] * won + [-1] * lost + [0] * 50) == pytest.approx(min(1.0, 2 * tail))
     if n:
-        binomtest = pytest.importorskip("scipy.stats").binomtest
-        assert randomisation_p([1] * won + [-1] * lost) == pytest.approx(binomtest(won, n).pvalue)
+        assert randomisation_p([1] * won + [-1] * lost) == pytest.approx(stats.binomtest(won, n).pvalue)
 
 
 def test_all_signs_are_counted():
@@ -73,7 +58,7 @@ def test_over_questions_it_is_the_cluster_robust_interval_but_for_t_and_two_more
     usual = clustered_mean((ours - base)[0].tolist(), videos.tolist(), -1, 1)
     ratio = (found.interval.high - found.interval.low) / (usual.high - usual.low)
     assert found.interval.value == pytest.approx(usual.value)
-    assert ratio == pytest.approx(quantile(0.975, 99) / Z, rel=2e-3)
+    assert ratio == pytest.approx(stats.t.ppf(0.975, 99) / Z, rel=2e-3)
 
 
 def test_seeds_that_differ_widen_it_and_seeds_that_do_not_narrow_it():
@@ -131,7 +116,6 @@ def test_averaged_attempts_count_as_their_mean():
 
 
 def test_a_figure_of_seeds_is_compared_by_welch():
-    stats = pytest.importorskip("scipy.stats")
     ours, base = [0.31, 0.35, 0.33], [0.41, 0.40, 0.46, 0.44]
     found = over_seeds_only(ours, base)
     theirs = stats.ttest_ind(ours, base, equal_var=False)

@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from ablation.comparing.certainty import Answers, difference, score
+from ablation.comparing.answers import Answers
+from ablation.comparing.certainty import difference, score
 from tests.ablation.comparing.run_folders import GOOD, write_run
 from tests.ablation.comparing.run_folders import rows as answer_rows
 from tests.ablation.comparing.simulated import World, rates, score_coverage

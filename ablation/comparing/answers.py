@@ -1,0 +1,52 @@
+"""Answers of an experiment's seeds to the same questions, as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers of an experiment's seeds to the same questions.
+
+    Attributes:
+        marks: of each answer, (seeds, questions): 1 if it is right, or its score.
+        videos: number of the video of each question.
+        full: what the best answer has: 1, more where it has a score, or where attempts are added up.
+    """
+
+    marks: NDArray[np.int64]
+    videos: NDArray[np.intp]
+    full: int = 1
+
+    @property
+    def seeds(self) -> int:
+        """How many trainings."""
+        return len(self.marks)
+
+    def of(self, questions: NDArray[np.bool_]) -> Answers:
+        """Return those to some questions, their videos numbered anew."""
+        videos = np.unique(self.videos[questions], return_inverse=True)[1]
+        return Answers(self.marks[:, questions], videos, self.full)
+
+    def sums(self) -> NDArray[np.int64]:
+        """Return the marks of each seed about each video, (seeds, videos)."""
+        return self._sums
+
+    def means(self) -> NDArray[np.float64]:
+        """Return the share of all marks that each seed has."""
+        return self._means
+
+    # Each difference from a baseline asks these of it.
+    @cached_property
+    def _sums(self) -> NDArray[np.int64]:
+        return np.stack([np.bincount(self.videos, weights=each) for each in self.marks]).astype(np.int64)
+
+    @cached_property
+    def _means(self) -> NDArray[np.float64]:
+        means: NDArray[np.float64] = self.marks.mean(axis=1) / self.full
+        return means
