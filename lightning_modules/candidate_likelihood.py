@@ -196,4 +196,4 @@ def _padded(questions: Sequence[Sequence[Sequence[tuple[int, int, int]]]]) -> In
         for each in questions
     ]
     shape = len(questions), answers, tokens, 3
-    return torch.tensor(filled, dtype=torch.int64).reshape(shape).movedim(-1, 0)
+    return torch.tensor(filled, dtype=torch.int64).reshape(shape).movedim(-1, 0).contiguous()

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ablation.comparing.randomisation import randomisation_p
+from ablation.comparing.randomisation import on_grid, randomisation_p
 from ablation.comparing.student import quantile, two_sided
 from lightning_modules.clusters import ROUNDING
 from lightning_modules.interval import Interval, wilson
@@ -53,25 +53,32 @@ class Answers:
         marks: of each answer, (seeds, questions): 1 if it is right, or its score.
         videos: number of the video of each question.
         full: what the best answer has: 1, more where it has a score, or where attempts are added up.
+        bounds: least and largest mean there can be; log-likelihoods have no least one.
     """
 
-    marks: NDArray[np.int64]
+    marks: NDArray[np.int64] | NDArray[np.float64]
     videos: NDArray[np.intp]
     full: int = 1
+    bounds: tuple[float, float] = (0.0, 1.0)
 
     @property
     def seeds(self) -> int:
         """How many trainings."""
         return len(self.marks)
 
+    @property
+    def widest(self) -> float:
+        """Largest difference of two means there can be."""
+        return self.bounds[1] - self.bounds[0]
+
     def of(self, questions: NDArray[np.bool_]) -> Answers:
         """Return those to some questions, their videos numbered anew."""
         videos = np.unique(self.videos[questions], return_inverse=True)[1]
-        return Answers(self.marks[:, questions], videos, self.full)
+        return Answers(self.marks[:, questions], videos, self.full, self.bounds)
 
-    def sums(self) -> NDArray[np.int64]:
-        """Return the marks of each seed about each video, (seeds, videos)."""
-        return np.stack([np.bincount(self.videos, weights=each) for each in self.marks]).astype(np.int64)
+    def sums(self) -> NDArray[np.int64] | NDArray[np.float64]:
+        """Return the marks of each seed about each video, (seeds, videos); whole numbers of whole marks."""
+        return np.stack([np.bincount(self.videos, weights=each) for each in self.marks]).astype(self.marks.dtype)
 
     def means(self) -> NDArray[np.float64]:
         """Return the share of all marks that each seed has."""
@@ -132,13 +139,15 @@ def score(answers: Answers) -> Estimate:
     """Return the share of all marks, over questions and seeds.
 
     Wilson's interval for as many independent answers as would have this variance; where all are right or all wrong, for
-    as many as there are videos.
+    as many as there are videos. Of log-likelihoods, Student's.
 
     Raises:
         ValueError: no answers.
     """
     mean = float(_checked(answers).means().mean())
     variance = _variance(answers, _parts(answers).mean(axis=0))
+    if math.isinf(answers.widest):
+        return Estimate(_student(mean, variance, *answers.bounds), variance, 1.0, answers.seeds > 1, 0)
     videos = variance.videos_freedom + 1
     if 0 < mean < 1 and variance.total > ROUNDING:
         worth, freedom = min(answers.marks.size * answers.full, mean * (1 - mean) / variance.total), variance.freedom
@@ -165,11 +174,10 @@ def difference(ours: Answers, base: Answers) -> Estimate:
     over_seeds = min(ours.seeds, base.seeds) > 1
     parts = _parts(ours).mean(axis=0) - _parts(base).mean(axis=0)
     variance = _with_two_questions(_variance(ours, parts, *([base] if over_seeds else []), seeds=over_seeds), ours)
-    half = quantile(CERTAIN, variance.freedom) * math.sqrt(variance.total)
-    interval = Interval(value, max(-1.0, value - half), min(1.0, value + half))
+    interval = _student(value, variance, -ours.widest, ours.widest)
     changed = int(np.count_nonzero(gaps))
     if not over_seeds:
-        p = randomisation_p(gaps.tolist())
+        p = randomisation_p(gaps.tolist() if math.isfinite(ours.widest) else on_grid(gaps.tolist()))
     elif changed:
         p = max(two_sided(value / math.sqrt(variance.total), variance.freedom), 2.0 ** (1 - changed))
     else:
@@ -199,6 +207,11 @@ def over_seeds_only(ours: Sequence[float], base: Sequence[float]) -> Estimate | 
     return Estimate(Interval(value, value - half, value + half), variance, p, True, 0)
 
 
+def _student(value: float, variance: Variance, low: float, high: float) -> Interval:
+    half = quantile(CERTAIN, variance.freedom) * math.sqrt(variance.total)
+    return Interval(value, max(low, value - half), min(high, value + half))
+
+
 def _checked(answers: Answers) -> Answers:
     if not answers.marks.size:
         raise ValueError("a score needs at least one answer")
@@ -219,7 +232,7 @@ def _variance(answers: Answers, parts: NDArray[np.float64], *others: Answers, se
     between = [_between_seeds(each) for each in (answers, *others)] if seeds else []
     return Variance(
         # Of one video nothing is known: the largest variance there is.
-        float(videos / (videos - 1) * (parts**2).sum()) if videos > 1 else 1.0,
+        float(videos / (videos - 1) * (parts**2).sum()) if videos > 1 else answers.widest**2,
         videos - 1,
         sum(max(0.0, seen - single) for seen, single, _ in between),
         tuple((seen, freedom) for seen, _, freedom in between if freedom),
@@ -242,6 +255,8 @@ def _between_seeds(answers: Answers) -> tuple[float, float, int]:
 
 
 def _with_two_questions(variance: Variance, answers: Answers) -> Variance:
+    if math.isinf(answers.widest):  # numbers that never all agree
+        return variance
     questions = answers.marks.shape[1]
     shrunk = variance.videos * (questions / (questions + 2)) ** 2 + 1 / (questions + 2) ** 2
     return Variance(shrunk, variance.videos_freedom, variance.seeds, variance.seeds_parts)
