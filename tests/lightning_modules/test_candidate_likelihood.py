@@ -1,5 +1,7 @@
 """How likely the right answer is among all: as a plain loop over them has it, in whichever batch."""
 
+import csv
+import json
 import math
 
 import pytest
@@ -11,8 +13,10 @@ from datamodules.batch import Batch, PackedClips, SampleFacts
 from datamodules.records import Choice, FreeAnswer
 from datamodules.shapes_in_motion import ANSWERS, FAMILIES, deal_answers, question
 from datamodules.shapes_in_motion.streams import random_stream
+from lightning_modules.callbacks.scalar_layout import layout
 from lightning_modules.candidate_likelihood import plan_candidates
 from tests.components.small_language_model import small_llama
+from tests.lightning_modules.short_run import NO_LSTE, SHORT
 
 TOKENS = 5  # of a clip
 NOTHING = PackedClips(
@@ -44,8 +48,7 @@ def batch_of(model, chosen):
     encoded = [
         model.text.encode([*each.before, (each.question, each.answer)], with_clip=bool(each.video)) for each in chosen
     ]
-    clips = PackedClips(torch.empty(0, 3, 0, 0, dtype=torch.uint8), SHAPES)
-    return Batch(clips, None, [each.input_ids for each in encoded], [each.labels for each in encoded], chosen)
+    return Batch(NOTHING, None, [each.input_ids for each in encoded], [each.labels for each in encoded], chosen)
 
 
 def planned(model, chosen):
@@ -149,3 +152,27 @@ def test_what_is_no_number_is_left_out_and_what_is_too_long_named(model):
     long = SampleFacts("long", "a.mp4", "all", (), "Where?", "left", FreeAnswer(("left", "left " * model.max_length)))
     with pytest.raises(TooLongError, match=r"^sample 1 of the batch is [0-9]+ tokens long"):
         planned(model, [chosen[0], long])
+
+
+def test_a_run_logs_it_writes_it_with_each_answer_and_gives_it_an_interval(run):
+    cli = run("fit", *NO_LSTE, *SHORT, "--data.test_questions_per_family=2")
+    answers = [json.loads(line) for line in (cli.folder / "answers/test.jsonl").read_text().splitlines()]
+    of = {family: [row["log_likelihood"] for row in answers if row["family"] == family] for family in FAMILIES}
+    assert all(len(each) == 2 and max(each) <= 0 for each in of.values())
+    figures = json.loads((cli.folder / "summary.json").read_text())["figures"]
+    means = {f"test/log_likelihood/{family}": sum(each) / 2 for family, each in of.items()}
+    means["test/log_likelihood/mean"] = sum(means.values()) / len(FAMILIES)
+    logged = {name: value for name, value in figures.items() if name.startswith("test/log_likelihood/")}
+    assert logged == pytest.approx(means, rel=1e-5)
+    scores = json.loads((cli.folder / "answers/test_scores.json").read_text())["scores"]
+    for name, mean in means.items():
+        score = scores[name.removeprefix("test/")]
+        assert score["low"] < mean < score["high"] <= 0 and score["value"] == pytest.approx(mean)
+        assert score["questions"] == (16 if name.endswith("/mean") else 2) and score["videos"] == 2
+    with (cli.folder / "metrics.csv").open() as file:
+        curve = [
+            float(row["val/log_likelihood/mean"]) for row in csv.DictReader(file) if row["val/log_likelihood/mean"]
+        ]
+    assert len(curve) == 2 and figures["val/log_likelihood/mean"] == pytest.approx(curve[-1])
+    charts = layout(cli.model, cli.datamodule)["log-likelihood of the right answer in validation"]
+    assert charts["colour"] == ["val/log_likelihood/colour$"] and len(charts) == 1 + len(FAMILIES)
