@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -26,7 +27,7 @@ from torch import Tensor
 from components.language_models import LanguageModel
 from components.language_models.text import ChatText
 from components.splice import IGNORED_LABEL, PaddingSide, SplicePlan, TooLongError, plan_splice, splice
-from datamodules.batch import Batch, SampleFacts
+from datamodules.batch import Batch
 
 DIGITS = 6  # behind the point that are kept; the size of a batch changes the next ones
 
@@ -120,7 +121,8 @@ def plan_candidates(
         if not (candidates := sample.answer_kind.candidates):
             continue
         assert sample.answer in candidates, f"{sample} has the answer {sample.answer!r}, of {candidates}"
-        common, answers = _different_tokens(sample, language_model.text)
+        turns = sample.before, sample.question, sample.video != ""
+        common, answers = _different_tokens(language_model.text, *turns, candidates)
         column = len(common) - 1 + max(0, counts[place] - 1)  # that predicts their first token
         beginnings = [_Beginning(place, batch.input_ids[place].tolist()[len(common) :])]
         found: list[list[tuple[int, int, int]]] = [[] for _ in answers]
@@ -147,11 +149,13 @@ def plan_candidates(
     return CandidateInput(text, visual, places, predicted, tokens, torch.tensor(right, dtype=torch.int64), samples)
 
 
-def _different_tokens(sample: SampleFacts, text: ChatText) -> tuple[list[int], list[list[int]]]:
+@lru_cache(maxsize=1024)  # a small benchmark asks the same again and again, and would spend a tenth of its time here
+def _different_tokens(
+    text: ChatText, before: tuple[tuple[str, str], ...], question: str, with_clip: bool, candidates: tuple[str, ...]
+) -> tuple[list[int], list[list[int]]]:
     """Return what a conversation begins with whichever answer it has, and the tokens of each answer behind that."""
     encoded = [
-        text.encode([*sample.before, (sample.question, answer)], with_clip=sample.video != "").input_ids.tolist()
-        for answer in sample.answer_kind.candidates
+        text.encode([*before, (question, answer)], with_clip=with_clip).input_ids.tolist() for answer in candidates
     ]
     first, *others = encoded
     same = 0
