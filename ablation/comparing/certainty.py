@@ -78,7 +78,8 @@ class Answers:
 
     def sums(self) -> NDArray[np.int64] | NDArray[np.float64]:
         """Return the marks of each seed about each video, (seeds, videos); whole numbers of whole marks."""
-        return np.stack([np.bincount(self.videos, weights=each) for each in self.marks]).astype(self.marks.dtype)
+        sums = np.stack([np.bincount(self.videos, weights=each) for each in self.marks])
+        return sums if math.isinf(self.widest) else sums.astype(np.int64)
 
     def means(self) -> NDArray[np.float64]:
         """Return the share of all marks that each seed has."""
