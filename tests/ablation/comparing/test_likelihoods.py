@@ -14,6 +14,7 @@ from lightning_modules.clusters import clustered_mean
 from lightning_modules.interval import Z
 from tests.ablation.comparing.run_folders import GOOD, config, rows, with_likelihoods, write_run
 from tests.ablation.comparing.simulated import LikelihoodWorld, rates, score_coverage
+from tests.ablation.comparing.test_page import Reader
 
 
 def line(text, begins):
@@ -54,8 +55,9 @@ def test_what_exact_match_does_not_show_is_seen(three, said, tmp_path):
     assert {each["verdict"] for each in lines} == {"", "worse"} and lines[4]["questions"] == "80"
     assert float(lines[4]["p_corrected"]) == pytest.approx(2 * float(lines[4]["p"]))  # half of the 5 % is for this one
     assert r"\mathbf{-0.6" in files["latex"].read_text() and files["latex"].read_text().count(r"\toprule") == 2
-    page = files["html"].read_text()
-    assert "How likely the right answer is" in page and "val/log_likelihood/mean of worse" in page
+    page = Reader(files["html"].read_text())
+    assert "How likely the right answer is" in page.words
+    assert {"val/log_likelihood/mean of worse"} < {attributes["aria-label"] for attributes in page.of("svg")}
 
 
 def test_exact_match_says_the_same_with_it_and_without(three, said, tmp_path):
