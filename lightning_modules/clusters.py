@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from statistics import fmean
 
@@ -45,16 +45,8 @@ def clustered_mean_of_shares(
         ValueError: no answers, or not as many clusters or families.
     """
     _check(len(right), len(clusters), len(families))
-    counts = Counter(families)
-    sums: dict[Hashable, int] = defaultdict(int)
-    for is_right, family in zip(right, families, strict=True):
-        sums[family] += is_right
-    shares = {family: sums[family] / count for family, count in counts.items()}
-    parts = [
-        (is_right - shares[family]) / (counts[family] * len(counts))
-        for is_right, family in zip(right, families, strict=True)
-    ]
-    mean, answers, variance = fmean(shares.values()), len(right), _variance(parts, clusters)
+    mean, parts = _mean_of_means([float(each) for each in right], families)
+    answers, variance = len(right), _variance(parts, clusters)
     independent = mean * (1 - mean) / max(1, answers - 1)  # the variance if every answer were a cluster
     worth = min(answers, answers * independent / variance) if variance > ROUNDING else len(set(clusters))
     return wilson(mean, worth)
@@ -72,12 +64,43 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable], low: f
     Raises:
         ValueError: no answers, or not as many clusters.
     """
-    _check(len(values), len(clusters))
-    mean = fmean(values)
+    return clustered_mean_of_means(values, clusters, [None] * len(values), low, high)
+
+
+def clustered_mean_of_means(
+    values: Sequence[float], clusters: Sequence[Hashable], families: Sequence[Hashable], low: float, high: float
+) -> Interval:
+    """Return the plain mean of the families' means, with an interval as `clustered_mean` has it.
+
+    Args:
+        values: one per answer.
+        clusters: what each answer is about; it may have answers of several families.
+        families: what each answer is counted under; one counts as much as another, however many answers it has.
+        low: least possible value.
+        high: largest possible value.
+
+    Raises:
+        ValueError: no answers, or not as many clusters or families.
+    """
+    _check(len(values), len(clusters), len(families))
+    mean, parts = _mean_of_means(values, families)
     if len(set(clusters)) == 1:
         return Interval(mean, low, high)
-    half = Z * math.sqrt(_variance([(value - mean) / len(values) for value in values], clusters))
+    half = Z * math.sqrt(_variance(parts, clusters))
     return Interval(mean, max(low, mean - half), min(high, mean + half))
+
+
+def _mean_of_means(values: Sequence[float], families: Sequence[Hashable]) -> tuple[float, list[float]]:
+    """Return the plain mean of the families' means, and what each value adds to its deviation."""
+    grouped: dict[Hashable, list[float]] = defaultdict(list)
+    for value, family in zip(values, families, strict=True):
+        grouped[family].append(value)
+    means = {family: fmean(each) for family, each in grouped.items()}
+    parts = [
+        (value - means[family]) / (len(grouped[family]) * len(grouped))
+        for value, family in zip(values, families, strict=True)
+    ]
+    return fmean(means.values()), parts
 
 
 def _check(answers: int, *others: int) -> None:

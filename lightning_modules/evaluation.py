@@ -15,14 +15,23 @@ from datamodules.records.answer_kind import matches
 __all__ = ["Answer", "FamilyScores", "is_headline", "matches"]
 
 MEAN = "exact_match/mean"
+LIKELIHOOD = "log_likelihood"
 
 
 @dataclass
 class Answer:
-    """A generated answer beside its reference."""
+    """A generated answer beside its reference.
+
+    Attributes:
+        sample: what was asked.
+        prediction: the answer.
+        log_likelihood: of the reference among all answers that the question may have, a natural logarithm; None where
+            these are not known.
+    """
 
     sample: SampleFacts
     prediction: str
+    log_likelihood: float | None = None
 
     @property
     def verdict(self) -> bool | None:
@@ -41,19 +50,23 @@ def is_headline(figure: str) -> bool:
 
 
 class FamilyScores:
-    """Counts of right replies, all replies, and those that are answers, per family, on this process."""
+    """Counts of right replies, all replies, and those that are answers, per family, on this process.
+
+    Behind them come the sum of the log-likelihoods of right answers, and how many of these are known.
+    """
 
     def __init__(self, families: Sequence[str]) -> None:
         """Start at zero for every family, so that all processes hold tensors of one shape."""
         self.families = list(families)
-        self.counts = torch.zeros(len(self.families), 3, dtype=torch.float64)
+        self.counts = torch.zeros(len(self.families), 5, dtype=torch.float64)
 
-    def add(self, family: str, verdict: bool | None) -> None:
-        """Count one reply; None is one that is no answer."""
+    def add(self, family: str, verdict: bool | None, log_likelihood: float | None = None) -> None:
+        """Count one reply; None is one that is no answer. The log-likelihood is that of the right one, if known."""
         counted = [float(verdict is True), 1.0, float(verdict is not None)]
+        counted += [0.0, 0.0] if log_likelihood is None else [log_likelihood, 1.0]
         self.counts[self.families.index(family)] += torch.tensor(counted, dtype=torch.float64)
 
-    def shares(self, counts: Float[Tensor, "families 3"]) -> dict[str, float]:
+    def shares(self, counts: Float[Tensor, "families 5"]) -> dict[str, float]:
         """Return the share of right replies per family, and their plain mean under `mean`.
 
         Args:
@@ -61,15 +74,24 @@ class FamilyScores:
         """
         seen = {
             family: (right / given)
-            for family, (right, given, _) in zip(self.families, counts.tolist(), strict=True)
+            for family, (right, given, *_) in zip(self.families, counts.tolist(), strict=True)
             if given > 0
         }
-        return {**seen, "mean": sum(seen.values()) / len(seen)} if seen else {}
+        return _with_mean(seen)
+
+    def log_likelihoods(self, counts: Float[Tensor, "families 5"]) -> dict[str, float]:
+        """Return the mean log-likelihood of right answers per family that has any, and their plain mean under `mean`.
+
+        Args:
+            counts: as `self.counts`, summed over processes.
+        """
+        rows = zip(self.families, counts.tolist(), strict=True)
+        return _with_mean({family: total / known for family, (_, _, _, total, known) in rows if known > 0})
 
     def figures(
-        self, counts: Float[Tensor, "families 3"], questions: Mapping[str, Mapping[str, int]]
+        self, counts: Float[Tensor, "families 5"], questions: Mapping[str, Mapping[str, int]]
     ) -> dict[str, float]:
-        """Return all figures by name: `exact_match/<family>` as `shares`, and those of every benchmark.
+        """Return all figures by name: `exact_match/<family>`, `log_likelihood/<family>`, and those of every benchmark.
 
         Benchmarks have no mean of their families: it would mix several of them, and weigh types of ten questions like
         types of thousands.
@@ -78,13 +100,14 @@ class FamilyScores:
             counts: as `self.counts`, summed over processes.
             questions: benchmark -> family -> number of all its questions.
         """
-        shares = {f"exact_match/{family}": share for family, share in self.shares(counts).items()}
+        found = {f"exact_match/{family}": share for family, share in self.shares(counts).items()}
+        found |= {f"{LIKELIHOOD}/{family}": mean for family, mean in self.log_likelihoods(counts).items()}
         if questions:
-            shares.pop(MEAN, None)
-        return shares | self.accuracies(counts, questions)
+            found = {name: figure for name, figure in found.items() if name not in (MEAN, f"{LIKELIHOOD}/mean")}
+        return found | self.accuracies(counts, questions)
 
     def accuracies(
-        self, counts: Float[Tensor, "families 3"], questions: Mapping[str, Mapping[str, int]]
+        self, counts: Float[Tensor, "families 5"], questions: Mapping[str, Mapping[str, int]]
     ) -> dict[str, float]:
         """Return the figures of every benchmark: `accuracy`, `accuracy_of_answered` and `unanswered`, by `/<name>`.
 
@@ -105,3 +128,7 @@ class FamilyScores:
             if answered:
                 figures[f"accuracy_of_answered/{name}"] = right / answered
         return figures
+
+
+def _with_mean(seen: dict[str, float]) -> dict[str, float]:
+    return {**seen, "mean": sum(seen.values()) / len(seen)} if seen else {}

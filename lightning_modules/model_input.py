@@ -16,6 +16,7 @@ from components.splice import PaddingSide, SplicePlan, TooLongError, plan_splice
 from components.teachers import FeatureCache
 from datamodules.batch import Batch, PackedClips, SampleFacts
 from datamodules.skips import SkipCounter
+from lightning_modules.candidate_likelihood import CandidateInput, plan_candidates
 
 
 @dataclass
@@ -63,6 +64,7 @@ class ModelInput:
         teacher: what a teacher is shown; None where none is asked.
         questions: where the tokens of the questions go, without their answers, for a language model to go on from; None
             where none is generated.
+        candidates: where the tokens of all answers that the questions may have are predicted; None with `questions`.
     """
 
     frames: UInt8[Tensor, "frames 3 height width"]
@@ -74,6 +76,7 @@ class ModelInput:
     clips_count: bool
     teacher: TeacherInput | None
     questions: SplicePlan | None
+    candidates: CandidateInput | None
 
     def to(self, device: device, non_blocking: bool = True) -> ModelInput:
         """Move all tensors to `device`."""
@@ -87,6 +90,7 @@ class ModelInput:
             self.clips_count,
             self.teacher and self.teacher.to(device, non_blocking),
             self.questions and self.questions.to(device),
+            self.candidates and self.candidates.to(device),
         )
 
 
@@ -127,7 +131,10 @@ def prepare(
         pad_id=language_model.text.pad_id,
         max_length=language_model.max_length,
     )
-    questions = _plan_questions(batch, shown.token_counts, language_model, max_new_tokens) if max_new_tokens else None
+    questions, candidates = None, None
+    if max_new_tokens:
+        questions = _plan_questions(batch, shown.token_counts, language_model, max_new_tokens)
+        candidates = plan_candidates(batch, text, shown.token_counts, language_model)
     teacher = None
     if encoded.teacher_clips is not None:
         if len(layout.grids) == 0:
@@ -147,6 +154,7 @@ def prepare(
         clips_count=batch.has_clips,
         teacher=teacher,
         questions=questions,
+        candidates=candidates,
     )
 
 

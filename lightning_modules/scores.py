@@ -6,13 +6,15 @@ every attempt, each with its video.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from datamodules.benchmarks import LoadedBenchmark
 from lightning_modules.answer_store import Row
-from lightning_modules.clusters import clustered_mean_of_shares, clustered_share
-from lightning_modules.evaluation import MEAN
+from lightning_modules.clusters import clustered_mean_of_means, clustered_mean_of_shares, clustered_share
+from lightning_modules.evaluation import LIKELIHOOD, MEAN
 from lightning_modules.interval import Interval
 
 
@@ -25,12 +27,14 @@ class Scored:
         cluster: its video, which other questions may be about; the question itself where there is none.
         right: whether its reply is; False where it has none.
         answered: whether its reply is an answer; False where it has none.
+        log_likelihood: of the right answer among all that there may be; None where it is not known.
     """
 
     family: str
     cluster: str
     right: bool
     answered: bool
+    log_likelihood: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Score:
 def scored(answers: Mapping[str, Row]) -> list[Scored]:
     """Return the questions that were asked, by their answers on disk."""
     return [
-        Scored(row["family"], row["video"] or identity, row["right"], row["answered"])
+        Scored(row["family"], row["video"] or identity, row["right"], row["answered"], row.get(LIKELIHOOD))
         for identity, row in answers.items()
     ]
 
@@ -67,7 +71,9 @@ def scored_benchmark(answers: Mapping[str, Row], benchmark: LoadedBenchmark) -> 
 
 
 def scores(answers: Mapping[str, Row], benchmarks: Sequence[LoadedBenchmark]) -> dict[str, Score]:
-    """Return every figure that is a share by its name, such as `exact_match/colour`; none over no questions.
+    """Return every figure that has an interval by its name, such as `exact_match/colour`; none over no questions.
+
+    A mean log-likelihood has none over one video, of whose spread nothing is known.
 
     Args:
         answers: question id -> its answer on disk.
@@ -89,6 +95,22 @@ def scores(answers: Mapping[str, Row], benchmarks: Sequence[LoadedBenchmark]) ->
     if asked and not benchmarks:
         right, families = [each.right for each in asked], [each.family for each in asked]
         found[MEAN] = _score(clustered_mean_of_shares(right, clusters(asked), families), asked)
+    return found | _log_likelihoods(asked, mean=not benchmarks)
+
+
+def _log_likelihoods(asked: Sequence[Scored], mean: bool) -> dict[str, Score]:
+    """Return those of each family and, if it is wanted, their plain mean."""
+    known = sorted((each for each in asked if each.log_likelihood is not None), key=lambda each: each.family)
+    groups = {name: [*group] for name, group in groupby(known, key=lambda each: each.family)}
+    if mean:
+        groups["mean"] = known
+    found = {}
+    for name, group in groups.items():
+        if len(set(clusters(group))) > 1:
+            values = [each.log_likelihood for each in group if each.log_likelihood is not None]
+            families = [each.family for each in group]
+            interval = clustered_mean_of_means(values, clusters(group), families, -math.inf, 0.0)
+            found[f"{LIKELIHOOD}/{name}"] = _score(interval, group)
     return found
 
 

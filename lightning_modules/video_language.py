@@ -158,12 +158,9 @@ class VideoLanguageModel(LightningModule):
         return splice(self.language_model.embed(plan.input_ids), visual_tokens, plan)
 
     def forward(self, batch: ModelInput) -> Tensor:
-        """Return the mean loss over the answers' tokens."""
-        return self.text_loss(batch, self.visual_tokens(batch))
-
-    def text_loss(self, batch: ModelInput, visual_tokens: Float[Tensor, "tokens width"]) -> Tensor:
-        """Return the cross-entropy of the answers (paper eq. 20)."""
-        loss: Tensor = self.language_model(self.embeddings(batch.text, visual_tokens), batch.text).loss
+        """Return the cross-entropy of the answers (paper eq. 20), a mean over their tokens."""
+        embeddings = self.embeddings(batch.text, self.visual_tokens(batch))
+        loss: Tensor = self.language_model(embeddings, batch.text).loss
         return loss
 
     def losses(self, batch: ModelInput) -> tuple[Tensor, Tensor | None]:
@@ -218,15 +215,18 @@ class VideoLanguageModel(LightningModule):
     def _evaluate(self, batch: ModelInput | Batch) -> list[Answer]:
         if isinstance(batch, Batch):
             return []
+        assert batch.candidates is not None, "prepared to learn from"
         visual_tokens = self.visual_tokens(batch)
-        self.mean_loss.add(self.text_loss(batch, visual_tokens), len(batch.samples) * batch.counts)
-        for answer in (answers := self._answer(batch, visual_tokens)):
-            self.scores.add(answer.sample.family, answer.verdict)
+        loss, likelihoods = batch.candidates.scores(self.language_model, visual_tokens)
+        self.mean_loss.add(loss, len(batch.samples) * batch.counts)
+        for answer in (answers := self._answer(batch, visual_tokens, likelihoods)):
+            self.scores.add(answer.sample.family, answer.verdict, answer.log_likelihood)
         return answers
 
-    def _answer(self, batch: ModelInput, visual_tokens: Tensor) -> list[Answer]:
+    def _answer(self, batch: ModelInput, visual_tokens: Tensor, likelihoods: dict[int, float]) -> list[Answer]:
         texts = self.generate(batch, visual_tokens)  # of a stand-in too: others may wait for it
-        answers = [Answer(*each) for each in zip(batch.samples, texts, strict=True)] if batch.counts else []
+        asked = enumerate(zip(batch.samples, texts, strict=True)) if batch.counts else ()
+        answers = [Answer(*each, likelihoods.get(place)) for place, each in asked]
         self.answers += answers
         return answers
 
@@ -244,7 +244,7 @@ class VideoLanguageModel(LightningModule):
         self._start_scores("val")
 
     def validation_step(self, batch: ModelInput | Batch, batch_idx: int) -> None:
-        """Score one batch by loss and by generated answers."""
+        """Score one batch by loss, generated answers, and how likely the right ones were."""
         self._evaluate(batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -256,7 +256,7 @@ class VideoLanguageModel(LightningModule):
         self._start_scores("test")
 
     def test_step(self, batch: ModelInput | Batch, batch_idx: int) -> dict[str, list[Answer]]:
-        """Score one batch by loss and by generated answers, and return these."""
+        """Score one batch as a validation does, and return its answers."""
         return {"answers": self._evaluate(batch)}
 
     def on_test_epoch_end(self) -> None:
@@ -269,7 +269,7 @@ class VideoLanguageModel(LightningModule):
 
     def predict_step(self, batch: ModelInput | Batch, batch_idx: int) -> list[Answer]:
         """Return the generated answers of one batch."""
-        return [] if isinstance(batch, Batch) else self._answer(batch, self.visual_tokens(batch))
+        return [] if isinstance(batch, Batch) else self._answer(batch, self.visual_tokens(batch), {})
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW with the stage's rates, warm-up and cosine over all steps of the run."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ablation.generated_answers import ids_of_pair
 from ablation.judgements import JudgedAnswer, read_judgements
 from components.judges.base import BEST_SCORE, Aspect
 from lightning_modules.answer_store import Row, read_rows
+from lightning_modules.evaluation import LIKELIHOOD
 
 TENTHS = 10  # of a point, in which scores of a judge are counted
 
@@ -56,6 +58,8 @@ class Answered:
         unit: in which marks are shown.
         unjudged: questions whose answers a judge said nothing of that can be read.
         judge: who says so; None if it is the comparison of the test itself.
+        log_likelihoods: question -> log-likelihood of its right answer among all that it may have, in nats; of older
+            answers and other questions it is not known, and a judge has nothing to do with it.
     """
 
     marks: Mapping[Question, int]
@@ -63,6 +67,7 @@ class Answered:
     unit: Unit = PERCENT
     unjudged: frozenset[Question] = frozenset()
     judge: str | None = None
+    log_likelihoods: Mapping[Question, float] = field(default_factory=dict)
 
     @property
     def asked(self) -> set[Question]:
@@ -92,6 +97,7 @@ def read_answered(folder: Path, root: str, judge: str | None, points: bool = Fal
             raise LeftOutError("answers/test.jsonl ends in the middle of an answer; test the run again")
         rows = read_rows(path)
         right = {_question(row, root): _verdict(row) for row in rows}
+        likelihoods = {_question(row, root): _log_likelihood(row) for row in rows if LIKELIHOOD in row}
     except LeftOutError:
         raise
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -106,7 +112,7 @@ def read_answered(folder: Path, root: str, judge: str | None, points: bool = Fal
     if len({question.id for question in right}) != len(rows):
         raise LeftOutError("answers/test.jsonl has two answers to one question")
     if judge is None:
-        return Answered(right)
+        return Answered(right, log_likelihoods=likelihoods)
     marked = _scored if points else _judged
     return marked(*_judgements(folder / "judgements" / path.stem, judge, dict(zip(right, rows, strict=True))))
 
@@ -194,3 +200,10 @@ def _verdict(row: Mapping[str, Any]) -> bool:
     if not isinstance(row["right"], bool):
         raise ValueError(f"`right` of question {row['id']!r} is {row['right']!r}; it must be true or false")
     return row["right"]
+
+
+def _log_likelihood(row: Mapping[str, Any]) -> float:
+    value = row[LIKELIHOOD]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -math.inf < value <= 0:
+        raise ValueError(f"`{LIKELIHOOD}` of question {row['id']!r} is {value!r}; it must be a number of at most 0")
+    return float(value)

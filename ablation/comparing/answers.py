@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,24 +18,31 @@ class Answers:
         marks: of each answer, (seeds, questions): 1 if it is right, or its score.
         videos: number of the video of each question.
         full: what the best answer has: 1, more where it has a score, or where attempts are added up.
+        bounds: least and largest mean there can be; log-likelihoods have no least one.
     """
 
-    marks: NDArray[np.int64]
+    marks: NDArray[np.int64] | NDArray[np.float64]
     videos: NDArray[np.intp]
     full: int = 1
+    bounds: tuple[float, float] = (0.0, 1.0)
 
     @property
     def seeds(self) -> int:
         """How many trainings."""
         return len(self.marks)
 
+    @property
+    def widest(self) -> float:
+        """Largest difference of two means there can be."""
+        return self.bounds[1] - self.bounds[0]
+
     def of(self, questions: NDArray[np.bool_]) -> Answers:
         """Return those to some questions, their videos numbered anew."""
         videos = np.unique(self.videos[questions], return_inverse=True)[1]
-        return Answers(self.marks[:, questions], videos, self.full)
+        return Answers(self.marks[:, questions], videos, self.full, self.bounds)
 
-    def sums(self) -> NDArray[np.int64]:
-        """Return the marks of each seed about each video, (seeds, videos)."""
+    def sums(self) -> NDArray[np.int64] | NDArray[np.float64]:
+        """Return the marks of each seed about each video, (seeds, videos); whole numbers of whole marks."""
         return self._sums
 
     def means(self) -> NDArray[np.float64]:
@@ -43,8 +51,9 @@ class Answers:
 
     # Each difference from a baseline asks these of it.
     @cached_property
-    def _sums(self) -> NDArray[np.int64]:
-        return np.stack([np.bincount(self.videos, weights=each) for each in self.marks]).astype(np.int64)
+    def _sums(self) -> NDArray[np.int64] | NDArray[np.float64]:
+        sums = np.stack([np.bincount(self.videos, weights=each) for each in self.marks])
+        return sums if math.isinf(self.widest) else sums.astype(np.int64)
 
     @cached_property
     def _means(self) -> NDArray[np.float64]:

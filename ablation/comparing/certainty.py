@@ -43,7 +43,7 @@ from scipy import stats
 
 from ablation.comparing.answers import Answers
 from ablation.comparing.moderation import ALONE, SeedPrior
-from ablation.comparing.randomisation import randomisation_p
+from ablation.comparing.randomisation import on_grid, randomisation_p
 from lightning_modules.clusters import ROUNDING
 from lightning_modules.interval import Interval, wilson
 
@@ -107,7 +107,7 @@ def score(answers: Answers, prior: SeedPrior = ALONE) -> Estimate:
     """Return the share of all marks, over questions and seeds.
 
     Wilson's interval for as many independent answers as would have this variance; where all are right or all wrong, for
-    as many as there are videos.
+    as many as there are videos. Of log-likelihoods, Student's.
 
     Args:
         answers: of each seed.
@@ -117,7 +117,9 @@ def score(answers: Answers, prior: SeedPrior = ALONE) -> Estimate:
         ValueError: no answers.
     """
     mean = float(_checked(answers).means().mean())
-    variance = _variance(_parts(answers).mean(axis=0), [answers], prior)
+    variance = _variance(_parts(answers).mean(axis=0), [answers], prior, answers.widest)
+    if math.isinf(answers.widest):
+        return Estimate(_student(mean, variance, *answers.bounds), variance, 1.0, answers.seeds > 1, 0)
     videos = variance.videos_freedom + 1
     if 0 < mean < 1 and variance.total > ROUNDING:
         worth, freedom = min(answers.marks.size * answers.full, mean * (1 - mean) / variance.total), variance.freedom
@@ -148,12 +150,12 @@ def difference(ours: Answers, base: Answers, prior: SeedPrior = ALONE) -> Estima
     gaps = asked[1] * ours.sums().sum(axis=0) - asked[0] * base.sums().sum(axis=0)
     over_seeds = min(ours.seeds, base.seeds) > 1
     parts = _parts(ours).mean(axis=0) - _parts(base).mean(axis=0)
-    variance = _with_two_questions(_variance(parts, [ours, base] if over_seeds else [], prior), ours)
-    half = _quantile(variance.freedom) * math.sqrt(variance.total)
-    interval = Interval(value, max(-1.0, value - half), min(1.0, value + half))
+    rows = [ours, base] if over_seeds else []
+    variance = _with_two_questions(_variance(parts, rows, prior, ours.widest), ours)
+    interval = _student(value, variance, -ours.widest, ours.widest)
     changed = int(np.count_nonzero(gaps))
     if not over_seeds:
-        p = randomisation_p(gaps.tolist())
+        p = randomisation_p(gaps.tolist() if math.isfinite(ours.widest) else on_grid(gaps.tolist()))
     elif changed:
         p = max(_two_sided(value / math.sqrt(variance.total), variance.freedom), 2.0 ** (1 - changed))
     else:
@@ -183,6 +185,11 @@ def over_seeds_only(ours: Sequence[float], base: Sequence[float]) -> Estimate | 
     return Estimate(Interval(value, value - half, value + half), variance, p, True, 0)
 
 
+def _student(value: float, variance: Variance, low: float, high: float) -> Interval:
+    half = _quantile(variance.freedom) * math.sqrt(variance.total)
+    return Interval(value, max(low, value - half), min(high, value + half))
+
+
 def _checked(answers: Answers) -> Answers:
     if not answers.marks.size:
         raise ValueError("a score needs at least one answer")
@@ -197,13 +204,13 @@ def _parts(answers: Answers) -> NDArray[np.float64]:
     return parts
 
 
-def _variance(parts: NDArray[np.float64], rows: Sequence[Answers], prior: SeedPrior) -> Variance:
+def _variance(parts: NDArray[np.float64], rows: Sequence[Answers], prior: SeedPrior, widest: float) -> Variance:
     """Return the variance between videos of `parts`, and between the seeds of all rows."""
     videos = len(parts)
     between = [_between_seeds(row, prior) for row in rows if row.seeds > 1]
     return Variance(
         # Of one video nothing is known: the largest variance there is.
-        float(videos / (videos - 1) * (parts**2).sum()) if videos > 1 else 1.0,
+        float(videos / (videos - 1) * (parts**2).sum()) if videos > 1 else widest**2,
         videos - 1,
         sum(max(0.0, seen - single) for seen, single, _ in between),
         tuple((seen, freedom) for seen, _, freedom in between),
@@ -224,6 +231,8 @@ def _between_seeds(answers: Answers, prior: SeedPrior) -> tuple[float, float, fl
 
 
 def _with_two_questions(variance: Variance, answers: Answers) -> Variance:
+    if math.isinf(answers.widest):  # numbers that never all agree
+        return variance
     questions = answers.marks.shape[1]
     shrunk = variance.videos * (questions / (questions + 2)) ** 2 + 1 / (questions + 2) ** 2
     return replace(variance, videos=shrunk)

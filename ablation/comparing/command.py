@@ -16,8 +16,10 @@ from ablation.comparing.comparison import compare
 from ablation.comparing.costs import measured_costs
 from ablation.comparing.experiment import choose_baseline, experiments
 from ablation.comparing.finding import find_runs
+from ablation.comparing.latex import as_latex
+from ablation.comparing.likelihood import compare_likelihoods
 from ablation.comparing.page import page
-from ablation.comparing.tables import as_csv, as_latex, text
+from ablation.comparing.tables import as_csv, text
 from ablation.comparing.unit import PERCENT, POINTS
 from components.whole_file import write_whole
 from datamodules.printable import printable, say
@@ -44,15 +46,16 @@ def run(known: argparse.Namespace) -> None:
         )
     baseline = choose_baseline(found, known.baseline)
     comparison = compare(found, baseline, known.smallest, known.although_different, known.scores, left_out)
+    likelihoods = compare_likelihoods(found, baseline, known.scores)
     costs, problems = measured_costs(found) if known.costs else ({}, [])
     comparison = comparison.remarking(problems)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    say(text(comparison, costs, columns))
+    say(text(comparison, costs, likelihoods, columns))
     for flag, file, content in (
-        ("markdown", known.markdown, lambda: text(comparison, costs) + "\n"),
-        ("csv", known.csv, lambda: as_csv(comparison, costs)),
-        ("latex", known.latex, lambda: as_latex(comparison)),
-        ("html", known.html, lambda: page(comparison, costs)),
+        ("markdown", known.markdown, lambda: text(comparison, costs, likelihoods) + "\n"),
+        ("csv", known.csv, lambda: as_csv(comparison, costs, likelihoods)),
+        ("latex", known.latex, lambda: as_latex(comparison, likelihoods)),
+        ("html", known.html, lambda: page(comparison, costs, likelihoods)),
     ):
         if file is not None:
             write(flag, file, content())

@@ -157,7 +157,7 @@ def compare(
             + "\nLeave some of them out, or give --although-different to compare them all the same, over common"
             " questions"
         )
-    groups = _groups(questions, scores)
+    groups = score_groups(questions, scores)
     others = [each for each in experiments if each is not baseline]
     said = list(remarks(experiments))
     answers = {each.name: each.answers(questions) for each in experiments}
@@ -223,7 +223,7 @@ def _shares(rows: Sequence[Row]) -> dict[tuple[str, str], tuple[Cell, float]]:
     return {key: (cell, half / (first if key[1] == overall else rest)) for key, cell in tests.items()}
 
 
-def _groups(questions: Sequence[Question], wanted: Sequence[str]) -> dict[str, Mask]:
+def score_groups(questions: Sequence[Question], wanted: Sequence[str]) -> dict[str, Mask]:
     """Return score -> which questions it is over: all, each benchmark, each family; equal ones once."""
     families = [question.family for question in questions]
     benchmarks = sorted({family.split("/")[0] for family in families if "/" in family})

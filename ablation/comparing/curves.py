@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from ablation.comparing.experiment import Experiment
 
 TRAINING = "train/loss"
 VALIDATION = ("val/exact_match/mean", "val/loss")  # the first that there is
+LIKELIHOOD_CURVE = "val/log_likelihood/mean"
 POINTS = 100  # of a curve at most; more cannot be told apart
 
 
@@ -53,6 +55,19 @@ def validation_figure(experiments: Sequence[Experiment]) -> str:
     """Return which figure of the validations is shown: the first of `VALIDATION` that a run has logged."""
     found = (name for name in VALIDATION for each in experiments for run in each.runs if read_curve(run.folder, name))
     return next(found, VALIDATION[0])
+
+
+def area(values: Mapping[int, float]) -> float:
+    """Return the mean of a figure over the steps between its first and last value, straight lines between values.
+
+    Args:
+        values: step -> value; one at least.
+    """
+    points = sorted(values.items())
+    if len(points) == 1:
+        return points[0][1]
+    parts = ((after - before) * (ours + next_one) / 2 for (before, ours), (after, next_one) in pairwise(points))
+    return math.fsum(parts) / (points[-1][0] - points[0][0])
 
 
 def read_curve(folder: Path, name: str) -> dict[int, float]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ablation.comparing.answer_rows import Question
 from ablation.comparing.answers import Answers
@@ -52,14 +53,27 @@ class Experiment:
             [sum(run.marks[question] for run in runs) * times // len(runs) for question in questions]
             for runs in self.seeds.values()
         ]
-        videos = np.unique([question.cluster for question in questions], return_inverse=True)[1]
-        return Answers(np.array(marks), videos, times * self.runs[0].answered.full)
+        return Answers(np.array(marks), _videos(questions), times * self.runs[0].answered.full)
+
+    def log_likelihoods(self, questions: Sequence[Question]) -> Answers:
+        """Return those of the right answers to `questions`, which all runs know; the mean over attempts."""
+        marks = [
+            [math.fsum(run.answered.log_likelihoods[question] for run in runs) / len(runs) for question in questions]
+            for runs in self.seeds.values()
+        ]
+        return Answers(np.array(marks), _videos(questions), bounds=(-math.inf, 0.0))
 
     def figures(self, name: str) -> list[float]:
         """Return a final figure of each seed, the mean over attempts; only where it is a number."""
         found = [[run.figures.get(name, math.nan) for run in runs] for runs in self.seeds.values()]
         means = [math.fsum(values) / len(values) for values in found]
         return [mean for mean in means if math.isfinite(mean)]
+
+
+def _videos(questions: Sequence[Question]) -> NDArray[np.intp]:
+    """Return the number of the video of each question."""
+    numbers: NDArray[np.intp] = np.unique([question.cluster for question in questions], return_inverse=True)[1]
+    return numbers
 
 
 def experiments(runs: Sequence[Run], attempts: Attempts | None) -> list[Experiment]:

@@ -10,17 +10,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ablation.comparing.comparison import Cell, Comparison, Row
 from ablation.comparing.costs import Costs
-from ablation.comparing.curves import TRAINING, curve, validation_figure
+from ablation.comparing.curves import LIKELIHOOD_CURVE, TRAINING, curve, validation_figure
+from ablation.comparing.likelihood import Likelihoods
 from ablation.comparing.plots import Forest, Panel, Scatter, forest, panels, scatter
 from ablation.comparing.tables import (
     caption,
     learnt_text,
+    likelihood_caption,
     loss_text,
     minutes_text,
     p_text,
     seeds_text,
+    value_text,
     verdict_text,
 )
+from ablation.comparing.unit import NATS
 from ablation.comparing.verdict import Word
 
 KINDS = {Word.BETTER: "better", Word.WORSE: "worse", Word.SAME: "same", Word.TOO_FEW: "few"}
@@ -28,12 +32,13 @@ WIDE, NARROW = 1040, 330  # pixels of the overall plot, and of a small one
 PLOT, PANEL = (510, 300), (250, 140)  # pixels of a plot of costs, and of a learning curve
 
 
-def page(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
+def page(comparison: Comparison, costs: Mapping[str, Costs], likelihoods: Likelihoods) -> str:
     """Return the page.
 
     Args:
         comparison: what to show.
         costs: of the experiments for which they are known.
+        likelihoods: of the experiments that have them.
     """
     unit = comparison.unit
     environment = Environment(
@@ -47,6 +52,8 @@ def page(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
         "loss": loss_text,
         "minutes": minutes_text,
         "learnt": learnt_text,
+        "nats": lambda cell: value_text(cell, NATS),
+        "nats_gap": NATS.gap,
         "seeds": lambda cell: seeds_text(cell, unit),
         "verdict": verdict_text,
         "kind": kind,
@@ -56,6 +63,8 @@ def page(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
     return environment.get_template("page.html.jinja").render(
         comparison=comparison,
         costs=costs,
+        likelihoods=likelihoods,
+        likelihood_caption=likelihood_caption(likelihoods),
         overall=overall,
         forest=_forest(comparison, overall, 190, 640, 30, words=True),
         forests={name: _forest(comparison, name, 118, NARROW - 10, 20, words=False) for name in scores},
@@ -116,10 +125,10 @@ def _scatters(comparison: Comparison, costs: Mapping[str, Costs]) -> list[Scatte
 
 
 def _curves(comparison: Comparison) -> dict[str, Sequence[Panel]]:
-    """Return the panels of the training loss, and of the validations."""
+    """Return the panels of the training loss, of the validations, and of their log-likelihood if it was logged."""
     experiments = [row.experiment for row in comparison.rows]
     found = {}
-    for name in (TRAINING, validation_figure(experiments)):
+    for name in (TRAINING, validation_figure(experiments), LIKELIHOOD_CURVE):
         base, *others = [(each.name, curve(each, name)) for each in experiments]
         found[name] = panels(others, base[1], *PANEL)
     return {name: each for name, each in found.items() if each}

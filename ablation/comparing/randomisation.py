@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+GRID = 2**15  # steps that all differences together have when they are no whole numbers
+
 
 def randomisation_p(differences: Sequence[int]) -> float:
     """Return how often chance alone makes the sum of differences this large, in either direction.
@@ -35,3 +37,12 @@ def randomisation_p(differences: Sequence[int]) -> float:
         chances = moved / 2
     seen = abs(sum(differences)) // unit
     return min(1.0, 2 * float(chances[total + seen :].sum())) if seen else 1.0
+
+
+def on_grid(differences: Sequence[float]) -> list[int]:
+    """Return differences that are no whole numbers for `randomisation_p`: in steps of which all together have `GRID`.
+
+    That moves each of them by at most half a step, and p by less than a hundredth of itself.
+    """
+    step = math.fsum(map(abs, differences)) / GRID
+    return [round(each / step) for each in differences] if step else [0] * len(differences)

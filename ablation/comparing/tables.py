@@ -1,17 +1,18 @@
-"""A comparison as tables: for the terminal and Markdown, as CSV, and for LaTeX with booktabs."""
+"""A comparison as tables: for the terminal and Markdown, and as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ablation.comparing.comparison import LOSS, Cell, Comparison, Row
 from ablation.comparing.costs import Costs
-from ablation.comparing.latex import escaped
-from ablation.comparing.unit import Unit
+from ablation.comparing.likelihood import CURVE, Likelihoods
+from ablation.comparing.unit import NATS, Unit
 from ablation.comparing.verdict import Word
 from lightning_modules.costs.table import table
+from lightning_modules.evaluation import LIKELIHOOD
 
 MARKS = {Word.BETTER: "+", Word.WORSE: "-", Word.SAME: "=", Word.TOO_FEW: "?"}
 
@@ -95,19 +96,57 @@ def score_table(comparison: Comparison, bounds: bool = True) -> str:
         f"{base.experiment.name}, {unit.sign}",
         *(row.experiment.name for row in others),
     ]
-    rows = []
-    for name, (questions, videos) in comparison.sizes.items():
-        value = base.cells[name].value
-        assert value is not None
-        said = unit.bounds(value.interval) if bounds else unit.value(value.interval.value)
-        said += _learnt(base.cells[name])
-        rows.append(
-            [name, f"{questions:,}", f"{videos:,}", said, *(_marked(row.cells[name], unit, bounds) for row in others)]
-        )
+    rows = [
+        _score_line(name, size, base.cells[name], [row.cells[name] for row in others], unit, bounds)
+        for name, size in comparison.sizes.items()
+    ]
     if any(row.loss.difference for row in others):
         losses = [f"{loss_gap(row.loss)} {MARKS[row.loss.verdict.word]}" if row.loss.verdict else "-" for row in others]
         rows.append([LOSS, "", "", loss_text(base.loss), *losses])
     return table(heads, rows)
+
+
+def likelihood_table(comparison: Comparison, likelihoods: Likelihoods, bounds: bool = True) -> str:
+    """Return a line per score as `score_table` has it, of log-likelihoods; "-" where an experiment has none."""
+    base, *others = [row.experiment.name for row in comparison.rows]
+    heads = [f"log-likelihood, {NATS.sign}", "questions", "videos", base, *others]
+    rows = [
+        _score_line(
+            name,
+            likelihoods.sizes.get(name),
+            likelihoods.cell(base, name),
+            [likelihoods.cell(other, name) for other in others],
+            NATS,
+            bounds,
+        )
+        for name in likelihoods.names
+    ]
+    return table(heads, rows)
+
+
+def likelihood_caption(likelihoods: Likelihoods) -> str:
+    """Return what its numbers are."""
+    return (
+        f"{NATS.what}, in {NATS.points}: 0 is best, and minus the logarithm of their number is chance; {CURVE}: mean of"
+        f" a training's validations, compared over seeds alone. Marks are corrected for {likelihoods.tests} tests of"
+        " their own, beside those of the scores above."
+    )
+
+
+def _score_line(
+    name: str, size: tuple[int, int] | None, base: Cell, others: Sequence[Cell], unit: Unit, bounds: bool
+) -> list[str]:
+    """Return name, size, the baseline's score, and the difference of each other experiment."""
+    sizes = [f"{number:,}" for number in size] if size else ["", ""]
+    said = value_text(base, unit, bounds) + _learnt(base)
+    return [name, *sizes, said, *(_marked(cell, unit, bounds) for cell in others)]
+
+
+def value_text(cell: Cell, unit: Unit, bounds: bool = True) -> str:
+    """Return a score with its bounds, if it has any and they are wanted; "-" if there is none."""
+    if not cell.seeds:
+        return "-"
+    return unit.bounds(cell.value.interval) if bounds and cell.value else unit.value(cell.mean)
 
 
 def _marked(cell: Cell, unit: Unit, bounds: bool) -> str:
@@ -164,19 +203,28 @@ def _of_seeds(comparison: Comparison) -> list[str]:
     return lines
 
 
-def text(comparison: Comparison, costs: Mapping[str, Costs], columns: int | None = None) -> str:
+def text(
+    comparison: Comparison, costs: Mapping[str, Costs], likelihoods: Likelihoods, columns: int | None = None
+) -> str:
     """Return everything as plain text that is Markdown too.
 
     Args:
         comparison: what to show.
         costs: of the experiments for which they are known.
+        likelihoods: of the experiments that have them.
         columns: that there is room for; the table of scores is without intervals where they do not fit.
     """
     parts = [main_table(comparison, costs), "\n".join(f"- {line}" for line in caption(comparison))]
+
+    def fitting(made: Callable[[bool], str]) -> str:
+        whole = made(True)
+        return whole if columns is None or len(whole.splitlines()[0]) <= columns else made(False)
+
     if len(comparison.sizes) > 1:
-        whole = score_table(comparison)
-        fits = columns is None or len(whole.splitlines()[0]) <= columns
-        parts.append(whole if fits else score_table(comparison, bounds=False))
+        parts.append(fitting(lambda bounds: score_table(comparison, bounds)))
+    if likelihoods.names:
+        parts.append(fitting(lambda bounds: likelihood_table(comparison, likelihoods, bounds)))
+        parts.append(f"- {likelihood_caption(likelihoods)}")
     base, *others = comparison.rows
     needed = [
         f"{row.experiment.name}: {row.overall.verdict.needed}"
@@ -196,14 +244,16 @@ def _listed(title: str, lines: Sequence[str]) -> str:
     return "\n".join([f"{title} ({len(lines)}):", "", *(f"- {line}" for line in lines)]) if lines else ""
 
 
-def as_csv(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
+def as_csv(comparison: Comparison, costs: Mapping[str, Costs], likelihoods: Likelihoods) -> str:
     """Return a line per experiment and score, with everything there is to it; in shares of the best, not percent."""
-    rows = [
-        line
-        for row in comparison.rows
-        for name, cell in (*row.cells.items(), (LOSS, row.loss))
-        for line in [_csv_line(comparison, row, name, cell, costs.get(row.experiment.name))]
-    ]
+    rows = []
+    for row in comparison.rows:
+        name, cost = row.experiment.name, costs.get(row.experiment.name)
+        for score, cell in (*row.cells.items(), (LOSS, row.loss)):
+            rows.append(_csv_line(comparison, row, score, comparison.sizes.get(score), cell, cost))
+        for score, cell in likelihoods.cells.get(name, {}).items():
+            size = likelihoods.sizes.get(score)
+            rows.append(_csv_line(comparison, row, f"{LIKELIHOOD}/{score}", size, cell, cost))
     file = io.StringIO()
     writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -211,10 +261,12 @@ def as_csv(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
     return file.getvalue()
 
 
-def _csv_line(comparison: Comparison, row: Row, name: str, cell: Cell, costs: Costs | None) -> dict[str, object]:
+def _csv_line(
+    comparison: Comparison, row: Row, name: str, size: tuple[int, int] | None, cell: Cell, costs: Costs | None
+) -> dict[str, object]:
     value = cell.value.interval if cell.value else None
     gap = cell.difference.interval if cell.difference else None
-    questions, videos = comparison.sizes.get(name, ("", ""))
+    questions, videos = size or ("", "")
     return {
         "experiment": row.experiment.name,
         "baseline": comparison.baseline,
@@ -243,41 +295,3 @@ def _csv_line(comparison: Comparison, row: Row, name: str, cell: Cell, costs: Co
         "visual_tokens": costs.tokens if costs else "",
         "settings": "; ".join(row.changes),
     }
-
-
-def as_latex(comparison: Comparison) -> str:
-    """Return a table for booktabs: a row per experiment, a column per score; bold where it is better or worse."""
-    names = list(comparison.sizes)
-    lines = [
-        r"% needs \usepackage{booktabs}",
-        r"\begin{table}",
-        r"\centering",
-        rf"\begin{{tabular}}{{l{'r' * len(names)}}}",
-        r"\toprule",
-        " & ".join(["Experiment", *map(escaped, names)]) + r" \\",
-        r"\midrule",
-    ]
-    for row in comparison.rows:
-        cells = [_latex_cell(cell, comparison.unit, bounds=name == names[0]) for name, cell in row.cells.items()]
-        lines.append(" & ".join([escaped(row.experiment.name), *cells]) + r" \\")
-    return "\n".join(
-        [
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-            rf"\caption{{{escaped(' '.join(caption(comparison)[:3]))} Bold: better or worse.}}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def _latex_cell(cell: Cell, unit: Unit, bounds: bool) -> str:
-    """Return value and difference; the bounds of the difference too, where there is room for them."""
-    value = f"${unit.value(cell.mean)}$"
-    if cell.difference is None:
-        return value
-    gap = cell.difference.interval
-    said = unit.gap(gap.value) + (rf"\ [{unit.gap(gap.low)}, {unit.gap(gap.high)}]" if bounds else "")
-    clear = cell.verdict is not None and cell.verdict.word in (Word.BETTER, Word.WORSE)
-    return rf"{value} ($\mathbf{{{said}}}$)" if clear else f"{value} (${said}$)"

@@ -1,4 +1,4 @@
-"""What a comparison counts, and how it is shown: right answers in percent, or scores of 0 to 5."""
+"""What a comparison counts, and how it is shown: right answers in percent, scores of 0 to 5, log-likelihoods."""
 
 from __future__ import annotations
 
@@ -44,3 +44,4 @@ class Unit:
 
 PERCENT = Unit(100, 1, "%", "Right answers in percent", "percentage points", 2.0)
 POINTS = Unit(BEST_SCORE, 2, f"0 to {BEST_SCORE}", f"The judge's scores of 0 to {BEST_SCORE}", "points", 0.1)
+NATS = Unit(1, 3, "nats", "Mean log-likelihood of the right answer among all that a question may have", "nats", 0.0)

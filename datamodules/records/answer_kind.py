@@ -30,10 +30,12 @@ class AnswerKind(ABC):
     Attributes:
         rules: what makes a reply right, in words and patterns; where it differs, other replies may be.
         aspects: for which a judge scores a reply; none if it says whether the reply is right.
+        candidates: all answers that the question may have, the right one among them; none where they are not known.
     """
 
     rules: ClassVar[str]
     aspects: tuple[Aspect, ...] = ()
+    candidates: tuple[str, ...] = ()
 
     @abstractmethod
     def verdict(self, reply: str, reference: str) -> bool | None:
@@ -51,6 +53,10 @@ class FreeAnswer(AnswerKind):
 
     rules = f"the words of the reference, all in their order and no others, in {NORMALIZED}; no synonyms"
 
+    def __init__(self, candidates: tuple[str, ...] = ()) -> None:
+        """Keep all answers that there may be, if they are known; a model is not told them."""
+        self.candidates = candidates
+
     def verdict(self, reply: str, reference: str) -> bool | None:
         """Return whether the two are the same after normalisation."""
         return matches(reply, reference)
@@ -61,6 +67,7 @@ class Described(FreeAnswer):
 
     def __init__(self, *aspects: Aspect) -> None:
         """Keep what a judge is to score."""
+        super().__init__()
         self.aspects = aspects
 
 
@@ -86,6 +93,7 @@ class Choice(AnswerKind):
         if not 2 <= len(options) <= len(LETTERS):
             raise ValueError(f"{len(options)} options to choose from; there must be 2 to {len(LETTERS)}")
         self.options = tuple(options)
+        self.candidates = tuple(LETTERS[: len(options)])
 
     def verdict(self, reply: str, reference: str) -> bool | None:
         """Return whether the letter chosen is the reference; None where none is, or more than one."""

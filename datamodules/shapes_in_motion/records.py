@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from datamodules.records.answer_kind import FreeAnswer
 from datamodules.records.record import Record, Turn
-from datamodules.shapes_in_motion.answers import FAMILIES, deal_answers
+from datamodules.shapes_in_motion.answers import ANSWERS, FAMILIES, deal_answers
 from datamodules.shapes_in_motion.files import build_split
 from datamodules.shapes_in_motion.questions import question
 from datamodules.shapes_in_motion.settings import SceneSettings
@@ -67,11 +68,11 @@ def question_records(
     """
     if questions_per_family < 1:
         raise ValueError(f"questions per family (of split {split!r}) must be at least 1; got {questions_per_family}")
-    records = []
+    records, kinds = [], {family: FreeAnswer(candidates) for family, candidates in ANSWERS.items()}
     for index, path in enumerate(build_split(root, split, questions_per_family, settings, seed, workers)):
         answers = deal_answers(seed, split, index)
         rng = random_stream(seed, split, 2, index)
         for family in FAMILIES:
             turn = Turn(*question(answers, family, rng))
-            records.append(Record(f"{split}/{index:06d}/{family}", path, (turn,), family))
+            records.append(Record(f"{split}/{index:06d}/{family}", path, (turn,), family, kinds[family]))
     return records

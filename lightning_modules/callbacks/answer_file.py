@@ -12,7 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from datamodules.printable import say
 from lightning_modules.answer_store import AnswerStore
-from lightning_modules.evaluation import Answer
+from lightning_modules.evaluation import LIKELIHOOD, Answer
 from lightning_modules.run_folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 class AnswerFile(Callback):
     """Appends to `answers/<split>.jsonl` after every batch: id, video, family, question, reference, prediction,
-    whether it is an answer at all, and whether it is right; and the aspects that a judge is to score, if there are any.
+    whether it is an answer at all, and whether it is right; the log-likelihood of the right answer, in a test whose
+    possible answers are known; and the aspects that a judge is to score, if there are any.
 
     What a killed run has answered is not asked again when its folder is continued: the data leave it out, and scores
     count it. Of several processes, each has a file of its own until the end.
@@ -72,7 +73,8 @@ class AnswerFile(Callback):
             return
         assert isinstance(pl_module, VideoLanguageModel)
         for row in self.store.answered().values():
-            pl_module.scores.add(row["family"], row["right"] if row["answered"] else None)
+            verdict = row["right"] if row["answered"] else None
+            pl_module.scores.add(row["family"], verdict, row.get(LIKELIHOOD))
 
     def _write(self, answers: Sequence[Answer]) -> None:
         if self.store is not None:
@@ -86,6 +88,7 @@ class AnswerFile(Callback):
                     "prediction": answer.prediction,
                     "answered": answer.verdict is not None,
                     "right": answer.right,
+                    **({} if answer.log_likelihood is None else {LIKELIHOOD: answer.log_likelihood}),
                     **({"aspects": [*map(str, aspects)]} if (aspects := answer.sample.answer_kind.aspects) else {}),
                 }
                 for answer in answers

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from components.stab import LearnedFusion
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules.evaluation import MEAN
+from lightning_modules.evaluation import LIKELIHOOD
 from lightning_modules.video_language import VideoLanguageModel
 
 Layout = dict[str, dict[str, list[str]]]  # category -> chart -> patterns of the tags in it
@@ -44,13 +45,19 @@ def layout(model: VideoLanguageModel, data: VideoTextDataModule) -> Layout:
     if any(isinstance(part, LearnedFusion) for part in model.modules()):
         optimisation["alpha, mean (0: video, 1: frame context)"] = ["alpha/mean$"]
         optimisation["alpha, standard deviation of channels"] = ["alpha/std$"]
-    families = {family: [f"val/exact_match/{re.escape(family)}$"] for family in data.families("val")}
+    known = {record.family for record in data.records("val") if record.answer_kind.candidates}
     return {
         "loss": losses,
-        "exact match in validation": {"mean of families": [f"val/{MEAN}$"]} | families,
+        "exact match in validation": _per_family("exact_match", data.families("val")),
+        "log-likelihood of the right answer in validation": _per_family(LIKELIHOOD, sorted(known)) if known else {},
         "optimisation": optimisation,
         "speed": {
             "clips per second": ["speed/clips_per_second$"],
             "share of time spent waiting for data": ["speed/data_wait_share$"],
         },
     }
+
+
+def _per_family(score: str, families: Sequence[str]) -> dict[str, list[str]]:
+    charts = {"mean of families": "mean"} | {family: re.escape(family) for family in families}
+    return {chart: [f"val/{score}/{name}$"] for chart, name in charts.items()}

@@ -39,7 +39,7 @@ def scores(folder):
             key: float(value)
             for row in csv.DictReader(file)
             for key, value in row.items()
-            if key.startswith("test/exact_match") and value
+            if key.startswith(("test/exact_match", "test/log_likelihood")) and value
         }
 
 
@@ -67,7 +67,9 @@ def asked(finished, tiny):
 def by_id(folder):
     found = rows(folder)
     assert len({row["id"] for row in found}) == len(found) == 8
-    return {row["id"]: row for row in found}
+    assert all(row["log_likelihood"] <= 0 for row in found)
+    # The size of a batch may change the last digits.
+    return {row["id"]: row | {"log_likelihood": pytest.approx(row["log_likelihood"], abs=1e-5)} for row in found}
 
 
 def test_a_test_that_was_killed_goes_on_with_another_number_of_processes(run, asked, tmp_path):
@@ -95,9 +97,10 @@ def test_a_test_that_was_killed_goes_on_with_another_number_of_processes(run, as
     of_all = json.loads((folder / "answers" / "test_scores.json").read_text())
     assert of_all["counts"]["questions"] == of_all["counts"]["answered"] == 8
     assert (of_all["provenance"]["answered_before"], of_all["provenance"]["processes"]) == (3, 2)
-    assert {f"test/{name}": score["value"] for name, score in of_all["scores"].items()} == scores(folder)
+    logged = {name: value for name, value in scores(folder).items() if "exact_match" in name}  # of one video
+    assert {f"test/{name}": score["value"] for name, score in of_all["scores"].items()} == logged
     right = {f"test/exact_match/{row['family']}": 1.0 for row in before}
-    assert scores(folder) == pytest.approx(scores(whole.folder) | right | {"test/exact_match/mean": 3 / 8})
+    assert scores(folder) == pytest.approx(scores(whole.folder) | right | {"test/exact_match/mean": 3 / 8}, abs=1e-5)
 
 
 def test_a_disk_that_fills_is_one_line_and_the_test_goes_on(run, fails, asked, tmp_path, files_end_at):
@@ -118,7 +121,7 @@ def test_a_disk_that_fills_is_one_line_and_the_test_goes_on(run, fails, asked, t
     assert len(kept) == 3 and not file.read_bytes().endswith(b"\n")
     again = run(*asked, f"--continue_answers={folder}")
     assert again.folder == folder and rows(folder)[:3] == kept
-    assert by_id(folder) == by_id(whole.folder) and scores(folder) == scores(whole.folder)
+    assert by_id(folder) == by_id(whole.folder) and scores(folder) == pytest.approx(scores(whole.folder), abs=1e-5)
 
 
 def test_control_c_says_how_to_go_on_and_loses_no_answer(run, asked, capsys, monkeypatch):
@@ -145,7 +148,7 @@ def test_a_batch_of_one_gives_the_same_answers(run, asked):
     whole = run(*asked)
     single = run(*[a for a in asked if "eval_batch_size" not in a], "--data.eval_batch_size=1")
     assert by_id(single.folder) == by_id(whole.folder)
-    assert scores(single.folder) == scores(whole.folder)
+    assert scores(single.folder) == pytest.approx(scores(whole.folder), abs=1e-5)
 
 
 def test_all_answered_is_a_test_too(run, asked, caplog):
@@ -155,9 +158,8 @@ def test_all_answered_is_a_test_too(run, asked, caplog):
         again = run(*asked, f"--continue_answers={whole.folder}")
     assert again.folder == whole.folder and rows(whole.folder) == before
     assert "8 questions are answered already" in caplog.text
-    assert scores(whole.folder) == {
-        name: float(value) for name, value in whole.summary.figures.items() if "exact_match" in name and "test" in name
-    }
+    kept = {name: float(value) for name, value in whole.summary.figures.items() if name in scores(whole.folder)}
+    assert scores(whole.folder) == pytest.approx(kept) and len(kept) == 2 * (8 + 1)
 
 
 def test_what_cannot_be_continued_is_refused(run, fails, asked, tmp_path):

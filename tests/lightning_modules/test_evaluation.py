@@ -31,6 +31,16 @@ def test_shares_are_per_family_and_the_mean_is_over_families():
     assert FamilyScores(["colour"]).shares(FamilyScores(["colour"]).counts) == {}
 
 
+def test_log_likelihoods_are_means_over_the_questions_that_have_one():
+    scores = FamilyScores(["colour", "count", "free"])
+    for family, likelihood in (("colour", -1.0), ("colour", 0.0), ("colour", None), ("count", -2.0), ("free", None)):
+        scores.add(family, True, likelihood)
+    assert scores.log_likelihoods(scores.counts) == {"colour": -0.5, "count": -2.0, "mean": -1.25}
+    figures = scores.figures(scores.counts, {})
+    assert figures["log_likelihood/mean"] == -1.25 and "log_likelihood/free" not in figures
+    assert not any(name.endswith("/mean") for name in scores.figures(scores.counts, {"a": {"a/x": 1}}))
+
+
 def test_accuracy_is_over_all_questions_and_over_the_answered_ones():
     scores = FamilyScores(["a/x", "a/y", "b/z"])
     for family, verdict in [("a/x", True), ("a/x", False), ("a/y", None), ("a/y", True), ("b/z", None)]:

@@ -1,5 +1,6 @@
 """Scores from answers on disk: what each is over, and what questions about one video are worth."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,12 @@ import pytest
 
 from datamodules.benchmarks import Benchmark, LoadedBenchmark
 from datamodules.records import Record, Turn
-from lightning_modules.clusters import clustered_mean_of_shares, clustered_share
+from lightning_modules.clusters import (
+    clustered_mean,
+    clustered_mean_of_means,
+    clustered_mean_of_shares,
+    clustered_share,
+)
 from lightning_modules.evaluation import FamilyScores
 from lightning_modules.interval import wilson
 from lightning_modules.scores import as_table, counts, scored, scored_benchmark, scores
@@ -49,6 +55,19 @@ def test_intervals_are_clustered_by_video():
     assert found["exact_match/mean"].interval == clustered_mean_of_shares(
         [True, True, False, True, False], "aabbc", "ooouu"
     )
+
+
+def test_log_likelihoods_have_intervals_clustered_by_video_and_a_plain_mean_of_families():
+    values = {"q1": -0.1, "q2": -0.3, "q3": -2.0, "q4": -1.0, "q5": -0.5}
+    found = scores({name: row | {"log_likelihood": values[name]} for name, row in ANSWERS.items()}, [])
+    assert found["log_likelihood/colour"].interval == clustered_mean([-0.1, -0.3, -2.0], "aab", -math.inf, 0)
+    mean = found["log_likelihood/mean"].interval
+    assert mean == clustered_mean_of_means([*values.values()], "aabbc", "ooouu", -math.inf, 0)
+    assert mean.value == pytest.approx((-0.8 - 0.75) / 2) and mean.high <= 0
+    assert list(scores(ANSWERS, [])) == [name for name in found if name.startswith("exact_match")], "of older answers"
+    partly = scores({name: row | ({} if name == "q3" else {"log_likelihood": -1}) for name, row in ANSWERS.items()}, [])
+    assert "log_likelihood/colour" not in partly, "over one video nothing is known of its spread"
+    assert partly["log_likelihood/count"].questions == 2 and partly["log_likelihood/mean"].questions == 4
 
 
 def test_questions_without_a_video_are_clusters_of_their_own():

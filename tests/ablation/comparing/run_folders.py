@@ -53,10 +53,18 @@ def rows(right, root="/data", families=FAMILIES):
     ]
 
 
+def with_likelihoods(answers, of_each):
+    """Return answers, each with the log-likelihood of the right one."""
+    return [row | {"log_likelihood": float(each)} for row, each in zip(answers, of_each, strict=True)]
+
+
 def write_run(
-    runs, experiment, seed, answers, *, leaf=None, settings=None, known=None, figures=None, curve=((0, 3.0),)
+    runs, experiment, seed, answers, *, leaf=None, settings=None, known=None, figures=None, curve=((0, 3.0),), likely=()
 ):
-    """Write a finished run, and return its folder; `known` False leaves out what an older run did not write."""
+    """Write a finished run, and return its folder; `known` False leaves out what an older run did not write.
+
+    `likely` are step and mean log-likelihood of validations.
+    """
     folder = runs / experiment / (leaf or f"seed_{seed}")
     (folder / "answers").mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(settings or config(seed)))
@@ -66,6 +74,8 @@ def write_run(
     if known is not False:
         content = {"scores": {}, "benchmarks": {}, "provenance": provenance() if known is None else known}
         (folder / "answers/test_scores.json").write_text(json.dumps(content))
-    lines = ["epoch,step,train/loss,val/exact_match/mean", *(f"0,{step},{loss}," for step, loss in curve), "1,10,,0.5"]
+    names = ["epoch", "step", "train/loss", "val/exact_match/mean", *["val/log_likelihood/mean"] * bool(likely)]
+    lines = [",".join(names), *(f"0,{step},{loss}," for step, loss in curve), "1,10,,0.5"]
+    lines += [f"1,{step},,,{value}" for step, value in likely]
     (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
     return folder

@@ -3,6 +3,7 @@
 `python -m tests.ablation.comparing.simulated` prints the tables of docs/compare.md; it takes some minutes.
 """
 
+import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,6 +82,29 @@ class World:
         return 100 * float(np.std([alone.truth(shift) for shift in shifts])) if self.seed else 0.0
 
 
+@dataclass(frozen=True)
+class LikelihoodWorld(World):
+    """How log-likelihoods of right answers come about: the same effects, and a noise of each answer's own."""
+
+    noise: float = 1.0
+
+    def answers(self, rng):
+        """Return as `World`, in nats."""
+        return [replace(each, bounds=(-math.inf, 0.0)) for each in super().answers(rng)]
+
+    def _marks(self, rng, shared, effect, seeds):
+        own = rng.normal(0, self.own_video, (self.videos, 1))
+        noise = rng.normal(0, self.noise, (seeds, *shared.shape))
+        level = self.level + effect + rng.normal(0, self.seed, (seeds, 1, 1)) + own + shared + noise
+        return -np.log1p(np.exp(-level)).reshape(seeds, -1)
+
+    def truth(self, effect):
+        """Return the mean over all videos and seeds there could be."""
+        spread = np.sqrt(self.video**2 + self.own_video**2 + self.question**2 + self.seed**2 + self.noise**2)
+        noise = np.random.default_rng(0).normal(0, spread, POPULATION)
+        return float(np.mean(-np.log1p(np.exp(-self.level - effect - noise))))
+
+
 def rates(world, times, seed=0):
     """Return how often the interval of the difference has the truth in it, and how often p is at most 0.05."""
     rng = np.random.default_rng(seed)
@@ -153,6 +177,14 @@ def main(times=4000):
         of = "" if world.full == 1 else f", scores of 0 to {world.full}"
         cells = [f"{world.videos} x {world.questions}{of}", f"{world.seeds[0]}, {world.seeds[1]}"]
         cells += [f"{each:.1f}" for each in (world.points_between_seeds(), *(100 * figure for figure in figures))]
+        print("| " + " | ".join(cells) + " |", flush=True)
+    print("\nlog-likelihoods: the same, and the true difference in nats\n")
+    for shape in ((250, 8, (1, 1)), (250, 8, (3, 3)), (250, 8, (5, 5)), (250, 8, (2, 3)), (30, 8, (3, 3))):
+        world = LikelihoodWorld(*shape, seed=0.3 * (shape[2] != (1, 1)))
+        better = replace(world, effect=0.3)
+        shares = [*rates(world, times), *rates(better, times), score_coverage(world, times)]
+        cells = [f"{world.videos} x {world.questions}", f"{world.seeds[0]}, {world.seeds[1]}", f"{world.seed}"]
+        cells += [*(f"{100 * each:.1f}" for each in shares), f"{better.gap():.3f}"]
         print("| " + " | ".join(cells) + " |", flush=True)
     lone = World(seed=0.15)
     print(f"\none seed each where trainings differ by {lone.points_between_seeds():.1f} points:"
