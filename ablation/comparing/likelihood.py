@@ -71,21 +71,23 @@ def compare_likelihoods(
     questions = [question for question, is_known in zip(common, known, strict=True) if is_known]
     answers = {each.name: each.log_likelihoods(questions) for each in knowing}
     base, base_areas = answers[baseline.name], _areas(baseline)
+    sizes = {name: (int(mask.sum()), len(set(base.videos[mask].tolist()))) for name, mask in groups.items()}
+    # Of one video no spread is known, and nats have no largest one to take instead.
+    spread = {name for name, (_, videos) in sizes.items() if videos > 1}
     cells: dict[str, dict[str, Cell]] = {}
     for each in knowing:
         is_base, ours = each is baseline, answers[each.name]
         cells[each.name] = {
             name: Cell(
-                score(ours.of(mask)),
+                score(ours.of(mask)) if name in spread else None,
                 tuple(ours.of(mask).means()),
-                None if is_base else difference(ours.of(mask), base.of(mask)),
+                None if is_base or name not in spread else difference(ours.of(mask), base.of(mask)),
             )
             for name, mask in groups.items()
         }
         if areas := _areas(each):
             gap = None if is_base or not base_areas else over_seeds_only(areas, base_areas)
             cells[each.name][CURVE] = Cell(over_seeds_only(areas, ()), tuple(areas), gap)
-    sizes = {name: (int(mask.sum()), len(set(base.videos[mask].tolist()))) for name, mask in groups.items()}
     return _judged(cells, sizes)
 
 

