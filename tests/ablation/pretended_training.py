@@ -1,6 +1,6 @@
 """Does to a run folder what a training does, at once: `python pretended_training.py HOW --name=... ...`.
 
-HOW is what happens: `finishes`; `fails`; `fails_once`, with a checkpoint; `goes_on`, until SIGTERM lets it save one and
+HOW is what happens: `finishes`; `finishes_after_NAME`, once that one goes on; `fails`; `fails_once`, with a checkpoint; `goes_on`, until SIGTERM lets it save one and
 end; `deaf`, which nothing but SIGKILL ends. Its configuration is `--kept`.
 """
 
@@ -53,6 +53,10 @@ if how in ("goes_on", "deaf") and "ckpt_path" not in options:
     Path(folder, "starting").write_text(str(os.getppid()))
     Path(folder, "starting").rename(folder / "ready")
     time.sleep(100)
+if how.startswith("finishes_after_"):
+    other = Path(options["runs"], how.removeprefix("finishes_after_"), folder.name, "ready")
+    while not other.exists():
+        time.sleep(0.01)
 time.sleep(0.3)
 save()
 (folder / "summary.json").write_text('{"steps": 8, "figures": {"train/minutes": 1.0}}')

@@ -134,7 +134,7 @@ def test_a_second_signal_ends_them_at_once(sweep, tmp_path):
 
 
 def test_a_full_disk_stops_the_sweep_gently_with_one_line(sweep, tmp_path, files_end_at):
-    first = sweep(at_once=2, a="goes_on", b="finishes")
+    first = sweep(at_once=2, a="goes_on", b="finishes_after_a")
     row = {"job": "a/seed_0", "event": "begun", "at": time.strftime("%FT%TZ"), "folder": f"{tmp_path}/a/seed_0"}
     both = 2 * len(json.dumps(row) + "\n")  # begin, and b cannot be noted as finished
     said = r"jobs\.jsonl cannot be written: .*; what is trained so far is kept"
