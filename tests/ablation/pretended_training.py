@@ -1,7 +1,7 @@
 """Does to a run folder what a training does, at once: `python pretended_training.py HOW --name=... ...`.
 
 HOW is what happens: `finishes`; `finishes_after_NAME`, once that one goes on; `fails`; `fails_once`, with a checkpoint;
-`goes_on`, until SIGTERM lets it save one and end; `deaf`, which nothing but SIGKILL ends. Its configuration is `--kept`.
+`goes_on`, until SIGTERM lets it save one and end; `deaf`, which only SIGKILL ends. Its configuration is `--kept`.
 """
 
 import json
