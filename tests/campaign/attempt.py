@@ -10,11 +10,14 @@ import pickle
 import select
 import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
 from pathlib import Path
 from random import Random
+
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from lightning_modules.user_errors import user_error
 from tests.campaign.kind import Attempt, Kind, Outcome, WrongError
@@ -65,6 +68,8 @@ def _received(reading: int, seconds: float) -> tuple[bytes, bool]:
 def _in_child(kind: Kind, random: Random, folder: Path, writing: int) -> None:
     """Run the attempt, write what it came to, and end the process without any clean-up of the parent's."""
     printed = io.StringIO()
+    # tqdm's own is shared by all processes that are forked: one that is killed while it draws would lock it for good.
+    tqdm.set_lock(threading.RLock())
     try:
         for name in ("lightning.pytorch", "lightning.fabric"):  # whose lines go where the parent's go, maybe to a file
             logging.getLogger(name).setLevel(logging.ERROR)
