@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test", "symbols")  # the last for scenes that no clip shows
 
 
 def random_stream(seed: int, split: str, *address: int) -> np.random.Generator:
