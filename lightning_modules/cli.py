@@ -273,6 +273,7 @@ PROGRAMS = {
     "show": ("lightning_modules.show", "main"),
     "profile": ("lightning_modules.costs.profile", "main"),
     "export": ("lightning_modules.export", "main"),
+    "pretrain-tiny": ("lightning_modules.symbol_pretraining", "main"),
     "import-official": ("lightning_modules.official_checkpoint", "main_import"),
     "import-eve": ("lightning_modules.official_checkpoint", "main_import_eve"),
     "import-video-llava": ("lightning_modules.official_checkpoint", "main_import_video_llava"),

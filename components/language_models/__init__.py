@@ -18,6 +18,7 @@ from components.language_models.prompt import (
 from components.language_models.quantization import NF4, NoQuantization, Quantization
 from components.language_models.text import ChatText, EncodedText
 from components.language_models.tiny import TinyCausalLM, TinyLlama, TinyQwen3
+from components.language_models.tiny_pretrained import PretrainedTinyLlama
 
 __all__ = [
     "NF4",
@@ -30,6 +31,7 @@ __all__ = [
     "LanguageModelOutput",
     "NoQuantization",
     "PretrainedCausalLM",
+    "PretrainedTinyLlama",
     "PromptFormat",
     "Quantization",
     "ShortPrompt",

@@ -1,0 +1,263 @@
+"""`video-panda pretrain-tiny --out FOLDER`: teaches the tiny language model to read, from symbols and text alone.
+
+The paper's language model can read before it sees its first video. That of the toy scale learns it here: scenes of
+ShapesInMotion, drawn from a split of their own, are described in symbols (`describe`) that stand where a video
+encoder's tokens will stand, and questions of every family are asked about them. No pixel is drawn, no clip is read, and
+no encoder takes part. The embeddings of the symbols are thrown away at the end: an encoder has to find out by itself
+how to say what they said.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from lightning import seed_everything
+from torch import Tensor, nn
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from components.language_models import LanguageModel, TinyLlama
+from components.official.folder import new_folder
+from components.splice import PaddingSide, plan_splice, splice
+from datamodules.printable import say
+from datamodules.shapes_in_motion import FAMILIES, Scene, SceneSettings, sample_scene
+from datamodules.shapes_in_motion.questions import question
+from datamodules.shapes_in_motion.symbols import SYMBOLS, THINGS, Described, describe
+from datamodules.video.sampling import UniformSampler
+from lightning_modules.user_errors import ProgramParser, user_errors
+
+SPLIT = "symbols"  # of the generator: no scene of it is in a clip
+STEPS, BATCH, RATE, WARMUP = 6000, 16, 2e-3, 0.03
+FRAME_COUNTS = {1: 0.2, 2: 0.15, 4: 0.2, 8: 0.4, 16: 0.05}  # frames of all scenes of a batch, and how often
+NOISE = 1.5  # of the symbols, at most, in standard deviations of an embedding
+EXAMINED = 200  # scenes that the result is asked about
+WINDOW = 24  # side in pixels of the place that a token stands for, at the toy scale
+WIDTH, LAYERS, HEADS = 64, 2, 4  # of the language model
+
+_MOTION = [SYMBOLS.index(symbol) for symbol in THINGS["motion"]]
+_DISC = [SYMBOLS.index(symbol) for symbol in THINGS["disc"]]
+
+
+class SymbolTable(nn.Module):
+    """Embeddings of symbols, in the order of STAB's tokens: what a frame shows as a whole, then its places by row.
+
+    A place is the sum of what lies in it, and so is a frame as a whole; the token that ends a row is the same for all.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+        def embeddings(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.randn(*shape, width) * width**-0.5)
+
+        self.place, self.whole = embeddings(len(SYMBOLS)), embeddings(len(SYMBOLS))
+        self.empty_place, self.empty_whole, self.row = embeddings(), embeddings(), embeddings()
+
+    def forward(
+        self,
+        places: Float[Tensor, "frames rows columns symbols"],
+        whole: Float[Tensor, "frames symbols"],
+    ) -> Float[Tensor, "tokens width"]:
+        """Return the tokens of one scene."""
+        frames, rows, _, _ = places.shape
+        windows = places @ self.place + self.empty_place
+        grid = torch.cat([windows, self.row.expand(frames, rows, 1, -1)], 2).flatten(1, 2)
+        return torch.cat([(whole @ self.whole + self.empty_whole)[:, None], grid], 1).flatten(0, 1)
+
+
+@dataclass
+class Lesson:
+    """A scene in symbols, and what is asked about it.
+
+    Attributes:
+        places: what every place shows, as much of it as is not hidden.
+        whole: what every frame shows as a whole, likewise.
+        noise: of the tokens, in standard deviations of an embedding.
+        turns: family, question and answer, of the families that these frames can answer.
+    """
+
+    places: Described
+    whole: np.ndarray
+    noise: float
+    turns: list[tuple[str, str, str]]
+
+
+def lesson(scene: Scene, frame_count: int, noise: float, window: int, rng: np.random.Generator) -> Lesson:
+    """Describe a scene as an encoder might that sees well, or badly: symbols are hidden and blurred at random."""
+    frames = UniformSampler(frame_count).indices(scene.frames, scene.fps)
+    places = _half_seen(describe(scene, frames, window), rng)
+    whole = places.sum((1, 2)) * (rng.random((len(frames), len(SYMBOLS))) > 0.1) * (rng.random() > 0.4)
+    return Lesson(places, whole.astype(np.float32), noise * rng.random(), _turns(scene, frames, rng))
+
+
+def _half_seen(places: Described, rng: np.random.Generator) -> Described:
+    """Hide one symbol in ten, often how the disc moves or where it is, and now and then a thing altogether."""
+    places = places * (rng.random(places.shape) > 0.1)
+    kind = rng.random()
+    if kind < 0.35:
+        places[..., _MOTION] = 0
+    elif kind < 0.7:
+        places[..., _DISC] = 0
+    if rng.random() < 0.3:
+        for symbols in THINGS.values():
+            if rng.random() < 0.2:
+                places[..., [SYMBOLS.index(symbol) for symbol in symbols]] = 0
+    return places.astype(np.float32)
+
+
+def _turns(scene: Scene, frames: Sequence[int], rng: np.random.Generator) -> list[tuple[str, str, str]]:
+    """Ask every family that can be answered from these frames, in random order."""
+    flashes = all(any(0 <= frame - flash.start < flash.frames for frame in frames) for flash in scene.flashes)
+    answered = {"direction": len(frames) > 1, "speed": len(frames) > 1, "order": flashes}
+    families = [FAMILIES[place] for place in rng.permutation(len(FAMILIES))]
+    return [(family, *question(scene.answers, family, rng)) for family in families if answered.get(family, True)]
+
+
+def lessons(scene: SceneSettings, window: int, seed: int, steps: int) -> Iterator[list[Lesson]]:
+    """Draw the batches of a pretraining; noise grows to its largest over the first five eighths."""
+    counts, shares = list(FRAME_COUNTS), list(FRAME_COUNTS.values())
+    for step in range(steps):
+        rng = np.random.default_rng((seed, step))
+        frame_count = int(rng.choice(counts, p=shares))
+        noise = NOISE * min(1.0, max(0.2, 1.6 * step / steps))
+        first = step * BATCH
+        scenes = [sample_scene(scene, seed, SPLIT, index) for index in range(first, first + BATCH)]
+        yield [lesson(each, frame_count, noise, window, rng) for each in scenes]
+
+
+def pretrain(
+    model: LanguageModel, scene: SceneSettings, window: int, seed: int, steps: int
+) -> tuple[SymbolTable, float]:
+    """Teach a language model to answer about scenes in symbols: next tokens of answers, AdamW, warm-up and cosine.
+
+    Args:
+        model: with random weights.
+        scene: what scenes look like.
+        window: side of a place in pixels.
+        seed: of scenes, of what is hidden, and of noise.
+        steps: of the optimiser.
+
+    Returns:
+        The embeddings of the symbols that it was taught with, and the mean loss of the last hundred steps.
+    """
+    symbols = SymbolTable(model.width)
+    learnt = [*model.parameters(), *symbols.parameters()]
+    optimizer = torch.optim.AdamW(learnt, lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    rising = max(1, round(WARMUP * steps))
+
+    def share_of_peak(step: int) -> float:
+        falling = 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+        return (step + 1) / rising if step < rising else falling
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share_of_peak)
+    noise, losses = torch.Generator().manual_seed(seed), []
+    for batch in tqdm(lessons(scene, window, seed, steps), total=steps, desc="pretraining", unit="step"):
+        loss = _loss(model, symbols, batch, noise)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(learnt, 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+    return symbols, float(np.mean(losses[-100:]))
+
+
+def _loss(model: LanguageModel, symbols: SymbolTable, batch: Sequence[Lesson], noise: torch.Generator) -> Tensor:
+    tokens = [_tokens(symbols, each, noise) for each in batch]
+    texts = [model.text.encode([turn[1:] for turn in each.turns]) for each in batch]
+    plan = plan_splice(
+        [text.input_ids for text in texts],
+        [len(each) for each in tokens],
+        [text.labels for text in texts],
+        padding_side=PaddingSide.RIGHT,
+        pad_id=model.text.pad_id,
+        max_length=model.max_length,
+    )
+    loss: Tensor = model(splice(model.embed(plan.input_ids), torch.cat(tokens), plan), plan).loss
+    return loss
+
+
+def _tokens(symbols: SymbolTable, shown: Lesson, noise: torch.Generator) -> Float[Tensor, "tokens width"]:
+    tokens: Tensor = symbols(torch.from_numpy(shown.places), torch.from_numpy(shown.whole))
+    spread = shown.noise * tokens.shape[1] ** -0.5
+    blurred: Tensor = tokens + spread * torch.randn(tokens.shape, generator=noise)
+    return blurred
+
+
+@torch.no_grad()
+def examine(
+    model: LanguageModel, symbols: SymbolTable, scene: SceneSettings, window: int, seed: int
+) -> dict[str, float]:
+    """Return family -> percent of right answers about `EXAMINED` other scenes of 8 frames, with nothing hidden."""
+    right = dict.fromkeys(FAMILIES, 0)
+    for index in range(EXAMINED):
+        shown = sample_scene(scene, seed + 1, SPLIT, index)
+        places = describe(shown, UniformSampler(8).indices(shown.frames, shown.fps), window)
+        tokens = symbols(torch.from_numpy(places), torch.from_numpy(places.sum((1, 2))))
+        rng = np.random.default_rng((seed + 1, index))
+        asked = [question(shown.answers, family, rng) for family in FAMILIES]
+        plan = plan_splice(
+            [model.text.encode_question([], text) for text, _ in asked],
+            [len(tokens)] * len(asked),
+            None,
+            padding_side=PaddingSide.LEFT,
+            pad_id=model.text.pad_id,
+            max_length=model.max_length,
+        )
+        embeddings = splice(model.embed(plan.input_ids), tokens.repeat(len(asked), 1), plan)
+        replies = model.generate(embeddings, plan, max_new_tokens=4)
+        for family, (_, answer), reply in zip(FAMILIES, asked, replies, strict=True):
+            right[family] += model.text.decode(reply) == answer
+    return {family: 100 * count / EXAMINED for family, count in right.items()}
+
+
+def card(seed: int, steps: int, final_loss: float, scores: Mapping[str, float]) -> str:
+    """Return what is to be known of the weights, as Markdown."""
+    families = " | ".join(scores)
+    return f"""# A tiny Llama that can read
+
+A causal language model of {LAYERS} layers of width {WIDTH} with {HEADS} heads, for small experiments: what
+`PretrainedTinyLlama` reads. It knows the words of ShapesInMotion's questions and answers, and nothing else of any
+language.
+
+- Made by `video-panda pretrain-tiny --out FOLDER --seed {seed} --steps {steps}`, from random weights, on one thread of
+  a CPU, with torch {torch.__version__.partition("+")[0]} and numpy {np.__version__}. The same command gives the same
+  bytes on the same machine with the same versions.
+- Learnt from {steps * BATCH:,} scenes in symbols, each seen once, in {steps:,} steps of {BATCH}: what every place of a
+  frame shows, in the order of a video encoder's tokens, and questions of every family about it. The scenes are those of
+  the split `{SPLIT}`, of which there are no clips.
+- Not learnt from: pixels, clips of any split of ShapesInMotion, an encoder's outputs, or any other text.
+- The embeddings of symbols are not among the weights. An encoder's tokens mean nothing to it at first.
+- Loss of the last hundred steps, with symbols hidden and blurred: {final_loss:.3f}. Right answers in percent, about
+  {EXAMINED} other scenes with nothing hidden:
+
+| {families} |
+|{" --- |" * len(scores)}
+| {" | ".join(f"{score:.1f}" for score in scores.values())} |
+"""
+
+
+def main(args: Sequence[str]) -> None:
+    """Pretrain, and write a folder that `PretrainedCausalLM` reads."""
+    parser = ProgramParser(prog="video-panda pretrain-tiny", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder to write, which must be new")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, scenes and noise")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"of {BATCH} scenes each")
+    known = parser.parse_args(args)
+    if known.steps < 1 or known.seed < 0:
+        parser.error(f"--steps is {known.steps} and --seed {known.seed}; they must be at least 1 and at least 0")
+    with user_errors(), new_folder(known.out) as folder:
+        torch.set_num_threads(1)  # with another number, sums are taken in another order
+        seed_everything(known.seed, verbose=False)
+        model, scene = TinyLlama(width=WIDTH, layers=LAYERS, heads=HEADS), SceneSettings()
+        symbols, final_loss = pretrain(model, scene, WINDOW, known.seed, known.steps)
+        scores = examine(model.eval(), symbols, scene, WINDOW, known.seed)
+        model.network.save_pretrained(folder)
+        model.text.tokenizer.save_pretrained(folder)
+        (folder / "README.md").write_text(card(known.seed, known.steps, final_loss, scores), encoding="utf-8")
+    say(f"written to {known.out}; right answers in percent: {', '.join(f'{f} {s:.1f}' for f, s in scores.items())}")

@@ -1,0 +1,81 @@
+"""The tiny language model learns to read from symbols; the one that comes with the project can."""
+
+import hashlib
+import shutil
+
+import numpy as np
+import pytest
+from lightning import seed_everything
+
+from components.language_models import PretrainedCausalLM, PretrainedTinyLlama, ShortPrompt, TinyLlama
+from components.language_models import tiny_pretrained as shipped
+from components.language_models.tiny_tokenizer import build_tiny_tokenizer
+from datamodules.shapes_in_motion import FAMILIES, SceneSettings, all_texts, sample_scene
+from lightning_modules import symbol_pretraining
+from lightning_modules.cli import main
+
+SCENE = SceneSettings()
+
+
+def hashes(folder):
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
+
+
+def test_the_same_command_writes_the_same_bytes_and_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(symbol_pretraining, "EXAMINED", 2)
+    for name in ("first", "second"):
+        main(["pretrain-tiny", f"--out={tmp_path / name}", "--steps", "3", "--seed", "7"])
+    assert hashes(tmp_path / "first") == hashes(tmp_path / "second")
+    read = PretrainedCausalLM(str(tmp_path / "first"), ShortPrompt)
+    assert (read.width, read.layers) == (64, 2)
+    assert "--seed 7 --steps 3" in (tmp_path / "first" / "README.md").read_text()
+
+
+def test_the_shipped_one_can_read():
+    """A fresh table of symbols learns to speak to it, frozen, while one that cannot read learns next to nothing."""
+    losses = {}
+    for model in (PretrainedTinyLlama(), TinyLlama(width=64, layers=2, heads=4)):
+        seed_everything(0, verbose=False)
+        model.requires_grad_(False)
+        _, losses[type(model)] = symbol_pretraining.pretrain(model, SCENE, symbol_pretraining.WINDOW, 3, steps=120)
+    assert losses[PretrainedTinyLlama] < 0.7 * losses[TinyLlama]
+
+
+def test_the_shipped_one_has_the_words_of_the_tokenizer_that_is_built():
+    ours, built = PretrainedTinyLlama().text.tokenizer, build_tiny_tokenizer()
+    assert ours.get_vocab() == built.get_vocab()
+    for text in all_texts():
+        assert ours(text).input_ids == built(text).input_ids
+
+
+@pytest.mark.parametrize("name", shipped.SHA256)
+def test_a_damaged_file_is_named(tmp_path, monkeypatch, name):
+    folder = tmp_path / "tiny_llama"
+    shutil.copytree(shipped.FOLDER, folder)
+    monkeypatch.setattr(shipped, "FOLDER", folder)
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name}.*is not the file that came with this version"):
+        PretrainedTinyLlama()
+    (folder / name).unlink()
+    with pytest.raises(ValueError, match=f"{name}.*cannot be read: No such file"):
+        PretrainedTinyLlama()
+
+
+def test_families_are_asked_about_only_where_the_frames_can_answer():
+    asked = {count: set() for count in symbol_pretraining.FRAME_COUNTS}
+    for index in range(40):
+        scene = sample_scene(SCENE, 0, symbol_pretraining.SPLIT, index)
+        for count, families in asked.items():
+            rng = np.random.default_rng(index)
+            turns = symbol_pretraining.lesson(scene, count, 0.0, symbol_pretraining.WINDOW, rng).turns
+            families |= {family for family, _, _ in turns}
+    assert asked[1] == set(FAMILIES) - {"direction", "speed", "order"}
+    assert asked[8] == set(FAMILIES)
+
+
+@pytest.mark.parametrize("wrong", ["--steps=0", "--steps=-3", "--seed=-1", "--steps=many"])
+def test_what_cannot_be_is_refused(fails, tmp_path, wrong):
+    status, error = fails("pretrain-tiny", f"--out={tmp_path / 'out'}", wrong)
+    assert status == 2 and wrong.partition("=")[0] in error and not (tmp_path / "out").exists()
