@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from ablation.comparing.sequential import LEAD
 from ablation.sweep.board import duration
 from ablation.sweep.budget import expected, spent
 from ablation.sweep.jobs import Job
@@ -22,7 +23,7 @@ def outlook(sweep: UntilDecided) -> list[str]:
 
     def runs(seeds: Callable[[str], int]) -> list[Job]:
         wanted = {name: seeds(name) for name in open_rows}
-        wanted[sweep.decisions.baseline] = max(wanted.values())
+        wanted[sweep.decisions.baseline] = max(wanted.values()) + LEAD
         several = [job for name, count in wanted.items() for job in sweep.rows[name][:count]]
         return [job for job in several if sweep.finished(job) is None and job.id not in sweep.failed]
 

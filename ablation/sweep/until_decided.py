@@ -25,7 +25,7 @@ from ablation.comparing.decisions import Decisions
 from ablation.comparing.experiment import Experiment, compared_settings, middle
 from ablation.comparing.obstacles import obstacles
 from ablation.comparing.run import Run, read_run
-from ablation.comparing.sequential import FIRST
+from ablation.comparing.sequential import FIRST, LEAD
 from ablation.sweep.budget import expected, measured, spent
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal, UnwritableError
@@ -149,7 +149,7 @@ class UntilDecided:
         baseline = self.decisions.baseline
         for name in self._nearest_first(self.decisions.open()):
             count = self.next_seeds(name)
-            jobs, base = self._seeds(name, count), self._seeds(baseline, count)
+            jobs, base = self._seeds(name, count), self._seeds(baseline, count, LEAD)
             given_up = [row for row in (baseline, name) if sum(job.id in self.failed for job in self.rows[row]) >= MANY]
             if given_up:
                 why[name] = f"{MANY} seeds of {given_up[0]} failed"
@@ -157,9 +157,9 @@ class UntilDecided:
                 why[name] = f"there are no more seeds (--max-seeds {self.until.most})"
             else:
                 more = {
-                    job.id: (place, job)
-                    for row in (base, jobs)
-                    for place, job in enumerate(row)
+                    job.id: (max(0, place), job)
+                    for row, begins in ((base, -LEAD), (jobs, 0))
+                    for place, job in enumerate(row, start=begins)
                     if job.id not in missing and self.finished(job) is None
                 }
                 if more and not self._fits([job for _, job in (*missing.values(), *more.values())]):
@@ -236,14 +236,20 @@ class UntilDecided:
         seen = self.decisions.rows.get(name)
         return len(seen.seeds) + 1 if seen else FIRST
 
-    def _seeds(self, name: str, count: int) -> list[Job] | None:
-        """Return a row's first jobs, as they were seen before, without those that failed; None if there are too few."""
+    def _seeds(self, name: str, count: int, more: int = 0) -> list[Job] | None:
+        """Return a row's first jobs, as they were seen before, without those that failed; None if there are too few.
+
+        Args:
+            name: of the row.
+            count: how many it must have.
+            more: it is to have, if there are so many.
+        """
         jobs = {job.seed: job for job in self.rows[name]}
         found = [jobs[seed] for seed in dict.fromkeys((*self.decisions.seeds(name), *jobs))]
         for job in found:
             self.finished(job)
         found = [job for job in found if job.id not in self.failed]
-        return found[:count] if len(found) >= count else None
+        return found[: count + more] if len(found) >= count else None
 
     def _nearest_first(self, names: Sequence[str]) -> list[str]:
         """Return rows by how few seeds their verdicts seem to take; those that were not looked at come first."""
@@ -257,7 +263,7 @@ class UntilDecided:
         before = self.decisions
         count = max(self.next_seeds(name) for name in names)
         seen = {name: (*before.seeds(name)[: self.next_seeds(name)],) for name in before.rows if name not in names}
-        jobs = {before.baseline: self._seeds(before.baseline, count) or []}
+        jobs = {before.baseline: self._seeds(before.baseline, count, LEAD) or []}
         jobs |= {name: self._seeds(name, self.next_seeds(name)) or [] for name in names}
         jobs |= {
             name: [job for seed in seeds for job in self.rows[name] if job.seed == seed] for name, seeds in seen.items()
