@@ -197,7 +197,7 @@ class UntilDecided:
                 self.failed |= outcome.failed
             elif following.rows:
                 for line in self._look(following.rows):
-                    say(f"look {self.decisions.looks}    {line}")
+                    say(f"looked    {line}")
             else:
                 break
         whole.failed = dict(self.failed)

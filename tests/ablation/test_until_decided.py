@@ -80,11 +80,11 @@ def test_rows_get_seeds_until_they_are_decided_and_nothing_is_decided_twice(swee
         "worse: worse at look 1, with 3 seeds against 5: p 2.6e-06 against 0.0063, difference -17.6 [-25.6, -9.6];"
         " 3 runs, 4.5 minutes"
     )
-    assert f"look 1    {cost}" in said and f"- {cost}" in said
+    assert f"looked    {cost}" in said and f"- {cost}" in said
     assert "3 of 3 rows are decided, after 4 looks" in said
     before = (runs / "sweeps/table/looks.json").read_bytes()
     status, again = sweep(*ROWS)
-    assert status == 0 and "begins" not in again and "look 5" not in again
+    assert status == 0 and "begins" not in again and "looked " not in again
     assert again.partition("\n\n")[2].split(";")[0] == said.partition("\n\n")[2].split(";")[0]
     assert (runs / "sweeps/table/looks.json").read_bytes() == before
     page = tmp_path / "page.html"
@@ -112,21 +112,23 @@ def test_a_sweep_that_is_killed_at_any_moment_comes_to_the_same_verdicts(sweep, 
         return len(journal.read_bytes().splitlines()) if journal.exists() else 0
 
     moments = [
-        lambda: lines() > 3,  # in the midst of the first runs
-        lambda: lines() > 30,
-        looks.exists,  # a row is decided
-        lambda: read(looks.parent).looks == 3,
+        (signal.SIGKILL, lambda: lines() > 3),  # in the midst of the first runs
+        (signal.SIGINT, lambda: lines() > 12),
+        (signal.SIGKILL, lambda: lines() > 30),
+        (signal.SIGKILL, looks.exists),  # a row is decided
+        (signal.SIGKILL, lambda: read(looks.parent).looks == 3),
     ]
-    for moment in moments:
+    for number, moment in moments:
         child = os.fork()
         if child == 0:
-            sweep(*ROWS, flags=(*USUAL, "--jobs=2"))
-            os._exit(0)
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is deaf to it
+            os._exit(sweep(*ROWS, flags=(*USUAL, "--jobs=2"))[0])
         until = time.monotonic() + 60
         while not moment() and time.monotonic() < until:
             time.sleep(0.002)
-        os.kill(child, signal.SIGKILL)
-        assert os.waitpid(child, 0)[1] == signal.SIGKILL, "it ended before it was killed"
+        os.kill(child, number)
+        ended = os.waitpid(child, 0)[1]
+        assert ended == number or os.waitstatus_to_exitcode(ended) == 128 + number, "it ended before it was stopped"
     assert seeds(runs)["between"] < 6
     assert sweep(*ROWS)[0] == 0
     assert looks.read_bytes() == (tmp_path / "whole/sweeps/table/looks.json").read_bytes()
