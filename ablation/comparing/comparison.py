@@ -179,7 +179,7 @@ def compare(
     gaps = {key: (cell.difference, share) for key, (cell, share) in shares.items() if cell.difference}
     fewer = {each.name: min(len(each.seeds), len(baseline.seeds)) for each in others}
     values = [looks.p(key, baseline.name, fewer[key[0]], gap.p, share) for key, (gap, share) in gaps.items()]
-    absent = max(1.0, looks.rows / len(others))
+    absent = max(1.0, looks.rows / max(1, len(others)))
     found = [min(1.0, absent * p) for p in holm(values, [share for _, share in gaps.values()])]
     corrected = dict(zip(gaps, found, strict=True))
 
