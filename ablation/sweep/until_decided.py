@@ -1,9 +1,9 @@
 """A sweep that adds seeds until each of its rows is decided: better, worse, or not distinguishable from the baseline.
 
-All rows begin with three seeds. Then the table is looked at, and every row that is open gets another seed, and the
-baseline with it, those first whose verdict seems to take the fewest; and so on. The overall score decides which rows
-are open. How often the table is looked at is corrected for (`ablation.comparing.sequential`). What was seen is in
-`looks.json`, so that what is decided stays so, whatever stops the sweep.
+All rows begin with three seeds, and the baseline with two more. Then the table is looked at, and every row that is open
+gets another seed, and the baseline too, those first whose verdict seems to take the fewest; and so on. The overall
+score decides which rows are open. How often the table is looked at is corrected for (`ablation.comparing.sequential`).
+What was seen is in `looks.json`, so that what is decided stays so, whatever stops the sweep.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class UntilDecided:
         """Read what was decided before; nothing is written.
 
         Args:
-            jobs: all that there may be, the first seed of all rows first.
+            jobs: all that there may be: of each row those of seeds 0, 1, ... in this order.
             until: when no more seeds are added.
             runs: folder of all runs.
             journal: of the sweep.
@@ -244,12 +244,14 @@ class UntilDecided:
             count: how many it must have.
             more: it is to have, if there are so many.
         """
-        jobs = {job.seed: job for job in self.rows[name]}
-        found = [jobs[seed] for seed in dict.fromkeys((*self.decisions.seeds(name), *jobs))]
-        for job in found:
-            self.finished(job)
-        found = [job for job in found if job.id not in self.failed]
-        return found[: count + more] if len(found) >= count else None
+        found: list[Job] = []
+        for seed in dict.fromkeys((*self.decisions.seeds(name), *range(self.until.most))):
+            job = self.rows[name][seed]
+            if len(found) == count + more:
+                break
+            if self.finished(job) or job.id not in self.failed:  # it fails if its answers cannot be read
+                found.append(job)
+        return found if len(found) >= count else None
 
     def _nearest_first(self, names: Sequence[str]) -> list[str]:
         """Return rows by how few seeds their verdicts seem to take; those that were not looked at come first."""
@@ -262,12 +264,10 @@ class UntilDecided:
         """Look at rows that have the seeds for it, beside what was seen of the others; write it down and return it."""
         before = self.decisions
         count = max(self.next_seeds(name) for name in names)
-        seen = {name: (*before.seeds(name)[: self.next_seeds(name)],) for name in before.rows if name not in names}
         jobs = {before.baseline: self._seeds(before.baseline, count, LEAD) or []}
         jobs |= {name: self._seeds(name, self.next_seeds(name)) or [] for name in names}
-        jobs |= {
-            name: [job for seed in seeds for job in self.rows[name] if job.seed == seed] for name, seeds in seen.items()
-        }
+        others = [name for name in before.rows if name not in names]
+        jobs |= {name: [self.rows[name][seed] for seed in before.seeds(name)] for name in others}
         found = {name: self._experiment(name, each) for name, each in jobs.items()}
         base = found[before.baseline]
         comparison = compare([*found.values()], base, before.smallest, False, looks=before.levels(names))
