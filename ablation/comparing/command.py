@@ -48,7 +48,7 @@ def run(known: argparse.Namespace) -> None:
         )
     names = [each.name for each in found]
     decided = decisions_for([each.folder for each in runs], names)
-    first = decided[0] if decided else None
+    first = decided[0] if decided and len(decided[0].asked.keys() & {*names}) > 1 else None
     asked = first.baseline if first and first.baseline in names and known.baseline is None else known.baseline
     baseline = choose_baseline(found, asked)
     # What a sweep has decided stands for the question that it asked, and for no other.

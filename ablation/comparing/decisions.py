@@ -186,10 +186,11 @@ class Decisions:
         """
         write_whole(folder / FILE, json.dumps(asdict(self), indent=1) + "\n")
 
-    def lines(self) -> list[str]:
-        """Return a line on each row that was looked at: when it was decided, by what, and what it cost."""
+    def lines(self, names: Iterable[str]) -> list[str]:
+        """Return a line on each of these rows that was looked at: when it was decided, by what, and what it cost."""
+        wanted = set(names)
         last = max(self.rows.values(), key=lambda row: len(row.against), default=None)
-        lines = [f"{name}: {row.line()}" for name, row in self.rows.items()]
+        lines = [f"{name}: {row.line()}" for name, row in self.rows.items() if name in wanted]
         return [*lines, f"{self.baseline}: {_cost(len(last.against), last.against_minutes)}"] if last else []
 
 
@@ -239,7 +240,7 @@ def _seen(content: Mapping[str, Any]) -> Seen:
 
 
 def decisions_for(folders: Iterable[Path], names: Iterable[str]) -> list[Decisions]:
-    """Return what sweeps have decided of two or more of these experiments, those with the most of them first.
+    """Return what sweeps that have looked at any of these experiments have decided, those with the most of them first.
 
     Args:
         folders: of runs that are compared.
@@ -251,7 +252,7 @@ def decisions_for(folders: Iterable[Path], names: Iterable[str]) -> list[Decisio
     wanted = set(names)
     roots = dict.fromkeys(folder.resolve().parent.parent for folder in folders)
     found = [read(path.parent) for root in roots for path in sorted((root / "sweeps").glob(f"*/{FILE}"))]
-    known = [each for each in found if each and each.rows and len(wanted & each.asked.keys()) > 1]
+    known = [each for each in found if each and each.rows and wanted & each.asked.keys()]
     return sorted(known, key=lambda each: -len(wanted & each.asked.keys()))
 
 
@@ -275,4 +276,4 @@ def as_decided(comparison: Comparison, decisions: Decisions) -> Comparison:
         )
         for row in comparison.rows
     ]
-    return replace(comparison, rows=rows, decided=decisions.lines())
+    return replace(comparison, rows=rows, decided=decisions.lines(row.experiment.name for row in rows))

@@ -76,7 +76,8 @@ class Looks:
         if test in self.before:
             return 0.0 if self.before[test] else 1.0
         most = self.of(test[0], baseline)
-        return min(1.0, p / spent(seeds, most, LEVEL * share)) if most else p
+        level = spent(seeds, most, LEVEL * share) if most else 1.0
+        return min(1.0, p / level) if level else 1.0
 
     def caption(self) -> list[str]:
         """Return what tests and intervals are, in a sentence; none if they are as ever."""
@@ -98,14 +99,14 @@ ONCE = Looks()
 
 
 def spent(seeds: int, most: int, whole: float) -> float:
-    """Return the level of a look as a share of the level over all looks; hardly any where none is planned.
+    """Return the level of a look as a share of the level over all looks; none with fewer seeds than at the first look.
 
     Args:
         seeds: at the look.
         most: at the last one.
         whole: level over all looks.
     """
-    return levels(max(FIRST, most), whole)[min(seeds, most) - FIRST] / whole if seeds >= FIRST else 1e-9
+    return levels(max(FIRST, most), whole)[min(seeds, most) - FIRST] / whole if seeds >= FIRST else 0.0
 
 
 @cache

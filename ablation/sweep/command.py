@@ -152,7 +152,7 @@ def train_until_decided(request: Request, known: argparse.Namespace, until: Unti
     journal = Journal(known.runs / "sweeps" / request.name)
     if known.dry_run:
         sweep = UntilDecided(jobs, until, known.runs, journal, known.jobs, configuration)
-        say("\n".join((*sweep.decisions.lines(), *outlook(sweep))))
+        say("\n".join((*sweep.decisions.lines(sweep.rows), *outlook(sweep))))
         return None
     lock = _lock(journal.folder)
     try:
