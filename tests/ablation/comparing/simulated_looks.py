@@ -126,7 +126,7 @@ WORLDS = [
     TableWorld("variances up to tenfold", **_TEN),
     TableWorld("full alone varies tenfold", wide=0, **_TEN),
     TableWorld("one row alone varies tenfold", wide=1, **_TEN),
-    TableWorld("one family learnt in half of the seeds", level=3.0, jumps=1),
+    TableWorld("one family learnt in half of the seeds", level=3.0, jumps=1, rows=4),
     TableWorld("one family learnt in half of the seeds", level=3.0, jumps=1, rows=2),
     TableWorld("four families learnt in 70 %", level=3.0, jumps=4, learnt=(0.7,)),
     TableWorld("equal variances, half of the rows differ", effects=(0.0, 0.3), videos=400, families=4),
