@@ -49,6 +49,14 @@ class Answers:
         """Return the share of all marks that each seed has."""
         return self._means
 
+    def parts(self) -> NDArray[np.float64]:
+        """Return what each video adds to each seed's deviation from the mean, (seeds, videos)."""
+        return self._parts
+
+    def chance(self) -> float:
+        """Return what single answers add to the variance of the mean of seeds, of which there are two at least."""
+        return self._chance
+
     # Each difference from a baseline asks these of it.
     @cached_property
     def _sums(self) -> NDArray[np.int64] | NDArray[np.float64]:
@@ -59,3 +67,18 @@ class Answers:
     def _means(self) -> NDArray[np.float64]:
         means: NDArray[np.float64] = self.marks.mean(axis=1) / self.full
         return means
+
+    @cached_property
+    def _parts(self) -> NDArray[np.float64]:
+        deviations = self.sums() / self.full - self.means().mean() * np.bincount(self.videos)
+        parts: NDArray[np.float64] = deviations / self.marks.shape[1]
+        return parts
+
+    @cached_property
+    def _chance(self) -> float:
+        means, sizes = self.means(), np.bincount(self.videos)
+        expected = np.outer(means - means.mean(), sizes / sizes.sum())
+        rest = self.parts() - self.parts().mean(axis=0) - expected
+        videos = len(sizes)
+        correction = videos / (videos - 1) if videos > 1 else 1.0
+        return float(correction * (rest**2).sum() / ((self.seeds - 1) * self.seeds))

@@ -117,7 +117,7 @@ def score(answers: Answers, prior: SeedPrior = ALONE) -> Estimate:
         ValueError: no answers.
     """
     mean = float(_checked(answers).means().mean())
-    variance = _variance(_parts(answers).mean(axis=0), [answers], prior, answers.widest)
+    variance = _variance(answers.parts().mean(axis=0), [answers], prior, answers.widest)
     if math.isinf(answers.widest):
         return Estimate(_student(mean, variance, *answers.bounds), variance, 1.0, answers.seeds > 1, 0)
     videos = variance.videos_freedom + 1
@@ -129,7 +129,7 @@ def score(answers: Answers, prior: SeedPrior = ALONE) -> Estimate:
     return Estimate(interval, variance, 1.0, answers.seeds > 1, 0)
 
 
-def difference(ours: Answers, base: Answers, prior: SeedPrior = ALONE) -> Estimate:
+def difference(ours: Answers, base: Answers, prior: SeedPrior = ALONE, certain: float = CERTAIN) -> Estimate:
     """Return the difference of two shares of all marks over the same questions, in the same order.
 
     Tested over questions only, where an experiment has one seed, by `randomisation_p`; else by t, whose p is never
@@ -139,6 +139,7 @@ def difference(ours: Answers, base: Answers, prior: SeedPrior = ALONE) -> Estima
         ours: answers of an experiment.
         base: of the baseline.
         prior: what the table that both are in says of seeds.
+        certain: quantile of its bounds.
 
     Raises:
         ValueError: no answers, or not to the same questions.
@@ -149,10 +150,10 @@ def difference(ours: Answers, base: Answers, prior: SeedPrior = ALONE) -> Estima
     asked = ours.seeds * ours.full, base.seeds * base.full
     gaps = asked[1] * ours.sums().sum(axis=0) - asked[0] * base.sums().sum(axis=0)
     over_seeds = min(ours.seeds, base.seeds) > 1
-    parts = _parts(ours).mean(axis=0) - _parts(base).mean(axis=0)
+    parts = ours.parts().mean(axis=0) - base.parts().mean(axis=0)
     rows = [ours, base] if over_seeds else []
     variance = _with_two_questions(_variance(parts, rows, prior, ours.widest), ours)
-    interval = _student(value, variance, -ours.widest, ours.widest)
+    interval = _student(value, variance, -ours.widest, ours.widest, certain)
     changed = int(np.count_nonzero(gaps))
     if not over_seeds:
         p = randomisation_p(gaps.tolist() if math.isfinite(ours.widest) else on_grid(gaps.tolist()))
@@ -163,12 +164,13 @@ def difference(ours: Answers, base: Answers, prior: SeedPrior = ALONE) -> Estima
     return Estimate(interval, variance, p, over_seeds, changed)
 
 
-def over_seeds_only(ours: Sequence[float], base: Sequence[float]) -> Estimate | None:
+def over_seeds_only(ours: Sequence[float], base: Sequence[float], certain: float = CERTAIN) -> Estimate | None:
     """Return the difference of the means of a figure that each seed has one of, by Welch (Biometrika 34, 1947).
 
     Args:
         ours: one value per seed.
         base: those of the baseline; none for the mean of `ours` itself.
+        certain: quantile of the bounds.
 
     Returns:
         None where a side has one seed: nothing is known of its spread.
@@ -179,14 +181,14 @@ def over_seeds_only(ours: Sequence[float], base: Sequence[float]) -> Estimate | 
     value = float(sides[0].mean() - (sides[1].mean() if len(sides) > 1 else 0.0))
     parts = tuple((float(side.var(ddof=1) / len(side)), len(side) - 1) for side in sides)
     variance = Variance(0.0, 1, sum(part for part, _ in parts), parts)
-    half = _quantile(variance.freedom) * math.sqrt(variance.total)
+    half = _quantile(variance.freedom, certain) * math.sqrt(variance.total)
     # Of equal values, a variance of zero is no estimate.
     p = _two_sided(value / math.sqrt(variance.total), variance.freedom) if variance.total > 0 else 1.0
     return Estimate(Interval(value, value - half, value + half), variance, p, True, 0)
 
 
-def _student(value: float, variance: Variance, low: float, high: float) -> Interval:
-    half = _quantile(variance.freedom) * math.sqrt(variance.total)
+def _student(value: float, variance: Variance, low: float, high: float, certain: float = CERTAIN) -> Interval:
+    half = _quantile(variance.freedom, certain) * math.sqrt(variance.total)
     return Interval(value, max(low, value - half), min(high, value + half))
 
 
@@ -194,14 +196,6 @@ def _checked(answers: Answers) -> Answers:
     if not answers.marks.size:
         raise ValueError("a score needs at least one answer")
     return answers
-
-
-def _parts(answers: Answers) -> NDArray[np.float64]:
-    """Return what each video adds to each seed's deviation from the mean, (seeds, videos)."""
-    sizes = np.bincount(answers.videos)
-    deviations = answers.sums() / answers.full - answers.means().mean() * sizes
-    parts: NDArray[np.float64] = deviations / answers.marks.shape[1]
-    return parts
 
 
 def _variance(parts: NDArray[np.float64], rows: Sequence[Answers], prior: SeedPrior, widest: float) -> Variance:
@@ -220,14 +214,8 @@ def _variance(parts: NDArray[np.float64], rows: Sequence[Answers], prior: SeedPr
 
 def _between_seeds(answers: Answers, prior: SeedPrior) -> tuple[float, float, float]:
     """Return the variance of the mean from seeds, what single answers add to it, and degrees of freedom."""
-    count, (seen, freedom) = answers.seeds, prior.moderated(answers)
-    means, sizes = answers.means(), np.bincount(answers.videos)
-    parts = _parts(answers)
-    expected = np.outer(means - means.mean(), sizes / sizes.sum())
-    rest = parts - parts.mean(axis=0) - expected
-    videos = len(sizes)
-    correction = videos / (videos - 1) if videos > 1 else 1.0
-    return seen / count, float(correction * (rest**2).sum() / ((count - 1) * count)), freedom
+    seen, freedom = prior.moderated(answers)
+    return seen / answers.seeds, answers.chance(), freedom
 
 
 def _with_two_questions(variance: Variance, answers: Answers) -> Variance:
@@ -238,9 +226,9 @@ def _with_two_questions(variance: Variance, answers: Answers) -> Variance:
     return replace(variance, videos=shrunk)
 
 
-def _quantile(freedom: float) -> float:
+def _quantile(freedom: float, certain: float = CERTAIN) -> float:
     """Return the t value that 95 % of all lie within, to either side of zero."""
-    return float(stats.t.ppf(CERTAIN, freedom))
+    return float(stats.t.ppf(certain, freedom))
 
 
 def _two_sided(t: float, freedom: float) -> float:

@@ -14,11 +14,13 @@ from pathlib import Path
 
 from ablation.comparing.comparison import compare
 from ablation.comparing.costs import measured_costs
+from ablation.comparing.decisions import as_decided, decisions_for
 from ablation.comparing.experiment import choose_baseline, experiments
 from ablation.comparing.finding import find_runs
 from ablation.comparing.latex import as_latex
 from ablation.comparing.likelihood import compare_likelihoods
 from ablation.comparing.page import page
+from ablation.comparing.sequential import Looks
 from ablation.comparing.tables import as_csv, text
 from ablation.comparing.unit import PERCENT, POINTS
 from components.whole_file import write_whole
@@ -44,9 +46,21 @@ def run(known: argparse.Namespace) -> None:
             f"there are finished runs of {found[0].name} only; a comparison needs two experiments"
             + "".join(f"\n  left out: {each.folder}: {each.reason}" for each in left_out)
         )
-    baseline = choose_baseline(found, known.baseline)
-    comparison = compare(found, baseline, known.smallest, known.although_different, known.scores, left_out)
-    likelihoods = compare_likelihoods(found, baseline, known.scores)
+    names = [each.name for each in found]
+    decided = decisions_for([each.folder for each in runs], names)
+    first = decided[0] if decided and len(decided[0].asked.keys() & {*names}) > 1 else None
+    asked = first.baseline if first and first.baseline in names and known.baseline is None else known.baseline
+    baseline = choose_baseline(found, asked)
+    # What a sweep has decided stands for the question that it asked, and for no other.
+    usual = (
+        not known.scores and known.judge is None and known.verb == "fit" and first and first.baseline == baseline.name
+    )
+    smallest = first.smallest if first and usual and known.smallest is None else known.smallest
+    looks = Looks({name: each.most for each in reversed(decided) for name in each.asked})
+    comparison = compare(found, baseline, smallest, known.although_different, known.scores, left_out, looks)
+    if first and usual and smallest == first.smallest:
+        comparison = as_decided(comparison, first)
+    likelihoods = compare_likelihoods(found, baseline, known.scores, looks)
     costs, problems = measured_costs(found) if known.costs else ({}, [])
     comparison = comparison.remarking(problems)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

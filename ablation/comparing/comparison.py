@@ -16,6 +16,7 @@ from ablation.comparing.finding import LeftOut
 from ablation.comparing.holm import holm
 from ablation.comparing.moderation import SeedPrior, learnt, seed_prior
 from ablation.comparing.obstacles import common_questions, obstacles, remarks
+from ablation.comparing.sequential import ONCE, Looks
 from ablation.comparing.unit import Unit
 from ablation.comparing.verdict import Verdict, Word, too_few, verdict
 
@@ -89,6 +90,8 @@ class Comparison:
         ignored: what differs although it should not, as `--although-different` was given.
         remarks: what else is to be known.
         left_out: folders that are not compared.
+        looks: how often its tests are looked at.
+        decided: when rows that were given seeds until they were decided were so, and what that cost.
     """
 
     baseline: str
@@ -101,6 +104,8 @@ class Comparison:
     ignored: Sequence[str]
     remarks: Sequence[str]
     left_out: Sequence[LeftOut]
+    looks: Looks = ONCE
+    decided: Sequence[str] = ()
 
     def remarking(self, more: Sequence[str]) -> Comparison:
         """Return it with further remarks."""
@@ -130,6 +135,7 @@ def compare(
     although_different: bool,
     scores: Sequence[str] = (),
     left_out: Sequence[LeftOut] = (),
+    looks: Looks = ONCE,
 ) -> Comparison:
     """Compare experiments over the questions that all their runs answered.
 
@@ -140,6 +146,7 @@ def compare(
         although_different: whether runs that differ in what they must not are compared all the same.
         scores: names of the scores that are compared; all if none.
         left_out: folders that are not compared.
+        looks: how often the tests are looked at, of which this is one time.
 
     Raises:
         ValueError: runs cannot be compared, or have no such score.
@@ -163,16 +170,18 @@ def compare(
     answers = {each.name: each.answers(questions) for each in experiments}
     base = answers[baseline.name]
     priors = {name: seed_prior([each.of(mask) for each in answers.values()]) for name, mask in groups.items()}
-    rows = [_row(each, baseline, answers[each.name], base, groups, priors) for each in (baseline, *others)]
+    rows = [_row(each, baseline, answers[each.name], base, groups, priors, looks) for each in (baseline, *others)]
     for row in rows:
         missing = len(row.experiment.seeds) - len(row.loss.seeds)
         if missing and any(run.figures for run in row.experiment.runs):  # a test by itself keeps no figures
             said.append(f"{row.experiment.name}: {LOSS} is missing or no number in {missing} of its seeds")
     shares = _shares(rows)
     gaps = {key: (cell.difference, share) for key, (cell, share) in shares.items() if cell.difference}
-    corrected = dict(
-        zip(gaps, holm([gap.p for gap, _ in gaps.values()], [share for _, share in gaps.values()]), strict=True)
-    )
+    fewer = {each.name: min(len(each.seeds), len(baseline.seeds)) for each in others}
+    values = [looks.p(key, baseline.name, fewer[key[0]], gap.p, share) for key, (gap, share) in gaps.items()]
+    absent = max(1.0, looks.rows / max(1, len(others)))
+    found = [min(1.0, absent * p) for p in holm(values, [share for _, share in gaps.values()])]
+    corrected = dict(zip(gaps, found, strict=True))
 
     def judged(row: Row, name: str, cell: Cell) -> Cell:
         key = row.experiment.name, name
@@ -205,6 +214,7 @@ def compare(
         ignored=problems,
         remarks=said,
         left_out=left_out,
+        looks=looks,
     )
 
 
@@ -246,19 +256,21 @@ def _row(
     base: Answers,
     groups: dict[str, Mask],
     priors: dict[str, SeedPrior],
+    looks: Looks,
 ) -> Row:
     is_base = experiment is baseline
+    certain = looks.certain(experiment.name, baseline.name, min(len(experiment.seeds), len(baseline.seeds)))
     cells = {}
     for name, mask in groups.items():
         ours, theirs = answers.of(mask), base.of(mask)
-        gap = None if is_base else difference(ours, theirs, priors[name])
+        gap = None if is_base else difference(ours, theirs, priors[name], certain)
         cells[name] = Cell(score(ours, priors[name]), tuple(ours.means()), gap, learnt=learnt(ours))
     ours_loss, base_loss = experiment.figures(LOSS), baseline.figures(LOSS)
     minutes = experiment.figures("train/minutes")
     loss = Cell(
         over_seeds_only(ours_loss, ()) if ours_loss else None,
         tuple(ours_loss),
-        None if is_base or not (ours_loss and base_loss) else over_seeds_only(ours_loss, base_loss),
+        None if is_base or not (ours_loss and base_loss) else over_seeds_only(ours_loss, base_loss, certain),
     )
     differing = [] if is_base else changes(experiment.config, baseline.config)
     return Row(experiment, differing, cells, loss, float(np.mean(minutes)) if minutes else None)

@@ -108,8 +108,12 @@ def experiments(runs: Sequence[Run], attempts: Attempts | None) -> list[Experime
 
 def compared_config(run: Run) -> dict[str, Any]:
     """Return model, data and trainer of a run and its earlier stages, without what decides nothing of its answers."""
-    earlier = {stage: config and _parts(config) for stage, config in run.earlier_stages.items()}
-    return {**_parts(run.config), _EARLIER: earlier}
+    return compared_settings(run.config, run.earlier_stages)
+
+
+def compared_settings(config: Mapping[str, Any], earlier: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Return the same of a configuration, and of those of earlier stages; None of one that is gone."""
+    return {**_parts(config), _EARLIER: {stage: config and _parts(config) for stage, config in earlier.items()}}
 
 
 def changes(ours: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
@@ -134,9 +138,14 @@ def choose_baseline(found: Sequence[Experiment], name: str | None) -> Experiment
         if not named:
             raise ValueError(f"--baseline is {name!r}; there are {', '.join(each.name for each in found)}")
         return named[0]
-    flats = [Counter(map(repr, flat(each.config).items())) for each in found]
+    return found[middle([each.config for each in found])]
+
+
+def middle(settings: Sequence[Mapping[str, Any]]) -> int:
+    """Return the place of the settings that all others differ least from; the first of several such."""
+    flats = [Counter(map(repr, flat(each).items())) for each in settings]
     distances = [sum((one - other).total() + (other - one).total() for other in flats) for one in flats]
-    return found[distances.index(min(distances))]
+    return distances.index(min(distances))
 
 
 def _without(config: Mapping[str, Any], prefix: str) -> dict[str, Any]:

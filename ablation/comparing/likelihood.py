@@ -21,6 +21,7 @@ from ablation.comparing.curves import LIKELIHOOD_CURVE, area, read_curve
 from ablation.comparing.experiment import Experiment
 from ablation.comparing.holm import holm
 from ablation.comparing.obstacles import common_questions
+from ablation.comparing.sequential import ONCE, Looks
 from ablation.comparing.verdict import Verdict, Word, verdict
 
 CURVE = "learning curve"
@@ -52,7 +53,7 @@ class Likelihoods:
 
 
 def compare_likelihoods(
-    experiments: Sequence[Experiment], baseline: Experiment, scores: Sequence[str] = ()
+    experiments: Sequence[Experiment], baseline: Experiment, scores: Sequence[str] = (), looks: Looks = ONCE
 ) -> Likelihoods:
     """Compare experiments that `compare` has accepted, over those of their common questions that all know it of.
 
@@ -60,6 +61,7 @@ def compare_likelihoods(
         experiments: with their runs.
         baseline: one of them; where it has no log-likelihoods, nothing is compared.
         scores: names of the scores that are compared; all if none.
+        looks: how often the tests are looked at.
     """
     common = common_questions(experiments)
     knowing = [each for each in experiments if all(run.answered.log_likelihoods for run in each.runs)]
@@ -76,19 +78,20 @@ def compare_likelihoods(
     spread = {name for name, (_, videos) in sizes.items() if videos > 1}
     cells: dict[str, dict[str, Cell]] = {}
     for each in knowing:
-        is_base, ours = each is baseline, answers[each.name]
+        is_base, ours, fewer = each is baseline, answers[each.name], min(len(each.seeds), len(baseline.seeds))
+        certain = looks.certain(each.name, baseline.name, fewer)
         cells[each.name] = {
             name: Cell(
                 score(ours.of(mask)) if name in spread else None,
                 tuple(ours.of(mask).means()),
-                None if is_base or name not in spread else difference(ours.of(mask), base.of(mask)),
+                None if is_base or name not in spread else difference(ours.of(mask), base.of(mask), certain=certain),
             )
             for name, mask in groups.items()
         }
         if areas := _areas(each):
-            gap = None if is_base or not base_areas else over_seeds_only(areas, base_areas)
+            gap = None if is_base or not base_areas else over_seeds_only(areas, base_areas, certain)
             cells[each.name][CURVE] = Cell(over_seeds_only(areas, ()), tuple(areas), gap)
-    return _judged(cells, sizes)
+    return _judged(cells, sizes, baseline.name, looks)
 
 
 def _areas(experiment: Experiment) -> list[float]:
@@ -99,7 +102,9 @@ def _areas(experiment: Experiment) -> list[float]:
     return [math.fsum(map(area, several)) / len(several) for several in curves]
 
 
-def _judged(cells: Mapping[str, Mapping[str, Cell]], sizes: Mapping[str, tuple[int, int]]) -> Likelihoods:
+def _judged(
+    cells: Mapping[str, Mapping[str, Cell]], sizes: Mapping[str, tuple[int, int]], baseline: str, looks: Looks
+) -> Likelihoods:
     """Correct p values among all tests, of which the first score has half of the 5 %, and say what differs."""
     overall = next(iter(sizes))
     tests: dict[tuple[str, str], Estimate] = {
@@ -112,7 +117,12 @@ def _judged(cells: Mapping[str, Mapping[str, Cell]], sizes: Mapping[str, tuple[i
     rest = len(tests) - first
     half = 0.5 if rest else 1.0
     weights = [half / (first if name == overall else rest) for _, name in tests]
-    corrected = dict(zip(tests, holm([each.p for each in tests.values()], weights), strict=True))
+    counts = {name: max(len(cell.seeds) for cell in scores.values()) for name, scores in cells.items()}
+    values = [
+        looks.p(key, baseline, min(counts[key[0]], counts[baseline]), each.p, weight)
+        for (key, each), weight in zip(tests.items(), weights, strict=True)
+    ]
+    corrected = dict(zip(tests, holm(values, weights), strict=True))
 
     def said(key: tuple[str, str], cell: Cell) -> Cell:
         if key not in corrected:

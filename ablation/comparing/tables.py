@@ -175,6 +175,7 @@ def caption(comparison: Comparison) -> list[str]:
         f" differences from {comparison.baseline} in {unit.points}.",
         f"In brackets: 95 % intervals {comparison.over}; questions about one video go together.",
         f"p is corrected for {comparison.tests} tests (Holm; half of 5 % for the overall score); intervals are not.",
+        *comparison.looks.caption(),
         f"Marks: {MARKS[Word.BETTER]} better, {MARKS[Word.WORSE]} worse, {MARKS[Word.SAME]} not distinguishable"
         f" (a difference of {unit.best * comparison.smallest:g} points is ruled out),"
         f" {MARKS[Word.TOO_FEW]} too few data.",
@@ -232,6 +233,7 @@ def text(
         if row.overall.verdict and row.overall.verdict.needed
     ]
     settings = [f"{row.experiment.name}: {'; '.join(row.changes) or 'none'}" for row in others]
+    parts.append(_listed("when rows were decided, and what that cost", comparison.decided))
     parts.append(_listed(f"what it would take to tell {next(iter(comparison.sizes))} apart", needed))
     parts.append(_listed(f"settings other than those of {base.experiment.name}", settings))
     parts.append(_listed("compared although different", comparison.ignored))

@@ -2,8 +2,9 @@
 
 Runs are ordinary ones, in `runs/<experiment>[+what is set]/seed_<n>`. Files are experiments, or one sweep such as
 experiments/sweeps/table_4.yaml. With --stages each job is a chain of trainings, and what chains begin with in common is
-trained once. Further flags of `fit` go to every run. Ctrl-C lets all runs save a checkpoint; after it, or anything
-worse, the same command trains only what is missing.
+trained once. With --until decided, each row gets seeds until it is better, worse or not distinguishable from the
+baseline. Further flags of `fit` go to every run. Ctrl-C lets all runs save a checkpoint; after it, or anything worse,
+the same command trains only what is missing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ablation.sweep.configuration import configuration, steps_of
@@ -21,12 +23,15 @@ from ablation.sweep.display import display
 from ablation.sweep.jobs import Job, Request, common_stages, expand
 from ablation.sweep.journal import Journal
 from ablation.sweep.listing import listing
+from ablation.sweep.outlook import came_to, outlook
 from ablation.sweep.queue import queued
 from ablation.sweep.request import request_of
 from ablation.sweep.runner import Outcome, Runner
 from ablation.sweep.slurm import Task, submit
 from ablation.sweep.slurm_options import slurm_options
 from ablation.sweep.standing import Configs, Standing, identity, key, next_stage, stages_left, standing
+from ablation.sweep.until_decided import Until, UntilDecided
+from ablation.sweep.until_options import add_until_options, until_options
 from datamodules.printable import say
 from lightning_modules.command_line import as_typed
 from lightning_modules.lock import Lock
@@ -50,11 +55,13 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=V1,V2", help="values to vary; repeatable")
     parser.add_argument("--name", help="of the sweep's folder, <runs>/sweeps/<name>; default: the files' names")
     add_options(parser)
+    add_until_options(parser)
     known, settings = parser.parse_known_args(args)
     check_options(parser, known)
     with user_errors():
+        until = until_options(known)
         request = request_of(known.files, known.name, known.seeds, known.config, known.set, settings, known.stages)
-        outcome = train(request, known)
+        outcome = train(request, known) if until is None else train_until_decided(request, known, until)
     if outcome is not None:
         close(outcome)
 
@@ -124,6 +131,53 @@ def train(request: Request, known: argparse.Namespace) -> Outcome | None:
         lock.release()
     _say(outcome, len(jobs), known.runs)
     return outcome
+
+
+def train_until_decided(request: Request, known: argparse.Namespace, until: Until) -> Outcome | None:
+    """Add seeds until each row is decided, or say what is left of that; say what it came to.
+
+    Args:
+        request: what is asked for; its seeds are not.
+        known: the options of `add_options`.
+        until: when no more seeds are added.
+
+    Returns:
+        How it ended; None if nothing was trained.
+
+    Raises:
+        ValueError: something is wrong with what is asked for, or runs cannot be compared.
+    """
+    jobs = expand(replace(request, seeds=tuple(range(until.most))), known.runs)
+    say(f"sweep {request.name}: {len(jobs) // until.most} rows, seeds 0 to at most {until.most - 1}, until decided")
+    journal = Journal(known.runs / "sweeps" / request.name)
+    if known.dry_run:
+        sweep = UntilDecided(jobs, until, known.runs, journal, known.jobs, configuration)
+        say("\n".join((*sweep.decisions.lines(sweep.rows), *outlook(sweep))))
+        return None
+    lock = _lock(journal.folder)
+    try:
+        journal.open()
+        sweep = UntilDecided(jobs, until, known.runs, journal, known.jobs, configuration)
+        steps, unknown = steps_of([stage for job in jobs for stage in job.stages])
+        say("".join(f"{line}\n" for line in unknown), end="")
+        environments, holds = shares(known.jobs), (lock.descriptor,)
+
+        def train_some(some: Sequence[Job]) -> Outcome:
+            stages = {stage.id: stage for job in some for stage in job.stages}
+            for job in some:
+                sweep.know(job)
+            _plan([*stages.values()], sweep.configs, journal)
+            configs, repeats = sweep.configs, known.retries
+            return Runner(some, configs, steps, known.runs, journal, environments, repeats, display(), holds).run()
+
+        ended = sweep.run(train_some, say)
+    finally:
+        lock.release()
+    say("\n" + "\n".join(came_to(sweep)))
+    if ended.stopped_by:
+        say("stopped; the same command goes on from here")
+    sys.stdout.flush()
+    return ended
 
 
 def close(outcome: Outcome) -> None:

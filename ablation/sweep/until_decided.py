@@ -1,0 +1,297 @@
+"""A sweep that adds seeds until each of its rows is decided: better, worse, or not distinguishable from the baseline.
+
+All rows begin with three seeds, and the baseline with two more. Then the table is looked at, and every row that is open
+gets another seed, and the baseline too, those first whose verdict seems to take the fewest; and so on. The overall
+score decides which rows are open. How often the table is looked at is corrected for (`ablation.comparing.sequential`).
+What was seen is in `looks.json`, so that what is decided stays so, whatever stops the sweep.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from ablation.attempts import latest_trained
+from ablation.comparing import decisions as record
+from ablation.comparing.answer_rows import LeftOutError
+from ablation.comparing.comparison import compare
+from ablation.comparing.decisions import Decisions
+from ablation.comparing.experiment import Experiment, compared_settings, middle
+from ablation.comparing.obstacles import obstacles
+from ablation.comparing.run import Run, read_run
+from ablation.comparing.sequential import FIRST, LEAD
+from ablation.sweep.budget import expected, measured, spent
+from ablation.sweep.jobs import Job
+from ablation.sweep.journal import Journal, UnwritableError
+from ablation.sweep.runner import Outcome
+from ablation.sweep.standing import standing
+
+MANY = 2  # failed seeds of a row, after which it gets no more
+
+
+@dataclass(frozen=True)
+class Until:
+    """When no more seeds are added.
+
+    Attributes:
+        most: seeds of a row.
+        smallest: difference that matters, as it is shown.
+        budget: seconds that the sweep may train; None: as many as it takes.
+    """
+
+    most: int
+    smallest: float
+    budget: float | None = None
+
+
+@dataclass(frozen=True)
+class Next:
+    """What is to be done.
+
+    Attributes:
+        jobs: that are to be trained.
+        rows: that are looked at, if nothing is to be trained for it.
+        why: row -> why it gets no more seeds although it is open.
+    """
+
+    jobs: Sequence[Job]
+    rows: Sequence[str]
+    why: Mapping[str, str]
+
+
+class UntilDecided:
+    """Says which jobs are next, and looks at the table whenever they are finished."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        until: Until,
+        runs: Path,
+        journal: Journal,
+        at_once: int,
+        configuration: Callable[[Job], Mapping[str, Any]],
+    ) -> None:
+        """Read what was decided before; nothing is written.
+
+        Args:
+            jobs: all that there may be: of each row those of seeds 0, 1, ... in this order.
+            until: when no more seeds are added.
+            runs: folder of all runs.
+            journal: of the sweep.
+            at_once: how many runs there are at a time.
+            configuration: returns that of a training.
+
+        Raises:
+            ValueError: there are fewer than two rows, a run would not be tested, or what was decided before was of
+                something else.
+        """
+        self.until, self.runs, self.journal, self.at_once = until, runs, journal, at_once
+        self.configs: dict[str, Mapping[str, Any]] = {}
+        self.rows: dict[str, list[Job]] = {}
+        for job in jobs:
+            self.rows.setdefault(job.name, []).append(job)
+        if len(self.rows) < 2:
+            raise ValueError(
+                f"--until decided compares the rows of a sweep, and there is {next(iter(self.rows))} only: name a"
+                " second experiment"
+            )
+        self.failed: dict[str, str] = {}  # job -> what is wrong with it
+        self._configuration, self._read = configuration, dict[str, Run]()
+        settings = {name: self._settings(row[0]) for name, row in self.rows.items()}
+        asked = {
+            name: hashlib.sha256(json.dumps(each, sort_keys=True, default=str).encode()).hexdigest()
+            for name, each in settings.items()
+        }
+        baseline = [*settings][middle([*settings.values()])]
+        self.decisions = record.read(journal.folder) or Decisions(baseline, asked, until.smallest, until.most)
+        self._check(asked)
+
+    def _settings(self, job: Job) -> dict[str, Any]:
+        self.know(job)
+        if not self.configs[job.id].get("test_after_fit", True):
+            raise ValueError(f"{job.name} has test_after_fit: false, and --until decided needs the answers to a test")
+        return compared_settings(self.configs[job.id], {each.stage: self.configs[each.id] for each in job.stages[:-1]})
+
+    def _check(self, asked: Mapping[str, str]) -> None:
+        before = self.decisions
+        differing = [f"--max-seeds: {before.most} -> {self.until.most}"] * (before.most != self.until.most)
+        differing += [f"--smallest: {before.smallest:g} -> {self.until.smallest:g}"] * (
+            before.smallest != self.until.smallest
+        )
+        differing += [f"rows: without {name}" for name in before.asked.keys() - asked.keys()]
+        differing += [f"rows: with {name}" for name in asked.keys() - before.asked.keys()]
+        differing += [
+            f"other settings of {name}" for name in asked if before.asked.get(name, asked[name]) != asked[name]
+        ]
+        if differing:
+            raise ValueError(
+                f"{self.journal.folder / record.FILE} is of another table, there -> here:"
+                f" {'; '.join(sorted(differing))}. Give what was given there, or another --name"
+            )
+
+    def know(self, job: Job) -> None:
+        """Read the configurations of a job's stages."""
+        for stage in job.stages:
+            if stage.id not in self.configs:
+                self.configs[stage.id] = self._configuration(stage)
+
+    def next(self) -> Next:
+        """Return what is to be done: trained, looked at, or nothing."""
+        why: dict[str, str] = {}
+        chosen: list[str] = []
+        missing: dict[str, tuple[int, Job]] = {}
+        baseline = self.decisions.baseline
+        for name in self._nearest_first(self.decisions.open()):
+            count = self.next_seeds(name)
+            jobs, base = self._seeds(name, count), self._seeds(baseline, count, LEAD)
+            given_up = [row for row in (baseline, name) if sum(job.id in self.failed for job in self.rows[row]) >= MANY]
+            if given_up:
+                why[name] = f"{MANY} seeds of {given_up[0]} failed"
+            elif jobs is None or base is None:
+                why[name] = f"there are no more seeds (--max-seeds {self.until.most})"
+            else:
+                more = {
+                    job.id: (max(0, place), job)
+                    for row, begins in ((base, -LEAD), (jobs, 0))
+                    for place, job in enumerate(row, start=begins)
+                    if job.id not in missing and self.finished(job) is None
+                }
+                if more and not self._fits([job for _, job in (*missing.values(), *more.values())]):
+                    why[name] = "no further seed is expected to fit into the budget"
+                else:
+                    chosen.append(name)
+                    missing |= more
+        if not missing:
+            return Next([], chosen, why)
+        # Seed by seed, so that runs that cannot be compared are found early.
+        first = min(place for place, _ in missing.values())
+        batch = [job for place, job in missing.values() if place == first]
+        unknown = self.until.budget is not None and not self.seconds()
+        return Next(batch[: self.at_once] if unknown else batch, chosen, why)
+
+    def run(self, train: Callable[[Sequence[Job]], Outcome], say: Callable[[str], None]) -> Outcome:
+        """Train and look until nothing is left to do, or a signal comes.
+
+        Args:
+            train: trains jobs, and returns how they ended.
+            say: is given a line on what was seen.
+
+        Raises:
+            UnwritableError: what was seen cannot be written.
+            ValueError: runs cannot be compared.
+        """
+        whole = Outcome()
+        while not whole.stopped_by:
+            following = self.next()
+            self._check_comparable()
+            if following.jobs:
+                outcome = train(following.jobs)
+                whole.finished += outcome.finished
+                whole.stopped_by = outcome.stopped_by
+                self.failed |= outcome.failed
+            elif following.rows:
+                for line in self._look(following.rows):
+                    say(f"looked    {line}")
+            else:
+                break
+        whole.failed = dict(self.failed)
+        return whole
+
+    def finished(self, job: Job) -> Run | None:
+        """Return the finished run of a job; None if there is none, or its answers cannot be read."""
+        if job.id not in self._read and job.id not in self.failed and latest_trained(self.runs, job.name, job.seed):
+            self.know(job)
+            stands = standing(job, self.configs, self.runs)
+            if stands.finished:
+                try:
+                    self._read[job.id] = read_run(stands.folder, "fit")
+                except LeftOutError as error:
+                    self.failed[job.id] = f"{stands.folder} is left out: {error}"
+        return self._read.get(job.id)
+
+    def seconds(self) -> dict[str, float]:
+        """Return row -> mean seconds of its finished jobs, as this sweep measured them, else as they say themselves."""
+        done = [job for row in self.rows.values() for job in row if job.id in self._read]
+        known: dict[str, list[float]] = {}
+        for job in done:
+            known.setdefault(job.name, []).append(60 * self._read[job.id].figures.get("train/minutes", 0.0))
+        return {name: fmean(each) for name, each in known.items() if any(each)} | measured(done, self.journal.events())
+
+    def left_of_budget(self) -> float:
+        """Return how many seconds of the budget are left."""
+        return math.inf if self.until.budget is None else self.until.budget - spent(self.journal.events())
+
+    def _fits(self, jobs: Sequence[Job]) -> bool:
+        left, seconds = self.left_of_budget(), self.seconds()
+        return left > 0 and (not seconds or expected(jobs, seconds, self.at_once) <= left)
+
+    def next_seeds(self, name: str) -> int:
+        """Return how many seeds a row has at its next look."""
+        seen = self.decisions.rows.get(name)
+        return len(seen.seeds) + 1 if seen else FIRST
+
+    def _seeds(self, name: str, count: int, more: int = 0) -> list[Job] | None:
+        """Return a row's first jobs, as they were seen before, without those that failed; None if there are too few.
+
+        Args:
+            name: of the row.
+            count: how many it must have.
+            more: it is to have, if there are so many.
+        """
+        found: list[Job] = []
+        for seed in dict.fromkeys((*self.decisions.seeds(name), *range(self.until.most))):
+            job = self.rows[name][seed]
+            if len(found) == count + more:
+                break
+            if self.finished(job) or job.id not in self.failed:  # it fails if its answers cannot be read
+                found.append(job)
+        return found if len(found) >= count else None
+
+    def _nearest_first(self, names: Sequence[str]) -> list[str]:
+        """Return rows by how few seeds their verdicts seem to take; those that were not looked at come first."""
+        seen = self.decisions.rows
+        return sorted(
+            names, key=lambda name: seen[name].seeds_needed(self.decisions.smallest_share) if name in seen else 0.0
+        )
+
+    def _look(self, names: Sequence[str]) -> list[str]:
+        """Look at rows that have the seeds for it, beside what was seen of the others; write it down and return it."""
+        before = self.decisions
+        count = max(self.next_seeds(name) for name in names)
+        jobs = {before.baseline: self._seeds(before.baseline, count, LEAD) or []}
+        jobs |= {name: self._seeds(name, self.next_seeds(name)) or [] for name in names}
+        others = [name for name in before.rows if name not in names]
+        jobs |= {name: [self.rows[name][seed] for seed in before.seeds(name)] for name in others}
+        found = {name: self._experiment(name, each) for name, each in jobs.items()}
+        base = found[before.baseline]
+        comparison = compare([*found.values()], base, before.smallest, False, looks=before.levels(names))
+        self.decisions = before.seeing(comparison, names)
+        try:
+            self.decisions.write(self.journal.folder)
+        except OSError as error:
+            raise UnwritableError(self.journal.folder / record.FILE, error) from error
+        return [f"{name}: {self.decisions.rows[name].line()}" for name in names]
+
+    def _experiment(self, name: str, jobs: Sequence[Job]) -> Experiment:
+        gone = [job.id for job in jobs if self.finished(job) is None]
+        if gone:
+            raise ValueError(
+                f"{self.runs / gone[0]} was looked at and is gone: put it back; or give another --name, and the table"
+                " is looked at anew"
+            )
+        return Experiment(name, {job.seed: [self._read[job.id]] for job in jobs})
+
+    def _check_comparable(self) -> None:
+        runs = [*self._read.values()]
+        problems = obstacles([Experiment(run.called, {run.seed: [run]}) for run in runs]) if runs else []
+        if problems:
+            raise ValueError(
+                f"finished runs of this table cannot be compared: {'; '.join(problems)}. Move the older ones away, or"
+                " give another --runs"
+            )
