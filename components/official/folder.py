@@ -49,6 +49,7 @@ def new_folder(out: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".unfinished", dir=out.parent) as place:
         unfinished = Path(place) / out.name
         unfinished.mkdir()
+        (usual := Path(place) / "usual").touch()
         try:
             yield unfinished
         except SafetensorError as error:
@@ -59,6 +60,9 @@ def new_folder(out: Path) -> Iterator[Path]:
             if error.filename and not str(error.filename).startswith(place):  # it is about what is read
                 raise
             raise FolderError(f"{out} cannot be written: {error.strerror or error}") from error
+        for file in unfinished.rglob("*"):
+            if file.is_file():  # safetensors since 0.8 lets nobody but the owner read what it writes
+                file.chmod(usual.stat().st_mode)
         unfinished.replace(out)
 
 

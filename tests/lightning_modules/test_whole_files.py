@@ -1,16 +1,20 @@
 """Every file that readers later trust is there whole, or not at all: on a disk that fills, the earlier one stays."""
 
+import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from ablation.judged_run import keep_scores
 from ablation.stage_record import StageRecord
 from components.judges import ExactMatch
+from components.official.folder import new_folder
 from components.whole_file import write_whole
 from datamodules.checking.manifest import finish
 from datamodules.shapes_in_motion import SceneSettings, build_split
@@ -37,6 +41,7 @@ ALLOWED = {
     "components/language_models/pretrained.py": "into `new_folder`, for an export",
     "components/vision_transformers/checkpoint.py": "into `new_folder`, for an export",
     "lightning_modules/export.py": "into `new_folder`",
+    "lightning_modules/symbol_pretraining.py": "into `new_folder`",
 }
 
 
@@ -44,6 +49,24 @@ def test_nothing_else_writes_by_itself():
     files = [file for package in PACKAGES for file in Path(package).rglob("*.py")]
     writing = {file.as_posix() for file in files if BY_ITSELF.search(file.read_text())}
     assert writing == ALLOWED.keys()
+
+
+@pytest.fixture
+def for_the_group_too():
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+def test_a_new_folder_is_for_whom_the_umask_says(tmp_path, for_the_group_too):
+    with new_folder(tmp_path / "out") as folder:
+        save_file({"weight": torch.zeros(3)}, folder / "weights.safetensors")
+        (folder / "part").mkdir()
+        (folder / "part" / "README.md").write_text("card")
+    files = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert {file.name: oct(file.stat().st_mode & 0o777) for file in files} == {
+        "weights.safetensors": "0o640", "README.md": "0o640"
+    }  # fmt: skip
 
 
 def contents(folder):
