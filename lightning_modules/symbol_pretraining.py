@@ -9,7 +9,6 @@ how to say what they said.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +28,21 @@ from datamodules.shapes_in_motion import FAMILIES, Scene, SceneSettings, sample_
 from datamodules.shapes_in_motion.questions import question
 from datamodules.shapes_in_motion.symbols import SYMBOLS, THINGS, Described, describe
 from datamodules.video.sampling import UniformSampler
+from lightning_modules.stage import Stage
 from lightning_modules.user_errors import ProgramParser, user_errors
 
 SPLIT = "symbols"  # of the generator: no scene of it is in a clip
-STEPS, BATCH, RATE, WARMUP = 6000, 16, 2e-3, 0.03
+STEPS, BATCH = 6000, 16
+# The embeddings of the symbols are in the encoder's place.
+STAGE = Stage(
+    encoder=2e-3,
+    projector=0.0,
+    language_model=2e-3,
+    distillation=0.0,
+    warmup=0.03,
+    weight_decay=0.01,
+    betas=(0.9, 0.98),
+)
 FRAME_COUNTS = {1: 0.2, 2: 0.15, 4: 0.2, 8: 0.4, 16: 0.05}  # frames of all scenes of a batch, and how often
 NOISE = 1.5  # of the symbols, at most, in standard deviations of an embedding
 EXAMINED = 200  # scenes that the result is asked about
@@ -146,15 +156,10 @@ def pretrain(
         The embeddings of the symbols that it was taught with, and the mean loss of the last hundred steps.
     """
     symbols = SymbolTable(model.width)
-    learnt = [*model.parameters(), *symbols.parameters()]
-    optimizer = torch.optim.AdamW(learnt, lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
-    rising = max(1, round(WARMUP * steps))
-
-    def share_of_peak(step: int) -> float:
-        falling = 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-        return (step + 1) / rising if step < rising else falling
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share_of_peak)
+    groups = {"language_model": model, "encoder": symbols}
+    optimizer = STAGE.optimizer(groups)
+    schedule = STAGE.schedule(optimizer, steps)
+    learnt = [parameter for group in groups.values() for parameter in group.parameters()]
     noise, losses = torch.Generator().manual_seed(seed), []
     for batch in tqdm(lessons(scene, window, seed, steps), total=steps, desc="pretraining", unit="step"):
         loss = _loss(model, symbols, batch, noise)

@@ -5,14 +5,16 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from lightning import seed_everything
 
-from components.language_models import PretrainedCausalLM, PretrainedTinyLlama, ShortPrompt, TinyLlama
+from components.language_models import PretrainedCausalLM, PretrainedTinyLlama, ShortPrompt
 from components.language_models import tiny_pretrained as shipped
 from components.language_models.tiny_tokenizer import build_tiny_tokenizer
 from datamodules.shapes_in_motion import FAMILIES, SceneSettings, all_texts, sample_scene
 from lightning_modules import symbol_pretraining
 from lightning_modules.cli import main
+from tests.lightning_modules.short_run import NO_LSTE
 
 SCENE = SceneSettings()
 
@@ -32,13 +34,27 @@ def test_the_same_command_writes_the_same_bytes_and_they_are_read(tmp_path, monk
 
 
 def test_the_shipped_one_can_read():
-    """A fresh table of symbols learns to speak to it, frozen, while one that cannot read learns next to nothing."""
-    losses = {}
-    for model in (PretrainedTinyLlama(), TinyLlama(width=64, layers=2, heads=4)):
-        seed_everything(0, verbose=False)
-        model.requires_grad_(False)
-        _, losses[type(model)] = symbol_pretraining.pretrain(model, SCENE, symbol_pretraining.WINDOW, 3, steps=120)
-    assert losses[PretrainedTinyLlama] < 0.7 * losses[TinyLlama]
+    """A fresh table of symbols learns to speak to it, frozen, in few steps."""
+    model = PretrainedTinyLlama()
+    seed_everything(0, verbose=False)
+    model.requires_grad_(False)
+    _, loss = symbol_pretraining.pretrain(model, SCENE, symbol_pretraining.WINDOW, 3, steps=120)
+    assert loss < 1.0  # one that was taught for 40 steps comes to 1.6, and random weights to 5.6
+
+
+def test_a_run_begins_with_it_and_leaves_it_out_of_its_checkpoint_while_it_is_frozen(run):
+    name = "--model.language_model=PretrainedTinyLlama"
+    short = ("--trainer.max_steps=1", "--trainer.limit_val_batches=0", "--test_after_fit=false")
+    cli = run("fit", *NO_LSTE, name, "--model.stage.language_model=0", *short)
+    assert cli.origin.base_weights["language_model"]["source"] == "PretrainedTinyLlama"
+    checkpoint = cli.folder / "checkpoints" / "last.ckpt"
+    kept = torch.load(checkpoint, weights_only=True)["state_dict"]
+    assert kept and not any(key.startswith("language_model.") for key in kept)
+    tested = run("test", *NO_LSTE, name, "--model.stage.language_model=0", f"--ckpt_path={checkpoint}")
+    shipped_one = PretrainedTinyLlama().state_dict()
+    assert all(
+        torch.equal(tensor, shipped_one[key]) for key, tensor in tested.model.language_model.state_dict().items()
+    )
 
 
 def test_the_shipped_one_has_the_words_of_the_tokenizer_that_is_built():
