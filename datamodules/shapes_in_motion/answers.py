@@ -2,7 +2,8 @@
 
 Answers are dealt like cards: every k clips in a row have each of a family's k answers exactly once, in an order of that
 family's own. So every prefix of a split is balanced, families are independent of each other, and clip i keeps its
-answers however many clips a split has.
+answers however many clips a split has. Only `order` and `moment`, which ask about the same two flashes, depend on each
+other: in half of the clips, whatever is asked, their answers are the same.
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ COLOURS: dict[str, Rgb] = {
     "cyan": (55.0, 205.0, 215.0),
 }
 SHAPES = ("circle", "square", "triangle", "cross")
-COUNTS = ("one", "two", "three", "four")
-DIRECTIONS: dict[str, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
-SPEEDS = ("slow", "fast")
+COUNTS = ("one", "two", "three")
+STATIONS = ("card", "light tile", "dark tile")
 TEXTURES = ("plain", "horizontal", "vertical", "checkered")
 POSITIONS = ("top left", "top right", "bottom left", "bottom right")
 
@@ -33,9 +33,10 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "colour": tuple(COLOURS),
     "shape": SHAPES,
     "count": COUNTS,
-    "direction": tuple(DIRECTIONS),
-    "speed": SPEEDS,
+    "path": STATIONS,
+    "blink": tuple(COLOURS),
     "order": tuple(COLOURS),
+    "moment": tuple(COLOURS),
     "texture": TEXTURES,
     "position": POSITIONS,
 }
@@ -43,6 +44,7 @@ ANSWERS: dict[str, tuple[str, ...]] = {
 
 FAMILIES = tuple(ANSWERS)
 FLASH_ENDS = ("first", "last")
+TILES = ("light", "dark")
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,12 @@ class Answers:
     Attributes:
         by_family: the right answer of each family.
         asked_flash: "first" or "last": which of the two flashes `order` asks about.
+        asked_tile: "light" or "dark": which of the two tiles `texture` asks about.
     """
 
     by_family: dict[str, str]
     asked_flash: str
+    asked_tile: str
 
 
 def deal_answers(seed: int, split: str, index: int) -> Answers:
@@ -67,7 +71,23 @@ def deal_answers(seed: int, split: str, index: int) -> Answers:
     by_family = {
         family: _deal(choices, seed, split, deck, index) for deck, (family, choices) in enumerate(ANSWERS.items())
     }
-    return Answers(by_family, _deal(FLASH_ENDS, seed, split, len(ANSWERS), index))
+    by_family["moment"] = _moment(by_family["order"], seed, split, index)
+    asked = (
+        _deal(choices, seed, split, len(ANSWERS) + deck, index) for deck, choices in enumerate((FLASH_ENDS, TILES))
+    )
+    return Answers(by_family, *asked)
+
+
+def _moment(order: str, seed: int, split: str, index: int) -> str:
+    """Return the colour of the flash that hides the marker: in half of every deal that which `order` asks about.
+
+    The other half of the colours pass on to one another in a circle, so that this family is balanced too.
+    """
+    colours = ANSWERS["moment"]
+    deal = index // len(colours)
+    circle = [colours[card] for card in _shuffled(len(colours), seed, split, FAMILIES.index("moment"), deal)]
+    circle = circle[: len(colours) // 2]
+    return circle[(circle.index(order) + 1) % len(circle)] if order in circle else order
 
 
 def _deal(choices: tuple[str, ...], seed: int, split: str, deck: int, index: int) -> str:

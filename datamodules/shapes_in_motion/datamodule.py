@@ -24,7 +24,7 @@ class ShapesInMotion(VideoTextDataModule):
         self,
         root: str = "data/shapes_in_motion",
         train_clips: int = 6000,
-        turns_per_record: int = 8,
+        turns_per_record: int = 9,
         val_questions_per_family: int = 32,
         test_questions_per_family: int = 200,
         scene: SceneSettings = SceneSettings(),  # noqa: B008  (frozen)

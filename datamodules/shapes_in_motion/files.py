@@ -30,7 +30,7 @@ from datamodules.shapes_in_motion.render import render
 from datamodules.shapes_in_motion.scene import sample_scene
 from datamodules.shapes_in_motion.settings import SceneSettings
 
-GENERATOR_VERSION = 5
+GENERATOR_VERSION = 10
 """Raised whenever the same settings and seed would give other clips or answers, so that old files are not reused."""
 
 MANIFEST = "manifest.json"

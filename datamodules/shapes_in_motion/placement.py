@@ -1,24 +1,22 @@
 """Where the elements of a scene go, so that none hides another in a way that makes an answer wrong.
 
-The mover may cross the tile and pass under dots; it never reaches the card, the marker or the strip, and everything
-else lies apart. The middle of the mover's path lies near the middle of the frame, placed as if it went at the highest
-speed, so that no single frame tells how it moves. Positions are drawn again until they fit.
+A frame is cut into windows and these into four cells each. The marker lies in the middle of a corner's window, and a
+tile fills a window; card, lamps and dots lie in the middle of a cell of their own, card and lamps in different windows.
+The mover goes straight from one of card and tiles to another, over these and under everything else. The strip is cut
+off an edge, and cells that it cuts stay empty.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from datamodules.shapes_in_motion.answers import STATIONS
 from datamodules.shapes_in_motion.settings import SceneSettings
 
-ATTEMPTS = 2000
-"""Draws before settings are called impossible; the defaults need a handful."""
-
-GAP = 1.5
-"""Free pixels between elements that must not touch."""
+ATTEMPTS = 200
+"""Draws before settings are called impossible; the defaults need one or two."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,17 @@ class Box:
         """Whether no point lies inside."""
         return self.left >= self.right or self.top >= self.bottom
 
+    def quarters(self) -> list[Box]:
+        """Cut it into four alike."""
+        x, y = self.centre
+        columns, rows = ((self.left, x), (x, self.right)), ((self.top, y), (y, self.bottom))
+        return [Box(left, top, right, bottom) for top, bottom in rows for left, right in columns]
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Its middle, (x, y)."""
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -55,8 +64,10 @@ class Placement:
 
     mover_radius: float
     mover_start: tuple[float, float]
-    tile: Box
+    mover_velocity: tuple[float, float]
+    tiles: tuple[Box, Box]
     card: Box
+    lamps: tuple[Box, Box]
     dots: tuple[tuple[float, float, float], ...]
     marker: tuple[float, float, float]
     strip: Box
@@ -67,7 +78,7 @@ def place(
     rng: np.random.Generator,
     height: int,
     width: int,
-    velocity: tuple[float, float],
+    ends: tuple[str, str],
     marker_position: str,
     dot_count: int,
 ) -> Placement:
@@ -78,7 +89,7 @@ def place(
         rng: source of the draws.
         height: of the frame in pixels.
         width: of the frame in pixels.
-        velocity: (x, y) of the mover in pixels per frame.
+        ends: where the mover comes from and where it goes to, names of `answers.STATIONS`.
         marker_position: corner of the frame, such as "top left".
         dot_count: number of dots.
 
@@ -86,39 +97,54 @@ def place(
         ValueError: no arrangement was found; the elements are too large for the frame.
     """
     frame = Box(0.0, 0.0, float(width), float(height))
-    corner = _corner(frame, marker_position, settings.tile_grid)
-    longest_path = settings.fast[1] * (settings.frames - 1)
-    half_x, half_y = (component * (settings.frames - 1) / 2 for component in velocity)
     for _ in range(ATTEMPTS):
         strip, inner = _split_off_strip(rng, frame, settings.strip_width)
-        tile = _tile(rng, inner, settings.tile_size, settings.tile_grid)
-        marker = _point(rng, corner.overlap(inner.shrunk(GAP)).shrunk(settings.marker_radius))
-        if tile is None or marker is None:
+        windows = _windows(frame, settings.window, rng)
+        corner = _corner(windows, marker_position)
+        marker = _near_middle(rng, corner, inner, settings.marker_radius, settings.jitter)
+        rest = [window for window in windows if window != corner]
+        whole = [window for window in rest if window.overlap(inner) == window]
+        if marker is None or len(whole) < 2:
             continue
-        marker_box = Box(*marker, *marker).shrunk(-settings.marker_radius - GAP)
-        if not marker_box.overlap(tile).is_empty:
+        tiles = whole[0], whole[1]
+        free = [
+            (window, cell)
+            for window in rest
+            if window not in tiles
+            for cell in window.quarters()
+            if cell.overlap(inner) == cell
+        ]
+        places = _apart([free[number] for number in rng.permutation(len(free)).tolist()])
+        if len(places) < 3 + dot_count:
             continue
-        radius = rng.uniform(*settings.mover_radius)
-        room = inner.shrunk(radius + longest_path / 2)
-        middle = _point(rng, room.overlap(_around_centre(inner, settings.path_jitter)))
-        if middle is None:
+        dot_radius = rng.uniform(*settings.dot_radius)
+        radii = (settings.card_size / 2, *[settings.lamp_size / 2] * 2, *[dot_radius] * dot_count)
+        found = [
+            _near_middle(rng, cell, inner, radius, settings.jitter) for cell, radius in zip(places, radii, strict=False)
+        ]
+        still = [place for place in found if place is not None]
+        if len(still) < len(found):
             continue
-        x, y = middle
-        path = Box(x - abs(half_x), y - abs(half_y), x + abs(half_x), y + abs(half_y)).shrunk(-radius)
-        if not marker_box.overlap(path).is_empty:
-            continue
-        card = _card(rng, inner.shrunk(GAP), settings.card_size, (tile, marker_box, path))
-        if card is None:
-            continue
-        taken = (tile, marker_box, card.shrunk(-GAP))
-        dots = _dots(rng, inner.shrunk(GAP), dot_count, rng.uniform(*settings.dot_radius), taken)
-        if len(dots) == dot_count:
-            return Placement(
-                radius, (x - half_x, y - half_y), tile, card, dots, (*marker, settings.marker_radius), strip
-            )
+        card, sides = _on_pixels(still[0], settings.card_size), settings.lamp_size
+        lamps = _on_pixels(still[1], sides), _on_pixels(still[2], sides)
+        dots = tuple((x, y, dot_radius) for x, y in still[3:])
+        ends_of_path = (card, *(tile.quarters()[int(rng.integers(4))] for tile in tiles))
+        stations = dict(zip(STATIONS, ends_of_path, strict=True))
+        start, velocity = _path(rng, settings, *(stations[end] for end in ends))
+        return Placement(
+            rng.uniform(*settings.mover_radius),
+            start,
+            velocity,
+            tiles,
+            card,
+            lamps,
+            dots,
+            (*marker, settings.marker_radius),
+            strip,
+        )
     raise ValueError(
         f"no room for all elements in a frame of height {height} and width {width}: enlarge `scene.frame_sizes`, or "
-        "lower `scene.tile_size`, `scene.card_size`, `scene.mover_radius`, `scene.fast`, `scene.frames`, "
+        "lower `scene.window`, `scene.card_size`, `scene.lamp_size`, `scene.mover_radius`, `scene.dot_radius`, "
         "`scene.marker_radius` or `scene.strip_width`"
     )
 
@@ -135,64 +161,58 @@ def _split_off_strip(rng: np.random.Generator, frame: Box, thickness: int) -> tu
     return edges[int(4 * rng.random())]
 
 
-def _around_centre(box: Box, distance: float) -> Box:
-    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
-    return Box(x, y, x, y).shrunk(-distance)
+def _apart(cells: list[tuple[Box, Box]]) -> list[Box]:
+    """Return cells, which come with their windows, the first three of different windows; nothing if there are fewer."""
+    first: dict[Box, Box] = {}
+    for window, cell in cells:
+        first.setdefault(window, cell)
+    apart = list(first.values())[:3]
+    return [*apart, *(cell for _, cell in cells if cell not in apart)] if len(apart) == 3 else []
 
 
-def _point(rng: np.random.Generator, box: Box) -> tuple[float, float] | None:
-    """Draw a point, or none from an empty box."""
-    if box.is_empty:
+def _windows(frame: Box, side: int, rng: np.random.Generator) -> list[Box]:
+    """Return the windows of the frame in random order."""
+    rows, columns = int(frame.bottom) // side, int(frame.right) // side
+    corners = [(column * side, row * side) for row in range(rows) for column in range(columns)]
+    order = rng.permutation(len(corners)).tolist()
+    return [Box(float(x), float(y), float(x + side), float(y + side)) for x, y in (corners[place] for place in order)]
+
+
+def _corner(windows: list[Box], position: str) -> Box:
+    vertical, horizontal = position.split()
+    sideways, downwards = 1 if horizontal == "right" else -1, 1 if vertical == "bottom" else -1
+    return max(windows, key=lambda window: sideways * window.left + downwards * window.top)
+
+
+def _near_middle(
+    rng: np.random.Generator, place: Box, inner: Box, radius: float, jitter: float
+) -> tuple[float, float] | None:
+    """Return a point near the middle of a place, as far from its edges and the strip as the radius says, if any is."""
+    room = place.overlap(inner).shrunk(radius)
+    if room.left > room.right or room.top > room.bottom:
         return None
+    x, y = place.centre
+    x, y = _point(rng, Box(x, y, x, y).shrunk(-jitter))
+    return min(max(x, room.left), room.right), min(max(y, room.top), room.bottom)
+
+
+def _on_pixels(centre: tuple[float, float], side: int) -> Box:
+    left, top = (float(round(middle - side / 2)) for middle in centre)
+    return Box(left, top, left + side, top + side)
+
+
+def _point(rng: np.random.Generator, box: Box) -> tuple[float, float]:
     x = box.left + (box.right - box.left) * rng.random()
     y = box.top + (box.bottom - box.top) * rng.random()
     return x, y
 
 
-def _tile(rng: np.random.Generator, inner: Box, size: int, grid: int) -> Box | None:
-    """Draw a square of `size` with its corner on the grid, or none where no such square fits."""
-    lefts = [left for left in range(0, int(inner.right) - size + 1, grid) if left >= inner.left]
-    tops = [top for top in range(0, int(inner.bottom) - size + 1, grid) if top >= inner.top]
-    if not lefts or not tops:
-        return None
-    left, top = float(lefts[int(len(lefts) * rng.random())]), float(tops[int(len(tops) * rng.random())])
-    return Box(left, top, left + size, top + size)
-
-
-def _card(rng: np.random.Generator, inner: Box, size: int, taken: tuple[Box, ...]) -> Box | None:
-    """Draw a square of `size` on whole pixels, clear of the taken boxes, or none where a few draws find no place."""
-    for _ in range(16):
-        corner = _point(rng, Box(inner.left, inner.top, inner.right - size, inner.bottom - size))
-        if corner is None:
-            return None
-        left, top = math.ceil(corner[0]), math.ceil(corner[1])
-        card = Box(left, top, left + size, top + size)
-        if all(card.shrunk(-GAP).overlap(other).is_empty for other in taken):
-            return card
-    return None
-
-
-def _corner(frame: Box, position: str, size: int) -> Box:
-    vertical, horizontal = position.split()
-    left = 0.0 if horizontal == "left" else frame.right - size
-    top = 0.0 if vertical == "top" else frame.bottom - size
-    return Box(left, top, left + size, top + size)
-
-
-def _dots(
-    rng: np.random.Generator, inner: Box, count: int, radius: float, taken: tuple[Box, ...]
-) -> tuple[tuple[float, float, float], ...]:
-    """Scatter up to `count` dots clear of the taken boxes and of each other."""
-    area = inner.shrunk(radius)
-    dots: list[tuple[float, float, float]] = []
-    if area.is_empty:
-        return ()
-    for x, y in rng.uniform((area.left, area.top), (area.right, area.bottom), size=(64, 2)).tolist():
-        box = Box(x, y, x, y).shrunk(-radius - GAP)
-        free = all(box.overlap(other).is_empty for other in taken)
-        # The dark rims of two dots keep apart too, so that dots never merge into one.
-        if free and all(math.hypot(x - dot[0], y - dot[1]) > 2 * (radius + GAP) for dot in dots):
-            dots.append((x, y, radius))
-            if len(dots) == count:
-                break
-    return tuple(dots)
+def _path(
+    rng: np.random.Generator, settings: SceneSettings, first: Box, last: Box
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the mover's first place and its pixels per frame, from near the middle of a box to that of another."""
+    (start_x, start_y), (end_x, end_y) = (
+        _point(rng, Box(*box.centre, *box.centre).shrunk(-settings.jitter)) for box in (first, last)
+    )
+    steps = settings.frames - 1
+    return (start_x, start_y), ((end_x - start_x) / steps, (end_y - start_y) / steps)

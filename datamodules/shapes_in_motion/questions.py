@@ -31,16 +31,17 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         "What is the number of dots?",
         "How many orange dots do you see?",
     ),
-    "direction": (
-        "In which direction does the disc move?",
-        "Which way does the disc move?",
-        "Where is the moving disc going?",
-        "What is the direction of the moving thing?",
+    "path": (
+        "Where does the disc go to?",
+        "Where does the moving disc end?",
+        "What does the disc move to?",
+        "What is the disc going to?",
     ),
-    "speed": (
-        "Does the disc move slow or fast?",
-        "How fast is the moving disc?",
-        "What is the speed of the thing that moves?",
+    "blink": (
+        "Which colour blinks?",
+        "What colour is the lamp that blinks?",
+        "Of two lamps one blinks: which colour?",
+        "Name the colour of the blinking lamp.",
     ),
     "order first": (
         "Which colour flashes first?",
@@ -52,11 +53,23 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         "What is the colour of the last flash?",
         "There are two flashes: which colour comes last?",
     ),
-    "texture": (
-        "What pattern is on the tile?",
-        "Which pattern does the tile have?",
-        "Name the texture of the tile.",
-        "What is the texture of the tile?",
+    "moment": (
+        "Which colour flashes while the marker is hidden?",
+        "What is the colour of the flash that hides the marker?",
+        "What colour is the flash without the marker?",
+        "The marker is hidden once: which colour flashes then?",
+    ),
+    "texture light": (
+        "What pattern is on the light tile?",
+        "Which pattern does the light tile have?",
+        "Name the texture of the light tile.",
+        "What is the texture of the light tile?",
+    ),
+    "texture dark": (
+        "What pattern is on the dark tile?",
+        "Which pattern does the dark tile have?",
+        "Name the texture of the dark tile.",
+        "What is the texture of the dark tile?",
     ),
     "position": (
         "Where is the marker?",
@@ -65,7 +78,7 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         "In which corner do you see the marker?",
     ),
 }
-"""Per family, ways of asking the same; `order` asks about either end."""
+"""Per family, ways of asking the same, and for some of them about which of what a clip has several of."""
 
 
 def question(answers: Answers, family: str, rng: np.random.Generator) -> tuple[str, str]:
@@ -84,7 +97,8 @@ def question(answers: Answers, family: str, rng: np.random.Generator) -> tuple[s
     """
     if family not in ANSWERS:
         raise ValueError(f"question family {family!r} does not exist; choose from {', '.join(FAMILIES)}")
-    phrasings = PHRASINGS[f"order {answers.asked_flash}" if family == "order" else family]
+    asked = {"order": answers.asked_flash, "texture": answers.asked_tile}
+    phrasings = PHRASINGS[f"{family} {asked[family]}" if family in asked else family]
     return phrasings[rng.integers(len(phrasings))], answers.by_family[family]
 
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from datamodules.shapes_in_motion.answers import Rgb
+from datamodules.shapes_in_motion.answers import COLOURS, Rgb
 from datamodules.shapes_in_motion.placement import Box
-from datamodules.shapes_in_motion.scene import Marker, Mover, Scene, Tile
+from datamodules.shapes_in_motion.scene import Lamp, Marker, Mover, Scene, Tile
 
 STRIP_OFF = (45.0, 45.0, 45.0)
 # Colours that no answer names, so that these are told from everything else without knowing their shape.
 MOVER = (250.0, 250.0, 250.0)
 DOT = (245.0, 140.0, 35.0)
 MARKER = (255.0, 125.0, 195.0)
+LAMP_OFF = (0.0, 0.0, 0.0)
 
 Plane = Float32[np.ndarray, "height width"]
 Planes = Float32[np.ndarray, "#frames height width"]
@@ -32,14 +33,17 @@ def render(scene: Scene) -> UInt8[np.ndarray, "frames height width 3"]:
         np.arange(scene.height, dtype=np.float32) + 0.5, np.arange(scene.width, dtype=np.float32) + 0.5, indexing="ij"
     )
     still = _gradient(scene, x, y)
-    _draw_tile(still, scene.tile)
-    card_rows, card_columns = _area(scene.card.box)
-    still[:, card_rows, card_columns] = _planes(scene.card.rgb)
+    for tile in scene.tiles:
+        _draw_tile(still, tile)
     video = np.repeat(still[:, None], scene.frames, axis=1)
+    card_rows, card_columns = _area(scene.card.box)
+    video[:, :, card_rows, card_columns] = _planes(scene.card.rgb)[:, None]
     _blend(video, _mover_coverage(scene.mover, scene.frames, x, y), MOVER)
+    for lamp in scene.lamps:
+        _draw_lamp(video, lamp, x, y)
     for dot_x, dot_y, radius in scene.dots:
         _blend(video, _coverage(radius - np.hypot(x - dot_x, y - dot_y))[None], DOT)
-    _blend(video, _marker_coverage(scene.marker, x, y)[None], MARKER)
+    _blend(video, _marker_coverage(scene.marker, x, y)[None] * _marker_shown(scene), MARKER)
     _draw_strip(video, scene)
     noise = np.random.Generator(np.random.PCG64(scene.noise_seed)).standard_normal(video.shape[1:], dtype=np.float32)
     video += np.float32(scene.noise) * noise
@@ -63,6 +67,20 @@ def _blend(video: Video, coverage: Planes, rgb: Rgb) -> None:
 
 def _planes(rgb: Rgb) -> Float32[np.ndarray, "3 1 1"]:
     return np.array(rgb, dtype=np.float32)[:, None, None]
+
+
+def _draw_lamp(video: Video, lamp: Lamp, x: Plane, y: Plane) -> None:
+    (centre_x, centre_y), half = lamp.box.centre, (lamp.box.right - lamp.box.left) / 2
+    diamond = _coverage(np.float32(np.sqrt(0.5)) * (half - np.abs(x - centre_x) - np.abs(y - centre_y)))
+    shown = [COLOURS[lamp.colour] if lamp.lit(frame) else LAMP_OFF for frame in range(video.shape[1])]
+    colours = np.array(shown, dtype=np.float32)
+    video += diamond * (colours.T[..., None, None] - video)
+
+
+def _marker_shown(scene: Scene) -> Float32[np.ndarray, "frames 1 1"]:
+    hiding = [flash for flash in scene.flashes if flash.hides_marker]
+    shown = [not any(flash.lit(frame) for flash in hiding) for frame in range(scene.frames)]
+    return np.array(shown, dtype=np.float32)[:, None, None]
 
 
 def _area(box: Box) -> tuple[slice, slice]:

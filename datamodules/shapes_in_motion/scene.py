@@ -1,7 +1,8 @@
 """What a generated clip shows: the ground truth that rendering draws and questions ask about.
 
-All question families are asked about the same kind of scene: a disc moves over a still textured tile, a coloured card,
-a few dots and a marker lie still, and a strip along one edge of the frame flashes twice.
+All question families are asked about the same kind of scene: a disc goes from one of card and tiles to another, two
+textured tiles, a coloured card and a few dots lie still, two lamps go on and off, one of them twice as often, and a
+strip along one edge of the frame flashes twice; during one of the flashes the marker in a corner is hidden.
 """
 
 from __future__ import annotations
@@ -10,7 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datamodules.shapes_in_motion.answers import COLOURS, COUNTS, DIRECTIONS, Answers, Rgb, deal_answers
+from datamodules.shapes_in_motion.answers import (
+    COLOURS,
+    COUNTS,
+    STATIONS,
+    TEXTURES,
+    TILES,
+    Answers,
+    Rgb,
+    deal_answers,
+)
 from datamodules.shapes_in_motion.placement import Box, place
 from datamodules.shapes_in_motion.settings import SceneSettings
 from datamodules.shapes_in_motion.streams import random_stream
@@ -27,7 +37,7 @@ class Mover:
 
 @dataclass(frozen=True)
 class Tile:
-    """The textured tile; `phase` shifts the texture in pixels (x, y), `contrast` is 0..1."""
+    """A textured tile; `phase` shifts the texture in pixels (x, y), `contrast` is 0..1."""
 
     box: Box
     texture: str
@@ -46,6 +56,20 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Lamp:
+    """A diamond that is lit every `frames` frames for as many, beginning `phase` frames before the clip."""
+
+    box: Box
+    colour: str
+    frames: int
+    phase: int
+
+    def lit(self, frame: int) -> bool:
+        """Return whether it has its colour in a frame, or is dark."""
+        return (frame + self.phase) // self.frames % 2 == 0
+
+
+@dataclass(frozen=True)
 class Marker:
     """The still pink shape, by its centre and half size."""
 
@@ -57,12 +81,17 @@ class Marker:
 
 @dataclass(frozen=True)
 class Flash:
-    """One flash of the strip; `start` is its first frame."""
+    """One flash of the strip; `start` is its first frame, `hides_marker` whether the marker is away as long."""
 
     colour: str
     rgb: Rgb
     start: int
     frames: int
+    hides_marker: bool
+
+    def lit(self, frame: int) -> bool:
+        """Return whether it is seen in a frame."""
+        return self.start <= frame < self.start + self.frames
 
 
 @dataclass(frozen=True)
@@ -78,10 +107,11 @@ class Scene:
         background: colours at the two ends of a linear gradient.
         gradient: direction of the gradient in radians.
         mover: the moving disc.
-        tile: the textured tile.
+        tiles: the light and the dark tile.
         card: the coloured square.
+        lamps: the one that blinks, and the one that goes on and off half as often.
         dots: (x, y, radius) of the counted dots.
-        marker: the shape that lies in one corner of the frame.
+        marker: the shape that lies in one corner of the frame, except during one flash.
         strip: the part of the frame that flashes.
         flashes: the two flashes in order of time.
         noise: standard deviation of the pixel noise, levels of 0..255.
@@ -96,8 +126,9 @@ class Scene:
     background: tuple[Rgb, Rgb]
     gradient: float
     mover: Mover
-    tile: Tile
+    tiles: tuple[Tile, Tile]
     card: Card
+    lamps: tuple[Lamp, Lamp]
     dots: tuple[tuple[float, float, float], ...]
     marker: Marker
     strip: Box
@@ -117,11 +148,8 @@ def sample_scene(settings: SceneSettings, seed: int, split: str, index: int) -> 
     rng = random_stream(seed, split, 1, index)
 
     height, width = settings.frame_sizes[rng.integers(len(settings.frame_sizes))]
-    speed = rng.uniform(*getattr(settings, known["speed"]))
-    step_x, step_y = DIRECTIONS[known["direction"]]
-    velocity = (step_x * speed, step_y * speed)
     dot_count = COUNTS.index(known["count"]) + 1
-    layout = place(settings, rng, height, width, velocity, known["position"], dot_count)
+    layout = place(settings, rng, height, width, _ends(rng, known["path"]), known["position"], dot_count)
 
     return Scene(
         answers=answers,
@@ -131,44 +159,85 @@ def sample_scene(settings: SceneSettings, seed: int, split: str, index: int) -> 
         fps=settings.fps,
         background=(_muted(rng), _muted(rng)),
         gradient=rng.uniform(0, 2 * np.pi),
-        mover=Mover(layout.mover_radius, layout.mover_start, velocity),
-        tile=Tile(
-            layout.tile,
-            known["texture"],
-            settings.texture_period,
-            (settings.texture_period * rng.random(), settings.texture_period * rng.random()),
-            tone=settings.tile_tone,
-            contrast=settings.texture_contrast,
-        ),
+        mover=Mover(layout.mover_radius, layout.mover_start, layout.mover_velocity),
+        tiles=_tiles(settings, rng, layout.tiles, known["texture"], answers.asked_tile),
         card=Card(layout.card, _jitter(rng, COLOURS[known["colour"]], settings.colour_jitter)),
+        lamps=_lamps(settings, rng, layout.lamps, known["blink"]),
         dots=layout.dots,
         marker=Marker(known["shape"], *layout.marker),
         strip=layout.strip,
-        flashes=_flashes(settings, rng, known["order"], answers.asked_flash),
+        flashes=_flashes(settings, rng, answers),
         noise=settings.noise,
         noise_seed=int(rng.integers(2**62)),
     )
 
 
-def _flashes(settings: SceneSettings, rng: np.random.Generator, asked: str, end: str) -> tuple[Flash, Flash]:
-    """Put two flashes of different colours anywhere in time; the one at the asked end has the asked colour."""
-    others = [colour for colour in COLOURS if colour != asked]
-    other = others[rng.integers(len(others))]
-    colours = (asked, other) if end == "first" else (other, asked)
-    # Two starts at least one flash and one dark frame apart: draw without the gap, then push the second back.
-    gap = settings.flash_frames
-    first, second = sorted(rng.choice(settings.frames - settings.flash_frames + 1 - gap, size=2, replace=False))
-    starts = (int(first), int(second) + gap)
-    rgbs = [_jitter(rng, COLOURS[colour], settings.colour_jitter) for colour in colours]
-    return (
-        Flash(colours[0], rgbs[0], starts[0], settings.flash_frames),
-        Flash(colours[1], rgbs[1], starts[1], settings.flash_frames),
+def _ends(rng: np.random.Generator, to: str) -> tuple[str, str]:
+    """Return where the disc comes from, which is any other place, and where it goes to."""
+    others = [station for station in STATIONS if station != to]
+    return others[rng.integers(len(others))], to
+
+
+def _tiles(
+    settings: SceneSettings, rng: np.random.Generator, boxes: tuple[Box, Box], texture: str, asked: str
+) -> tuple[Tile, Tile]:
+    """Return the light and the dark tile; the one that is not asked about has any texture."""
+    other = TEXTURES[rng.integers(len(TEXTURES))]
+    light, dark = (
+        Tile(
+            box,
+            texture if name == asked else other,
+            settings.texture_period,
+            (settings.texture_period * rng.random(), settings.texture_period * rng.random()),
+            tone,
+            settings.texture_contrast,
+        )
+        for name, box, tone in zip(TILES, boxes, settings.tile_tones, strict=True)
     )
+    return light, dark
+
+
+def _lamps(
+    settings: SceneSettings, rng: np.random.Generator, boxes: tuple[Box, Box], blinking: str
+) -> tuple[Lamp, Lamp]:
+    """Return the lamp that blinks and the slow one, which has any other colour; both begin anywhere in their turn."""
+    others = [colour for colour in COLOURS if colour != blinking]
+    colours = blinking, others[rng.integers(len(others))]
+    fast, slow = (
+        Lamp(box, colour, frames, int(rng.integers(2 * frames)))
+        for box, colour, frames in zip(boxes, colours, (settings.lamp_frames, 2 * settings.lamp_frames), strict=True)
+    )
+    return fast, slow
+
+
+def _flashes(settings: SceneSettings, rng: np.random.Generator, answers: Answers) -> tuple[Flash, Flash]:
+    """Put two flashes of different colours anywhere in time, one soon after the other.
+
+    That at the asked end has the asked colour.
+    """
+    asked, hidden = answers.by_family["order"], answers.by_family["moment"]
+    others = [colour for colour in COLOURS if colour != asked] if hidden == asked else [hidden]
+    other = others[rng.integers(len(others))]
+    colours = (asked, other) if answers.asked_flash == "first" else (other, asked)
+    both = 2 * settings.flash_frames + settings.flash_gap
+    early = int(rng.integers(settings.frames - both + 1))
+    late = early + settings.flash_frames + settings.flash_gap
+    first, second = (
+        Flash(
+            colour,
+            _jitter(rng, COLOURS[colour], settings.colour_jitter),
+            start,
+            settings.flash_frames,
+            hides_marker=colour == hidden,
+        )
+        for colour, start in zip(colours, (early, late), strict=True)
+    )
+    return first, second
 
 
 def _muted(rng: np.random.Generator) -> Rgb:
     """Draw a dark greyish colour that nothing else in a scene has."""
-    grey = rng.uniform(35.0, 75.0)
+    grey = rng.uniform(20.0, 50.0)
     red, green, blue = (grey + rng.uniform(-8.0, 8.0) for _ in range(3))
     return red, green, blue
 

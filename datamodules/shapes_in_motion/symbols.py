@@ -1,8 +1,9 @@
 """Scenes in symbols instead of pixels: what every place of a frame shows, for a language model that learns to read.
 
-A symbol says of one place of one frame what lies there: "card red", "marker cross", "disc left". Places are those
-of a video encoder's tokens: square windows, row by row. Everything comes from the fields of a `Scene`, which questions
-are asked about too; no pixel is drawn, no clip is read and no encoder is asked.
+A symbol says of one place of one frame what lies there: "card red", "marker cross", "lamp red alone", which is that it
+is lit, and was and will be dark in the frames seen before and after. Places are those of a video encoder's tokens:
+square windows, row by row. Everything comes from the fields of a `Scene`, which questions are asked about too; no pixel
+is drawn, no clip is read and no encoder is asked.
 """
 
 from __future__ import annotations
@@ -12,25 +13,28 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float32
 
-from datamodules.shapes_in_motion.answers import COLOURS, DIRECTIONS, SHAPES, SPEEDS, TEXTURES
+from datamodules.shapes_in_motion.answers import COLOURS, SHAPES, TEXTURES, TILES
 from datamodules.shapes_in_motion.placement import Box
 from datamodules.shapes_in_motion.scene import Scene
 
 THINGS: dict[str, tuple[str, ...]] = {
     "card": tuple(f"card {colour}" for colour in COLOURS),
-    "marker": tuple(f"marker {shape}" for shape in SHAPES),
+    "marker": (*(f"marker {shape}" for shape in SHAPES), "no marker"),
     "dots": ("dot",),
     "disc": ("disc",),
-    "motion": tuple(f"disc {how}" for how in (*DIRECTIONS, *SPEEDS)),
+    "lamp": tuple(f"lamp {colour}" for colour in (*COLOURS, "dark")),
+    "lamp alone": tuple(f"lamp {colour} alone" for colour in COLOURS),
+    "tone": tuple(f"tile {tone}" for tone in TILES),
     "tile": tuple(f"tile {texture}" for texture in TEXTURES),
     "strip": ("strip",),
     "flash": tuple(f"flash {colour}" for colour in COLOURS),
 }
-"""Thing -> its symbols; "disc" says where the moving disc is, as one frame shows it, and "motion" how it moves too."""
+"""Thing -> its symbols. That there is no marker is seen of a frame as a whole, and of no place."""
 
 SYMBOLS = tuple(symbol for symbols in THINGS.values() for symbol in symbols)
 
 Described = Float32[np.ndarray, "frames rows columns symbols"]
+DescribedAsAWhole = Float32[np.ndarray, "frames symbols"]
 
 
 def describe(scene: Scene, frames: Sequence[int], window: int) -> Described:
@@ -48,23 +52,39 @@ def describe(scene: Scene, frames: Sequence[int], window: int) -> Described:
     def put(place: np.ndarray, symbol: str, shares: np.ndarray) -> None:
         place[..., SYMBOLS.index(symbol)] += shares
 
-    marker, strip = scene.marker, _shares(scene.strip, rows, columns, window) > 0
+    strip = _shares(scene.strip, rows, columns, window) > 0
+    marker = _shares(_around(scene.marker.x, scene.marker.y, scene.marker.radius), rows, columns, window)
     put(still, f"card {known['colour']}", _shares(scene.card.box, rows, columns, window))
-    put(still, f"marker {marker.shape}", _shares(_around(marker.x, marker.y, marker.radius), rows, columns, window))
-    put(still, f"tile {scene.tile.texture}", _shares(scene.tile.box, rows, columns, window))
     put(still, "strip", strip)
+    for name, tile in zip(TILES, scene.tiles, strict=True):
+        put(still, f"tile {name}", _shares(tile.box, rows, columns, window))
+        put(still, f"tile {tile.texture}", _shares(tile.box, rows, columns, window))
     for dot in scene.dots:
         put(still, "dot", _shares(_around(*dot), rows, columns, window))
     seen = np.repeat(still[None], len(frames), axis=0)
     (x, y), (right, down) = scene.mover.start, scene.mover.velocity
-    for place, frame in zip(seen, frames, strict=True):
-        disc = _shares(_around(x + right * frame, y + down * frame, scene.mover.radius), rows, columns, window)
-        put(place, "disc", disc)
-        put(place, f"disc {known['direction']}", disc)
-        put(place, f"disc {known['speed']}", disc)
-        for flash in scene.flashes:
-            if flash.start <= frame < flash.start + flash.frames:
-                put(place, f"flash {flash.colour}", strip)
+    for number, frame in enumerate(frames):
+        disc = _around(x + right * frame, y + down * frame, scene.mover.radius)
+        put(seen[number], "disc", _shares(disc, rows, columns, window))
+        flashes = [flash for flash in scene.flashes if flash.lit(frame)]
+        for flash in flashes:
+            put(seen[number], f"flash {flash.colour}", strip)
+        if not any(flash.hides_marker for flash in flashes):
+            put(seen[number], f"marker {scene.marker.shape}", marker)
+    for lamp in scene.lamps:
+        lit, place = [lamp.lit(frame) for frame in frames], _shares(lamp.box, rows, columns, window)
+        for number, now in enumerate(lit):
+            put(seen[number], f"lamp {lamp.colour if now else 'dark'}", place)
+            if lit[max(number - 1, 0) : number + 2] == [False, True, False]:
+                put(seen[number], f"lamp {lamp.colour} alone", place)
+    return seen
+
+
+def as_a_whole(places: Described) -> DescribedAsAWhole:
+    """Return what frames show as a whole: the sum of their places, and that the marker is in none of them."""
+    seen: DescribedAsAWhole = places.sum((1, 2))
+    markers = [SYMBOLS.index(symbol) for symbol in THINGS["marker"]]
+    seen[:, SYMBOLS.index("no marker")] = ~seen[:, markers].any(axis=1)
     return seen
 
 

@@ -70,7 +70,7 @@ def test_manifest_lists_all_clips_with_their_answers(tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     assert sorted(manifest["clips"]) == [f"{index:06d}.mp4" for index in range(5)]
     assert manifest["clips"]["000004.mp4"]["by_family"] == deal_answers(0, "train", 4).by_family
-    assert manifest["settings"]["tile_size"] == SETTINGS.tile_size
+    assert manifest["settings"]["window"] == SETTINGS.window
 
 
 def test_parallel_build_gives_the_same_files(tmp_path):

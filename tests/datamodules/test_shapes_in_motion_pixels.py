@@ -9,7 +9,7 @@ import pytest
 
 from datamodules.shapes_in_motion import ANSWERS, FAMILIES, SceneSettings, build_split, render, sample_scene
 from datamodules.shapes_in_motion.answers import COLOURS
-from datamodules.shapes_in_motion.render import DOT, MARKER
+from datamodules.shapes_in_motion.render import DOT, LAMP_OFF, MARKER
 
 SETTINGS = SceneSettings()
 
@@ -79,40 +79,55 @@ def see_texture(tile):
     return "vertical" if column_means.std() > 0.8 * swing else "checkered"
 
 
+def see_lamp(video, lamp):
+    """Return when a lamp is lit, and the name of the colour that it has then."""
+    row, column = np.mgrid[: video.shape[1], : video.shape[2]] + 0.5
+    (x, y), half = lamp.box.centre, (lamp.box.right - lamp.box.left) / 2
+    shown = np.median(video[:, np.abs(column - x) + np.abs(row - y) < half - 1], axis=1)
+    lit = ~like(shown, LAMP_OFF, 120)
+    return lit, name_of(np.median(shown[lit], axis=0))
+
+
 def see(video, scene):
-    """Answer all families by looking at pixels; only the shape needs more than where strip and tile are."""
+    """Answer all families by looking at pixels, from where strip, tiles, card and lamps are; the shape needs more."""
     strip_area = np.zeros(video.shape[1:3], dtype=bool)
-    strip_area[int(scene.strip.top) : int(scene.strip.bottom), int(scene.strip.left) : int(scene.strip.right)] = True
+    strip_area[area_of(scene.strip)] = True
     strip_colours = np.median(video[:, strip_area], axis=1)
-    flashes = list(dict.fromkeys(name_of(rgb) for rgb in strip_colours if np.ptp(rgb) > 70))
+    lit = [name_of(rgb) if np.ptp(rgb) > 70 else None for rgb in strip_colours]
+    flashes = list(dict.fromkeys(name for name in lit if name))
     assert len(flashes) == 2
 
     mover = (video.min(axis=-1) > 222) & ~strip_area
-    times = np.flatnonzero(mover.any(axis=(1, 2)))  # a dot may hide all of it for a moment
-    first, last = (np.mean(np.nonzero(mover[time]), axis=1) for time in times[[0, -1]])
-    down, right = last - first
-    sideways = abs(right) > abs(down)
-    direction = ("right" if right > 0 else "left") if sideways else ("down" if down > 0 else "up")
-    pace = max(abs(right), abs(down)) / (times[-1] - times[0])
+    times = np.flatnonzero(mover.any(axis=(1, 2)))  # other elements may hide all of it for a moment
+    y, x = np.mean(np.nonzero(mover[times[-1]]), axis=1)
+    stations = dict(zip(ANSWERS["path"], (scene.card.box, *(t.box for t in scene.tiles)), strict=True))
+    path = min(stations, key=lambda name: np.hypot(*np.subtract(stations[name].centre, (x, y))))
 
     still = np.median(video, axis=0)  # without most of the noise
     marker = like(still, MARKER, 110) & ~strip_area
     row, column = np.mean(np.nonzero(marker), axis=1)
     vertical = "top" if row < scene.height / 2 else "bottom"
     horizontal = "left" if column < scene.width / 2 else "right"
+    pink = like(video, MARKER, 110)[:, marker].mean(axis=1)
+    hidden = {name for name, share in zip(lit, pink, strict=True) if share < 0.5}
+    assert len(hidden) == 1
 
-    tile = see_through_time(video, scene)[area_of(scene.tile.box)]
+    tile = scene.tiles[("light", "dark").index(scene.answers.asked_tile)]
+    lamps = [see_lamp(video, lamp) for lamp in scene.lamps]
+    _, blinking = max(lamps, key=lambda seen: np.diff(seen[0]).sum())
     dots = like(still, DOT, 75) & ~strip_area
-    dots[area_of(scene.card.box)] = False  # a yellow card is nearly orange
+    for element in (scene.card, *scene.lamps):
+        dots[area_of(element.box)] = False  # yellow is nearly orange
     counts = ("none", "one", "two", "three", "four", "more")
     return {
         "colour": name_of(np.median(still[area_of(scene.card.box)], axis=(0, 1))),
         "shape": see_shape(video, scene),
         "count": counts[min(count_blobs(dots), 5)],
-        "direction": direction,
-        "speed": "slow" if pace < 1.5 else "fast",
+        "path": path,
+        "blink": blinking,
         "order": flashes[0 if scene.answers.asked_flash == "first" else 1],
-        "texture": see_texture(tile),
+        "moment": hidden.pop(),
+        "texture": see_texture(see_through_time(video, scene)[area_of(tile.box)]),
         "position": f"{vertical} {horizontal}",
     }
 
@@ -132,9 +147,7 @@ def test_all_answers_can_be_seen_in_the_decoded_files(tmp_path):
 )
 def test_shapes_are_what_they_are_called(shape, filled, upper_half):
     """Each shape fills the right share of its box, and of that the right share lies in the upper half."""
-    large = dataclasses.replace(
-        SETTINGS, frame_sizes=((256, 256),), noise=0.0, marker_radius=40.0, tile_grid=96, tile_size=96
-    )
+    large = dataclasses.replace(SETTINGS, frame_sizes=((256, 256),), noise=0.0, marker_radius=40.0, window=85)
     scene = sample_scene(large, 0, "train", 0)
     marker = dataclasses.replace(scene.marker, shape=shape)
     pink = like(render(dataclasses.replace(scene, marker=marker, noise=0.0))[0], MARKER, 40)
@@ -162,17 +175,34 @@ def test_averaging_two_by_two_patches_hides_the_texture(texture):
         scene = sample_scene(dataclasses.replace(SETTINGS, noise=0.0), 0, "train", index)
         if scene.answers.by_family["texture"] != texture:
             continue
-        token = see_through_time(render(scene), scene)[area_of(scene.tile.box)]
+        asked = ("light", "dark").index(scene.answers.asked_tile)
+        token = see_through_time(render(scene), scene)[area_of(scene.tiles[asked].box)]
         if not np.isnan(token).any():
             average_patch = token.reshape(2, 12, 2, 12).mean(axis=(0, 2))
-            np.testing.assert_allclose(average_patch, SETTINGS.tile_tone, atol=1)
+            np.testing.assert_allclose(average_patch, SETTINGS.tile_tones[asked], atol=1.5)
             seen += 1
     assert seen >= 4
 
 
 def test_texture_period_is_drawn_as_set():
     scene = sample_scene(dataclasses.replace(SETTINGS, noise=0.0, texture_period=4), 0, "train", 1)
-    scene = dataclasses.replace(scene, tile=dataclasses.replace(scene.tile, texture="vertical", phase=(0.0, 0.0)))
-    tile = see_through_time(render(scene), scene)[area_of(scene.tile.box)]
-    light = np.arange(SETTINGS.tile_size) % 4 < 2
-    np.testing.assert_array_equal(tile > SETTINGS.tile_tone, np.broadcast_to(light, tile.shape))
+    tile = dataclasses.replace(scene.tiles[0], texture="vertical", phase=(0.0, 0.0))
+    scene = dataclasses.replace(scene, tiles=(tile, scene.tiles[1]))
+    drawn = see_through_time(render(scene), scene)[area_of(tile.box)]
+    light = np.arange(SETTINGS.window) % 4 < 2
+    np.testing.assert_array_equal(drawn > SETTINGS.tile_tones[0], np.broadcast_to(light, drawn.shape))
+
+
+def test_neither_single_frames_nor_counting_them_tells_which_lamp_blinks():
+    """Of any four sampled frames in a row both are lit in two, and in every frame one is lit as often as the other."""
+    lit = np.array(
+        [
+            [[lamp.lit(frame) for frame in range(0, 15, 2)] for lamp in sample_scene(SETTINGS, 0, "train", index).lamps]
+            for index in range(600)
+        ]
+    )
+    for first in range(5):
+        assert (lit[..., first : first + 4].sum(axis=-1) == 2).all()
+    assert np.abs(lit.mean(axis=0) - 0.5).max() < 0.08
+    changes = np.diff(lit, axis=-1).sum(axis=-1)
+    assert (changes[:, 0] == 7).all() and set(changes[:, 1].tolist()) == {3, 4}
