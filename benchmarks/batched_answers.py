@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="timed tests of each")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
     parser.add_argument("--out", type=Path, help="write the results to this JSON file")
-    parser.add_argument("settings", nargs="*", help="flags of fit, such as --model.language_model.width=256")
+    parser.add_argument("settings", nargs="*", help="flags of fit, such as --model.encoder.width=256")
     arguments, settings = parser.parse_known_args()
     torch.manual_seed(0)
     with TemporaryDirectory() as folder:

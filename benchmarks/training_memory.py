@@ -27,9 +27,10 @@ from lightning_modules.video_language import VideoLanguageModel
 TEXT_TOKENS = 64
 MIB = 2**20
 TOY = ["configs/scale/toy.yaml"]
-MEDIUM = ["--model.encoder.width=256", "--data.canvas=168", "--data.batch_size=8", "--model.teacher.canvas=84",
-          "--model.language_model.width=512", "--model.language_model.layers=8", "--model.language_model.heads=8",
-          "--model.teacher.weights={width: 256, layers: 6, heads: 4, patch_size: 12}"]  # fmt: skip
+MEDIUM = ["--model.encoder.width=256", "--model.encoder.patch_size=12", "--data.canvas=168", "--data.batch_size=8",
+          "--model.teacher.canvas=84", "--model.teacher.weights={width: 256, layers: 6, heads: 4, patch_size: 12}",
+          "--model.language_model=TinyLlama", "--model.language_model.width=512", "--model.language_model.layers=8",
+          "--model.language_model.heads=8"]  # fmt: skip
 FROZEN = [*TOY, "configs/stage/align.yaml"]
 CASES = {
     "toy": ("full", TOY, []),
@@ -43,6 +44,7 @@ CASES = {
     "medium, LoRA": ("lora", TOY, MEDIUM),
 }
 LARGE = [
+    "--model.language_model=TinyLlama",
     "--model.language_model.width=2048",
     "--model.language_model.layers=16",
     "--model.language_model.heads=16",

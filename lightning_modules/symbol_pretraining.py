@@ -26,7 +26,14 @@ from components.splice import PaddingSide, plan_splice, splice
 from datamodules.printable import say
 from datamodules.shapes_in_motion import FAMILIES, Scene, SceneSettings, sample_scene
 from datamodules.shapes_in_motion.questions import question
-from datamodules.shapes_in_motion.symbols import SYMBOLS, THINGS, Described, describe
+from datamodules.shapes_in_motion.symbols import (
+    SYMBOLS,
+    THINGS,
+    Described,
+    DescribedAsAWhole,
+    as_a_whole,
+    describe,
+)
 from datamodules.video.sampling import UniformSampler
 from lightning_modules.stage import Stage
 from lightning_modules.user_errors import ProgramParser, user_errors
@@ -43,20 +50,21 @@ STAGE = Stage(
     weight_decay=0.01,
     betas=(0.9, 0.98),
 )
-FRAME_COUNTS = {1: 0.2, 2: 0.15, 4: 0.2, 8: 0.4, 16: 0.05}  # frames of all scenes of a batch, and how often
-NOISE = 1.5  # of the symbols, at most, in standard deviations of an embedding
+FRAME_COUNTS = {1: 0.2, 2: 0.15, 4: 0.2, 8: 0.4, 16: 0.05}  # frames of all scenes of a hard batch, and how often
+FRAMES = 8  # of an easy one
+EASY, HARD = 0.6, 0.85  # shares of the steps up to which lessons are easy, and from which on they stay hard
+NOISE = 4.0  # of the symbols, at most, in standard deviations of an embedding
+HIDDEN = 0.1  # share of the symbols, at most
+PLACES_ALONE = 0.4  # share of the lessons in which frames as a whole say nothing
 EXAMINED = 200  # scenes that the result is asked about
 WINDOW = 24  # side in pixels of the place that a token stands for, at the toy scale
 WIDTH, LAYERS, HEADS = 64, 2, 4  # of the language model
-
-_MOTION = [SYMBOLS.index(symbol) for symbol in THINGS["motion"]]
-_DISC = [SYMBOLS.index(symbol) for symbol in THINGS["disc"]]
 
 
 class SymbolTable(nn.Module):
     """Embeddings of symbols, in the order of STAB's tokens: what a frame shows as a whole, then its places by row.
 
-    A place is the sum of what lies in it, and so is a frame as a whole; the token that ends a row is the same for all.
+    A token is the sum of what lies in its place, or is in the frame; the token that ends a row is the same for all.
     """
 
     def __init__(self, width: int) -> None:
@@ -88,56 +96,65 @@ class Lesson:
         places: what every place shows, as much of it as is not hidden.
         whole: what every frame shows as a whole, likewise.
         noise: of the tokens, in standard deviations of an embedding.
-        turns: family, question and answer, of the families that these frames can answer.
+        turns: family, question and answer, of the families that can be answered from what is seen.
     """
 
     places: Described
-    whole: np.ndarray
+    whole: DescribedAsAWhole
     noise: float
     turns: list[tuple[str, str, str]]
 
 
-def lesson(scene: Scene, frame_count: int, noise: float, window: int, rng: np.random.Generator) -> Lesson:
-    """Describe a scene as an encoder might that sees well, or badly: symbols are hidden and blurred at random."""
+def lesson(scene: Scene, frame_count: int, hardness: float, window: int, rng: np.random.Generator) -> Lesson:
+    """Describe a scene as an encoder might that sees well, or badly: symbols are hidden and blurred at random.
+
+    Args:
+        scene: what is shown.
+        frame_count: frames that are seen of it.
+        hardness: 0 for a scene that is seen as it is, 1 for one that is seen as badly as they get.
+        window: side of a place in pixels.
+        rng: source of the draws.
+    """
     frames = UniformSampler(frame_count).indices(scene.frames, scene.fps)
-    places = _half_seen(describe(scene, frames, window), rng)
-    whole = places.sum((1, 2)) * (rng.random((len(frames), len(SYMBOLS))) > 0.1) * (rng.random() > 0.4)
-    return Lesson(places, whole.astype(np.float32), noise * rng.random(), _turns(scene, frames, rng))
-
-
-def _half_seen(places: Described, rng: np.random.Generator) -> Described:
-    """Hide one symbol in ten, often how the disc moves or where it is, and now and then a thing altogether."""
-    places = places * (rng.random(places.shape) > 0.1)
-    kind = rng.random()
-    if kind < 0.35:
-        places[..., _MOTION] = 0
-    elif kind < 0.7:
-        places[..., _DISC] = 0
-    if rng.random() < 0.3:
+    places, has_whole = describe(scene, frames, window), rng.random() > PLACES_ALONE
+    seen = [each * (rng.random(each.shape) > hardness * HIDDEN) for each in (places, as_a_whole(places) * has_whole)]
+    if rng.random() < 0.3 * hardness:  # some things are not seen at all
         for symbols in THINGS.values():
             if rng.random() < 0.2:
-                places[..., [SYMBOLS.index(symbol) for symbol in symbols]] = 0
-    return places.astype(np.float32)
+                for each in seen:
+                    each[..., [SYMBOLS.index(symbol) for symbol in symbols]] = 0
+    places, whole = (each.astype(np.float32) for each in seen)
+    return Lesson(places, whole, hardness * NOISE * rng.random(), _turns(scene, frames, has_whole, rng))
 
 
-def _turns(scene: Scene, frames: Sequence[int], rng: np.random.Generator) -> list[tuple[str, str, str]]:
+def _turns(
+    scene: Scene, frames: Sequence[int], has_whole: bool, rng: np.random.Generator
+) -> list[tuple[str, str, str]]:
     """Ask every family that can be answered from these frames, in random order."""
-    flashes = all(any(0 <= frame - flash.start < flash.frames for frame in frames) for flash in scene.flashes)
-    answered = {"direction": len(frames) > 1, "speed": len(frames) > 1, "order": flashes}
+    flashes = all(any(flash.lit(frame) for frame in frames) for flash in scene.flashes)
+    answered = {
+        "path": scene.frames - 1 in frames and 0 in frames,
+        "blink": len(frames) == FRAMES,  # with more or fewer, lamps are seen at other moments of their turns
+        "order": flashes,
+        "moment": flashes and has_whole,  # no place says that the marker is in none of them
+    }
     families = [FAMILIES[place] for place in rng.permutation(len(FAMILIES))]
     return [(family, *question(scene.answers, family, rng)) for family in families if answered.get(family, True)]
 
 
 def lessons(scene: SceneSettings, window: int, seed: int, steps: int) -> Iterator[list[Lesson]]:
-    """Draw the batches of a pretraining; noise grows to its largest over the first five eighths."""
+    """Draw the batches of a pretraining, easy ones first.
+
+    Where something is compared over the whole clip, hidden symbols keep it from being learnt, but do not undo it.
+    """
     counts, shares = list(FRAME_COUNTS), list(FRAME_COUNTS.values())
     for step in range(steps):
         rng = np.random.default_rng((seed, step))
-        frame_count = int(rng.choice(counts, p=shares))
-        noise = NOISE * min(1.0, max(0.2, 1.6 * step / steps))
+        hardness = min(max((step / steps - EASY) / (HARD - EASY), 0.0), 1.0)
+        frame_count = int(rng.choice(counts, p=shares)) if rng.random() < hardness else FRAMES
         first = step * BATCH
         scenes = [sample_scene(scene, seed, SPLIT, index) for index in range(first, first + BATCH)]
-        yield [lesson(each, frame_count, noise, window, rng) for each in scenes]
+        yield [lesson(each, frame_count, hardness, window, rng) for each in scenes]
 
 
 def pretrain(
@@ -203,7 +220,7 @@ def examine(
     for index in range(EXAMINED):
         shown = sample_scene(scene, seed + 1, SPLIT, index)
         places = describe(shown, UniformSampler(8).indices(shown.frames, shown.fps), window)
-        tokens = symbols(torch.from_numpy(places), torch.from_numpy(places.sum((1, 2))))
+        tokens = symbols(torch.from_numpy(places), torch.from_numpy(as_a_whole(places)))
         rng = np.random.default_rng((seed + 1, index))
         asked = [question(shown.answers, family, rng) for family in FAMILIES]
         plan = plan_splice(

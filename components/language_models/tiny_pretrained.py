@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from transformers.utils import logging
 
 from components.adapters import Adapter, NoAdapter
 from components.language_models.pretrained import PretrainedCausalLM
@@ -12,9 +15,9 @@ from components.language_models.prompt import PromptFormat, ShortPrompt
 
 FOLDER = Path(__file__).with_name("tiny_llama")
 SHA256 = {
-    "config.json": "f01b2def539bd66dd5a60fb7853914bbe218bb1cd73e5f9da233ea86ade9e970",
-    "model.safetensors": "98df812c18529fa5ef0b227dc75837cc9daa9e25bf37159dc9c0267833c21af6",
-    "tokenizer.json": "e28d13da0d30b06b44347ca8cb870d95645324a6f349cd00d1a810681686bf87",
+    "config.json": "4f8b75526d7f599dcdbb935431e0cb679c425e388fe10a863d0d4e1740a31701",
+    "model.safetensors": "2cb5cf40693bccef0fc431971198d55453c98a353b8b995012b2e85a83a08f69",
+    "tokenizer.json": "9b4a3aab8c06e23f74c3563ec0460ad5d3bfdfa05ebe19a3fea374101ad165dd",
 }
 """Of the files in `FOLDER` that decide what the language model says."""
 
@@ -37,8 +40,21 @@ class PretrainedTinyLlama(PretrainedCausalLM):
     ) -> None:
         for name, sha256 in SHA256.items():
             _check(FOLDER / name, sha256)
-        super().__init__(str(FOLDER), prompt, adapter=adapter)
+        with _no_progress_bar():
+            super().__init__(str(FOLDER), prompt, adapter=adapter)
         self.source = type(self).__name__  # a place on this machine tells others nothing
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Keep transformers from showing the progress of what takes no time."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _check(file: Path, sha256: str) -> None:

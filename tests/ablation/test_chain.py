@@ -17,7 +17,7 @@ from lightning_modules.video_language import VideoLanguageModel
 EXPERIMENT = ["experiments/no_lste.yaml"]
 SETTINGS = [
     "--data.train_clips=4", "--data.val_questions_per_family=1", "--data.test_questions_per_family=1",
-    "--data.turns_per_record=8", "--data.batch_size=2", "--data.eval_batch_size=4", "--model.stage.global_batch=2",
+    "--data.turns_per_record=9", "--data.batch_size=2", "--data.eval_batch_size=4", "--model.stage.global_batch=2",
     "--trainer.max_epochs=2", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
 ]  # fmt: skip

@@ -26,7 +26,7 @@ def sweep(tmp_path):
     file.write_text(json.dumps({"trainer": trainer | {"callbacks": often, "accelerator": "cpu"}}))
     words = ["experiments/no_lste.yaml", "experiments/full.yaml", "--seeds=2", "--jobs=2", "--name=killed",
              f"--runs={tmp_path / 'runs'}", f"--data.root={tmp_path / 'clips'}", "--data.train_clips=4",
-             "--data.val_questions_per_family=1", "--data.test_questions_per_family=1", "--data.turns_per_record=8",
+             "--data.val_questions_per_family=1", "--data.test_questions_per_family=1", "--data.turns_per_record=9",
              "--data.batch_size=2", "--data.eval_batch_size=4", f"--config={file}"]  # fmt: skip
     started = []
 

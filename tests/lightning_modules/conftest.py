@@ -13,7 +13,7 @@ TINY = [
     "--data.train_clips=4",
     "--data.val_questions_per_family=1",
     "--data.test_questions_per_family=1",
-    "--data.turns_per_record=8",
+    "--data.turns_per_record=9",
 ]
 SMALL_STEP = [
     "--data.batch_size=2",

@@ -43,8 +43,8 @@ def test_without_an_experiment_it_is_said_how_to_give_one(fails):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--data.canvas=60"], "data.init_args.canvas"),
-        (["--config=experiments/video_chatgpt.yaml", "--data.canvas=84"], "canvas is 84, but CLIPFrames takes 72 only"),
+        (["--data.canvas=50"], "data.init_args.canvas"),
+        (["--config=experiments/video_chatgpt.yaml", "--data.canvas=84"], "canvas is 84, but CLIPFrames takes 36 only"),
         (["--data.batch_size=0"], "data.init_args.batch_size is 0"),
         (["--data.batch_size=3", "--model.stage.global_batch=4"], "model.stage.global_batch"),
         (["--data.sampler.frames=9", "--model.encoder.chunking=OfficialChunks"], "a clip of 9 frames cannot be cut"),

@@ -113,7 +113,7 @@ def test_settings_and_variables_are_put_in_place_of_interpolations(read, tmp_pat
         "model: {max_new_tokens: '${model.encoder.init_args.patch_size}'}",
         "--model.encoder.patch_size=6",
     )
-    assert (config.name, config.data.init_args.root, config.model.max_new_tokens) == ("of_72", "/clips/x", 6)
+    assert (config.name, config.data.init_args.root, config.model.max_new_tokens) == ("of_36", "/clips/x", 6)
 
 
 def test_bases_that_many_files_share_are_read_once(tmp_path):

@@ -50,7 +50,7 @@ def test_of_several_checkpoints_the_newest_counts(tmp_path):
 
 def test_scores_of_random_weights_say_so(run, finished, capsys):
     random = run("test", *NO_LSTE)
-    said = "random weights, of no training: encoder, projector, language_model"
+    said = "random weights, of no training: encoder, projector"
     assert said in capsys.readouterr().out
     assert json.loads((random.folder / "answers" / "test_scores.json").read_text())["provenance"]["weights"] == [said]
     trained = run("test", *NO_LSTE, f"--init_from={finished.folder / 'checkpoints' / 'last.ckpt'}")

@@ -103,7 +103,7 @@ def test_the_teacher_of_a_blind_model_is_blind_too(run, asked):
 
 
 def test_the_teacher_sees_the_frames_of_the_model(run, asked):
-    cli = run("fit", *FULL, "--trainer.fast_dev_run=1")
+    cli = run("fit", *FULL, "--trainer.fast_dev_run=1", "--data.canvas=72", "--model.encoder.patch_size=12")
     batch = next(iter(cli.datamodule.train_dataloader()))
     smaller = torch.nn.functional.avg_pool2d(batch.clips.frames.float(), 2)
     assert batch.teacher_clips.frames.shape == smaller.shape

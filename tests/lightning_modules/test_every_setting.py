@@ -33,7 +33,7 @@ TRAINED = {
     "noise": (0.0,),
     "colour_jitter": (0.0,),
     "texture_contrast": (0.0,),
-    "tile_tone": (0.0,),
+    "jitter": (0.0,),
     "layer": (0, -1),  # counted from the end
     "output_layer": (-1,),
     "warmup": (0.0,),
@@ -59,7 +59,7 @@ AS_ANY_OTHER = {
     ("FirstWord", "words"): ([],),  # every question is of the type `other`
     **{("FixedFormat", name): ("",) for name in ("opening", "next_turn", "answer_cue")},  # as ShortPrompt has it
 }
-TINY = {"layers": 2, "heads": 2, "image_size": 72}
+TINY = {"layers": 2, "heads": 2, "image_size": 36}
 RUNS = {
     "frozen": {
         "model": {
@@ -71,7 +71,7 @@ RUNS = {
         },
         "data": {
             "init_args": {
-                "scene": {"noise": 0, "colour_jitter": 0, "texture_contrast": 0, "tile_tone": 0},
+                "scene": {"noise": 0, "colour_jitter": 0, "texture_contrast": 0, "jitter": 0},
                 "bad_media": {"class_path": "SubstituteBadMedia", "init_args": {"max_share": 0, "seed": -1}},
                 "train_records": {"class_path": "RandomShare", "init_args": {"seed": 0}},
                 "augmentation": {"class_path": "HorizontalFlip", "init_args": {"share": 0}},

@@ -151,7 +151,7 @@ def test_a_flag_wins_over_files_and_reaches_the_slot(clips, tmp_path):
     cli = ExperimentCLI(
         ["fit", "--config", "experiments/no_lste.yaml", "--model.encoder.local_encoding=LSTE",
          "--model.encoder.width=32", "--trainer.fast_dev_run=1", f"--data.root={clips}", "--data.train_clips=4",
-         "--data.val_questions_per_family=1", "--data.test_questions_per_family=1", "--data.turns_per_record=8",
+         "--data.val_questions_per_family=1", "--data.test_questions_per_family=1", "--data.turns_per_record=9",
          "--data.batch_size=2", "--trainer.accelerator=cpu", f"--runs={tmp_path}"]
     )  # fmt: skip
     assert cli.model.component_names()["encoder.local_encoding"] == "LSTE"

@@ -59,7 +59,7 @@ def answers_the_same(again, first):
 
 
 def test_a_run_without_pretrained_parts(run, exported):
-    first = run("fit", "--config=experiments/no_lste.yaml", *STEP)
+    first = run("fit", "--config=experiments/no_lste.yaml", *STEP, "--model.language_model=TinyLlama")
     told, checkout = history(first.folder), checkout_of(OWN_FILE)
     folder, again = exported(first)
     answers_the_same(again, first)
@@ -168,7 +168,7 @@ def test_no_secret_and_no_folder_of_this_machine_goes_along(finished, tmp_path):
     main(["export", str(folder), "--out", str(tmp_path / "out")])
     texts = {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.suffix != ".safetensors"
              and path.is_file()}  # fmt: skip
-    assert len(texts) == 7 and not [
+    assert len(texts) == 11 and not [
         name for name, text in texts.items() if secret.encode() in text or b"my key" in text
     ]
     assert texts["uncommitted.diff"] == b"+token = '***'\r\n+\xe9"

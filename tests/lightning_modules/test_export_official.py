@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from components.official.folder import read_tensors
 from lightning_modules.cli import main
 from tests.components.tiny_networks import save_tiny_network
+from tests.lightning_modules.short_run import NO_LSTE, SHORT
 
 FULL = ("--config=experiments/full.yaml",)
 README = re.findall(
@@ -88,7 +89,8 @@ def test_the_readme(run, exported, monkeypatch, tmp_path):
     assert (tmp_path / "models" / "full_official" / "config.json").is_file()
 
 
-def test_a_toy_language_model_is_named(finished, fails, tmp_path):
+def test_a_toy_language_model_is_named(run, fails, tmp_path):
+    finished = run("fit", *NO_LSTE, *SHORT, "--model.language_model=TinyLlama")
     main(["export", str(finished.folder), "--out", str(tmp_path / "ours")])
     status, error = fails("export-official", str(tmp_path / "ours"), "--out", str(tmp_path / "official"))
     assert status == 1

@@ -70,7 +70,7 @@ def test_shared_embeddings_are_not_saved_either(run, pretrained, tmp_path):
 
 
 def test_a_language_model_from_a_seed_is_saved(run):
-    _, content = saved(run("fit", *FULL, *SHORT, *FROZEN))
+    _, content = saved(run("fit", *FULL, *SHORT, *FROZEN, "--model.language_model=TinyLlama"))
     assert language_model_keys(content) and "frozen_base" not in content
 
 

@@ -7,7 +7,7 @@ from tests.components.clip_folder import save_clip
 from tests.lightning_modules.short_run import SHORT
 
 SIZES = {"hidden_size": 96, "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 4}
-SIZES |= {"image_size": 72, "patch_size": 12}
+SIZES |= {"image_size": 36, "patch_size": 6}
 FROZEN = ("--model.stage.encoder=0",)
 
 

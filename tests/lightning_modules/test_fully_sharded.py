@@ -106,7 +106,7 @@ def test_the_devices_of_two_machines_go_on_where_one_was_stopped(run, tiny, tmp_
     last = folder / "checkpoints" / "last.ckpt"
     tested = run("test", *SETTINGS, *frozen, f"--ckpt_path={last}")
     figures = {name: float(value) for name, value in whole.trainer.callback_metrics.items() if "test/" in name}
-    assert figures and tested.summary.figures == pytest.approx(figures, rel=1e-3)
+    assert figures and tested.summary.figures == pytest.approx(figures, rel=1e-2)
     started = run("fit", *SETTINGS, *frozen, f"--init_from={last}", "--trainer.max_steps=1")
     assert started.trainer.global_step == 1
 

@@ -77,7 +77,7 @@ def test_a_run_that_goes_on_keeps_its_own_weights(run, finished, weights, capsys
 
 def test_a_pretrained_tower_need_not_be_in_the_file_with_the_rest_of_its_encoder(tmp_path):
     folder = save_clip(tmp_path / "tower", **SIZES)
-    encoder = CLIPFrames(96, 12, tower=lambda width, patch: PretrainedCLIP(width, patch, str(folder)))
+    encoder = CLIPFrames(96, 6, tower=lambda width, patch: PretrainedCLIP(width, patch, str(folder)))
     encoder.register_parameter("scale", torch.nn.Parameter(torch.zeros(1)))
     model = VideoLanguageModel(encoder, TinyLlama(width=16, heads=2), Stage(1.0, 1.0, 1.0, 1.0))
     save_file({"encoder.scale": torch.ones(1)}, tmp_path / "weights.safetensors")

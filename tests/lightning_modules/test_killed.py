@@ -49,7 +49,7 @@ def fit(tmp_path, clips):
         settings = tmp_path / f"{name}.yaml"
         settings.write_text(json.dumps({"trainer": {"callbacks": callbacks}}))
         words = ["fit", "--config=experiments/no_lste.yaml", f"--config={settings}", "--name=killed",
-                 f"--data.root={clips}", f"--data.train_clips={SAMPLES}", "--data.turns_per_record=8",
+                 f"--data.root={clips}", f"--data.train_clips={SAMPLES}", "--data.turns_per_record=9",
                  "--data.val_questions_per_family=1", "--data.test_questions_per_family=1",
                  f"--data.workers={workers}", f"--data.batch_size={AT_ONCE // ranks}",
                  "--data.batching=SimilarBatches", "--data.batching.pool_batches=2",

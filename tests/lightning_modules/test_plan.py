@@ -104,7 +104,7 @@ def test_the_readme_names_programs_that_there_are():
     ],
 )
 def test_steps_and_sizes_are_those_of_a_training(run, clips, settings):
-    flags = ["--data.train_clips=7", "--data.turns_per_record=8", "--trainer.max_epochs=2", *settings]
+    flags = ["--data.train_clips=7", "--data.turns_per_record=9", "--trainer.max_epochs=2", *settings]
     cli = run("fit", *NO_LSTE, *flags, "--model.stage.language_model=0", "--trainer.limit_val_batches=0",
               "--test_after_fit=false")  # fmt: skip
     files = ["experiments/no_lste.yaml", "configs/scale/toy.yaml"]
@@ -154,7 +154,7 @@ def test_strategies_split_what_they_say():
 
 def test_tables(capsys):
     said = planned(capsys, *FULL, *TOY, "--stages", "configs/stage/align.yaml", "--samples", "40960")
-    assert "full, toy scale: 8 frames of 72 x 72 pixels become 104 visual tokens; with 128 of text" in said
+    assert "full, toy scale: 8 frames of 36 x 36 pixels become 104 visual tokens; with 128 of text" in said
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("|")]
     assert ["align", "20,480", "2,048", "10", "1 x 16 x 128"] in rows
     assert [row[0] for row in rows].count("align") == 2
@@ -165,7 +165,7 @@ def test_tables(capsys):
 def test_without_stages_it_is_as_configured(capsys):
     stages = as_json(capsys, *FULL, *TOY, "--stages")
     assert list(stages) == ["fit"]
-    assert stages["fit"]["schedule"]["steps"] == 8 * 6000 // 16
+    assert stages["fit"]["schedule"]["steps"] == 4 * 6000 // 16
     assert stages["fit"]["parameters"]["language_model"]["trained"] > 0
 
 

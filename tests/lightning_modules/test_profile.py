@@ -92,7 +92,7 @@ def test_the_comparison_is_a_table(capsys):
     rows = [line for line in said.split("side by side")[1].splitlines() if line.startswith("|")]
     assert [row.split("|")[1].strip() for row in rows[2:]] == ["full", "no_lste"]
     assert rows[2].split("|")[-2].strip() == "1.00" and len({len(row) for row in rows}) == 1
-    assert "full, toy scale: 8 frames of 72 x 72 pixels" in said
+    assert "full, toy scale: 8 frames of 36 x 36 pixels" in said
 
 
 def test_flags_of_fit_count(capsys):

@@ -28,7 +28,7 @@ def test_a_run_leaves_everything_and_says_where(run, capsys):
     assert files[-2:] == ["experiments/full.yaml", "experiments/no_lste.yaml"]
     assert "  model.encoder.local_encoding: LSTE -> NoLocalEncoding" in origin
     answers = [json.loads(line) for line in (folder / "answers" / "test.jsonl").read_text().splitlines()]
-    assert {row["family"] for row in answers} == set(cli.datamodule.families("test")) and len(answers) == 8
+    assert {row["family"] for row in answers} == set(cli.datamodule.families("test")) and len(answers) == 9
     said = capsys.readouterr().out
     assert f"run folder   {folder}" in said and "tensorboard --logdir" in said
     assert re.search(r"  test/exact_match/mean +0\.\d{4} \[0\.0000, \d\.\d{4}\]\n", said)
@@ -121,14 +121,14 @@ def test_the_curves_of_a_run(finished):
 def test_the_panel_shows_another_clip_for_every_family(run, tiny):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    folder = run("fit", *NO_LSTE, *tiny, *SHORT, "--data.val_questions_per_family=8", tiny=False).folder
+    folder = run("fit", *NO_LSTE, *tiny, *SHORT, "--data.val_questions_per_family=9", tiny=False).folder
     events = EventAccumulator(str(folder), size_guidance={"images": 0})
     events.Reload()
     tags = [tag for tag in events.Tags()["images"] if tag.startswith("samples/")]
     pictures = [Image.open(io.BytesIO(events.Images(tag)[-1].encoded_image_string)) for tag in tags]
-    assert len(pictures) == 8
+    assert len(pictures) == 9
     assert {picture.size for picture in pictures} == {(4 * 96, 2 * 96 + 34)}  # eight frames in two rows, and a caption
-    assert len({picture.crop((0, 0, 384, 192)).tobytes() for picture in pictures}) == 8
+    assert len({picture.crop((0, 0, 384, 192)).tobytes() for picture in pictures}) == 9
 
 
 @pytest.mark.parametrize("program", [["-m", "lightning"], ["-m", "lightning_modules"]])

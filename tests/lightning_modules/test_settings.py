@@ -53,7 +53,10 @@ def test_a_trainer_is_built_with_any_value_or_refuses_it_in_one_line(name, tmp_p
         (["--trainer.callbacks+=SamplePanel", "--trainer.callbacks.frames=0"], "SamplePanel.frames is 0; it must"),
         (["--model.stage.encoder=.nan"], "model.stage.encoder is nan; it must be"),
         (["--model.max_new_tokens=0"], "model.max_new_tokens is 0; it must be a positive number"),
-        (["--model.language_model.heads=0"], "model.language_model.init_args.heads is 0; it must be"),
+        (
+            ["--model.language_model=TinyLlama", "--model.language_model.heads=0"],
+            "model.language_model.init_args.heads is 0; it must be",
+        ),
     ],
 )
 def test_what_cannot_work_is_one_line(fails, tiny, tmp_path, arguments, said):

@@ -87,7 +87,7 @@ def test_families_are_asked_about_only_where_the_frames_can_answer():
             rng = np.random.default_rng(index)
             turns = symbol_pretraining.lesson(scene, count, 0.0, symbol_pretraining.WINDOW, rng).turns
             families |= {family for family, _, _ in turns}
-    assert asked[1] == set(FAMILIES) - {"direction", "speed", "order"}
+    assert asked[1] == set(FAMILIES) - {"path", "blink", "order", "moment"}
     assert asked[8] == set(FAMILIES)
 
 

@@ -92,7 +92,7 @@ def test_the_figures_begin_with_the_overall_score_and_its_interval(table, runs):
     titles = [figure.display_name for figure in figures]
     assert titles[:7] == [
         "test/exact_match/mean", "test/exact_match/mean/low", "test/exact_match/mean/high", "test/loss",
-        "val/exact_match/mean", "test/exact_match/colour", "test/exact_match/colour/low"]  # fmt: skip
+        "val/exact_match/mean", "test/exact_match/blink", "test/exact_match/blink/low"]  # fmt: skip
     for name, cli in runs[1].items():
         row = next(row for run, row in rows.items() if run.startswith(f"{name}/"))
         said = {value.name.tag: value.value for value in row.metric_values}

@@ -84,5 +84,5 @@ def test_a_validation_is_shared_out_and_its_figures_are_those_of_one_process(tmp
     status, _ = run_two(*validate, config, "--trainer.strategy=ddp")
     assert status == [0, 0]
     (first, figures), (second, same) = (json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1))
-    assert len(first) == 5 and len(second) == 3 and sorted(first + second) == sorted(questions)
+    assert len(first) == 6 and len(second) == 3 and sorted(first + second) == sorted(questions)
     assert figures == same == pytest.approx(expected, rel=1e-5)

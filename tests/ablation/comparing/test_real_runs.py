@@ -19,7 +19,7 @@ def test_two_trainings_are_compared_with_all_there_is_to_know(tmp_path, capsys):
     assert "remarks" not in text and "left out" not in text  # scale, provenance, costs, loss and videos are all known
     cells = next(line for line in text.splitlines() if line.startswith("| no_lste")).split("|")
     minutes, parameters, gmac, tokens = (float(cell.replace(",", "")) for cell in cells[8:12])
-    assert minutes >= 0 and parameters == 248_448 and 0 < gmac < 0.1 and tokens == 104
+    assert minutes >= 0 and parameters == 217_344 and 0 < gmac < 0.1 and tokens == 104
     page = (tmp_path / "page.html").read_text()
     assert "train/loss of no_lste" in page and "val/exact_match/mean of no_lste" in page and "not logged" not in page
 
@@ -36,4 +36,4 @@ def test_the_same_experiment_at_another_size_of_the_test_is_refused(tmp_path, ca
     with pytest.raises(SystemExit):
         main(["compare", str(tmp_path / "runs")])
     error = capsys.readouterr().err
-    assert "questions: 8 are the same in all runs" in error and "more/seed_0 has 8" in error
+    assert "questions: 9 are the same in all runs" in error and "more/seed_0 has 9" in error
