@@ -15,8 +15,8 @@ from ablation.judgement_figures import JudgedScore, clusters
 from ablation.judgements import JudgedAnswer
 from components.judges import JudgeIdentity
 from components.whole_file import write_whole
-from lightning_modules.provenance import utc_now
-from lightning_modules.user_errors import errors_of_threads
+from lightning_modules.config.user_errors import errors_of_threads
+from lightning_modules.runs.provenance import utc_now
 
 
 def keep_scores(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from ablation.judgements import JudgedAnswer
 from components.judges.base import BEST_SCORE
-from lightning_modules.clusters import clustered_mean, clustered_share
-from lightning_modules.interval import Interval
+from lightning_modules.scoring.clusters import clustered_mean, clustered_share
+from lightning_modules.scoring.interval import Interval
 
 _OF = {
     "accuracy": "of {score.judged} judged answers",

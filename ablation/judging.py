@@ -23,9 +23,9 @@ from ablation.judgement_figures import figures, scores, warnings
 from ablation.judgements import judgement_path, write_judgements
 from components.judges import Aspect, Comparison, Judge, JudgeError, Judgement
 from datamodules.printable import printable, say
-from lightning_modules.config_chain import read_config
-from lightning_modules.known_names import explain
-from lightning_modules.user_errors import user_errors
+from lightning_modules.config.chain import read_config
+from lightning_modules.config.known_names import explain
+from lightning_modules.config.user_errors import user_errors
 
 CHARACTERS_PER_TOKEN = 4  # of English, about
 TOKENS_PER_REPLY = 20  # of the object that is asked for, about

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.config_chain import ConfigChainError, read_config
+from lightning_modules.config.chain import ConfigChainError, read_config
 
 COMPARED = ("model", "data", "trainer", "seed_everything", "init_partially")
 # What says where and how fast a stage runs, or what is shown meanwhile, and not what it learns. (The global batch stays

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from components.whole_file import write_whole
-from lightning_modules.run_folder import STAGE_FILE
+from lightning_modules.runs.folder import STAGE_FILE
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from lightning_modules.costs.precision import precision_of
 from lightning_modules.costs.resolved import Resolved, resolve
 from lightning_modules.costs.sharding import fully_sharded
 from lightning_modules.costs.training_memory import training_memory
-from lightning_modules.fully_sharded import shard
+from lightning_modules.training.fully_sharded import shard
 
 PROCESSES = 2
 SMALL = ["--data.batch_size=1", "--data.sampler.frames=2"]

@@ -21,7 +21,7 @@ from lightning_modules.costs.precision import Precision, precision_of
 from lightning_modules.costs.resolved import Resolved, resolve
 from lightning_modules.costs.training_batch import training_batch
 from lightning_modules.costs.training_memory import training_memory
-from lightning_modules.model_input import ModelInput
+from lightning_modules.training.model_input import ModelInput
 from lightning_modules.video_language import VideoLanguageModel
 
 TEXT_TOKENS = 64

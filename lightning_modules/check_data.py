@@ -25,8 +25,8 @@ from datamodules.printable import say
 from datamodules.skips import SkipCounter
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.media_policy import ErrorOnBadMedia, Skipped
+from lightning_modules.config.user_errors import ProgramParser, user_errors
 from lightning_modules.costs.table import table
-from lightning_modules.user_errors import ProgramParser, user_errors
 
 if TYPE_CHECKING:
     from datamodules.records import RecordTable

@@ -35,8 +35,8 @@ from datamodules.shapes_in_motion.symbols import (
     describe,
 )
 from datamodules.video.sampling import UniformSampler
-from lightning_modules.stage import Stage
-from lightning_modules.user_errors import ProgramParser, user_errors
+from lightning_modules.config.user_errors import ProgramParser, user_errors
+from lightning_modules.training.stage import Stage
 
 SPLIT = "symbols"  # of the generator: no scene of it is in a clip
 STEPS, BATCH = 6000, 16

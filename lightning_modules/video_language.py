@@ -23,14 +23,14 @@ from components.splice import IGNORED_LABEL, SplicePlan, TooLongError, splice
 from components.teachers import FeatureCache, NoFeatureCache, NoTeacher, Teacher, cached_features
 from datamodules.batch import Batch, Failed
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules.checkpoint import check_same_model
-from lightning_modules.evaluation import Answer, FamilyScores, is_headline
-from lightning_modules.frozen_base import FrozenBase
-from lightning_modules.fully_sharded import class_name, shard
-from lightning_modules.mean_over_devices import MeanLoss, weighted
-from lightning_modules.model_input import ModelInput, prepare, without_long
-from lightning_modules.random_state import random_state, set_random_state
-from lightning_modules.stage import Stage
+from lightning_modules.scoring.evaluation import Answer, FamilyScores, is_headline
+from lightning_modules.training.checkpoint import check_same_model
+from lightning_modules.training.frozen_base import FrozenBase
+from lightning_modules.training.fully_sharded import class_name, shard
+from lightning_modules.training.mean_over_devices import MeanLoss, weighted
+from lightning_modules.training.model_input import ModelInput, prepare, without_long
+from lightning_modules.training.random_state import random_state, set_random_state
+from lightning_modules.training.stage import Stage
 
 
 class VideoLanguageModel(LightningModule):

@@ -12,8 +12,8 @@ from ablation.comparing.unit import PERCENT, POINTS, Unit
 from ablation.generated_answers import ids_of_pair
 from ablation.judgements import JudgedAnswer, read_judgements
 from components.judges.base import BEST_SCORE, Aspect
-from lightning_modules.answer_store import Row, read_rows
-from lightning_modules.evaluation import LIKELIHOOD
+from lightning_modules.scoring.answer_store import Row, read_rows
+from lightning_modules.scoring.evaluation import LIKELIHOOD
 
 TENTHS = 10  # of a point, in which scores of a judge are counted
 

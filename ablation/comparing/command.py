@@ -25,7 +25,7 @@ from ablation.comparing.tables import as_csv, text
 from ablation.comparing.unit import PERCENT, POINTS
 from components.whole_file import write_whole
 from datamodules.printable import printable, say
-from lightning_modules.user_errors import ProgramParser, user_errors
+from lightning_modules.config.user_errors import ProgramParser, user_errors
 
 
 def run(known: argparse.Namespace) -> None:

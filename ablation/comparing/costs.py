@@ -12,7 +12,7 @@ from tempfile import NamedTemporaryFile
 import yaml
 
 from ablation.comparing.experiment import Experiment
-from lightning_modules.user_errors import user_error
+from lightning_modules.config.user_errors import user_error
 
 
 @dataclass(frozen=True)

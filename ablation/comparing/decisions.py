@@ -17,7 +17,7 @@ from ablation.comparing.sequential import Looks, spent
 from ablation.comparing.unit import PERCENT
 from ablation.comparing.verdict import LEVEL, Verdict, Word
 from components.whole_file import write_whole
-from lightning_modules.interval import Interval
+from lightning_modules.scoring.interval import Interval
 
 FILE = "looks.json"
 FOUND = (Word.BETTER, Word.WORSE)

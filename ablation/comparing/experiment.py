@@ -16,7 +16,7 @@ from ablation.comparing.answers import Answers
 from ablation.comparing.earlier_stages import stage_changes
 from ablation.comparing.run import Run
 from ablation.stage_config import IGNORED
-from lightning_modules.config_difference import difference, flat
+from lightning_modules.config.difference import difference, flat
 
 Attempts = Literal["latest", "average"]
 _EARLIER = "earlier stages"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ablation.comparing.curves import Point
-from lightning_modules.interval import Interval
+from lightning_modules.scoring.interval import Interval
 
 
 @dataclass(frozen=True)

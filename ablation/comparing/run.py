@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ablation.comparing.answer_rows import Answered, LeftOutError, Question, read_answered
 from ablation.comparing.earlier_stages import Stages, earlier_stages
 from components.yaml_file import parse_yaml
-from lightning_modules.run_folder import STAGE_FILE
+from lightning_modules.runs.folder import STAGE_FILE
 
 Verb = Literal["fit", "test"]
 _NAME = re.compile(r"(?:(?P<verb>[a-z]+)_)?seed_(?P<seed>-?\d+)(?:\.(?P<attempt>\d+))?")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.judges.base import BEST_SCORE
-from lightning_modules.interval import Interval
+from lightning_modules.scoring.interval import Interval
 
 
 @dataclass(frozen=True)

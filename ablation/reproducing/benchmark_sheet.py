@@ -13,7 +13,7 @@ from ablation.reproducing.measure import Measure
 from ablation.reproducing.paper_sheet import NOTHING, paper_entry
 from ablation.reproducing.paper_table import PaperRow, PaperTable
 from ablation.reproducing.sheet import Entry, Sheet
-from lightning_modules.interval import Interval
+from lightning_modules.scoring.interval import Interval
 
 
 def benchmark_sheet(table: PaperTable, rows: Sequence[PaperRow], column: Asked, answers: Sequence[RowAnswers]) -> Sheet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightning_modules.config_chain import read_config
+from lightning_modules.config.chain import read_config
 
 FOLDER = Path("configs/benchmarks")
 

@@ -9,7 +9,7 @@ from ablation.comparing.answer_rows import Question
 from ablation.comparing.unit import PERCENT, POINTS, Unit
 from ablation.reproducing.tested import Tested
 from components.judges.base import BEST_SCORE, Aspect
-from lightning_modules.interval import Interval
+from lightning_modules.scoring.interval import Interval
 
 # Which questions of the Video-ChatGPT benchmark an aspect is judged of, by their type.
 _TYPES: Mapping[str | None, str] = {

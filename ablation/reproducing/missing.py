@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ablation.reproducing.answers import RowAnswers
 from ablation.reproducing.column import Asked
-from lightning_modules.command_line import as_typed
+from lightning_modules.config.redaction import as_typed
 
 
 def tests(answers: Mapping[Asked, Sequence[RowAnswers]]) -> list[str]:

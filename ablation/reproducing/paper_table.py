@@ -10,7 +10,7 @@ from typing import Any
 
 from ablation.reproducing.column import AspectScore, Choices, Column, Cost, OpenAnswers
 from ablation.reproducing.known_benchmark import known_benchmark
-from lightning_modules.config_chain import read_config
+from lightning_modules.config.chain import read_config
 
 FOLDER = Path(__file__).with_name("paper_tables")
 BASE = "full"  # experiment that the others are compared with, in every table

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ablation.comparing.latex import escaped
 from lightning_modules.costs.table import table
-from lightning_modules.interval import Interval
+from lightning_modules.scoring.interval import Interval
 
 WIDEST = 200  # characters of a line of a table for LaTeX; intervals of a wider one have no room on a page
 

@@ -10,7 +10,7 @@ from ablation.comparing.answer_rows import Answered, LeftOutError
 from ablation.comparing.run import Run, Verb, read_run
 from ablation.judgements import JudgedAnswer, Key, read_judgements
 from ablation.reproducing.known_benchmark import KnownBenchmark
-from lightning_modules.answer_store import read_rows
+from lightning_modules.scoring.answer_store import read_rows
 
 
 class MissingError(ValueError):

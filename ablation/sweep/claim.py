@@ -13,9 +13,9 @@ from ablation.stage_record import StageRecord, Start, read_record, sha256_of
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import UnwritableError
 from ablation.sweep.standing import Configs, Standing, identity, next_stage, standing
-from lightning_modules.checkpoint import check_checkpoint
-from lightning_modules.lock import Lock
-from lightning_modules.run_folder import STAGE_FILE, free_folder
+from lightning_modules.runs.folder import STAGE_FILE, free_folder
+from lightning_modules.runs.lock import Lock
+from lightning_modules.training.checkpoint import check_checkpoint
 
 PATIENCE = 60.0  # seconds for another process to decide where it trains a stage
 

@@ -33,9 +33,9 @@ from ablation.sweep.standing import Configs, Standing, identity, key, next_stage
 from ablation.sweep.until_decided import Until, UntilDecided
 from ablation.sweep.until_options import add_until_options, until_options
 from datamodules.printable import say
-from lightning_modules.command_line import as_typed
-from lightning_modules.lock import Lock
-from lightning_modules.user_errors import ProgramParser, user_errors
+from lightning_modules.config.redaction import as_typed
+from lightning_modules.config.user_errors import ProgramParser, user_errors
+from lightning_modules.runs.lock import Lock
 
 PATIENCE = 60.0  # seconds for the runs of a killed sweep to end
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-from lightning_modules.config_chain import given_files
-from lightning_modules.run_folder import checked_name
+from lightning_modules.config.chain import given_files
+from lightning_modules.runs.folder import checked_name
 
 _NOT_IN_A_NAME = re.compile(r"[^\w.+=-]+")
 _LONGEST_VALUE = 40  # characters, in the name of a folder

@@ -9,8 +9,8 @@ from typing import Any
 
 from ablation.sweep.jobs import Request
 from ablation.sweep.stages import listed_stages, typed_stages
-from lightning_modules.config_chain import read_config
-from lightning_modules.run_folder import checked_name
+from lightning_modules.config.chain import read_config
+from lightning_modules.runs.folder import checked_name
 
 KEYS = ("experiments", "seeds", "config", "set", "stages")
 _OF_THE_SWEEP = {  # flags of fit that a job has from elsewhere

@@ -11,7 +11,7 @@ from ablation.attempts import checkpoint, is_finished, latest_trained
 from ablation.stage_config import configuration_hash, kept_config, stage_difference
 from ablation.stage_record import read_record, recorded, sha256_of
 from ablation.sweep.jobs import Job
-from lightning_modules.run_folder import free_folder
+from lightning_modules.runs.folder import free_folder
 
 Configs = Mapping[str, Mapping[str, Any]]  # training -> the configuration that it is to have
 

@@ -9,7 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from components.whole_file import write_whole
 from datamodules.video_qa import VideoQA
-from lightning_modules.run_folder import run_folder
+from lightning_modules.runs.folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
 
 

@@ -6,7 +6,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from components.stab.fusion import LearnedFusion
-from lightning_modules.fully_sharded import whole_tensor
+from lightning_modules.training.fully_sharded import whole_tensor
 
 
 class FusionWeight(Callback):

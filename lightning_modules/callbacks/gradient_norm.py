@@ -6,7 +6,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
-from lightning_modules.fully_sharded import whole_tensor
+from lightning_modules.training.fully_sharded import whole_tensor
 
 
 class GradientNorm(Callback):

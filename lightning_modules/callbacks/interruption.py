@@ -13,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
 from datamodules.printable import say
-from lightning_modules.run_folder import run_folder
+from lightning_modules.runs.folder import run_folder
 
 
 class Interruption(Callback):

@@ -8,7 +8,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from lightning_modules.model_input import ModelInput
+from lightning_modules.training.model_input import ModelInput
 
 
 class JoinedStatistics(Callback):

@@ -7,7 +7,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from lightning_modules.run_folder import run_folder
+from lightning_modules.runs.folder import run_folder
 
 
 class LastCheckpoint(Checkpoint):

@@ -21,8 +21,8 @@ from PIL import Image
 from components.splice import TooLongError
 from components.whole_file import whole_file
 from datamodules.printable import say
-from lightning_modules.model_input import prepare
-from lightning_modules.run_folder import run_folder
+from lightning_modules.runs.folder import run_folder
+from lightning_modules.training.model_input import prepare
 from lightning_modules.video_language import VideoLanguageModel
 from lightning_modules.views import CLIP_VIEWS, ClipView, FusionWeights, ShownClip, TokenNorms, chosen_clips, medians
 

@@ -11,7 +11,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from components.whole_file import write_whole
-from lightning_modules.run_folder import run_folder
+from lightning_modules.runs.folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
 
 # What can be ablated, and of the data only what a model sees: not where they lie, and how many and how they are read.

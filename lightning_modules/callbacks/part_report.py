@@ -12,7 +12,7 @@ from torch import nn
 from components.encoders import VideoEncoder
 from components.whole_file import write_whole
 from lightning_modules.encoder_parts import FRAMES, NOISE, count, effects, inert, parts, without
-from lightning_modules.run_folder import run_folder
+from lightning_modules.runs.folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
 
 FILE = "parts.md"

@@ -11,9 +11,9 @@ from lightning import Callback, LightningModule, Trainer
 
 from components.whole_file import write_whole
 from lightning_modules.callbacks.origin import Origin
-from lightning_modules.checkout import uncommitted
-from lightning_modules.provenance import OWN_FILE, environment, started_by, utc_now
-from lightning_modules.run_folder import run_folder
+from lightning_modules.runs.checkout import uncommitted
+from lightning_modules.runs.folder import run_folder
+from lightning_modules.runs.provenance import OWN_FILE, environment, started_by, utc_now
 from lightning_modules.video_language import VideoLanguageModel
 
 log = logging.getLogger(__name__)

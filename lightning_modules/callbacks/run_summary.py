@@ -14,10 +14,10 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from components.whole_file import write_whole
 from datamodules.printable import say
-from lightning_modules import hparams
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.callbacks.score_file import ScoreFile
-from lightning_modules.run_folder import report, run_folder
+from lightning_modules.runs import hparams
+from lightning_modules.runs.folder import report, run_folder
 from lightning_modules.video_language import VideoLanguageModel
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from components.positive import check_positive
 from datamodules.printable import printable
-from lightning_modules.evaluation import Answer
-from lightning_modules.model_input import ModelInput
+from lightning_modules.scoring.evaluation import Answer
+from lightning_modules.training.model_input import ModelInput
 from lightning_modules.video_language import VideoLanguageModel
 
 FRAME_SIDE = 96  # pixels of a shown frame: small clips are enlarged, large ones reduced

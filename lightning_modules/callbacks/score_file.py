@@ -12,13 +12,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from components.whole_file import write_whole
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules.answer_store import AnswerStore, Row
 from lightning_modules.callbacks.answer_file import AnswerFile
 from lightning_modules.callbacks.origin import Origin
-from lightning_modules.clusters import HOW_SURE
-from lightning_modules.interval import Interval
-from lightning_modules.provenance import provenance, utc_now
-from lightning_modules.scores import Score, as_table, counts, scored, scored_benchmark, scores
+from lightning_modules.runs.provenance import provenance, utc_now
+from lightning_modules.scoring.answer_store import AnswerStore, Row
+from lightning_modules.scoring.clusters import HOW_SURE
+from lightning_modules.scoring.interval import Interval
+from lightning_modules.scoring.scores import Score, as_table, counts, scored, scored_benchmark, scores
 from lightning_modules.video_language import VideoLanguageModel
 
 

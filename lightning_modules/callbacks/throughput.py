@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from lightning_modules.model_input import ModelInput
+from lightning_modules.training.model_input import ModelInput
 
 
 class Throughput(Callback):

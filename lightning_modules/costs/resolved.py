@@ -13,8 +13,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.cli import ExperimentCLI
-from lightning_modules.config_chain import config_chain, is_general, is_scale
-from lightning_modules.stage import Stage
+from lightning_modules.config.chain import config_chain, is_general, is_scale
+from lightning_modules.training.stage import Stage
 from lightning_modules.video_language import VideoLanguageModel
 
 PAPER = "configs/scale/paper.yaml"

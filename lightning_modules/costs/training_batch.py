@@ -7,7 +7,7 @@ import torch
 from components.encoders import VideoShapes
 from components.splice import IGNORED_LABEL, PLACEHOLDER
 from datamodules.batch import Batch, PackedClips, SampleFacts
-from lightning_modules.model_input import ModelInput, prepare
+from lightning_modules.training.model_input import ModelInput, prepare
 from lightning_modules.video_language import VideoLanguageModel
 
 

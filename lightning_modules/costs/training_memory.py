@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lightning_modules.costs.meta_training import MetaAutocast, use_fused_attention
 from lightning_modules.costs.precision import Precision
-from lightning_modules.model_input import ModelInput
+from lightning_modules.training.model_input import ModelInput
 from lightning_modules.video_language import VideoLanguageModel
 
 GIB = 2**30

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from components.encoders import STAB
 from components.stab import LearnedFusion
-from lightning_modules.fully_sharded import whole_tensor
+from lightning_modules.training.fully_sharded import whole_tensor
 from lightning_modules.video_language import VideoLanguageModel
 from lightning_modules.views.colours import DIVERGING, colour
 from lightning_modules.views.film import FONT, FRAME_SIDE, GAP, LINE, WIDTH

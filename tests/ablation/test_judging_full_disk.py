@@ -6,7 +6,7 @@ import pytest
 
 from ablation.judging import main, run
 from components.judges import ExactMatch
-from lightning_modules.user_errors import user_errors
+from lightning_modules.config.user_errors import user_errors
 from tests.ablation.stored_answers import SETTINGS, read_lines, row, save_answers
 from tests.components.faulty_server import FaultyServer
 

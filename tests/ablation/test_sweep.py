@@ -14,8 +14,8 @@ from ablation.sweep.jobs import expand
 from ablation.sweep.journal import Journal
 from ablation.sweep.request import read_sweep, request_of
 from lightning_modules.cli import main as program
-from lightning_modules.lock import Lock
-from lightning_modules.stage_files import STAGES
+from lightning_modules.runs.lock import Lock
+from lightning_modules.training.stage_files import STAGES
 
 NO_LSTE, FULL = Path("experiments/no_lste.yaml"), Path("experiments/full.yaml")
 ALIGN, INSTRUCT = Path("configs/stage/align.yaml"), Path("configs/stage/instruct.yaml")
@@ -213,7 +213,10 @@ def test_a_sweep_folder_that_is_in_use(fails, tmp_path):
 
 
 def test_a_lock_of_a_dead_process_is_taken_over(tmp_path):
-    code = "import pathlib, sys; from lightning_modules.lock import Lock; assert Lock(pathlib.Path(sys.argv[1])).take()"
+    code = (
+        "import pathlib, sys; from lightning_modules.runs.lock import Lock; "
+        "assert Lock(pathlib.Path(sys.argv[1])).take()"
+    )
     subprocess.run([sys.executable, "-c", code, tmp_path / "lock"], check=True)
     lock = Lock(tmp_path / "lock")
     assert lock.holder_is_gone() and lock.take()
@@ -222,7 +225,7 @@ def test_a_lock_of_a_dead_process_is_taken_over(tmp_path):
 
 def test_what_a_killed_sweep_has_started_is_waited_for(tmp_path):
     code = (
-        "import pathlib, subprocess, sys; from lightning_modules.lock import Lock; "
+        "import pathlib, subprocess, sys; from lightning_modules.runs.lock import Lock; "
         "lock = Lock(pathlib.Path(sys.argv[1])); assert lock.take(); "
         "subprocess.Popen(['sleep', '2'], pass_fds=[lock.descriptor])"
     )

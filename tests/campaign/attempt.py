@@ -19,7 +19,7 @@ from random import Random
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from lightning_modules.user_errors import user_error
+from lightning_modules.config.user_errors import user_error
 from tests.campaign.kind import Attempt, Kind, Outcome, WrongError
 
 

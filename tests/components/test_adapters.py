@@ -11,7 +11,7 @@ from components.adapters import LoRA, NoAdapter
 from components.language_models import ChatText, LanguageModel, ShortPrompt, TinyLlama
 from components.language_models.tiny_tokenizer import build_tiny_tokenizer
 from components.splice import PaddingSide
-from lightning_modules.stage import Stage
+from lightning_modules.training.stage import Stage
 from tests.components.adapted_networks import adapted, disturb, inputs, learning, visual_tokens
 from tests.components.tiny_networks import WIDTH
 

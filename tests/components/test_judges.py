@@ -13,7 +13,7 @@ from components.judges.normalisation import Normalisation, normalized
 from components.judges.pace import Pace
 from components.judges.prompt import JudgePrompt
 from components.judges.reply import ReplyError, read_reply
-from lightning_modules.evaluation import matches
+from lightning_modules.scoring.evaluation import matches
 
 ASKED = Comparison("How many dogs?", "Two dogs.", "There is one.")
 

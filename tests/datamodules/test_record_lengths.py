@@ -26,7 +26,7 @@ from datamodules.video.geometry import CanvasGeometry
 from datamodules.video.media_policy import ErrorOnBadMedia
 from datamodules.video.sampling import OfficialSampler
 from datamodules.video.shown_frames import TrueFrames
-from lightning_modules.model_input import prepare
+from lightning_modules.training.model_input import prepare
 
 VIDEOS = Path(__file__).parents[1] / "data" / "videos"
 NAMES = ("keyboard_rot270.mov", "nasa_13013_rotated.mp4", "hard/one_frame_mpeg4.mp4")

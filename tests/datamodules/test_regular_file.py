@@ -13,8 +13,8 @@ from datamodules.records.record_error import RecordError
 from datamodules.video.content import content_hash
 from datamodules.video.open import open_video
 from datamodules.video.reader import VideoError
-from lightning_modules.checkpoint import CheckpointError, check_checkpoint
-from lightning_modules.config_chain import ConfigChainError, read_config
+from lightning_modules.config.chain import ConfigChainError, read_config
+from lightning_modules.training.checkpoint import CheckpointError, check_checkpoint
 
 
 @pytest.fixture(params=["pipe", "device", "socket", "loop"])

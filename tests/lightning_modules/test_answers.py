@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from lightning import Callback
 
-from lightning_modules.answer_store import AnswerStore, read_rows
+from lightning_modules.scoring.answer_store import AnswerStore, read_rows
 from tests.lightning_modules.short_run import NO_LSTE
 from tests.lightning_modules.two_ranks import run_two
 

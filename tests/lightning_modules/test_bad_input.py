@@ -186,6 +186,6 @@ def test_a_full_disk_is_one_line(fails, monkeypatch, names, number, said):
     def no_space(*arguments, **keywords):
         raise OSError(number, os.strerror(number), *names)
 
-    monkeypatch.setattr("lightning_modules.run_claim.free_folder", no_space)
+    monkeypatch.setattr("lightning_modules.runs.claim.free_folder", no_space)
     status, error = fails(*FULL)
     assert status == 1 and f"{said} for somewhere" in error

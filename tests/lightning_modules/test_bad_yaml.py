@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ablation.sweep.request import read_sweep
+from lightning_modules.config.user_errors import user_error
 from lightning_modules.costs.resolved import resolve_as_given
-from lightning_modules.user_errors import user_error
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_bases_that_many_files_share_are_read_once(tmp_path):
         names = f"[b{number - 1}.yaml, ./b{number - 1}.yaml]" if number > 1 else "[]"
         (tmp_path / f"b{number}.yaml").write_text(f"base: {names}\nname: x")
     script = (
-        "import sys; from lightning_modules.config_chain import config_chain; print(len(config_chain(sys.argv[1])))"
+        "import sys; from lightning_modules.config.chain import config_chain; print(len(config_chain(sys.argv[1])))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "b30.yaml")],

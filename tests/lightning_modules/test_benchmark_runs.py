@@ -9,7 +9,7 @@ import pytest
 
 from ablation.generated_answers import read_generated_answers
 from lightning_modules.cli import ExperimentCLI
-from lightning_modules.config_chain import read_config
+from lightning_modules.config.chain import read_config
 from tests.datamodules.benchmark_excerpts import write_benchmark
 
 FULL = ("--config", "experiments/full.yaml")

@@ -14,7 +14,7 @@ from datamodules.records import Choice, FreeAnswer
 from datamodules.shapes_in_motion import ANSWERS, FAMILIES, deal_answers, question
 from datamodules.shapes_in_motion.streams import random_stream
 from lightning_modules.callbacks.scalar_layout import layout
-from lightning_modules.candidate_likelihood import plan_candidates
+from lightning_modules.scoring.candidate_likelihood import plan_candidates
 from tests.components.small_language_model import small_llama
 from tests.lightning_modules.short_run import NO_LSTE, SHORT
 

@@ -5,8 +5,8 @@ from statistics import fmean, stdev
 
 import pytest
 
-from lightning_modules.clusters import clustered_mean, clustered_mean_of_shares, clustered_share
-from lightning_modules.interval import wilson
+from lightning_modules.scoring.clusters import clustered_mean, clustered_mean_of_shares, clustered_share
+from lightning_modules.scoring.interval import wilson
 
 
 def share(right):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules.config_chain import ConfigChainError, config_chain, given_files, with_bases
+from lightning_modules.config.chain import ConfigChainError, config_chain, given_files, with_bases
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from lightning_modules.callbacks import Origin
 from lightning_modules.cli import ExperimentCLI
-from lightning_modules.config_difference import difference
+from lightning_modules.config.difference import difference
 
 
 def slot(name, **settings):

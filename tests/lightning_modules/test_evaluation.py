@@ -4,7 +4,7 @@ import pytest
 
 from datamodules.batch import SampleFacts
 from datamodules.records import Choice, FreeAnswer
-from lightning_modules.evaluation import Answer, FamilyScores, is_headline, matches
+from lightning_modules.scoring.evaluation import Answer, FamilyScores, is_headline, matches
 
 
 @pytest.mark.parametrize(

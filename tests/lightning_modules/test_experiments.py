@@ -12,7 +12,7 @@ from components.encoders import VideoEncoder
 from components.registry import slots
 from components.stab import Chunking, DenseConnection, DownsamplingPlacement, NormalisationStatistics
 from lightning_modules.cli import ExperimentCLI
-from lightning_modules.config_chain import base_files, read_config
+from lightning_modules.config.chain import base_files, read_config
 from lightning_modules.encoder_parts import effects, inert
 
 SCALES = sorted(Path("configs/scale").glob("*.yaml"))

@@ -12,11 +12,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from lightning_modules import export
-from lightning_modules.checkout import checkout_of
 from lightning_modules.cli import main
-from lightning_modules.provenance import OWN_FILE
-from lightning_modules.show import history, shown
+from lightning_modules.export.model_folder import model_folder as export
+from lightning_modules.runs.checkout import checkout_of
+from lightning_modules.runs.provenance import OWN_FILE
+from lightning_modules.runs.show import history, shown
 from tests.components.eve_folder import save_eve
 from tests.components.tiny_networks import save_tiny_network
 from tests.lightning_modules.test_frozen_tower import with_tower

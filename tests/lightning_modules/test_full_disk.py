@@ -15,7 +15,7 @@ from datamodules.checking.check import check
 from datamodules.clip_dataset import ClipDataset
 from datamodules.processes import submit_uninterrupted, worker_pool
 from lightning_modules.cli import main
-from lightning_modules.user_errors import errors_of_threads, user_errors, writing_into
+from lightning_modules.config.user_errors import errors_of_threads, user_errors, writing_into
 from tests.datamodules.written_clips import write_clip
 from tests.lightning_modules.conftest import SMALL_STEP, TINY
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules.stage import Stage
+from lightning_modules.training.stage import Stage
 from tests.components.eve_folder import save_eve
 from tests.components.tiny_networks import save_tiny_network
 

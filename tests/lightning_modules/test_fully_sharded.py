@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from lightning_modules.fully_sharded import shard
+from lightning_modules.training.fully_sharded import shard
 from tests.components.tiny_networks import save_tiny_network
 from tests.lightning_modules.short_run import losses
 from tests.lightning_modules.two_ranks import (

@@ -7,9 +7,9 @@ from safetensors.torch import save_file
 from components.encoders import CLIPFrames
 from components.language_models import TinyLlama
 from components.vision_transformers import PretrainedCLIP
-from lightning_modules.checkpoint import CheckpointError
-from lightning_modules.init_from import init_from
-from lightning_modules.stage import Stage
+from lightning_modules.training.checkpoint import CheckpointError
+from lightning_modules.training.init_from import init_from
+from lightning_modules.training.stage import Stage
 from lightning_modules.video_language import VideoLanguageModel
 from tests.components.clip_folder import save_clip
 from tests.lightning_modules.short_run import NO_LSTE, SHORT

@@ -13,7 +13,7 @@ from jsonargparse import Namespace
 from lightning import Trainer
 from lightning.pytorch import callbacks as lightning_callbacks
 
-from lightning_modules.trainer_options import REFUSED_CALLBACKS, check_trainer
+from lightning_modules.training.trainer_options import REFUSED_CALLBACKS, check_trainer
 from tests.lightning_modules.short_run import NO_LSTE
 
 SUMMARY = "lightning.pytorch.callbacks.model_summary"  # the logger that it writes with

@@ -17,7 +17,7 @@ import datamodules.printable
 from ablation.sweep.board import Board, Row
 from ablation.sweep.display import Lines, drawn
 from lightning_modules.cli import PROGRAMS, main
-from lightning_modules.user_errors import user_errors
+from lightning_modules.config.user_errors import user_errors
 from tests.lightning_modules.conftest import SMALL_STEP, TINY
 
 ESCAPE = "\x1b[31m\u202e\x07\r"

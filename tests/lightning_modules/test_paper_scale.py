@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules.config_chain import base_files
-from lightning_modules.config_difference import difference
+from lightning_modules.config.chain import base_files
+from lightning_modules.config.difference import difference
 from lightning_modules.costs.meta_training import use_fused_attention
 from lightning_modules.costs.resolved import resolve
 from lightning_modules.costs.training_batch import training_batch

@@ -13,14 +13,14 @@ import pytest
 from jsonargparse import Namespace
 
 from ablation.sweep.request import request_of
-from lightning_modules.lock import Lock
-from lightning_modules.run_claim import claimed
-from lightning_modules.run_folder import LOCK_FILE, checked_name, free_folder
+from lightning_modules.runs.claim import claimed
+from lightning_modules.runs.folder import LOCK_FILE, checked_name, free_folder
+from lightning_modules.runs.lock import Lock
 from tests.lightning_modules.short_run import NO_LSTE
 
 ONE_STEP = (*NO_LSTE, "--trainer.max_steps=1", "--trainer.limit_val_batches=0", "--test_after_fit=false")
 HOLDS = (
-    "import pathlib, sys, time; from lightning_modules.lock import Lock; "
+    "import pathlib, sys, time; from lightning_modules.runs.lock import Lock; "
     "lock = Lock(pathlib.Path(sys.argv[1])); assert lock.take(); print('held', flush=True); time.sleep(600)"
 )
 
@@ -44,8 +44,8 @@ def held():
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr("lightning_modules.run_claim.PATIENCE", 0.0)
-    monkeypatch.setattr("lightning_modules.run_claim.A_MOMENT", 0.0)
+    monkeypatch.setattr("lightning_modules.runs.claim.PATIENCE", 0.0)
+    monkeypatch.setattr("lightning_modules.runs.claim.A_MOMENT", 0.0)
 
 
 def settings(runs, **others):

@@ -12,7 +12,7 @@ import torch
 import yaml
 from PIL import Image
 
-from lightning_modules.run_folder import STAGE_FILE, free_folder
+from lightning_modules.runs.folder import STAGE_FILE, free_folder
 from tests.lightning_modules.short_run import NO_LSTE, SHORT, losses
 
 

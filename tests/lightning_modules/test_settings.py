@@ -8,7 +8,7 @@ import pytest
 from jsonargparse import Namespace
 from lightning import Trainer
 
-from lightning_modules.trainer_options import building_trainer, check_trainer
+from lightning_modules.training.trainer_options import building_trainer, check_trainer
 
 OPTIONS = {name: parameter.default for name, parameter in inspect.signature(Trainer).parameters.items()}
 

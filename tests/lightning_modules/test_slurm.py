@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules.stage import Stage
+from lightning_modules.training.stage import Stage
 
 SCRIPT = Path("docs/slurm.sh").resolve()
 
@@ -54,7 +54,7 @@ def test_what_is_asked_for_is_what_is_trained_on(run, submit, monkeypatch):
     trainer, data = config["trainer"], config["data"]["init_args"]
     assert trainer["num_nodes"] == int(asked["nodes"]) == 16
     assert int(trainer["devices"]) == int(asked["ntasks-per-node"]) == int(asked["gpus-per-node"]) == 4
-    assert trainer["strategy"]["class_path"] == "lightning_modules.fully_sharded.FullySharded"
+    assert trainer["strategy"]["class_path"] == "lightning_modules.training.fully_sharded.FullySharded"
     assert data["workers"] < int(asked["cpus-per-task"])
     stage = Stage(**config["model"]["stage"])
     assert stage.global_batch == 2048 and stage.accumulation(data["batch_size"], 16 * 4) == 4

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.stage import Stage
+from lightning_modules.training.stage import Stage
 
 
 def groups():

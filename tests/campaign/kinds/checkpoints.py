@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from lightning_modules.checkpoint import check_checkpoint, check_same_model
-from lightning_modules.init_from import init_from
-from lightning_modules.trained_run import find_run, load
+from lightning_modules.runs.trained_run import find_run, load
+from lightning_modules.training.checkpoint import check_checkpoint, check_same_model
+from lightning_modules.training.init_from import init_from
 from tests.campaign.kind import Kind, Outcome, WrongError
 from tests.campaign.kinds.finished_run import copied_run, finished_run
 from tests.campaign.mutations import ODD_VALUES, changed_bytes, places

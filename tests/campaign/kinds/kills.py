@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from datamodules.checking.check import check
-from lightning_modules.answer_store import AnswerStore
+from lightning_modules.scoring.answer_store import AnswerStore
 from tests.campaign.kind import Kind, Outcome, WrongError
 from tests.campaign.kinds.finished_run import finished_run, train
 from tests.datamodules.written_clips import write_clip

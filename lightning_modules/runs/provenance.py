@@ -18,12 +18,12 @@ from lightning import Trainer
 from components.fingerprint import sampled_fingerprint
 from components.judges.base import digest
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules.checkout import checkout_of
+from lightning_modules.runs.checkout import checkout_of
 from lightning_modules.video_language import VideoLanguageModel
 
 # Ours, and those that what a model sees and says depends on.
 PACKAGES = ("video-panda-lightning", "torch", "lightning", "transformers", "tokenizers", "av", "decord2", "pillow")
-OWN_FILE = Path(__file__).with_name("__init__.py")  # of the checkout that runs
+OWN_FILE = Path(__file__)  # of the checkout that runs
 STARTED_BY = "VIDEO_PANDA_STARTED_BY"  # environment variable: which job of what a training is
 _SEEN = ("canvas", "sampler", "shown_frames", "damaged", "bad_media")
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from components.fingerprint import sampled_fingerprint
 from components.model_files import damaged_part, not_finite
-from lightning_modules.config_difference import difference
+from lightning_modules.config.difference import difference
 
 # Of Lightning's keywords, this one has a meaning here; the others name what a run of ours does not have.
 LAST = "last"

@@ -14,10 +14,10 @@ from typing import Any
 
 from datamodules.printable import say
 from lightning_modules.callbacks.run_history import DIFF, HISTORY
-from lightning_modules.checkpoint import read_checkpoint, weights_digest
-from lightning_modules.config_chain import read_config
-from lightning_modules.frozen_base import ENTRY
-from lightning_modules.user_errors import ProgramParser, user_errors
+from lightning_modules.config.chain import read_config
+from lightning_modules.config.user_errors import ProgramParser, user_errors
+from lightning_modules.training.checkpoint import read_checkpoint, weights_digest
+from lightning_modules.training.frozen_base import ENTRY
 
 RUN = "run"  # in an exported model folder: what is kept of the run that it comes from
 

@@ -16,7 +16,7 @@ from components.splice import PaddingSide, SplicePlan, TooLongError, plan_splice
 from components.teachers import FeatureCache
 from datamodules.batch import Batch, PackedClips, SampleFacts
 from datamodules.skips import SkipCounter
-from lightning_modules.candidate_likelihood import CandidateInput, plan_candidates
+from lightning_modules.scoring.candidate_likelihood import CandidateInput, plan_candidates
 
 
 @dataclass

@@ -13,8 +13,8 @@ from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_only
 
 from components.whole_file import remove_unfinished
-from lightning_modules.lock import Lock, NoLocksError
-from lightning_modules.run_folder import LOCK_FILE, answered_folder, free_folder, is_unused, resumed_folder
+from lightning_modules.runs.folder import LOCK_FILE, answered_folder, free_folder, is_unused, resumed_folder
+from lightning_modules.runs.lock import Lock, NoLocksError
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from datamodules.printable import printable
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules.config_chain import (
+from lightning_modules.config.chain import (
     ConfigChainError,
     config_files,
     in_its_place,
@@ -24,9 +24,9 @@ from lightning_modules.config_chain import (
     settings_in,
     with_bases,
 )
-from lightning_modules.config_difference import flat
-from lightning_modules.known_names import explain, explain_interpolation
-from lightning_modules.parsed_settings import check_settings
+from lightning_modules.config.difference import flat
+from lightning_modules.config.known_names import explain, explain_interpolation
+from lightning_modules.config.parsed_settings import check_settings
 from lightning_modules.video_language import VideoLanguageModel
 
 

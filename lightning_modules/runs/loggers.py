@@ -10,7 +10,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from lightning_modules.run_folder import keep_metrics
+from lightning_modules.runs.folder import keep_metrics
 
 
 def run_loggers(trainer: Namespace, folder: Path) -> list[Logger]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.model_files import not_finite
-from lightning_modules.checkpoint import CheckpointError, check_same_model, read_checkpoint
+from lightning_modules.training.checkpoint import CheckpointError, check_same_model, read_checkpoint
 from lightning_modules.video_language import VideoLanguageModel
 
 # Without these Lightning restores nothing, or no training.

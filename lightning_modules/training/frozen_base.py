@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from components.fingerprint import fingerprint, sampled_fingerprint
 from components.pretrained import Pretrained
-from lightning_modules.checkpoint import CheckpointError
-from lightning_modules.fully_sharded import whole_tensor
+from lightning_modules.training.checkpoint import CheckpointError
+from lightning_modules.training.fully_sharded import whole_tensor
 
 ENTRY = "frozen_base"
 

@@ -20,12 +20,12 @@ from components.adapters import NoAdapter
 from components.official.folder import new_folder
 from datamodules.printable import say
 from lightning_modules.callbacks.run_history import DIFF, HISTORY
-from lightning_modules.command_line import without_secrets
-from lightning_modules.config_chain import HERE
-from lightning_modules.model_card import model_card
-from lightning_modules.show import RUN
-from lightning_modules.trained_run import TrainedModel, TrainedRun, find_run, load
-from lightning_modules.user_errors import ProgramParser, user_errors
+from lightning_modules.config.chain import HERE
+from lightning_modules.config.redaction import without_secrets
+from lightning_modules.config.user_errors import ProgramParser, user_errors
+from lightning_modules.export.model_card import model_card
+from lightning_modules.runs.show import RUN
+from lightning_modules.runs.trained_run import TrainedModel, TrainedRun, find_run, load
 
 WEIGHTS, ORIGIN, LANGUAGE_MODEL, ADAPTER = "weights.safetensors", "origin.json", "language_model", "adapter"
 

@@ -13,11 +13,11 @@ from components.official.exporting import export_official, is_imported
 from components.official.folder import read_json
 from components.official.importing import import_official
 from datamodules.printable import say
-from lightning_modules.config_chain import read_config
-from lightning_modules.config_difference import difference
-from lightning_modules.export import ORIGIN
-from lightning_modules.trained_run import model_parser
-from lightning_modules.user_errors import ProgramParser, user_errors
+from lightning_modules.config.chain import read_config
+from lightning_modules.config.difference import difference
+from lightning_modules.config.user_errors import ProgramParser, user_errors
+from lightning_modules.export.model_folder import ORIGIN
+from lightning_modules.runs.trained_run import model_parser
 
 _TEXT_AND_STORAGE = ("name_or_path", "prompt", "dtype", "attention", "gradient_checkpointing", "quantization")
 

@@ -12,7 +12,7 @@ from typing import Any
 from jsonargparse import Namespace
 
 from components.whole_file import write_whole
-from lightning_modules.config_difference import difference
+from lightning_modules.config.difference import difference
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lightning_modules.config_chain import is_general, is_scale, with_bases
-from lightning_modules.config_difference import difference
+from lightning_modules.config.chain import is_general, is_scale, with_bases
+from lightning_modules.config.difference import difference
 
 
 @dataclass

@@ -14,7 +14,7 @@ import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from lightning_modules.strategy import check_strategy, strategy_name
+from lightning_modules.training.strategy import check_strategy, strategy_name
 
 REFUSED_CALLBACKS = {
     "BackboneFinetuning": "it thaws a part called backbone; set the rates of model.stage, of which 0 freezes a part",

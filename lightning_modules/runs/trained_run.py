@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_modules.checkpoint import CheckpointError, changed_components, check_checkpoint, read_checkpoint
-from lightning_modules.config_chain import read_config
-from lightning_modules.experiment_parser import ExperimentParser
+from lightning_modules.config.chain import read_config
+from lightning_modules.config.resolve import ExperimentParser
+from lightning_modules.training.checkpoint import CheckpointError, changed_components, check_checkpoint, read_checkpoint
 from lightning_modules.video_language import VideoLanguageModel
 
 # What a training has beside the model that answers.

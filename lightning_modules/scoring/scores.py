@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from datamodules.benchmarks import LoadedBenchmark
-from lightning_modules.answer_store import Row
-from lightning_modules.clusters import clustered_mean_of_means, clustered_mean_of_shares, clustered_share
-from lightning_modules.evaluation import LIKELIHOOD, MEAN
-from lightning_modules.interval import Interval
+from lightning_modules.scoring.answer_store import Row
+from lightning_modules.scoring.clusters import clustered_mean_of_means, clustered_mean_of_shares, clustered_share
+from lightning_modules.scoring.evaluation import LIKELIHOOD, MEAN
+from lightning_modules.scoring.interval import Interval
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from statistics import fmean
 
-from lightning_modules.interval import Interval, Z, wilson
+from lightning_modules.scoring.interval import Interval, Z, wilson
 
 HOW_SURE = "95 % intervals, clustered by video"
 ROUNDING = 1e-15  # what of a variance is left of none

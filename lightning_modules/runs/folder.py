@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.whole_file import UNFINISHED
-from lightning_modules.clusters import HOW_SURE
-from lightning_modules.interval import Interval
-from lightning_modules.lock import Lock
+from lightning_modules.runs.lock import Lock
+from lightning_modules.scoring.clusters import HOW_SURE
+from lightning_modules.scoring.interval import Interval
 
 if TYPE_CHECKING:  # programs that read run folders need no Lightning
     from lightning import Trainer

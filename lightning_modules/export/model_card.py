@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning_modules.callbacks.run_history import DIFF
-from lightning_modules.show import RUN, history
-from lightning_modules.trained_run import TrainedRun
+from lightning_modules.runs.show import RUN, history
+from lightning_modules.runs.trained_run import TrainedRun
 
 
 def model_card(name: str, run: TrainedRun, components: Mapping[str, str], steps: int) -> str:

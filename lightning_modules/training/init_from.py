@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from components.model_files import read_weights
-from lightning_modules.checkpoint import (
+from lightning_modules.training.checkpoint import (
     CheckpointError,
     changed_components,
     check_checkpoint,

@@ -1,0 +1,1 @@
+"""Model folders that stand for themselves, and checkpoints in the official format."""
