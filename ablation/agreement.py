@@ -11,7 +11,7 @@ from ablation.judgement_figures import clusters, percent
 from ablation.judgements import JudgedAnswer, Key, read_judgements
 from datamodules.printable import say
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-from lightning_modules.scoring.clusters import clustered_mean, clustered_share
+from lightning_modules.scoring.interval import clustered_mean, clustered_share
 
 Pair = tuple[JudgedAnswer, JudgedAnswer]
 

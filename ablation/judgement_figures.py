@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from ablation.judgements import JudgedAnswer
 from components.judges.base import BEST_SCORE
-from lightning_modules.scoring.clusters import clustered_mean, clustered_share
-from lightning_modules.scoring.interval import Interval
+from lightning_modules.scoring.interval import Interval, clustered_mean, clustered_share
 
 _OF = {
     "accuracy": "of {score.judged} judged answers",

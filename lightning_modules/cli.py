@@ -25,25 +25,22 @@ import datamodules.video_qa  # noqa: F401  (imported so that YAML can use bare c
 from datamodules.printable import say
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules import callbacks
+from lightning_modules.callbacks.part_report import parameter_difference, without_memory
 from lightning_modules.config.chain import given_files
 from lightning_modules.config.changes import changes
 from lightning_modules.config.redaction import as_typed
 from lightning_modules.config.resolve import ExperimentParser, parsed_experiment
 from lightning_modules.config.user_errors import errors_of_threads, user_errors, writing_into
-from lightning_modules.parameter_difference import parameter_difference, without_memory
 from lightning_modules.runs.claim import claimed
 from lightning_modules.runs.folder import checked_name
 from lightning_modules.runs.loggers import explained, run_loggers, start
 from lightning_modules.runs.provenance import base_weights, untrained_groups
 from lightning_modules.scoring.answer_store import asked_by
-from lightning_modules.training.checkpoint import LAST, check_checkpoint, named_checkpoint
-from lightning_modules.training.checkpoint_io import WholeFileIO
+from lightning_modules.training.checkpoint import LAST, WholeFileIO, check_checkpoint, named_checkpoint
+from lightning_modules.training.devices import process_group_closed, use_threads
 from lightning_modules.training.init_from import by_module, init_from
-from lightning_modules.training.process_group import process_group_closed
 from lightning_modules.training.resume import check_resumable
-from lightning_modules.training.strategy import asks_deepspeed
-from lightning_modules.training.threads import use_threads
-from lightning_modules.training.trainer_options import building_trainer, check_trainer, trainer_errors
+from lightning_modules.training.trainer_options import asks_deepspeed, building_trainer, check_trainer, trainer_errors
 from lightning_modules.video_language import VideoLanguageModel
 
 

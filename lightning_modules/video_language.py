@@ -25,11 +25,10 @@ from datamodules.batch import Batch, Failed
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.scoring.evaluation import Answer, FamilyScores, is_headline
 from lightning_modules.training.checkpoint import check_same_model
+from lightning_modules.training.devices import MeanLoss, random_state, set_random_state, weighted
 from lightning_modules.training.frozen_base import FrozenBase
 from lightning_modules.training.fully_sharded import class_name, shard
-from lightning_modules.training.mean_over_devices import MeanLoss, weighted
 from lightning_modules.training.model_input import ModelInput, prepare, without_long
-from lightning_modules.training.random_state import random_state, set_random_state
 from lightning_modules.training.stage import Stage
 
 

@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 
-from lightning_modules.training.process_group import process_group_closed
+from lightning_modules.training.devices import process_group_closed
 
 torch.set_num_threads(1)
 

@@ -44,8 +44,7 @@ from scipy import stats
 from ablation.comparing.answers import Answers
 from ablation.comparing.moderation import ALONE, SeedPrior
 from ablation.comparing.randomisation import on_grid, randomisation_p
-from lightning_modules.scoring.clusters import ROUNDING
-from lightning_modules.scoring.interval import Interval, wilson
+from lightning_modules.scoring.interval import ROUNDING, Interval, wilson
 
 CERTAIN = 0.975  # two-sided 95 %
 

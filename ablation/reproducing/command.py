@@ -29,9 +29,8 @@ from ablation.sweep.jobs import expand
 from ablation.sweep.request import request_of
 from ablation.sweep.runner import Outcome
 from datamodules.printable import say
-from lightning_modules.config.chain import is_scale
+from lightning_modules.config.chain import STAGES, is_scale
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-from lightning_modules.training.stage_files import STAGES
 
 SEEDS = 3
 

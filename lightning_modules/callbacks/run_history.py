@@ -11,9 +11,8 @@ from lightning import Callback, LightningModule, Trainer
 
 from components.whole_file import write_whole
 from lightning_modules.callbacks.origin import Origin
-from lightning_modules.runs.checkout import uncommitted
 from lightning_modules.runs.folder import run_folder
-from lightning_modules.runs.provenance import OWN_FILE, environment, started_by, utc_now
+from lightning_modules.runs.provenance import OWN_FILE, environment, started_by, uncommitted, utc_now
 from lightning_modules.video_language import VideoLanguageModel
 
 log = logging.getLogger(__name__)

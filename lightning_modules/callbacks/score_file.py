@@ -16,8 +16,7 @@ from lightning_modules.callbacks.answer_file import AnswerFile
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.runs.provenance import provenance, utc_now
 from lightning_modules.scoring.answer_store import AnswerStore, Row
-from lightning_modules.scoring.clusters import HOW_SURE
-from lightning_modules.scoring.interval import Interval
+from lightning_modules.scoring.interval import HOW_SURE, Interval
 from lightning_modules.scoring.scores import Score, as_table, counts, scored, scored_benchmark, scores
 from lightning_modules.video_language import VideoLanguageModel
 

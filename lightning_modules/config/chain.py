@@ -23,6 +23,7 @@ from components.yaml_file import YamlError, parse_yaml, read_yaml
 
 HERE = "${here}"
 OF_A_FILE = ("base", "at_scale")  # keys that are followed and no settings
+STAGES = ("configs/stage/align.yaml", "configs/stage/integrate.yaml", "configs/stage/instruct.yaml")
 
 
 def _strict(mode: str) -> None:

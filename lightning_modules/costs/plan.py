@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from datamodules.printable import say
+from lightning_modules.config.chain import STAGES
 from lightning_modules.config.user_errors import ProgramParser, user_errors
 from lightning_modules.costs.precision import precision_of
 from lightning_modules.costs.resolved import Resolved, resolve
@@ -26,7 +27,6 @@ from lightning_modules.costs.sharding import on_each_device
 from lightning_modules.costs.table import table
 from lightning_modules.costs.training_batch import training_batch
 from lightning_modules.costs.training_memory import GIB, training_memory
-from lightning_modules.training.stage_files import STAGES
 
 Record = dict[str, Any]
 MEMORY = ("weights", "gradients", "optimiser", "activations", "exchange", "peak")

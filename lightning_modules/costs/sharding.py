@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lightning_modules.costs.precision import Precision
 from lightning_modules.costs.training_memory import TrainingMemory, size
-from lightning_modules.training.strategy import ReadStrategy, strategy_name
+from lightning_modules.training.trainer_options import ReadStrategy, strategy_name
 from lightning_modules.video_language import VideoLanguageModel
 
 SINGLE = 4  # bytes of a number in which DeepSpeed keeps the weights that learn

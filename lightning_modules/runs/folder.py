@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from components.whole_file import UNFINISHED
 from lightning_modules.runs.lock import Lock
-from lightning_modules.scoring.clusters import HOW_SURE
-from lightning_modules.scoring.interval import Interval
+from lightning_modules.scoring.interval import HOW_SURE, Interval
 
 if TYPE_CHECKING:  # programs that read run folders need no Lightning
     from lightning import Trainer

@@ -13,9 +13,13 @@ from itertools import groupby
 
 from datamodules.benchmarks import LoadedBenchmark
 from lightning_modules.scoring.answer_store import Row
-from lightning_modules.scoring.clusters import clustered_mean_of_means, clustered_mean_of_shares, clustered_share
 from lightning_modules.scoring.evaluation import LIKELIHOOD, MEAN
-from lightning_modules.scoring.interval import Interval
+from lightning_modules.scoring.interval import (
+    Interval,
+    clustered_mean_of_means,
+    clustered_mean_of_shares,
+    clustered_share,
+)
 
 
 @dataclass(frozen=True)

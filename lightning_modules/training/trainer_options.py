@@ -6,6 +6,7 @@ import math
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,6 @@ import lightning
 import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-
-from lightning_modules.training.strategy import check_strategy, strategy_name
 
 REFUSED_CALLBACKS = {
     "BackboneFinetuning": "it thaws a part called backbone; set the rates of model.stage, of which 0 freezes a part",
@@ -34,6 +33,7 @@ LIGHTNING = Path(lightning.__file__).parent
 # The least that each may be, if it is set; what Lightning itself refuses is not repeated.
 LEAST = {"accumulate_grad_batches": 1, "log_every_n_steps": 1, "check_val_every_n_epoch": 1, "gradient_clip_val": 0.0,
          "min_epochs": 0, "min_steps": 0}  # fmt: skip
+ReadStrategy = str | Namespace
 
 
 def check_trainer(trainer: Namespace) -> None:
@@ -121,3 +121,33 @@ def building_trainer() -> Iterator[None]:
         yield
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError, ZeroDivisionError) as error:
         raise ValueError(f"trainer cannot be built: {' '.join(str(error).split())}") from error
+
+
+def strategy_name(strategy: ReadStrategy) -> str:
+    """Return the name or the class of a `trainer.strategy`, as parsed."""
+    return strategy if isinstance(strategy, str) else str(strategy.class_path).rsplit(".", 1)[-1]
+
+
+def asks_deepspeed(strategy: ReadStrategy) -> bool:
+    """Return whether it is DeepSpeed."""
+    return "deepspeed" in strategy_name(strategy).lower()
+
+
+def check_strategy(strategy: ReadStrategy) -> None:
+    """Look whether a training can be had with it.
+
+    Raises:
+        ValueError: the package of DeepSpeed is not installed; or it is the FSDP of torch before 2, which gathers what
+            this model needs at other times.
+    """
+    if asks_deepspeed(strategy) and find_spec("deepspeed") is None:
+        raise ValueError(
+            "trainer.strategy is DeepSpeed, which needs its package: `pip install 'video-panda-lightning[deepspeed]'` "
+            "(or `pip install deepspeed`); or take configs/trainer/fsdp.yaml, which needs none"
+        )
+    name = strategy_name(strategy)
+    if name.startswith(("fsdp", "FSDP")):
+        raise ValueError(
+            f"trainer.strategy is {name}, which does not know what parts of this model run together; "
+            "configs/trainer/fsdp.yaml shards it by torch's newer FSDP2"
+        )

@@ -14,8 +14,8 @@ from ablation.sweep.jobs import expand
 from ablation.sweep.journal import Journal
 from ablation.sweep.request import read_sweep, request_of
 from lightning_modules.cli import main as program
+from lightning_modules.config.chain import STAGES
 from lightning_modules.runs.lock import Lock
-from lightning_modules.training.stage_files import STAGES
 
 NO_LSTE, FULL = Path("experiments/no_lste.yaml"), Path("experiments/full.yaml")
 ALIGN, INSTRUCT = Path("configs/stage/align.yaml"), Path("configs/stage/instruct.yaml")

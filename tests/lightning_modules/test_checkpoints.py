@@ -9,8 +9,13 @@ import pytest
 import torch
 
 from components.whole_file import whole_file, write_whole
-from lightning_modules.training.checkpoint import CheckpointError, check_checkpoint, named_checkpoint, read_checkpoint
-from lightning_modules.training.checkpoint_io import WholeFileIO
+from lightning_modules.training.checkpoint import (
+    CheckpointError,
+    WholeFileIO,
+    check_checkpoint,
+    named_checkpoint,
+    read_checkpoint,
+)
 from tests.lightning_modules.short_run import NO_LSTE, SHORT
 
 ONE_STEP = (*NO_LSTE, "--trainer.max_steps=1", "--test_after_fit=false", "--trainer.limit_val_batches=0")

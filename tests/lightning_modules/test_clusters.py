@@ -5,8 +5,7 @@ from statistics import fmean, stdev
 
 import pytest
 
-from lightning_modules.scoring.clusters import clustered_mean, clustered_mean_of_shares, clustered_share
-from lightning_modules.scoring.interval import wilson
+from lightning_modules.scoring.interval import clustered_mean, clustered_mean_of_shares, clustered_share, wilson
 
 
 def share(right):

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from lightning_modules.training.random_state import random_state
+from lightning_modules.training.devices import random_state
 from lightning_modules.video_language import VideoLanguageModel
 from tests.lightning_modules.short_run import SHORT, losses
 

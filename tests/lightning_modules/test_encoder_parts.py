@@ -10,9 +10,8 @@ from components.encoders import STAB
 from components.registry import slots
 from components.stab import NoLocalEncoding, NoRowTokens
 from lightning_modules.callbacks import PartReport
-from lightning_modules.callbacks.part_report import report
+from lightning_modules.callbacks.part_report import effects, inert, parts, report, without
 from lightning_modules.costs.resolved import resolve
-from lightning_modules.encoder_parts import effects, inert, parts, without
 from lightning_modules.training.checkpoint import CheckpointError, check_same_model
 from lightning_modules.video_language import VideoLanguageModel
 from tests.lightning_modules.short_run import NO_LSTE, SHORT, losses

@@ -8,14 +8,14 @@ import pytest
 
 from datamodules.benchmarks import Benchmark, LoadedBenchmark
 from datamodules.records import Record, Turn
-from lightning_modules.scoring.clusters import (
+from lightning_modules.scoring.evaluation import FamilyScores
+from lightning_modules.scoring.interval import (
     clustered_mean,
     clustered_mean_of_means,
     clustered_mean_of_shares,
     clustered_share,
+    wilson,
 )
-from lightning_modules.scoring.evaluation import FamilyScores
-from lightning_modules.scoring.interval import wilson
 from lightning_modules.scoring.scores import as_table, counts, scored, scored_benchmark, scores
 
 

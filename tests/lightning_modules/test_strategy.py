@@ -17,12 +17,12 @@ def stop(cli):
 
 @pytest.fixture
 def installed(monkeypatch):
-    monkeypatch.setattr("lightning_modules.training.strategy.find_spec", lambda name: name)
+    monkeypatch.setattr("lightning_modules.training.trainer_options.find_spec", lambda name: name)
 
 
 @pytest.mark.parametrize("strategy", [ZERO, (*NO_LSTE, "--trainer.strategy=deepspeed_stage_2")])
 def test_a_missing_package_is_said_at_once(fails, monkeypatch, strategy):
-    monkeypatch.setattr("lightning_modules.training.strategy.find_spec", lambda name: None)
+    monkeypatch.setattr("lightning_modules.training.trainer_options.find_spec", lambda name: None)
     status, error = fails("fit", *strategy)
     assert status == 1 and "pip install deepspeed" in error and "fsdp.yaml" in error
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.training.threads import use_threads
+from lightning_modules.training.devices import use_threads
 
 CPU = torch.device("cpu")
 

@@ -11,8 +11,7 @@ from ablation.comparing.answers import Answers
 from ablation.comparing.certainty import difference, over_seeds_only, score
 from ablation.comparing.holm import holm
 from ablation.comparing.randomisation import randomisation_p
-from lightning_modules.scoring.clusters import clustered_mean
-from lightning_modules.scoring.interval import Z
+from lightning_modules.scoring.interval import Z, clustered_mean
 from tests.ablation.comparing.simulated import World, rates, score_coverage, tables_with_a_verdict
 
 

@@ -10,8 +10,7 @@ import pytest
 from ablation.comparing.certainty import Answers, difference, score
 from ablation.comparing.curves import area
 from ablation.comparing.randomisation import on_grid, randomisation_p
-from lightning_modules.scoring.clusters import clustered_mean
-from lightning_modules.scoring.interval import Z
+from lightning_modules.scoring.interval import Z, clustered_mean
 from tests.ablation.comparing.run_folders import GOOD, config, rows, with_likelihoods, write_run
 from tests.ablation.comparing.simulated import LikelihoodWorld, rates, score_coverage
 from tests.ablation.comparing.test_page import Reader

@@ -8,8 +8,7 @@ import pytest
 from ablation.reproducing.column import Asked, AspectScore, Cost
 from ablation.reproducing.paper_table import BASE, known_tables, paper_table
 from ablation.sweep.request import read_sweep
-from lightning_modules.config.chain import read_config
-from lightning_modules.training.stage_files import STAGES
+from lightning_modules.config.chain import STAGES, read_config
 
 TABLES = [paper_table(f"table-{number}") for number in known_tables()]
 EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))

@@ -1,0 +1,120 @@
+"""A mean over all devices together, where each has seen another number of tokens or frames."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from lightning.pytorch.strategies import Strategy
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, distributed, nn
+
+SMALL = 20_000_000  # parameters of a model whose operations take about as long as threads need to find each other
+
+
+def weighted(loss: Tensor, count: Tensor, strategy: Strategy, devices: int) -> Tensor:
+    """Weight the mean of a device so that the mean of these over all devices is that over all counted.
+
+    Args:
+        loss: mean over `count`, on this device.
+        count: how many this device has counted, perhaps none: the loss then takes part with weight 0.
+        strategy: over whose devices; all must ask at the same point.
+        devices: how many there are.
+    """
+    if devices == 1:
+        return loss * (count > 0)
+    mean: Tensor = strategy.reduce(count.float(), reduce_op="mean")
+    return loss * count / mean.clamp(min=1 / devices)  # 0 / 0 where no device has any
+
+
+class MeanLoss:
+    """The mean of an evaluation's loss over the samples of all devices, of which each may have another number, or none.
+
+    Lightning's own mean rounds the number of samples per device down to a whole one.
+    """
+
+    def __init__(self) -> None:
+        """Start with no sample."""
+        self.total = torch.zeros((), dtype=torch.float64)
+        self.samples = 0
+
+    def add(self, loss: Tensor, samples: int) -> None:
+        """Count the mean loss of so many samples on this device; a stand-in's is of none."""
+        if samples:
+            self.total = self.total.to(loss.device) + loss.detach().double() * samples
+            self.samples += samples
+
+    def figures(self, strategy: Strategy) -> dict[str, float]:
+        """Return the mean as `loss`; nothing, with a warning, where it is no finite number or there is no sample.
+
+        Args:
+            strategy: over whose devices; all must ask at the same point.
+        """
+        sums = self.total.new_tensor([self.total.item(), self.samples]).to(strategy.root_device)
+        total, samples = strategy.reduce(sums, reduce_op="sum").tolist()
+        if not samples:
+            return {}
+        if not math.isfinite(total):
+            rank_zero_warn(f"the loss of this evaluation is {total}, which is no figure: it is left out of all files")
+            return {}
+        return {"loss": total / samples}
+
+
+@contextmanager
+def process_group_closed() -> Iterator[None]:
+    """Close the group of a CPU training, if one was made, while Python still runs.
+
+    Lightning closes NCCL's and leaves gloo's to the interpreter's exit. There its threads meet an interpreter that is
+    half gone, and some processes that have done all their work end in an abort.
+    """
+    try:
+        yield
+    finally:
+        if distributed.is_available() and distributed.is_initialized() and distributed.get_backend() == "gloo":
+            gc.collect()  # the model, wrapped for DDP and part of a cycle, holds the group too
+            distributed.destroy_process_group()
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """Return the state as it is, ready for a checkpoint."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
+    """Go on with a state: with nothing of an empty one, and not with a device's that is of another kind of device.
+
+    Raises:
+        ValueError: it is none of this version of PyTorch.
+    """
+    try:
+        if "cpu" in state:
+            torch.set_rng_state(state["cpu"])
+        if device.type == "cuda" and "cuda" in state:
+            torch.cuda.set_rng_state(state["cuda"], device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"ckpt_path: its random_state cannot be used: {' '.join(str(error).split())}") from error
+
+
+def use_threads(model: nn.Module, device: torch.device) -> str:
+    """Have one thread for a small model on a CPU, where the user has not decided; return words about it, or none.
+
+    A second thread gains 1.5 times at toy scale as long as nothing else runs. As soon as another process has one of the
+    cores, every small operation waits for the thread that is not running, and a step takes 10 to 30 times as long.
+    `OMP_NUM_THREADS` decides otherwise. A large model has all cores that the process may use, as torch gives them.
+    """
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    if device.type != "cpu" or "OMP_NUM_THREADS" in os.environ or parameters >= SMALL or torch.get_num_threads() == 1:
+        return ""
+    cores = torch.get_num_threads()
+    torch.set_num_threads(1)
+    return (
+        f"computing with 1 thread instead of {cores}, as the model is small: several are slower as soon as another "
+        "process wants a core; OMP_NUM_THREADS decides otherwise"
+    )
