@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ablation.comparing.unit import PERCENT, POINTS, Unit
-from ablation.generated_answers import ids_of_pair
-from ablation.judgements import JudgedAnswer, read_judgements
-from components.judges.base import BEST_SCORE, Aspect
+from ablation.judging.answers import ids_of_pair
+from ablation.judging.judge import BEST_SCORE
+from ablation.judging.judgements import JudgedAnswer, read_judgements
+from datamodules.answer_kind import Aspect
 from lightning_modules.scoring.answer_store import Row, read_rows
 from lightning_modules.scoring.evaluation import LIKELIHOOD
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.judges.base import BEST_SCORE
+from ablation.judging.judge import BEST_SCORE
 from lightning_modules.scoring.interval import Interval
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from ablation.comparing.answer_rows import Question
 from ablation.comparing.unit import PERCENT, POINTS, Unit
+from ablation.judging.judge import BEST_SCORE
 from ablation.reproducing.tested import Tested
-from components.judges.base import BEST_SCORE, Aspect
+from datamodules.answer_kind import Aspect
 from lightning_modules.scoring.interval import Interval
 
 # Which questions of the Video-ChatGPT benchmark an aspect is judged of, by their type.

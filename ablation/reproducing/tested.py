@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ablation.comparing.answer_rows import Answered, LeftOutError
 from ablation.comparing.run import Run, Verb, read_run
-from ablation.judgements import JudgedAnswer, Key, read_judgements
+from ablation.judging.judgements import JudgedAnswer, Key, read_judgements
 from ablation.reproducing.known_benchmark import KnownBenchmark
 from lightning_modules.scoring.answer_store import read_rows
 

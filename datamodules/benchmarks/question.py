@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datamodules.answer_kind import LETTERS
 from datamodules.printable import printable
 from datamodules.records import AnswerKind, Choice, FreeAnswer, Record, RecordError, Turn
-from datamodules.records.answer_kind import LETTERS
 
 CHOICE_INSTRUCTION = "Answer with the option's letter from the given choices directly."
 

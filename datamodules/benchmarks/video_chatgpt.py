@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.judges.base import Aspect
+from datamodules.answer_kind import Aspect
 from datamodules.benchmarks.question import OpenQuestion, Question
 from datamodules.benchmarks.question_file import QuestionFile
 from datamodules.benchmarks.rows import Row, json_rows

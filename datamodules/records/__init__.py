@@ -1,6 +1,6 @@
 """Records and the file formats they come from."""
 
-from datamodules.records.answer_kind import AnswerKind, Choice, Described, FreeAnswer
+from datamodules.answer_kind import AnswerKind, Choice, Described, FreeAnswer
 from datamodules.records.forms import (
     LlamaFactory,
     LLaVA,

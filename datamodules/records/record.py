@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datamodules.records.answer_kind import FREE_ANSWER, AnswerKind
+from datamodules.answer_kind import FREE_ANSWER, AnswerKind
 
 
 def described(identity: str, video: str, where: str) -> str:

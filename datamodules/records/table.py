@@ -15,7 +15,7 @@ from typing import overload
 import numpy as np
 from jaxtyping import Int64
 
-from datamodules.records.answer_kind import FREE_ANSWER, AnswerKind
+from datamodules.answer_kind import FREE_ANSWER, AnswerKind
 from datamodules.records.packed_texts import PackedTexts
 from datamodules.records.record import Record, Turn
 

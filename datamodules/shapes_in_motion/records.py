@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datamodules.records.answer_kind import FreeAnswer
+from datamodules.answer_kind import FreeAnswer
 from datamodules.records.record import Record, Turn
 from datamodules.shapes_in_motion.answers import ANSWERS, FAMILIES, deal_answers
 from datamodules.shapes_in_motion.files import build_split

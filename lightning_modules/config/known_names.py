@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from lightning import Callback
 from lightning.pytorch.loggers import Logger
 from omegaconf.errors import OmegaConfBaseException
 
-from components.judges import Judge
 from components.registry import members, slots
 from datamodules.benchmarks import Benchmark
 from datamodules.video_text import VideoTextDataModule
@@ -25,7 +24,7 @@ NEEDED = re.compile(
 KEY = re.compile(r'Parser key "(?P<key>[\w.]+)"')
 
 
-def explain(message: str) -> str:
+def explain(message: str, further: Mapping[str, type] | None = None) -> str:
     """Return `message`; if it is about an unknown class, with the known names of that slot instead.
 
     Example: `unknown local_encoding 'NoLSTE' (model.encoder.local_encoding); known: LSTE, NoLocalEncoding`. If it is
@@ -45,7 +44,7 @@ def explain(message: str) -> str:
     if not keys:
         return message
     families = {**slots(VideoLanguageModel), **slots(VideoTextDataModule), **slots(Benchmark)}
-    families |= {"data": VideoTextDataModule, "judge": Judge, "callbacks": Callback, "logger": Logger}
+    families |= {"data": VideoTextDataModule, "callbacks": Callback, "logger": Logger, **(further or {})}
     slot = keys[-1].rsplit(".", 1)[-1]
     if slot not in families:
         return message

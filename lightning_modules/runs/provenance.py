@@ -18,7 +18,6 @@ import torch
 from lightning import Trainer
 
 from components.fingerprint import sampled_fingerprint
-from components.judges.base import digest
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -113,7 +112,7 @@ def compared(data: VideoTextDataModule) -> dict[str, dict[str, str]]:
     """Return how replies are compared with references: the rules of every kind of answer that is asked for."""
     kinds = {type(record.answer_kind) for record in data.records("test")}
     return {
-        kind.__name__: {"rules": kind.rules, "sha256": digest(kind.rules)}
+        kind.__name__: {"rules": kind.rules, "sha256": _digest(kind.rules)}
         for kind in sorted(kinds, key=lambda kind: kind.__name__)
     }
 
@@ -216,3 +215,7 @@ def _git(folder: Path, *arguments: str, environment: Mapping[str, str] | None = 
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from datamodules.answer_kind import matches
 from datamodules.batch import SampleFacts
-from datamodules.records.answer_kind import matches
 
 __all__ = ["Answer", "FamilyScores", "is_headline", "matches"]
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ablation.agreement import compare, main
-from ablation.judging import main as judge
+from ablation.judging.agreement import compare, main
+from ablation.judging.command import main as judge
 from tests.ablation.stored_answers import read_lines, row, save_answers
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ablation.judging import main
-from components.judges import ExactMatch
+from ablation.judging.command import main
+from ablation.judging.judge import ExactMatch
 from tests.ablation.stored_answers import row, save_answers
 
 LABEL = ExactMatch().identity.label

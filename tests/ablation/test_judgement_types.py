@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from ablation.judged_run import _provenance_of
-from ablation.judgement_cache import JudgementCache
-from ablation.judgements import read_judgements
-from components.judges import Comparison, ExactMatch, Judgement
+from ablation.judging.figures import _provenance_of
+from ablation.judging.judge import Comparison, ExactMatch, Judgement
+from ablation.judging.judgements import JudgementCache, read_judgements
 
 ASKED = Comparison("Which?", "red", "blue")
 WRONG = [

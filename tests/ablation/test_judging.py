@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from ablation.judgement_cache import JudgementCache
-from ablation.judgements import read_judgements
-from ablation.judging import main
-from components.judges import Comparison, ExactMatch, Judgement
+from ablation.judging.command import main
+from ablation.judging.judge import Comparison, ExactMatch, Judgement
+from ablation.judging.judgements import JudgementCache, read_judgements
 from lightning_modules.cli import main as command_line
 from tests.ablation.stored_answers import SETTINGS, read_lines, row, save_answers
 from tests.components.faulty_server import FaultyServer, seeded_faults, verdict

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ablation.generated_answers import read_generated_answers
-from ablation.judging import main
+from ablation.judging.answers import read_generated_answers
+from ablation.judging.command import main
 from tests.ablation.stored_answers import SETTINGS, read_lines, row, save_answers
 from tests.components.faulty_server import FaultyServer
 

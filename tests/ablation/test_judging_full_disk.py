@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ablation.judging import main, run
-from components.judges import ExactMatch
+from ablation.judging.command import main, run
+from ablation.judging.judge import ExactMatch
 from lightning_modules.config.user_errors import user_errors
 from tests.ablation.stored_answers import SETTINGS, read_lines, row, save_answers
 from tests.components.faulty_server import FaultyServer

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ablation.judging import main
+from ablation.judging.command import main
 from tests.ablation.stored_answers import SETTINGS, read_lines, row, save_answers
 from tests.components.faulty_server import FaultyServer, verdict
 

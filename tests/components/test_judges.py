@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from components.judges import Aspect, Comparison, ExactMatch, JudgeIdentity
-from components.judges.normalisation import Normalisation, normalized
-from components.judges.pace import Pace
-from components.judges.prompt import JudgePrompt
-from components.judges.reply import ReplyError, read_reply
+from ablation.judging.judge import Comparison, ExactMatch, JudgeIdentity
+from ablation.judging.prompted import JudgePrompt, ReplyError, read_reply
+from ablation.judging.server import Pace
+from datamodules.answer_kind import Aspect, Normalisation, normalized
 from lightning_modules.scoring.evaluation import matches
 
 ASKED = Comparison("How many dogs?", "Two dogs.", "There is one.")
@@ -252,7 +251,7 @@ def test_comparisons_that_cannot_be_made(tmp_path):
 
 
 def test_requests_are_spaced_evenly(monkeypatch):
-    monkeypatch.setattr("components.judges.pace.time.monotonic", lambda: 100.0)  # no time passes
+    monkeypatch.setattr("ablation.judging.server.time.monotonic", lambda: 100.0)  # no time passes
     waits = {}
     for limit in (None, 120):
         pace = Pace(limit)

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from components.judges import Aspect, Comparison, JudgeError, LocalJudge
-from components.judges.prompted import NoReply
+from ablation.judging.judge import Comparison, JudgeError
+from ablation.judging.local import LocalJudge
+from ablation.judging.prompted import NoReply
+from datamodules.answer_kind import Aspect
 from tests.components.tiny_networks import save_tiny_network
 
 ANSWERS = [Comparison("How many dogs?", "Two", "Two"), Comparison("What colour is the one on the left?", "red", "blue")]

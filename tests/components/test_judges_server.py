@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from components.judges import Aspect, Comparison, JudgeError, ServerJudge
-from components.judges.pace import Pace
+from ablation.judging.judge import Comparison, JudgeError
+from ablation.judging.server import Pace, ServerJudge
+from datamodules.answer_kind import Aspect
 from tests.components.faulty_server import FaultyServer, seeded_faults, verdict
 
 KEY = "sk-very-secret-0123456789"
@@ -204,7 +205,7 @@ def test_all_but_this_judge_works_without_its_package(tmp_path, capfd):
         for name in [name for name in sys.modules if name.startswith(("components.judges", "ablation."))]:
             del sys.modules[name]
         sys.modules["openai"] = None  # as if it were not installed
-        main = importlib.import_module("ablation.judging").main
+        main = importlib.import_module("ablation.judging.command").main
         main([str(answers), f"--cache={tmp_path}", "--judge=ExactMatch"])
         main([str(answers), f"--cache={tmp_path}", "--judge=ServerJudge", "--judge.model=m"])
 

@@ -13,8 +13,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from components.judges import Comparison, JudgeError, ServerJudge
-from components.judges.prompt import JudgePrompt
+from ablation.judging.judge import Comparison, JudgeError
+from ablation.judging.prompted import JudgePrompt
+from ablation.judging.server import ServerJudge
 from tests.components.tiny_networks import save_tiny_network, tiny_network
 
 pytestmark = pytest.mark.skipif(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ablation.generated_answers import read_generated_answers
+from ablation.judging.answers import read_generated_answers
 from lightning_modules.cli import ExperimentCLI
 from lightning_modules.config.chain import read_config
 from tests.datamodules.benchmark_excerpts import write_benchmark

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from ablation.judged_run import keep_scores
+from ablation.judging.figures import keep_scores
+from ablation.judging.judge import ExactMatch
 from ablation.stage_record import StageRecord
-from components.judges import ExactMatch
 from components.official.folder import new_folder
 from components.whole_file import write_whole
 from datamodules.checking.manifest import finish

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from random import Random
 
-from components.judges.base import BEST_SCORE
-from components.judges.reply import ReplyError, read_reply
+from ablation.judging.judge import BEST_SCORE
+from ablation.judging.prompted import ReplyError, read_reply
 from tests.campaign.kind import Kind, Outcome, WrongError
 from tests.campaign.mutations import ODD_VALUES
 

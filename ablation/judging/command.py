@@ -16,12 +16,11 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from ablation.generated_answers import GeneratedAnswer, answer_files, read_generated_answers
-from ablation.judged_run import keep_scores
-from ablation.judgement_cache import JudgementCache
-from ablation.judgement_figures import figures, scores, warnings
-from ablation.judgements import judgement_path, write_judgements
-from components.judges import Aspect, Comparison, Judge, JudgeError, Judgement
+from ablation.judging.answers import GeneratedAnswer, answer_files, read_generated_answers
+from ablation.judging.figures import figures, keep_scores, scores, warnings
+from ablation.judging.judge import Comparison, Judge, JudgeError, Judgement
+from ablation.judging.judgements import JudgementCache, judgement_path, write_judgements
+from datamodules.answer_kind import Aspect
 from datamodules.printable import printable, say
 from lightning_modules.config.chain import read_config
 from lightning_modules.config.known_names import explain
@@ -39,7 +38,7 @@ class _Parser(ArgumentParser):
         return parsed
 
     def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
-        super().error(printable(explain(message)), ex)
+        super().error(printable(explain(message, {"judge": Judge})), ex)
 
 
 def judge_pending(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.judgement_figures import clusters, percent
-from ablation.judgements import JudgedAnswer, Key, read_judgements
+from ablation.judging.figures import clusters, percent
+from ablation.judging.judgements import JudgedAnswer, Key, read_judgements
 from datamodules.printable import say
 from lightning_modules.config.user_errors import ProgramParser, user_errors
 from lightning_modules.scoring.interval import clustered_mean, clustered_share

@@ -19,10 +19,9 @@ from httpx2 import ByteStream, ConnectError, InvalidURL, Limits, ProxyError, Req
 from openai import APIConnectionError, APIStatusError, APITimeoutError, DefaultHttpxClient, OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
-from components.judges.base import JudgeError
-from components.judges.pace import Pace, StoppedError, TimeLimit
-from components.judges.prompt import Messages
-from components.judges.prompted import NoReply, Reply
+from ablation.judging.judge import JudgeError
+from ablation.judging.prompted import Messages, NoReply, Reply
+from ablation.judging.server import Pace, StoppedError, TimeLimit
 
 LONGEST_WAIT = 60.0  # seconds between two attempts
 LARGEST_BODY = 1 << 20  # bytes

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.judges import Aspect, Comparison
+from ablation.judging.judge import Comparison
+from datamodules.answer_kind import Aspect
 
 SECOND = ("second_question", "second_prediction")
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
+from ablation.judging.judge import JudgeError, JudgeIdentity
+from ablation.judging.prompted import JudgePrompt, Messages, NoReply, PromptedJudge, Reply
 from components.fingerprint import fingerprint
-from components.judges.base import JudgeError, JudgeIdentity
-from components.judges.prompt import JudgePrompt, Messages
-from components.judges.prompted import NoReply, PromptedJudge, Reply
 from components.language_models import ChatTemplate, PretrainedCausalLM
 from components.language_models.pretrained import DType
 from components.splice import PaddingSide, plan_splice

@@ -1,0 +1,1 @@
+"""Judges of answers: who judges, what is asked, and what judgements come to."""
