@@ -25,7 +25,7 @@ from ablation.sweep.standing import Standing, standing
 from datamodules.printable import say
 from lightning_modules.config.chain import STAGES
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-from lightning_modules.runs.provenance import STARTED_BY
+from lightning_modules.runs.checkout import STARTED_BY
 
 BUSY = 5.0  # seconds until it is asked again whether another process has finished a stage
 

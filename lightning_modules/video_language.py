@@ -23,7 +23,8 @@ from components.splice import IGNORED_LABEL, SplicePlan, TooLongError, splice
 from components.teachers import FeatureCache, NoFeatureCache, NoTeacher, Teacher, cached_features
 from datamodules.batch import Batch, Failed
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules.scoring.evaluation import Answer, FamilyScores, is_headline
+from lightning_modules.scoring import is_headline
+from lightning_modules.scoring.evaluation import Answer, FamilyScores
 from lightning_modules.training.checkpoint import check_same_model
 from lightning_modules.training.devices import MeanLoss, random_state, set_random_state, weighted
 from lightning_modules.training.frozen_base import FrozenBase

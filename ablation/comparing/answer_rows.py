@@ -13,8 +13,8 @@ from ablation.judging.answers import ids_of_pair
 from ablation.judging.judge import BEST_SCORE
 from ablation.judging.judgements import JudgedAnswer, read_judgements
 from datamodules.answer_kind import Aspect
+from lightning_modules.scoring import LIKELIHOOD
 from lightning_modules.scoring.answer_store import Row, read_rows
-from lightning_modules.scoring.evaluation import LIKELIHOOD
 
 TENTHS = 10  # of a point, in which scores of a judge are counted
 

@@ -12,7 +12,7 @@ from ablation.comparing.likelihood import CURVE, Likelihoods
 from ablation.comparing.unit import NATS, Unit
 from ablation.comparing.verdict import Word
 from lightning_modules.costs.table import table
-from lightning_modules.scoring.evaluation import LIKELIHOOD
+from lightning_modules.scoring import LIKELIHOOD
 
 MARKS = {Word.BETTER: "+", Word.WORSE: "-", Word.SAME: "=", Word.TOO_FEW: "?"}
 

@@ -16,6 +16,8 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+import ablation.judging.local
+import ablation.judging.server  # noqa: F401  (imported so that they are known by their names alone)
 from ablation.judging.answers import GeneratedAnswer, answer_files, read_generated_answers
 from ablation.judging.figures import figures, keep_scores, scores, warnings
 from ablation.judging.judge import Comparison, Judge, JudgeError, Judgement

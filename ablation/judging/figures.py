@@ -9,13 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
-
 from ablation.judging.judge import BEST_SCORE, JudgeIdentity
 from ablation.judging.judgements import JudgedAnswer, naming
 from components.whole_file import write_whole
 from lightning_modules.config.user_errors import errors_of_threads
-from lightning_modules.runs.provenance import utc_now
+from lightning_modules.runs.checkout import utc_now
 from lightning_modules.scoring.interval import Interval, clustered_mean, clustered_share
 
 _OF = {
@@ -186,6 +184,8 @@ def _provenance_of(answers: Path) -> Any:
 
 
 def _log(run: Path, scores: Mapping[str, JudgedScore]) -> None:
+    from torch.utils.tensorboard import SummaryWriter  # here, since it imports torch
+
     with errors_of_threads(), SummaryWriter(run) as writer:
         for name, score in scores.items():
             writer.add_scalar(f"judged/{name}", score.value)

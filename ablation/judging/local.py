@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import torch
+from typing import Literal
 
 from ablation.judging.judge import JudgeError, JudgeIdentity
 from ablation.judging.prompted import JudgePrompt, Messages, NoReply, PromptedJudge, Reply
-from components.fingerprint import fingerprint
-from components.language_models import ChatTemplate, PretrainedCausalLM
-from components.language_models.pretrained import DType
-from components.splice import PaddingSide, plan_splice
 
 
 class LocalJudge(PromptedJudge):
@@ -26,7 +21,7 @@ class LocalJudge(PromptedJudge):
         model: str,
         prompt: str | None = None,
         variables: dict[str, str | bool] | None = None,
-        dtype: DType = "bfloat16",
+        dtype: Literal["float32", "bfloat16"] = "bfloat16",
         device: str | None = None,
         batch_size: int = 16,
         max_new_tokens: int = 64,
@@ -46,6 +41,12 @@ class LocalJudge(PromptedJudge):
             ValueError: the model or the prompt cannot be read, the model has no chat template, or a number is not
                 positive.
         """
+        # Imported here, so that judges which need no model start at once.
+        import torch
+
+        from components.fingerprint import fingerprint
+        from components.language_models import ChatTemplate, PretrainedCausalLM
+
         super().__init__(JudgePrompt(prompt), asks=1)
         for name, value in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens)):
             if value < 1:
@@ -79,6 +80,8 @@ class LocalJudge(PromptedJudge):
 
     def replies(self, messages: Sequence[Messages]) -> list[Reply | NoReply]:
         """Generate a reply to each, all at once."""
+        from components.splice import PaddingSide, plan_splice
+
         text = self.model.text
         ids = [
             text.encode_question([], f"{message.system}\n\n{message.user}".strip(), with_clip=False)

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from ablation.sweep.jobs import Job
-from lightning_modules.cli import ExperimentCLI
 from lightning_modules.costs.resolved import resolve_as_given
 from lightning_modules.costs.schedule import devices_of, schedule
+from lightning_modules.experiment_cli import ExperimentCLI
 
 
 def configuration(job: Job) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightning_modules.scoring.evaluation import is_headline
+from lightning_modules.scoring import is_headline
 
 LOSS = "train/loss"
 

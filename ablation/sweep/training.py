@@ -17,7 +17,7 @@ from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal, UnwritableError
 from ablation.sweep.standing import Configs, Standing
 from lightning_modules.config.redaction import as_typed
-from lightning_modules.runs.provenance import STARTED_BY
+from lightning_modules.runs.checkout import STARTED_BY
 
 LAST_LINES = 8  # of the log of a run that failed
 

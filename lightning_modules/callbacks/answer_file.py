@@ -12,8 +12,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from datamodules.printable import say
 from lightning_modules.runs.folder import run_folder
+from lightning_modules.scoring import LIKELIHOOD
 from lightning_modules.scoring.answer_store import AnswerStore
-from lightning_modules.scoring.evaluation import LIKELIHOOD, Answer
+from lightning_modules.scoring.evaluation import Answer
 from lightning_modules.video_language import VideoLanguageModel
 
 log = logging.getLogger(__name__)

@@ -11,14 +11,12 @@ from lightning import Callback, LightningModule, Trainer
 
 from components.whole_file import write_whole
 from lightning_modules.callbacks.origin import Origin
-from lightning_modules.runs.folder import run_folder
-from lightning_modules.runs.provenance import OWN_FILE, environment, started_by, uncommitted, utc_now
+from lightning_modules.runs.checkout import OWN_FILE, started_by, uncommitted, utc_now
+from lightning_modules.runs.folder import DIFF, HISTORY, run_folder
+from lightning_modules.runs.provenance import environment
 from lightning_modules.video_language import VideoLanguageModel
 
 log = logging.getLogger(__name__)
-
-HISTORY = "history.jsonl"
-DIFF = "uncommitted.diff"
 
 
 class RunHistory(Callback):

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from components.stab import LearnedFusion
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules.scoring.evaluation import LIKELIHOOD
+from lightning_modules.scoring import LIKELIHOOD
 from lightning_modules.video_language import VideoLanguageModel
 
 Layout = dict[str, dict[str, list[str]]]  # category -> chart -> patterns of the tags in it

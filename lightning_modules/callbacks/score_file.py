@@ -14,7 +14,8 @@ from components.whole_file import write_whole
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.callbacks.answer_file import AnswerFile
 from lightning_modules.callbacks.origin import Origin
-from lightning_modules.runs.provenance import provenance, utc_now
+from lightning_modules.runs.checkout import utc_now
+from lightning_modules.runs.provenance import provenance
 from lightning_modules.scoring.answer_store import AnswerStore, Row
 from lightning_modules.scoring.interval import HOW_SURE, Interval
 from lightning_modules.scoring.scores import Score, as_table, counts, scored, scored_benchmark, scores

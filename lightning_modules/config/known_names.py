@@ -6,14 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-from lightning import Callback
-from lightning.pytorch.loggers import Logger
 from omegaconf.errors import OmegaConfBaseException
-
-from components.registry import members, slots
-from datamodules.benchmarks import Benchmark
-from datamodules.video_text import VideoTextDataModule
-from lightning_modules.video_language import VideoLanguageModel
 
 UNKNOWN_NAME = re.compile(r"Expected a dot import path string: (?P<name>\S+)")
 EXPLAINED = re.compile(r"unknown \w+ '[^'\n]*' \([\w.]+\); known: .*")
@@ -28,7 +21,8 @@ def explain(message: str, further: Mapping[str, type] | None = None) -> str:
     """Return `message`; if it is about an unknown class, with the known names of that slot instead.
 
     Example: `unknown local_encoding 'NoLSTE' (model.encoder.local_encoding); known: LSTE, NoLocalEncoding`. If it is
-    about a model that was not given, it says how to give one; about a class without an argument, which.
+    about a model that was not given, it says how to give one; about a class without an argument, which. `further` has
+    slot -> family of what belongs to no experiment.
     """
     if message.startswith(REQUIRED) and "model.encoder" in message:
         return f"{message}; give an experiment, such as --config experiments/full.yaml"
@@ -43,6 +37,15 @@ def explain(message: str, further: Mapping[str, type] | None = None) -> str:
     keys = [match["key"] for match in KEY.finditer(message, 0, unknown.start())]
     if not keys:
         return message
+    # Imported here, because programs that only read files explain their errors too.
+    from lightning import Callback
+    from lightning.pytorch.loggers import Logger
+
+    from components.registry import members, slots
+    from datamodules.benchmarks import Benchmark
+    from datamodules.video_text import VideoTextDataModule
+    from lightning_modules.video_language import VideoLanguageModel
+
     families = {**slots(VideoLanguageModel), **slots(VideoTextDataModule), **slots(Benchmark)}
     families |= {"data": VideoTextDataModule, "callbacks": Callback, "logger": Logger, **(further or {})}
     slot = keys[-1].rsplit(".", 1)[-1]

@@ -12,8 +12,8 @@ from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules.cli import ExperimentCLI
 from lightning_modules.config.chain import config_chain, is_general, is_scale
+from lightning_modules.experiment_cli import ExperimentCLI
 from lightning_modules.training.stage import Stage
 from lightning_modules.video_language import VideoLanguageModel
 

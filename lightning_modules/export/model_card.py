@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lightning_modules.callbacks.run_history import DIFF
+from lightning_modules.runs.folder import DIFF
 from lightning_modules.runs.show import RUN, history
 from lightning_modules.runs.trained_run import TrainedRun
 

@@ -19,11 +19,11 @@ from safetensors.torch import save_file
 from components.adapters import NoAdapter
 from components.official.folder import new_folder
 from datamodules.printable import say
-from lightning_modules.callbacks.run_history import DIFF, HISTORY
 from lightning_modules.config.chain import HERE
 from lightning_modules.config.redaction import without_secrets
 from lightning_modules.config.user_errors import ProgramParser, user_errors
 from lightning_modules.export.model_card import model_card
+from lightning_modules.runs.folder import DIFF, HISTORY
 from lightning_modules.runs.show import RUN
 from lightning_modules.runs.trained_run import TrainedModel, TrainedRun, find_run, load
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # programs that read run folders need no Lightning
     from lightning import Trainer
 
 STAGE_FILE = "stage.json"  # what a chain writes into the folder of a stage before that begins
+HISTORY = "history.jsonl"  # who worked in it, when, and how it ended
+DIFF = "uncommitted.diff"  # how the code differed from its commit
 LOCK_FILE = ".lock"  # held by the run that works in a folder
 RESERVED = ("sweeps",)  # folders beside those of the runs
 _ODD = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of Unicode: control, format, surrogate, line, paragraph

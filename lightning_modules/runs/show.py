@@ -13,11 +13,9 @@ from shlex import quote
 from typing import Any
 
 from datamodules.printable import say
-from lightning_modules.callbacks.run_history import DIFF, HISTORY
 from lightning_modules.config.chain import read_config
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-from lightning_modules.training.checkpoint import read_checkpoint, weights_digest
-from lightning_modules.training.frozen_base import ENTRY
+from lightning_modules.runs.folder import DIFF, HISTORY
 
 RUN = "run"  # in an exported model folder: what is kept of the run that it comes from
 
@@ -132,6 +130,10 @@ def _figures(folder: Path) -> list[str]:
 
 def _weights(checkpoint: Path, works: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return hashes of what the last checkpoint has, and of the frozen weights that it leaves out."""
+    # Imported here, since nothing else of a run needs torch to be read.
+    from lightning_modules.training.checkpoint import read_checkpoint, weights_digest
+    from lightning_modules.training.frozen_base import ENTRY
+
     hashes = {path: known for work in works for path, known in work.get("frozen_sha256", {}).items()}
     if not checkpoint.is_file():
         return [f"{path}, frozen: sha256 {known}" for path, known in hashes.items()]

@@ -9,13 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from datamodules.answer_kind import matches
 from datamodules.batch import SampleFacts
-
-__all__ = ["Answer", "FamilyScores", "is_headline", "matches"]
-
-MEAN = "exact_match/mean"
-LIKELIHOOD = "log_likelihood"
+from lightning_modules.scoring import LIKELIHOOD, MEAN
 
 
 @dataclass
@@ -42,11 +37,6 @@ class Answer:
     def right(self) -> bool:
         """Whether it is right; a reply that is no answer is not."""
         return self.verdict is True
-
-
-def is_headline(figure: str) -> bool:
-    """Whether a figure, by its name in `FamilyScores.figures`, is what is looked at first."""
-    return figure == MEAN or figure.startswith("accuracy/")
 
 
 class FamilyScores:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from datamodules.benchmarks import LoadedBenchmark
+from lightning_modules.scoring import LIKELIHOOD, MEAN
 from lightning_modules.scoring.answer_store import Row
-from lightning_modules.scoring.evaluation import LIKELIHOOD, MEAN
 from lightning_modules.scoring.interval import (
     Interval,
     clustered_mean_of_means,

@@ -11,7 +11,7 @@ import torch
 from ablation import chain
 from ablation.stage_config import IGNORED, stage_difference
 from ablation.stage_record import read_record
-from lightning_modules.cli import ExperimentCLI
+from lightning_modules.experiment_cli import ExperimentCLI
 from lightning_modules.video_language import VideoLanguageModel
 
 EXPERIMENT = ["experiments/no_lste.yaml"]

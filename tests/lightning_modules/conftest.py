@@ -6,7 +6,8 @@ import warnings
 import pytest
 import torch
 
-from lightning_modules.cli import ExperimentCLI, main
+from lightning_modules.cli import main
+from lightning_modules.experiment_cli import ExperimentCLI
 from tests.lightning_modules.short_run import NO_LSTE, SHORT
 
 TINY = [

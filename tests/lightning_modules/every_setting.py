@@ -13,7 +13,7 @@ from components.teachers.untrained import Untrained
 from datamodules.benchmarks import NExTQuestions, OneType
 from datamodules.records import Source
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules import cli  # noqa: F401  (imports every class that a YAML can name)
+from lightning_modules import experiment_cli  # noqa: F401  (imports every class that a YAML can name)
 from lightning_modules.config.parsed_settings import takes
 from lightning_modules.video_language import VideoLanguageModel
 

@@ -135,7 +135,7 @@ def skipping(share):
 
 
 def test_skipped_clips_are_counted_up_to_the_allowed_share(fails, tmp_path, media, capsys):
-    from lightning_modules.cli import ExperimentCLI
+    from lightning_modules.experiment_cli import ExperimentCLI
 
     file = conversations(tmp_path / "qa.json", [record(), record("broken.mp4", id="2")])
     cli = ExperimentCLI(on_files(file, media, *skipping(0.5)))
@@ -148,7 +148,7 @@ def test_skipped_clips_are_counted_up_to_the_allowed_share(fails, tmp_path, medi
 
 
 def test_one_frame_clips_are_images(tmp_path, media):
-    from lightning_modules.cli import ExperimentCLI
+    from lightning_modules.experiment_cli import ExperimentCLI
 
     cli = ExperimentCLI(on_files(conversations(tmp_path / "qa.json", [record(), record(id="2")]), media))
     assert cli.trainer.global_step == 1

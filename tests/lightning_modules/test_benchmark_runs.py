@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ablation.judging.answers import read_generated_answers
-from lightning_modules.cli import ExperimentCLI
 from lightning_modules.config.chain import read_config
+from lightning_modules.experiment_cli import ExperimentCLI
 from tests.datamodules.benchmark_excerpts import write_benchmark
 
 FULL = ("--config", "experiments/full.yaml")

@@ -26,7 +26,8 @@ from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.media_policy import ErrorOnBadMedia, SkipBadMedia
 from lightning_modules.check_data import stop_where_a_training_would
-from lightning_modules.cli import ExperimentCLI, main
+from lightning_modules.cli import main
+from lightning_modules.experiment_cli import ExperimentCLI
 
 VIDEOS = Path(__file__).parents[1] / "data" / "videos"
 SPLITS = {

@@ -3,8 +3,8 @@
 import pytest
 
 from lightning_modules.callbacks import Origin
-from lightning_modules.cli import ExperimentCLI
 from lightning_modules.config.difference import difference
+from lightning_modules.experiment_cli import ExperimentCLI
 
 
 def slot(name, **settings):

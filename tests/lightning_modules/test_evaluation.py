@@ -4,7 +4,8 @@ import pytest
 
 from datamodules.batch import SampleFacts
 from datamodules.records import Choice, FreeAnswer
-from lightning_modules.scoring.evaluation import Answer, FamilyScores, is_headline, matches
+from lightning_modules.scoring import is_headline
+from lightning_modules.scoring.evaluation import Answer, FamilyScores, matches
 
 
 @pytest.mark.parametrize(

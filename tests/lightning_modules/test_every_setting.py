@@ -16,8 +16,8 @@ from datamodules.benchmarks.question_file import QuestionFile
 from datamodules.benchmarks.video_files import VideoFiles
 from datamodules.records import Source, mix
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules.cli import ExperimentCLI
 from lightning_modules.config.parsed_settings import check_settings, takes
+from lightning_modules.experiment_cli import ExperimentCLI
 from lightning_modules.video_language import VideoLanguageModel
 from tests.lightning_modules.every_setting import arguments, parsed, settings
 

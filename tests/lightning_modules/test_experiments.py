@@ -12,8 +12,8 @@ from components.encoders import VideoEncoder
 from components.registry import slots
 from components.stab import Chunking, DenseConnection, DownsamplingPlacement, NormalisationStatistics
 from lightning_modules.callbacks.part_report import effects, inert
-from lightning_modules.cli import ExperimentCLI
 from lightning_modules.config.chain import base_files, read_config
+from lightning_modules.experiment_cli import ExperimentCLI
 
 SCALES = sorted(Path("configs/scale").glob("*.yaml"))
 EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))

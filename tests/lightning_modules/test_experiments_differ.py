@@ -5,7 +5,7 @@ from itertools import combinations
 from pathlib import Path
 
 import components.distillation
-from lightning_modules.cli import ExperimentCLI
+from lightning_modules.experiment_cli import ExperimentCLI
 
 
 def made_of(monkeypatch, *arguments):

@@ -62,7 +62,7 @@ def test_the_paper_takes_a_step(run, tmp_path):
 
 @pytest.mark.parametrize(("stage", "expected"), TABLE_6.items(), ids=TABLE_6.keys())
 def test_the_paper_trains_by_table_6(run, monkeypatch, stage, expected):
-    monkeypatch.setattr("lightning_modules.cli.ExperimentCLI.instantiate_classes", stop)
+    monkeypatch.setattr("lightning_modules.experiment_cli.ExperimentCLI.instantiate_classes", stop)
     with pytest.raises(ParsedError) as caught:
         run("fit", *PAPER, f"--config=configs/stage/{stage}.yaml")
     config = caught.value.args[0]
@@ -76,7 +76,7 @@ def test_the_paper_trains_by_table_6(run, monkeypatch, stage, expected):
 
 @pytest.mark.parametrize("arguments", README)
 def test_a_training_of_the_readme_is_understood(run, monkeypatch, arguments):
-    monkeypatch.setattr("lightning_modules.cli.ExperimentCLI.instantiate_classes", stop)
+    monkeypatch.setattr("lightning_modules.experiment_cli.ExperimentCLI.instantiate_classes", stop)
     with pytest.raises(ParsedError) as caught:
         run("fit", *shlex.split(arguments))
     config = caught.value.args[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lightning_modules.check_data import main as check_data
-from lightning_modules.cli import ExperimentCLI
+from lightning_modules.experiment_cli import ExperimentCLI
 
 VIDEOS = Path(__file__).parents[1] / "data" / "videos"
 LONG = "word " * 6000

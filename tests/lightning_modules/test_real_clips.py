@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from lightning_modules.cli import ExperimentCLI
+from lightning_modules.experiment_cli import ExperimentCLI
 
 
 def test_the_tiny_model_learns_real_conversations_by_heart(tmp_path):

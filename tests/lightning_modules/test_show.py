@@ -7,8 +7,8 @@ import shlex
 import pytest
 import torch
 
-from lightning_modules.cli import ExperimentCLI
-from lightning_modules.runs.provenance import STARTED_BY
+from lightning_modules.experiment_cli import ExperimentCLI
+from lightning_modules.runs.checkout import STARTED_BY
 from lightning_modules.runs.show import history, shown
 from tests.lightning_modules.short_run import NO_LSTE, SHORT, losses
 

@@ -47,7 +47,7 @@ def test_what_is_asked_for_is_what_is_trained_on(run, submit, monkeypatch):
     asked = dict(re.findall(r"^#SBATCH --([\w-]+)=(\S+)$", SCRIPT.read_text(), re.MULTILINE))
     status, called = submit("no_lste", "--seed_everything=0")
     assert status == 0 and called[0] == "srun"
-    monkeypatch.setattr("lightning_modules.cli.ExperimentCLI.instantiate_classes", stop)
+    monkeypatch.setattr("lightning_modules.experiment_cli.ExperimentCLI.instantiate_classes", stop)
     with pytest.raises(ParsedError) as caught:
         run("fit", *called[called.index("fit") + 1 :], tiny=False)
     config = caught.value.args[0]

@@ -37,7 +37,7 @@ def test_another_fsdp_is_refused_by_name(fails, tiny, strategy, tmp_path):
 
 
 def test_zero_2_leaves_clipping_and_accumulation_to_the_trainer(run, monkeypatch, installed):
-    monkeypatch.setattr("lightning_modules.cli.ExperimentCLI.instantiate_classes", stop)
+    monkeypatch.setattr("lightning_modules.experiment_cli.ExperimentCLI.instantiate_classes", stop)
     with pytest.raises(ParsedError) as caught:
         run("fit", *ZERO)
     trainer = caught.value.args[0]
@@ -71,7 +71,7 @@ def test_a_folder_of_shards_is_for_deepspeed_alone(run, fails, tmp_path, monkeyp
         assert status == 1 and f"{key} {shards} is a folder" in error and "convert_zero_checkpoint" in error
     status, error = fails("fit", *ZERO, f"--ckpt_path={file}")
     assert status == 1 and f"{file} is no checkpoint folder of DeepSpeed" in error and "init_from" in error
-    monkeypatch.setattr("lightning_modules.cli.ExperimentCLI.instantiate_classes", stop)
+    monkeypatch.setattr("lightning_modules.experiment_cli.ExperimentCLI.instantiate_classes", stop)
     with pytest.raises(ParsedError):
         run("fit", *ZERO, f"--ckpt_path={shards}")
 

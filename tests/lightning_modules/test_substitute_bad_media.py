@@ -10,7 +10,7 @@ from datamodules.clip_dataset import Sample, collate
 from datamodules.long_records import ErrorOnLongRecords
 from datamodules.skips import SkipCounter
 from datamodules.video.media_policy import SkipBadMedia, SubstituteBadMedia
-from lightning_modules.cli import ExperimentCLI
+from lightning_modules.experiment_cli import ExperimentCLI
 
 VIDEOS = Path(__file__).parents[1] / "data" / "videos"
 GOOD, BROKEN = ("keyboard_rot270.mov", "nasa_13013_rotated.mp4"), ("not_a_video.mp4", "truncated_no_moov.mp4")

@@ -17,7 +17,7 @@ from tensorboard.plugins.hparams.list_session_groups import Handler as ListSessi
 
 from components.registry import slots
 from lightning_modules.callbacks.scalar_layout import layout
-from lightning_modules.cli import ExperimentCLI
+from lightning_modules.experiment_cli import ExperimentCLI
 from lightning_modules.runs.hparams import figures_in_order
 from lightning_modules.video_language import VideoLanguageModel
 from tests.lightning_modules.short_run import SHORT

@@ -14,8 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lightning_modules.callbacks import ModelViews
 from lightning_modules.callbacks.model_views import file_name
-from lightning_modules.cli import ExperimentCLI
 from lightning_modules.costs.resolved import resolve
+from lightning_modules.experiment_cli import ExperimentCLI
 from lightning_modules.views import CLIP_VIEWS, FusionWeights
 from tests.lightning_modules.short_run import SHORT, losses
 

@@ -8,7 +8,7 @@ import shutil
 from functools import cache
 from pathlib import Path
 
-from lightning_modules.cli import ExperimentCLI
+from lightning_modules.experiment_cli import ExperimentCLI
 
 SIZE = (
     "--config=experiments/no_distillation.yaml",
