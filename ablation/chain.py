@@ -16,12 +16,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablation.attempts import is_finished
 from ablation.sweep.claim import Busy, Claim, claim
 from ablation.sweep.configuration import configuration
 from ablation.sweep.jobs import Job, chained
-from ablation.sweep.stages import typed_stages
-from ablation.sweep.standing import Standing, standing
+from ablation.sweep.request import typed_stages
+from ablation.sweep.standing import Standing, is_finished, standing
 from datamodules.printable import say
 from lightning_modules.config.chain import STAGES
 from lightning_modules.config.user_errors import ProgramParser, user_errors

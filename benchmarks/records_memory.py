@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a file, Python would look for packages beside it only
 
-from datamodules.loader_process import start_worker
+from datamodules.processes import start_worker
 from datamodules.records import Record, load_records
 from datamodules.seeded_order import SeededOrder
 

@@ -19,8 +19,7 @@ from torch.distributed.fsdp import register_fsdp_forward_method
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a file, Python would look for packages beside it only
 
 from benchmarks.training_memory import CASES, MIB, Step, batch_for
-from lightning_modules.costs.peak_memory import peak_memory
-from lightning_modules.costs.precision import precision_of
+from lightning_modules.costs.peak_memory import peak_memory, precision_of
 from lightning_modules.costs.resolved import Resolved, resolve
 from lightning_modules.costs.sharding import fully_sharded
 from lightning_modules.costs.training_memory import training_memory

@@ -16,11 +16,9 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a file, Python would look for packages beside it only
 
-from lightning_modules.costs.peak_memory import peak_memory
-from lightning_modules.costs.precision import Precision, precision_of
+from lightning_modules.costs.peak_memory import Precision, peak_memory, precision_of
 from lightning_modules.costs.resolved import Resolved, resolve
-from lightning_modules.costs.training_batch import training_batch
-from lightning_modules.costs.training_memory import training_memory
+from lightning_modules.costs.training_memory import training_batch, training_memory
 from lightning_modules.training.model_input import ModelInput
 from lightning_modules.video_language import VideoLanguageModel
 

@@ -7,6 +7,7 @@ its config.json alone, or, where that is not on this machine, from the sizes tha
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +49,28 @@ def sizes_of(name_or_path: str, key: str) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path} ({key}) is not JSON: {error}") from None
     return content
+
+
+class Pretrained(ABC):
+    """A module that was built with the weights of `name_or_path`; mixed into a module of any family.
+
+    Attributes:
+        name_or_path: name on the Hugging Face hub, or folder.
+        source: `name_or_path`, while the weights are still those from there; None once they are others.
+        base_names: of the parameters whose weights came from there.
+    """
+
+    name_or_path: str
+    source: str | None
+    base_names: list[str]
+
+    @abstractmethod
+    def export(self, folder: Path) -> str:
+        """Write the weights as they are now, and all that goes with them, as a folder that could be `name_or_path`.
+
+        Returns:
+            Name of the class that reads it.
+
+        Raises:
+            ValueError: they cannot be written.
+        """

@@ -16,7 +16,7 @@ from torch.utils.data import get_worker_info
 
 from components.encoders.base import VideoShapes
 from datamodules.answer_kind import FREE_ANSWER, AnswerKind
-from datamodules.loader_process import raised_by_us
+from datamodules.processes import raised_by_us
 from datamodules.records.record import described
 from datamodules.video.media_policy import Skipped
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int64
+from torch.utils.data import Sampler
 
+from datamodules.records import Record
 from datamodules.sample_sizes import SampleSizes
 
 Order = Int64[np.ndarray, "samples"]
@@ -89,3 +93,103 @@ class SimilarBatches(Batching):
             largest = int(np.lexsort((size.text[batches].max(1), tokens))[-1])
             batches[[0, largest]] = batches[[largest, 0]]
         return np.concatenate([batches.reshape(-1), order[whole:]])
+
+
+class SharedBatches(Sampler[list[int]]):
+    """Batches of one process. Every process has as many as the others; where it lacks one, that is empty."""
+
+    def __init__(self, order: Sequence[int], batch_size: int, rank: int = 0, ranks: int = 1) -> None:
+        """Make the batches.
+
+        Args:
+            order: places of the questions.
+            batch_size: questions at a time.
+            rank: index of this process.
+            ranks: number of processes; batch `i` goes to process `i % ranks`.
+        """
+        batches = [list(order[start : start + batch_size]) for start in range(0, len(order), batch_size)]
+        self.batches = batches[rank::ranks]
+        self.batches += [[]] * (-(-len(batches) // ranks) - len(self.batches))
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+
+class EvaluationBatches(SharedBatches):
+    """Batches of those questions that are not answered already, clip by clip.
+
+    Questions about one clip are neighbours, shortest first: a clip with its thousands of tokens decides how long a
+    sample is, so that a batch has little padding, and what is kept of a clip is used at once.
+    """
+
+    def __init__(
+        self, records: Sequence[Record], batch_size: int, rank: int = 0, ranks: int = 1, answered: Collection[str] = ()
+    ) -> None:
+        """Find the order.
+
+        Args:
+            records: of the questions.
+            batch_size: as for `SharedBatches`.
+            rank: the same.
+            ranks: the same.
+            answered: ids of records that are left out. If they are all, one is asked again: a test has a batch.
+        """
+        keys = [(str(record.video or ""), len(record.turns[-1].question)) for record in records]
+        left = [index for index, record in enumerate(records) if record.id not in answered]
+        left = left or [0]
+        left.sort(key=lambda index: (keys[index], index))
+        super().__init__(left, batch_size, rank, ranks)
+
+
+@dataclass(frozen=True)
+class EpochPlace:
+    """A place between two batches, as a checkpoint keeps it.
+
+    Attributes:
+        epoch: number of the epoch.
+        samples: of it that have been seen, by all processes.
+        at_once: samples of a batch, over all processes.
+        order: what decides the order of samples, in words.
+    """
+
+    epoch: int
+    samples: int
+    at_once: int
+    order: str
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> EpochPlace:
+        """Return the place that a checkpoint has kept.
+
+        Raises:
+            ValueError: it is none.
+        """
+        kinds = {"epoch": int, "samples": int, "at_once": int, "order": str}
+        if state.keys() != kinds.keys() or any(type(state[name]) is not kind for name, kind in kinds.items()):
+            raise ValueError(f"the checkpoint does not say where its epoch stands, but {dict(state)!r:.200}")
+        return cls(**state)
+
+    def check_same_epoch(self, at_once: int, order: str) -> None:
+        """Refuse to go on in the middle of an epoch that is another one: samples would be seen twice or never.
+
+        Args:
+            at_once: of the run that goes on.
+            order: of the run that goes on.
+
+        Raises:
+            ValueError: either is another.
+        """
+        if self.samples and at_once != self.at_once:
+            raise ValueError(
+                f"the checkpoint stands in the middle of an epoch, of which the run had taken {self.at_once} samples "
+                f"at a time, and this one takes data.init_args.batch_size x devices = {at_once}; set batch_size so "
+                "that it takes as many"
+            )
+        if self.samples and order != self.order:
+            raise ValueError(
+                f"the checkpoint stands in the middle of an epoch of {self.order}, and this run's epochs are of "
+                f"{order}; go on with the same data, seed_everything and data.init_args.batching"
+            )

@@ -19,15 +19,13 @@ from components.encoders.base import VideoEncoder
 from components.language_models.text import ChatText
 from components.teachers import Teacher
 from datamodules.batch import Batch
-from datamodules.batching import Batching, RandomBatches
+from datamodules.batching import Batching, EpochPlace, EvaluationBatches, RandomBatches, SharedBatches
 from datamodules.benchmarks import LoadedBenchmark
 from datamodules.canvases import canvases
 from datamodules.checking.media_facts import MediaFacts, NoManifest
 from datamodules.clip_dataset import ClipDataset, Sample, collate_loaded, stand_in
-from datamodules.epoch_place import EpochPlace
-from datamodules.evaluation_order import EvaluationBatches, SharedBatches
-from datamodules.loader_process import start_worker
 from datamodules.long_records import ErrorOnLongRecords, LongRecords
+from datamodules.processes import start_worker
 from datamodules.records import AllRecords, RecordSelection, RecordTable
 from datamodules.sample_sizes import ClipShapes, sample_sizes
 from datamodules.seeded_order import SeededOrder

@@ -43,10 +43,10 @@ from scipy import stats
 
 from ablation.comparing.answers import Answers
 from ablation.comparing.moderation import ALONE, SeedPrior
-from ablation.comparing.randomisation import on_grid, randomisation_p
 from lightning_modules.scoring.interval import ROUNDING, Interval, wilson
 
 CERTAIN = 0.975  # two-sided 95 %
+GRID = 2**15  # steps that all differences together have when they are no whole numbers
 
 
 @dataclass(frozen=True)
@@ -233,3 +233,60 @@ def _quantile(freedom: float, certain: float = CERTAIN) -> float:
 def _two_sided(t: float, freedom: float) -> float:
     """Return how often a t value is at least this far from zero by chance."""
     return 2 * float(stats.t.sf(abs(t), freedom))
+
+
+def randomisation_p(differences: Sequence[int]) -> float:
+    """Return how often chance alone makes the sum of differences this large, in either direction.
+
+    Fisher's randomisation test of pairs (The Design of Experiments, 1935, section 21): were the two runs equally good,
+    each video's difference could as well have had the other sign, for all its questions at once, since answers about
+    one video go together. All signs are counted, none drawn. With one question per video this is McNemar's exact test.
+
+    It treats videos as drawn independently of each other, and two trainings as the only ones.
+
+    Args:
+        differences: per video, right answers of the one run minus those of the other.
+    """
+    sizes = [abs(each) for each in differences if each]
+    if not sizes:
+        return 1.0
+    unit = math.gcd(*sizes)
+    sizes = [size // unit for size in sizes]
+    total = sum(sizes)
+    chances = np.zeros(2 * total + 1)  # of each sum from -total to total
+    chances[total] = 1.0
+    for size in sizes:
+        moved = np.zeros_like(chances)
+        moved[size:] += chances[:-size]
+        moved[:-size] += chances[size:]
+        chances = moved / 2
+    seen = abs(sum(differences)) // unit
+    return min(1.0, 2 * float(chances[total + seen :].sum())) if seen else 1.0
+
+
+def on_grid(differences: Sequence[float]) -> list[int]:
+    """Return differences that are no whole numbers for `randomisation_p`: in steps of which all together have `GRID`.
+
+    That moves each of them by at most half a step, and p by less than a hundredth of itself.
+    """
+    step = math.fsum(map(abs, differences)) / GRID
+    return [round(each / step) for each in differences] if step else [0] * len(differences)
+
+
+def holm(values: Sequence[float], weights: Sequence[float]) -> list[float]:
+    """Return corrected p values: that any test with no effect is at most 0.05 has a chance of at most 0.05.
+
+    Holm's step-down correction with weights (Scandinavian Journal of Statistics 6, 1979, section 4): it asks nothing of
+    how the tests depend on each other.
+
+    Args:
+        values: p values of each test by itself.
+        weights: share of the 5 % that each test gets, above zero.
+    """
+    corrected = [1.0] * len(values)
+    largest, left = 0.0, sum(weights)
+    for index in sorted(range(len(values)), key=lambda index: values[index] / weights[index]):
+        largest = max(largest, min(1.0, values[index] * left / weights[index]))
+        corrected[index] = largest
+        left -= weights[index]
+    return corrected

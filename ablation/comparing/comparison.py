@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from ablation.comparing.answer_rows import Question
 from ablation.comparing.answers import Answers
-from ablation.comparing.certainty import Estimate, difference, over_seeds_only, score
+from ablation.comparing.certainty import Estimate, difference, holm, over_seeds_only, score
 from ablation.comparing.experiment import Experiment, changes
 from ablation.comparing.finding import LeftOut
-from ablation.comparing.holm import holm
 from ablation.comparing.moderation import SeedPrior, learnt, seed_prior
 from ablation.comparing.obstacles import common_questions, obstacles, remarks
 from ablation.comparing.sequential import ONCE, Looks

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation.comparing.answer_rows import LeftOutError
-from ablation.stage_config import kept_config
-from ablation.stage_record import read_record
+from ablation.stage_record import kept_config, read_record
 from lightning_modules.config.difference import difference
 
 Stages = Mapping[str, Mapping[str, Any] | None]

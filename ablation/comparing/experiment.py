@@ -15,7 +15,7 @@ from ablation.comparing.answer_rows import Question
 from ablation.comparing.answers import Answers
 from ablation.comparing.earlier_stages import stage_changes
 from ablation.comparing.run import Run
-from ablation.stage_config import IGNORED
+from ablation.stage_record import IGNORED
 from lightning_modules.config.difference import difference, flat
 
 Attempts = Literal["latest", "average"]

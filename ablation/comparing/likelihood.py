@@ -15,11 +15,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ablation.comparing.certainty import Estimate, difference, over_seeds_only, score
+from ablation.comparing.certainty import Estimate, difference, holm, over_seeds_only, score
 from ablation.comparing.comparison import Cell, score_groups
 from ablation.comparing.curves import LIKELIHOOD_CURVE, area, read_curve
 from ablation.comparing.experiment import Experiment
-from ablation.comparing.holm import holm
 from ablation.comparing.obstacles import common_questions
 from ablation.comparing.sequential import ONCE, Looks
 from ablation.comparing.verdict import Verdict, Word, verdict

@@ -9,9 +9,8 @@ import numpy as np
 
 from ablation.comparing.answer_rows import Question
 from ablation.comparing.answers import Answers
-from ablation.comparing.certainty import difference, score
+from ablation.comparing.certainty import difference, holm, score
 from ablation.comparing.comparison import Cell
-from ablation.comparing.holm import holm
 from ablation.comparing.moderation import learnt, seed_prior
 from ablation.comparing.verdict import too_few, verdict
 from ablation.reproducing.measure import Measure

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lightning_modules.config.chain import read_config
 
-FOLDER = Path("configs/benchmarks")
+BENCHMARKS = Path("configs/benchmarks")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def known_benchmark(stem: str) -> KnownBenchmark:
     Raises:
         ValueError: there is no such file here.
     """
-    file = FOLDER / f"{stem}.yaml"
+    file = BENCHMARKS / f"{stem}.yaml"
     if not file.is_file():
         raise ValueError(f"{file} does not exist here; give the command in the folder of the repository")
     (described,) = read_config(file)["data"]["init_args"]["benchmarks+"]

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablation.attempts import is_finished, latest_trained
 from ablation.comparing.run import config_files, last_of
 from ablation.reproducing.paper_table import PaperRow
-from ablation.stage_config import kept_config, stage_difference
+from ablation.stage_record import kept_config, stage_difference
 from ablation.sweep.configuration import configuration
 from ablation.sweep.jobs import Job
+from ablation.sweep.standing import is_finished, latest_trained
 
 PAPER, LAST_STAGE = Path("configs/scale/paper.yaml"), Path("configs/stage/instruct.yaml")
 # What of the trainer decides what is learnt.

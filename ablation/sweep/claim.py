@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ablation.stage_config import kept_config
-from ablation.stage_record import StageRecord, Start, read_record, sha256_of
+from ablation.stage_record import StageRecord, Start, kept_config, read_record, sha256_of
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import UnwritableError
 from ablation.sweep.standing import Configs, Standing, identity, next_stage, standing

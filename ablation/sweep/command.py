@@ -18,20 +18,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from ablation.sweep.configuration import configuration, steps_of
-from ablation.sweep.devices import shares
 from ablation.sweep.display import display
 from ablation.sweep.jobs import Job, Request, common_stages, expand
 from ablation.sweep.journal import Journal
 from ablation.sweep.listing import listing
-from ablation.sweep.outlook import came_to, outlook
-from ablation.sweep.queue import queued
+from ablation.sweep.outlook import add_until_options, came_to, outlook, until_options
 from ablation.sweep.request import request_of
 from ablation.sweep.runner import Outcome, Runner
-from ablation.sweep.slurm import Task, submit
-from ablation.sweep.slurm_options import slurm_options
+from ablation.sweep.slurm import Task, queued, slurm_options, submit
 from ablation.sweep.standing import Configs, Standing, identity, key, next_stage, stages_left, standing
+from ablation.sweep.training import shares
 from ablation.sweep.until_decided import Until, UntilDecided
-from ablation.sweep.until_options import add_until_options, until_options
 from datamodules.printable import say
 from lightning_modules.config.redaction import as_typed
 from lightning_modules.config.user_errors import ProgramParser, user_errors

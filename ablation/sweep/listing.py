@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from ablation.sweep.board import duration
+from ablation.sweep.display import duration, progress
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Event
-from ablation.sweep.progress import progress
 from ablation.sweep.standing import Standing, stages_left
 from lightning_modules.costs.table import table
 

@@ -7,21 +7,20 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import FrameType, TracebackType
+from typing import Any, Self
 
-from ablation.sweep.board import Board, Row, duration
 from ablation.sweep.claim import Busy
-from ablation.sweep.display import Display
+from ablation.sweep.display import Board, Display, Row, duration, progress
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal, UnwritableError
-from ablation.sweep.progress import progress
 from ablation.sweep.standing import key
-from ablation.sweep.stopping import Stopping
 from ablation.sweep.training import Training, begin
 
 POLL = 0.2  # seconds
 LOOK = 2.0  # seconds between two looks at what runs have written
 BUSY = 5.0  # seconds until it is asked again whether another process has finished a job
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -250,3 +249,35 @@ class Runner:
         pace = sum(self._pace.values()) / len(self._pace)
         left = sum(row.seconds_left or pace * (row.steps or 0) for row in self._rows)
         return (left + pace * sum(known)) / len(self.environments)
+
+
+class Stopping:
+    """Within it, these signals end nothing, but are counted.
+
+    Attributes:
+        number: of the first signal; 0 if none came.
+        times: how many came.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.times = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Listen; not to what this process was started deaf to, as a background job is to Ctrl-C."""
+        for number in STOPPING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Listen no longer."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.number = self.number or number
+        self.times += 1

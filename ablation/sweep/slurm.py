@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ablation.sweep.claim import Busy
 from ablation.sweep.jobs import Job
-from ablation.sweep.journal import Journal
+from ablation.sweep.journal import Event, Journal
+from ablation.sweep.runner import Stopping
 from ablation.sweep.standing import Configs
-from ablation.sweep.stopping import Stopping
 from ablation.sweep.training import Training, begin
 
 POLL = 1.0  # seconds
 BUSY = 30.0  # seconds until it is asked again whether another task has finished a stage
 TIMEOUTS = 1000  # how many times a task whose time is over is queued again: a long training takes many
+Options = dict[str, str | int]
+_SECONDS = 60  # for a cluster that is busy
 
 
 class TaskError(RuntimeError):
@@ -152,3 +157,79 @@ def submit(
     except (RuntimeError, NameError, submitit.core.utils.FailedJobError) as error:
         raise ValueError(f"--slurm: {' '.join(str(error).split())}") from error
     return jobs
+
+
+def slurm_options(text: str) -> Options:
+    """Read options of sbatch, with `_` for `-`; `time` in minutes, which is how submitit reckons with it.
+
+    Raises:
+        ValueError: it is not of this form, asks for several machines or tasks, has no time, or submitit is not
+            installed.
+    """
+    options: Options = {}
+    for part in text.split(","):
+        key, equals, value = part.partition("=")
+        if not key or not equals or not value:
+            raise ValueError(
+                f"--slurm has {part!r}; it must be KEY=VALUE,KEY=VALUE such as partition=gpu,time=24:00:00"
+            )
+        options[key] = int(value) if value.isdecimal() else value
+    for key in ("nodes", "ntasks_per_node", "tasks_per_node"):
+        if options.get(key, 1) != 1:
+            raise ValueError(
+                f"--slurm has {key}={options[key]}; a job of a sweep is one task on one machine, with as many GPUs as "
+                "trainer.devices says. For one run on several machines, see docs/slurm.sh"
+            )
+    if "time" not in options:
+        raise ValueError(
+            "--slurm has no time=, after which a run saves a checkpoint and is queued again, such as time=24:00:00"
+        )
+    options["time"] = minutes(str(options["time"]))
+    if find_spec("submitit") is None:
+        raise ValueError("--slurm needs submitit, which is not installed: pip install 'video-panda-lightning[slurm]'")
+    return options
+
+
+def minutes(time: str) -> int:
+    """Return a time of sbatch in minutes, rounded up as it does.
+
+    Raises:
+        ValueError: it is not of one of its forms.
+    """
+    days, dash, rest = time.rpartition("-")
+    parts = rest.split(":")
+    if len(parts) > 3 or not all(part.isdecimal() for part in (days or "0", *parts)) or (dash and not days):
+        raise ValueError(
+            f"--slurm has time={time}; it must be minutes, minutes:seconds, hours:minutes:seconds or "
+            "days-hours:minutes:seconds"
+        )
+    units = (3600, 60, 1) if dash or len(parts) == 3 else (60, 1)
+    seconds = sum(int(part) * unit for part, unit in zip(parts, units, strict=False))
+    return int(days or 0) * 24 * 60 + -(-seconds // 60)
+
+
+def queued(events: Sequence[Event]) -> dict[str, str]:
+    """Return job -> state and number of its task: `pending as 12_0`.
+
+    A job that has none was not submitted, or its task has ended, or was cancelled; or there is no SLURM here.
+
+    Args:
+        events: what happened to the jobs so far.
+
+    Raises:
+        ValueError: the cluster does not answer.
+    """
+    jobs = {str(event.get("task")): str(event["job"]) for event in events if event["event"] == "submitted"}
+    if not jobs or shutil.which("squeue") is None:
+        return {}
+    command = ["squeue", "--me", "--array", "--noheader", "--format=%i %T"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS).stdout
+    except subprocess.SubprocessError as error:
+        why = getattr(error, "stderr", None) or error
+        raise ValueError(f"which jobs are in the queue is not known: {' '.join(str(why).split())}") from error
+    states: dict[str, str] = {}
+    for task, state in (line.split() for line in said.splitlines()):
+        if task in jobs and (state == "RUNNING" or jobs[task] not in states):
+            states[jobs[task]] = f"{state.lower()} as {task}"
+    return states

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablation.attempts import checkpoint, is_finished, latest_trained
-from ablation.stage_config import configuration_hash, kept_config, stage_difference
-from ablation.stage_record import read_record, recorded, sha256_of
+from ablation.stage_record import configuration_hash, kept_config, read_record, recorded, sha256_of, stage_difference
 from ablation.sweep.jobs import Job
 from lightning_modules.runs.folder import free_folder
 
@@ -151,3 +149,26 @@ def _recorded(job: Job, configs: Configs, runs: Path) -> Path | None:
         return is_finished(folder), file.stat().st_mtime if file else 0.0, folder.parent.name == job.name
 
     return max(found, key=how_far, default=None)
+
+
+def attempts(runs: Path, name: str, seed: int) -> list[Path]:
+    """Return the run folders of an experiment and seed, the latest last."""
+    folders = [folder for folder in (runs / name).glob(f"seed_{seed}*") if folder.stem == f"seed_{seed}"]
+    return sorted(folders, key=lambda folder: int(folder.suffix[1:] or 1))
+
+
+def latest_trained(runs: Path, name: str, seed: int) -> Path | None:
+    """Return the folder of the latest run of this name and seed that trained at all."""
+    trained = [folder for folder in attempts(runs, name, seed) if is_finished(folder) or checkpoint(folder)]
+    return trained[-1] if trained else None
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the training in `folder` came to its end."""
+    return (folder / "summary.json").is_file()
+
+
+def checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint that a run can go on from."""
+    files = [folder / "checkpoints" / name for name in ("last.ckpt", "interrupted.ckpt")]
+    return max((file for file in files if file.is_file()), key=lambda file: file.stat().st_mtime, default=None)

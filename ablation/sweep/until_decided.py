@@ -17,7 +17,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ablation.attempts import latest_trained
 from ablation.comparing import decisions as record
 from ablation.comparing.answer_rows import LeftOutError
 from ablation.comparing.comparison import compare
@@ -26,11 +25,10 @@ from ablation.comparing.experiment import Experiment, compared_settings, middle
 from ablation.comparing.obstacles import obstacles
 from ablation.comparing.run import Run, read_run
 from ablation.comparing.sequential import FIRST, LEAD
-from ablation.sweep.budget import expected, measured, spent
 from ablation.sweep.jobs import Job
-from ablation.sweep.journal import Journal, UnwritableError
+from ablation.sweep.journal import Journal, UnwritableError, expected, measured, spent
 from ablation.sweep.runner import Outcome
-from ablation.sweep.standing import standing
+from ablation.sweep.standing import latest_trained, standing
 
 MANY = 2  # failed seeds of a row, after which it gets no more
 

@@ -1,9 +1,7 @@
 """Adapters, which fine-tune a language model by a few parameters of their own: the family `adapters`."""
 
-from components.adapters.base import Adapter
-from components.adapters.lora import LoRA
-from components.adapters.none import NoAdapter
-from components.adapters.qlora import QLoRA
+from components.adapters.base import Adapter, NoAdapter
+from components.adapters.lora import LoRA, QLoRA
 from components.adapters.saved import SavedAdapter
 
 __all__ = ["Adapter", "LoRA", "NoAdapter", "QLoRA", "SavedAdapter"]

@@ -2,10 +2,8 @@
 
 from components.distillation.alignment import Alignment, align
 from components.distillation.alignment_head import AlignmentHead
-from components.distillation.base import Distillation
-from components.distillation.cosine import CosineDistillation
-from components.distillation.mse import MSEDistillation
-from components.distillation.none import NoDistillation
+from components.distillation.base import Distillation, NoDistillation
+from components.distillation.feature_distillation import CosineDistillation, MSEDistillation
 
 __all__ = [
     "Alignment",

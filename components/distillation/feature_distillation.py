@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.nn import functional
 
 from components.distillation.alignment_head import AlignmentHead
 from components.distillation.base import Distillation
@@ -101,3 +102,23 @@ def _chosen(llm_layers: int, layers: list[int]) -> tuple[int, ...]:
     if len(chosen) < 2:
         raise ValueError(f"{where}: at least two hidden states are needed, one to ask and one to answer")
     return chosen
+
+
+class CosineDistillation(FeatureDistillation):
+    """1 - cosine similarity of prediction and teacher (paper eq. 18 and 19; official: `VideoCompressor`)."""
+
+    def distance(
+        self, prediction: Float[Tensor, "tokens width"], teacher: Float[Tensor, "tokens width"]
+    ) -> Float[Tensor, " tokens"]:
+        """Return 1 - cosine similarity."""
+        return 1 - functional.cosine_similarity(prediction, teacher, dim=-1)
+
+
+class MSEDistillation(FeatureDistillation):
+    """Mean squared error over the channels of prediction and teacher (paper table 5, "MSE"), with the same head."""
+
+    def distance(
+        self, prediction: Float[Tensor, "tokens width"], teacher: Float[Tensor, "tokens width"]
+    ) -> Float[Tensor, " tokens"]:
+        """Return the mean squared error."""
+        return (prediction - teacher).square().mean(-1)

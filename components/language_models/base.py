@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 import transformers
@@ -19,10 +19,9 @@ from jaxtyping import Float, Int64
 from packaging.version import Version
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel, StaticCache
 
 from components.adapters import Adapter, NoAdapter
-from components.language_models.answer_cache import AnswerCache
 from components.language_models.text import ChatText
 from components.splice import IGNORED_LABEL, PaddingSide, SplicePlan
 
@@ -226,3 +225,22 @@ def longest_sequence(config: PreTrainedConfig) -> int:
     positions = getattr(config, "rope_parameters", None) or {}
     scaled = positions.get("rope_type") in ("linear", "dynamic")
     return int(longest * positions["factor"]) if scaled else longest
+
+
+class AnswerCache(StaticCache):
+    """Has room for a batch and its longest answer from the beginning.
+
+    A cache that grows is copied for every token (benchmarks/generation_cache.py). Under autocast keys and values come
+    in dtypes of their own, which a cache with room cannot have: rotation makes keys float32. They are kept in the one
+    that attention casts them to anyway, so that nothing changes but the memory that they take.
+    """
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Add keys and values of a layer, and return all of it, room that is not used yet included."""
+        device = key_states.device.type
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+            key_states, value_states = key_states.to(dtype), value_states.to(dtype)
+        return super().update(key_states, value_states, layer_idx, *args, **kwargs)

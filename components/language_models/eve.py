@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from transformers import PreTrainedConfig
+from transformers import LlamaConfig, PreTrainedConfig
 
-from components.language_models.llama_config import llama_config
 from components.language_models.pretrained import KEYS, PretrainedCausalLM
 
 # What EVE stores beside its language model: image tokenizer, projector, teacher, and the head that learns from it.
 _VISION = ("model.vision_tower.", "model.mm_projector.", "model.vision_clip.", "model.vision_tower_compressor.")
 _COMPUTED = ".rotary_emb.inv_freq"
+_OF_THE_WHOLE = {"model_type", "architectures", "transformers_version", "auto_map"}
 
 
 class EVECausalLM(PretrainedCausalLM):
@@ -55,3 +55,9 @@ class EVECausalLM(PretrainedCausalLM):
                 f"{', '.join(unknown[:5])}"
             )
         return super().explained(unexpected)
+
+
+def llama_config(config: dict[str, Any]) -> LlamaConfig:
+    """Return what `config`, a config.json, says of the Llama in it; the rest is left aside."""
+    known = LlamaConfig().to_dict().keys() - _OF_THE_WHOLE
+    return LlamaConfig(**{name: value for name, value in config.items() if name in known})

@@ -26,10 +26,9 @@ from components.language_models.base import LanguageModel
 from components.language_models.prompt import PromptFormat, ShortPrompt, VicunaV1
 from components.language_models.quantization import NoQuantization, Quantization
 from components.language_models.text import ChatText
-from components.language_models.tiny_tokenizer import build_tiny_tokenizer
+from components.language_models.tiny import build_tiny_tokenizer
 from components.model_files import UNREADABLE, not_finite, whereabouts, why
-from components.pretrained import Pretrained
-from components.published import only_sizes, sizes_of
+from components.published import Pretrained, only_sizes, sizes_of
 
 DType = Literal["float32", "bfloat16"]
 Attention = Literal["auto", "sdpa", "eager", "flash_attention_2"]

@@ -5,16 +5,26 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from components.adapters import Adapter, NoAdapter
 from components.language_models.base import LanguageModel
 from components.language_models.prompt import PromptFormat, ShortPrompt
 from components.language_models.text import ChatText
-from components.language_models.tiny_tokenizer import build_tiny_tokenizer
 from components.positive import check_positive
+
+VOCABULARY = Path(__file__).with_name("tiny_vocabulary.txt")
 
 
 class TinyCausalLM(LanguageModel, ABC):
@@ -88,3 +98,23 @@ class TinyQwen3(TinyCausalLM):
     def build(sizes: dict[str, Any]) -> PreTrainedModel:
         """Return a Qwen3."""
         return Qwen3ForCausalLM(Qwen3Config(**sizes))
+
+
+def build_tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """Build the tokenizer from its word list; two calls give the same ids.
+
+    Every word is known after a space, and with a capital letter also at the start of a text.
+    """
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    as_byte_letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str
+    words = VOCABULARY.read_text(encoding="utf-8").split()
+    forms = [form for word in words for form in (f" {word}", f" {word.capitalize()}", word.capitalize())]
+    pieces = dict.fromkeys([*sorted(byte_level.alphabet()), *(as_byte_letters(form)[0][0] for form in forms)])
+
+    # Equal scores: the fewest pieces win.
+    tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in pieces], unk_id=None, byte_fallback=False))
+    tokenizer.pre_tokenizer = byte_level
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", clean_up_tokenization_spaces=False
+    )

@@ -14,11 +14,17 @@ from components.stab.base import (
     VideoAggregator,
 )
 from components.stab.chunking import EqualChunks, OfficialChunks, WholeVideo
-from components.stab.connection import DenseConnection, NoDenseConnection
 from components.stab.downsampling import LSD, AveragePool, LearnedQueryLSD, NoDownsampling
 from components.stab.frame_aggregator import FSRA, NoFrameAggregator
 from components.stab.fusion import BareFrame, FixedFusion, FrameOnly, LearnedFusion, NoContext, SumFusion, VideoOnly
-from components.stab.local_encoding import LSTE, DynamicPositionEncoding, NoLocalEncoding, NoPositionEncoding
+from components.stab.local_encoding import (
+    LSTE,
+    DenseConnection,
+    DynamicPositionEncoding,
+    NoDenseConnection,
+    NoLocalEncoding,
+    NoPositionEncoding,
+)
 from components.stab.masked import MaskedGSTRA, MaskedLSTE
 from components.stab.patch_embedding import HalfResolution, PatchEmbedding
 from components.stab.perceiver_resampler import PerceiverResampler

@@ -9,9 +9,34 @@ from torch.nn import functional as F
 
 from components.stab.base import Connection, LocalEncoding, NormalisationStatistics, PositionEncoding
 from components.stab.chunks import Chunks
-from components.stab.connection import DenseConnection
 from components.stab.statistics import BatchStatistics
 from components.stab.valid_area import ValidArea
+
+
+class DenseConnection(Connection):
+    """Adds the patch embeddings once more (official; its own comment calls that optional)."""
+
+    def forward(
+        self,
+        patches: Float[Tensor, "frames rows columns width"],
+        encoded: Float[Tensor, "video_frames rows columns width"],
+        video_frames: Int64[Tensor, " video_frames"],
+    ) -> Float[Tensor, "frames rows columns width"]:
+        """Add the encoded patches to the patch embeddings."""
+        return patches.index_add(0, video_frames, encoded.to(patches.dtype))
+
+
+class NoDenseConnection(Connection):
+    """Hands on the encoded patches alone."""
+
+    def forward(
+        self,
+        patches: Float[Tensor, "frames rows columns width"],
+        encoded: Float[Tensor, "video_frames rows columns width"],
+        video_frames: Int64[Tensor, " video_frames"],
+    ) -> Float[Tensor, "frames rows columns width"]:
+        """Put the encoded patches in the place of the patch embeddings."""
+        return patches.index_copy(0, video_frames, encoded.to(patches.dtype))
 
 
 class DynamicPositionEncoding(PositionEncoding):

@@ -1,14 +1,11 @@
 """Frozen vision networks whose features are distilled, and the cache of these: the family `teachers`."""
 
-from components.teachers.base import ImageTeacher, Teacher, VideoTeacher
-from components.teachers.cached_features import cached_features
+from components.teachers.base import ImageTeacher, NoTeacher, Teacher, Untrained, VideoTeacher
 from components.teachers.clip import CLIPTeacher
 from components.teachers.dinov2 import DINOv2Teacher
-from components.teachers.feature_cache import DiskFeatureCache, FeatureCache, NoFeatureCache, clip_key
+from components.teachers.feature_cache import DiskFeatureCache, FeatureCache, NoFeatureCache, cached_features, clip_key
 from components.teachers.internvideo2 import InternVideo2Teacher
 from components.teachers.languagebind import LanguageBindTeacher
-from components.teachers.none import NoTeacher
-from components.teachers.untrained import Untrained
 
 __all__ = [
     "CLIPTeacher",

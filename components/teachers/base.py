@@ -9,6 +9,7 @@ Legend: F frames of all clips, S side of the canvas in pixels, C width.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -158,3 +159,56 @@ def _put_back(module: nn.Module, state_dict: dict[str, Any], prefix: str, *rest:
     """Let a strict load find what `_leave_out` left out: the teacher as it is."""
     assert isinstance(module, Teacher)
     state_dict.update({f"{prefix}network.{name}": tensor for name, tensor in module.network.state_dict().items()})
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """Plain sizes of a vision transformer; its weights come from torch's seed.
+
+    Given as a teacher's `weights`, it makes tests, the toy scale and the meta device independent of downloads. The
+    features of random weights still tell patches apart, but carry no meaning.
+
+    Attributes:
+        width: size of a feature; must be a multiple of the heads.
+        layers: number of layers.
+        heads: attention heads.
+        patch_size: side of a patch in pixels.
+    """
+
+    width: int = 32
+    layers: int = 3
+    heads: int = 4
+    patch_size: int = 14
+
+    def __post_init__(self) -> None:
+        for name in ("width", "layers", "heads", "patch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"model.teacher.init_args.weights.{name} is {getattr(self, name)}; it must be at least 1"
+                )
+        if self.width % self.heads:
+            raise ValueError(
+                f"model.teacher.init_args.weights.heads is {self.heads}; it must divide the width {self.width}"
+            )
+
+
+class NoTeacher(Teacher):
+    """Has no network and features without channels."""
+
+    def __init__(self, weights: str | Untrained | None = None, layer: int = -2, canvas: int = 224) -> None:
+        """Build nothing.
+
+        Args:
+            weights: has no use here; teachers take the same settings, so that a scale goes with any.
+            layer: has no use here.
+            canvas: has no use here.
+        """
+        super().__init__(nn.Identity(), width=0, patch_size=1, canvas=1)
+
+    def forward(self, frames: Tensor, frame_counts: Sequence[int]) -> Float[Tensor, "frames 1 1 0"]:
+        """Return features without channels, whatever the frames."""
+        return frames.new_zeros(len(frames), 1, 1, 0).float()
+
+    def features(self, pixels: Float[Tensor, "frames 3 1 1"], frame_counts: Sequence[int]) -> Tensor:
+        """Return features without channels."""
+        return pixels.new_zeros(len(pixels), 1, 1, 0)

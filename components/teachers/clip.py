@@ -4,10 +4,8 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from components.teachers.base import ImageTeacher
-from components.teachers.hidden_state import layers_needed
-from components.teachers.pretrained import load_pretrained
-from components.teachers.untrained import Untrained
+from components.teachers.base import ImageTeacher, Untrained
+from components.teachers.pretrained import layers_needed, load_pretrained
 
 RELEASED = "openai/clip-vit-large-patch14"
 

@@ -4,10 +4,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
 
-from components.teachers.base import ImageTeacher
-from components.teachers.hidden_state import layers_needed
-from components.teachers.pretrained import load_pretrained
-from components.teachers.untrained import Untrained
+from components.teachers.base import ImageTeacher, Untrained
+from components.teachers.pretrained import layers_needed, load_pretrained
 
 RELEASED = "facebook/dinov2-large"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -158,3 +158,31 @@ def _checksum(key: str, features: Tensor) -> Tensor:
     digest = hashlib.sha256(f"{key} {features.dtype} {tuple(features.shape)}".encode())
     digest.update(features.flatten().view(torch.uint8).numpy().data)
     return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
+
+
+def cached_features(
+    teacher: Teacher,
+    cache: FeatureCache,
+    frames: UInt8[Tensor, "frames 3 height width"],
+    frame_counts: Sequence[int],
+    keys: Sequence[str],
+) -> Float[Tensor, "frames rows columns width"]:
+    """Return the features of the frames of all clips, packed, on the device of `frames`.
+
+    Args:
+        teacher: who is asked.
+        cache: who is asked first.
+        frames: the clips one after the other.
+        frame_counts: frames of each clip.
+        keys: name of each clip in the cache.
+    """
+    clips = frames.split(list(frame_counts))
+
+    def compute(positions: list[int]) -> Sequence[Tensor]:
+        counts = [frame_counts[position] for position in positions]
+        asked = frames if len(positions) == len(clips) else torch.cat([clips[position] for position in positions])
+        features: Tensor = teacher(asked, counts)
+        of_clips: Sequence[Tensor] = features.split(counts)
+        return of_clips
+
+    return torch.cat([features.to(frames.device) for features in cache.get(keys, compute)])

@@ -7,9 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from components.groups import Groups
-from components.teachers.base import Teacher
-from components.teachers.hidden_state import layers_needed
-from components.teachers.untrained import Untrained
+from components.teachers.base import Teacher, Untrained
+from components.teachers.pretrained import layers_needed
 from components.vision_transformers import LanguageBindViT, PretrainedLanguageBind
 from components.vision_transformers.checkpoint import read_architecture
 

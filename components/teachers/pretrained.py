@@ -7,7 +7,6 @@ from transformers.utils import logging
 
 from components.model_files import UNREADABLE, not_finite, whereabouts, why
 from components.published import only_sizes, sizes_of
-from components.teachers.hidden_state import layers_needed
 
 Network = TypeVar("Network", bound=PreTrainedModel)
 
@@ -66,3 +65,22 @@ def load_pretrained(network_class: type[Network], family: tuple[str, ...], name_
         logging.set_verbosity(verbosity)
     assert isinstance(network, network_class)
     return network
+
+
+def layers_needed(layer: int, layers: int) -> int:
+    """Return how many layers must run for a hidden state.
+
+    Args:
+        layer: 0 for the input of the first layer, n for the output of layer n; or counted back from -1, the output of
+            the last one.
+        layers: of the whole network.
+
+    Raises:
+        ValueError: there is no such hidden state.
+    """
+    if not -layers - 1 <= layer <= layers:
+        raise ValueError(
+            f"model.teacher.init_args.layer is {layer}; this teacher has the hidden states 0 (its input) to {layers}, "
+            f"or {-layers - 1} to -1"
+        )
+    return layer % (layers + 1)

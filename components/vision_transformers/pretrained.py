@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from components.pretrained import Pretrained
+from components.published import Pretrained
 from components.vision_transformers.checkpoint import check_sizes, load, read_architecture, save
 from components.vision_transformers.clip import CLIPViT
 from components.vision_transformers.languagebind import LanguageBindViT

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datamodules.checking.names import named
 from datamodules.video.image_reader import SUFFIXES as PICTURE
 
 if TYPE_CHECKING:
@@ -63,3 +62,14 @@ def clips_of_folder(folder: Path) -> Clips:
 def clips_of_records(root: Path, records: Mapping[str, RecordTable]) -> Clips:
     """Return the clips of the records of every split, below their media root."""
     return Clips(root, {split: table.clips()[0] for split, table in records.items()}, {})
+
+
+def named(root: Path, files: Iterable[Path]) -> dict[str, Path]:
+    """Return clips by their path below the media root, or their absolute path where they lie elsewhere; each once."""
+    roots = (root, root.resolve())  # records may have followed a link
+
+    def name(file: Path) -> str:
+        folder = next((folder for folder in roots if file.is_relative_to(folder)), None)
+        return (file.absolute() if folder is None else file.relative_to(folder)).as_posix()
+
+    return {name(file): file for file in files}

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from datamodules.checking.clips import named
 from datamodules.checking.manifest import ManifestError, data_hash, read_manifest
-from datamodules.checking.names import named
 from datamodules.records.media_root import located
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.content import content_hash

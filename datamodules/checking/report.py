@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from datamodules.checking.check import Checked
-from datamodules.checking.clips import Clips
+from datamodules.checking.clips import Clips, named
 from datamodules.checking.duplicates import Duplicate, find_duplicates
-from datamodules.checking.names import named
 from datamodules.checking.verdict import Judged, Verdict
 
 WORST_FIRST = list(Verdict)[::-1]

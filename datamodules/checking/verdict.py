@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from datamodules.video.clip_facts import ClipFacts
-from datamodules.video.completeness import ends_early
+from datamodules.video.damage import ends_early
 from datamodules.video.image_reader import ImageReader
 
 SHORT = 0.5  # seconds

@@ -11,8 +11,7 @@ from datamodules.records.forms import (
 )
 from datamodules.records.loading import load_records
 from datamodules.records.mixture import Source, mix
-from datamodules.records.record import Record, Turn
-from datamodules.records.record_error import RecordError
+from datamodules.records.record import Record, RecordError, Turn
 from datamodules.records.selection import AllRecords, FirstRecords, RandomRecords, RandomShare, RecordSelection
 from datamodules.records.table import RecordStore, RecordTable
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from datamodules.records.record_error import RecordError
+from datamodules.records.record import RecordError
 from datamodules.regular_file import open_regular
 
 _SPACE = re.compile(r"[ \t\n\r]*")

@@ -12,8 +12,7 @@ from typing import Any
 from datamodules.records.forms import FORMS, LLaVA, RecordForm, WrittenRecord
 from datamodules.records.json_items import JsonItems, kind
 from datamodules.records.media_root import MediaRoot
-from datamodules.records.record import Record
-from datamodules.records.record_error import RecordError
+from datamodules.records.record import Record, RecordError
 from datamodules.records.table import RecordStore, RecordTable
 
 _NAMED = 5  # how many missing files an error names

@@ -14,7 +14,7 @@ from jaxtyping import Int64
 from datamodules.records.forms import LLaVA, RecordForm
 from datamodules.records.loading import add_records
 from datamodules.records.media_root import located
-from datamodules.records.record_error import RecordError
+from datamodules.records.record import RecordError
 from datamodules.records.selection import AllRecords, RecordSelection, random_indices
 from datamodules.records.table import RecordStore, RecordTable
 

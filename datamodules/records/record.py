@@ -46,3 +46,7 @@ class Record:
     family: str = "all"
     answer_kind: AnswerKind = FREE_ANSWER
     where: str = field(default="", compare=False)
+
+
+class RecordError(ValueError):
+    """Says which file, where in it, and what to change."""

@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Int64
 
 from datamodules.answer_kind import FREE_ANSWER, AnswerKind
-from datamodules.records.packed_texts import PackedTexts
 from datamodules.records.record import Record, Turn
 
 _NO_CLIP = -1
@@ -168,3 +167,27 @@ def _occurrences(rows: Int64[np.ndarray, "records"]) -> Int64[np.ndarray, "recor
     counts = np.empty_like(positions)
     counts[order] = positions - np.maximum.accumulate(np.where(first_of_run, positions, 0))
     return counts
+
+
+class PackedTexts:
+    """Texts one after the other as UTF-8, with the place where each ends."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._bytes = bytearray()
+        self._ends = array("q", [0])
+
+    def append(self, text: str) -> None:
+        """Add a text; a file name that is not UTF-8 may be one."""
+        self._bytes += text.encode(errors="surrogateescape")
+        self._ends.append(len(self._bytes))
+
+    def ends(self) -> Int64[np.ndarray, "texts_and_one"]:
+        """Return 0 and the place where each text ends, in bytes."""
+        return np.array(self._ends, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int) -> str:
+        return self._bytes[self._ends[index] : self._ends[index + 1]].decode(errors="surrogateescape")

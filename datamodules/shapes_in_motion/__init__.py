@@ -6,8 +6,7 @@ from datamodules.shapes_in_motion.questions import all_texts, question, vocabula
 from datamodules.shapes_in_motion.records import question_records, training_records
 from datamodules.shapes_in_motion.render import render
 from datamodules.shapes_in_motion.scene import Scene, sample_scene
-from datamodules.shapes_in_motion.settings import SceneSettings
-from datamodules.shapes_in_motion.streams import SPLITS
+from datamodules.shapes_in_motion.settings import SPLITS, SceneSettings
 
 __all__ = [
     "ANSWERS",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from datamodules.shapes_in_motion.streams import random_stream
+from datamodules.shapes_in_motion.settings import random_stream
 
 Rgb = tuple[float, float, float]
 

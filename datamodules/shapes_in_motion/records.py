@@ -13,8 +13,7 @@ from datamodules.records.record import Record, Turn
 from datamodules.shapes_in_motion.answers import ANSWERS, FAMILIES, deal_answers
 from datamodules.shapes_in_motion.files import build_split
 from datamodules.shapes_in_motion.questions import question
-from datamodules.shapes_in_motion.settings import SceneSettings
-from datamodules.shapes_in_motion.streams import random_stream
+from datamodules.shapes_in_motion.settings import SceneSettings, random_stream
 
 
 def training_records(

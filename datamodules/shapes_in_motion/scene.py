@@ -22,8 +22,7 @@ from datamodules.shapes_in_motion.answers import (
     deal_answers,
 )
 from datamodules.shapes_in_motion.placement import Box, place
-from datamodules.shapes_in_motion.settings import SceneSettings
-from datamodules.shapes_in_motion.streams import random_stream
+from datamodules.shapes_in_motion.settings import SceneSettings, random_stream
 
 
 @dataclass(frozen=True)

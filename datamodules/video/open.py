@@ -9,11 +9,10 @@ import av
 
 from datamodules.video import pyav_reader
 from datamodules.video.clip_facts import ClipFacts
-from datamodules.video.completeness import expected_frames, incomplete, warn_if_cut_off
 from datamodules.video.container import Container
 from datamodules.video.content import content_hash
 from datamodules.video.counted_reader import CountedReader
-from datamodules.video.damage import DamagedVideo
+from datamodules.video.damage import DamagedVideo, expected_frames, incomplete, warn_if_cut_off
 from datamodules.video.decord_reader import DecordReader
 from datamodules.video.image_reader import ImageReader, open_image
 from datamodules.video.matroska import damaged_element

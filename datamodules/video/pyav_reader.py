@@ -10,9 +10,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
-from datamodules.video.completeness import warn_if_cut_off
 from datamodules.video.container import Container
-from datamodules.video.damage import DamagedVideo
+from datamodules.video.damage import DamagedVideo, warn_if_cut_off
 from datamodules.video.display import Orientation, square_pixels
 from datamodules.video.reader import DamagedVideoError, VideoError, VideoReader, times_from_first
 from datamodules.video.scan import Scan

@@ -10,8 +10,8 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from datamodules.video.completeness import expected_frames, incomplete
 from datamodules.video.container import Container
+from datamodules.video.damage import expected_frames, incomplete
 from datamodules.video.matroska import damaged_element
 from datamodules.video.reader import VideoError
 

@@ -4,25 +4,19 @@ from lightning import Callback
 from lightning.pytorch.callbacks import LearningRateMonitor
 
 from lightning_modules.callbacks.answer_file import AnswerFile
-from lightning_modules.callbacks.benchmark_report import BenchmarkReport
-from lightning_modules.callbacks.config_file import ConfigFile
-from lightning_modules.callbacks.divergence import Divergence
-from lightning_modules.callbacks.fusion_weight import FusionWeight
-from lightning_modules.callbacks.gradient_norm import GradientNorm
 from lightning_modules.callbacks.interruption import Interruption
-from lightning_modules.callbacks.joined_statistics import JoinedStatistics
 from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
 from lightning_modules.callbacks.model_views import ModelViews
-from lightning_modules.callbacks.origin import Origin
+from lightning_modules.callbacks.origin import ConfigFile, Origin
 from lightning_modules.callbacks.part_report import PartReport
 from lightning_modules.callbacks.record_lengths import RecordLengths
 from lightning_modules.callbacks.run_history import RunHistory
 from lightning_modules.callbacks.run_summary import RunSummary
 from lightning_modules.callbacks.sample_panel import SamplePanel
 from lightning_modules.callbacks.scalar_layout import ScalarLayout
-from lightning_modules.callbacks.score_file import ScoreFile
-from lightning_modules.callbacks.step_labels import StepLabels
-from lightning_modules.callbacks.throughput import Throughput
+from lightning_modules.callbacks.score_file import BenchmarkReport, ScoreFile
+from lightning_modules.callbacks.training_figures import FusionWeight, GradientNorm, StepLabels, Throughput
+from lightning_modules.callbacks.training_health import Divergence, JoinedStatistics
 
 
 def always() -> list[Callback]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from components.whole_file import write_whole
@@ -102,3 +103,12 @@ class Origin(Callback):
             write_whole(file, text)
         if isinstance(trainer.logger, TensorBoardLogger):
             trainer.logger.experiment.add_text("origin", f"```\n{text}```")
+
+
+class ConfigFile(SaveConfigCallback):
+    """Writes `config.yaml` whole: Lightning's own would cut the earlier one before it writes, when a run goes on."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write it; asked of the first process alone."""
+        content = self.parser.dump(self.config, skip_unset=False)
+        write_whole(Path(trainer.default_root_dir) / self.config_filename, content)

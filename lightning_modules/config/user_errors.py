@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from datamodules.loader_process import raised_by_us
 from datamodules.printable import STANDARD_OUTPUT, PrintableRecord, printable, say
+from datamodules.processes import raised_by_us
 
 _FULL = {errno.ENOSPC: "no space left on the device", errno.EDQUOT: "the disk quota is used up"}
 # The system names no file with these, and yet they are no bug of ours.

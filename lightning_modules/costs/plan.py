@@ -20,13 +20,12 @@ from torch import nn
 from datamodules.printable import say
 from lightning_modules.config.chain import STAGES
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-from lightning_modules.costs.precision import precision_of
+from lightning_modules.costs.peak_memory import precision_of
 from lightning_modules.costs.resolved import Resolved, resolve
 from lightning_modules.costs.schedule import Schedule, devices_of, schedule
 from lightning_modules.costs.sharding import on_each_device
 from lightning_modules.costs.table import table
-from lightning_modules.costs.training_batch import training_batch
-from lightning_modules.costs.training_memory import GIB, training_memory
+from lightning_modules.costs.training_memory import GIB, training_batch, training_memory
 
 Record = dict[str, Any]
 MEMORY = ("weights", "gradients", "optimiser", "activations", "exchange", "peak")

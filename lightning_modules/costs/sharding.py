@@ -8,7 +8,7 @@ from dataclasses import replace
 from jsonargparse import Namespace
 from torch import Tensor, nn
 
-from lightning_modules.costs.precision import Precision
+from lightning_modules.costs.peak_memory import Precision
 from lightning_modules.costs.training_memory import TrainingMemory, size
 from lightning_modules.training.trainer_options import ReadStrategy, strategy_name
 from lightning_modules.video_language import VideoLanguageModel

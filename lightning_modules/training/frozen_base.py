@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from components.fingerprint import fingerprint, sampled_fingerprint
-from components.pretrained import Pretrained
+from components.published import Pretrained
 from lightning_modules.training.checkpoint import CheckpointError
 from lightning_modules.training.fully_sharded import whole_tensor
 

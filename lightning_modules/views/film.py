@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from lightning_modules.views.colours import RISING, Array, Colours, colour
+from lightning_modules.views.base import RISING, Array, Colours, colour
 from lightning_modules.views.shown_clip import ShownClip
 
 FRAME_SIDE = 192  # pixels of a shown frame: small ones are enlarged, large ones reduced

@@ -13,8 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from components.distillation.feature_distillation import FeatureDistillation
 from lightning_modules.video_language import VideoLanguageModel
-from lightning_modules.views.base import ClipView
-from lightning_modules.views.colours import RISING
+from lightning_modules.views.base import RISING, ClipView
 from lightning_modules.views.film import Swatch, film, heat
 from lightning_modules.views.shown_clip import ShownClip
 

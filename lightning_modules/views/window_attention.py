@@ -15,8 +15,7 @@ from components.encoders import STAB
 from components.encoders.stab_layout import STABLayout
 from components.stab import LSD, LearnedQueryLSD
 from lightning_modules.video_language import VideoLanguageModel
-from lightning_modules.views.base import ClipView
-from lightning_modules.views.colours import apart
+from lightning_modules.views.base import ClipView, apart
 from lightning_modules.views.film import Layer, Swatch, film
 from lightning_modules.views.shown_clip import ShownClip
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from ablation import chain
-from ablation.stage_config import IGNORED, stage_difference
-from ablation.stage_record import read_record
+from ablation.stage_record import IGNORED, read_record, stage_difference
 from lightning_modules.experiment_cli import ExperimentCLI
 from lightning_modules.video_language import VideoLanguageModel
 

@@ -14,13 +14,13 @@ import pytest
 from ablation.stage_record import read_record
 from ablation.sweep import runner, training
 from ablation.sweep.claim import Busy, Claim, claim, job_lock
-from ablation.sweep.devices import shares
 from ablation.sweep.display import Lines
 from ablation.sweep.jobs import chained, common_stages
 from ablation.sweep.journal import Journal
 from ablation.sweep.listing import listing
 from ablation.sweep.runner import Runner
 from ablation.sweep.standing import Standing, key, next_stage, standing
+from ablation.sweep.training import shares
 from tests.ablation.test_sweep_runner import PRETENDED, trained, when
 
 ALIGN, INTEGRATE, INSTRUCT = (Path(f"{stage}.yaml") for stage in ("align", "integrate", "instruct"))

@@ -13,14 +13,12 @@ import pytest
 from rich.console import Console
 
 from ablation.sweep import runner, training
-from ablation.sweep.board import Board, Row
 from ablation.sweep.claim import job_lock
-from ablation.sweep.devices import shares
-from ablation.sweep.display import Lines, LiveTable
+from ablation.sweep.display import Board, Lines, LiveTable, Progress, Row, progress
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal, UnwritableError
-from ablation.sweep.progress import Progress, progress
 from ablation.sweep.runner import Runner
+from ablation.sweep.training import shares
 
 PRETENDED = str(Path(__file__).with_name("pretended_training.py"))
 

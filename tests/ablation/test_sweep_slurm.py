@@ -12,8 +12,7 @@ import pytest
 from ablation.sweep.command import main
 from ablation.sweep.jobs import Job, chained
 from ablation.sweep.journal import Journal
-from ablation.sweep.slurm import submit
-from ablation.sweep.slurm_options import slurm_options
+from ablation.sweep.slurm import slurm_options, submit
 from tests.ablation.pretended_task import PretendedTask
 
 
@@ -233,7 +232,7 @@ def test_options_that_are_wrong(tmp_path, capsys, text, message):
 
 
 def test_without_submitit_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("ablation.sweep.slurm_options.find_spec", lambda name: None)
+    monkeypatch.setattr("ablation.sweep.slurm.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"--slurm needs submitit, .*\[slurm\]"):
         slurm_options("partition=gpu,time=60")
 

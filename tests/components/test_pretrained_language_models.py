@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from components.language_models import PretrainedCausalLM, ShortPrompt
-from components.language_models.tiny_tokenizer import build_tiny_tokenizer
+from components.language_models.tiny import build_tiny_tokenizer
 from tests.components.small_language_model import generation_inputs, small_llama, training_inputs, visual_tokens
 from tests.components.tiny_networks import save_tiny_network
 

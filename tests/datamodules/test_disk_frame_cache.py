@@ -12,8 +12,8 @@ from datamodules.checking.media_facts import NoManifest
 from datamodules.video.content import content_hash
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.frame_cache import DiskFrameCache, Recipe
-from datamodules.video.frame_cache.folder_size import UNIT
-from datamodules.video.frame_cache.kept_view import from_file, to_file
+from datamodules.video.frame_cache.disk import UNIT
+from datamodules.video.frame_cache.recipe import from_file, to_file
 from datamodules.video.geometry import CanvasGeometry, FittedClip
 from datamodules.video.sampling import FpsSampler, OfficialSampler, UniformSampler
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from datamodules.checking.examine import examine
-from datamodules.checking.pictures import thumbnails
+from datamodules.checking.page import thumbnails
 from datamodules.video import pyav_reader
 from datamodules.video.container import Container
 from datamodules.video.display import Orientation

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.evaluation_order import EvaluationBatches, SharedBatches
+from datamodules.batching import EvaluationBatches, SharedBatches
 from datamodules.records import Record, Turn
 
 RECORDS = [

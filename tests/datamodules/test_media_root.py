@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.benchmarks.video_files import VideoFiles
+from datamodules.benchmarks.benchmark import VideoFiles
 from datamodules.records import RecordError
 from datamodules.records.media_root import MediaRoot, located
 from tests.datamodules.training_files import make_media

@@ -9,7 +9,7 @@ from PIL import Image
 from datamodules.checking.check import check
 from datamodules.checking.clips import clips_of_folder
 from datamodules.checking.media_facts import Manifest, NoManifest
-from datamodules.checking.pictures import thumbnails
+from datamodules.checking.page import thumbnails
 from datamodules.sample_sizes import ClipShapes
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.geometry import CanvasGeometry

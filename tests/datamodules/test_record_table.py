@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from datamodules.loader_process import start_worker
+from datamodules.processes import start_worker
 from datamodules.records import Record, RecordStore, RecordTable, Turn
 from datamodules.seeded_order import SeededOrder
 

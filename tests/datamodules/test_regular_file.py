@@ -7,9 +7,9 @@ import pytest
 
 from datamodules.checking.examine import examine
 from datamodules.checking.manifest import ManifestError, read_manifest
-from datamodules.checking.pictures import thumbnails
+from datamodules.checking.page import thumbnails
 from datamodules.records.json_items import JsonItems
-from datamodules.records.record_error import RecordError
+from datamodules.records.record import RecordError
 from datamodules.video.content import content_hash
 from datamodules.video.open import open_video
 from datamodules.video.reader import VideoError

@@ -12,7 +12,7 @@ from components.splice import PaddingSide, TooLongError, plan_splice, splice
 from datamodules.batch import Batch, PackedClips, SampleFacts
 from datamodules.records import Choice, FreeAnswer
 from datamodules.shapes_in_motion import ANSWERS, FAMILIES, deal_answers, question
-from datamodules.shapes_in_motion.streams import random_stream
+from datamodules.shapes_in_motion.settings import random_stream
 from lightning_modules.callbacks.scalar_layout import layout
 from lightning_modules.scoring.candidate_likelihood import plan_candidates
 from tests.components.small_language_model import small_llama

@@ -12,8 +12,8 @@ import torch
 import yaml
 
 from datamodules.benchmarks import Benchmark
+from datamodules.benchmarks.benchmark import VideoFiles
 from datamodules.benchmarks.question_file import QuestionFile
-from datamodules.benchmarks.video_files import VideoFiles
 from datamodules.records import Source, mix
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.config.parsed_settings import check_settings, takes

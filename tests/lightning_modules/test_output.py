@@ -14,8 +14,7 @@ import pytest
 from rich.console import Console
 
 import datamodules.printable
-from ablation.sweep.board import Board, Row
-from ablation.sweep.display import Lines, drawn
+from ablation.sweep.display import Board, Lines, Row, drawn
 from lightning_modules.cli import PROGRAMS, main
 from lightning_modules.config.user_errors import user_errors
 from tests.lightning_modules.conftest import SMALL_STEP, TINY

@@ -9,7 +9,7 @@ from lightning_modules.config.chain import base_files
 from lightning_modules.config.difference import difference
 from lightning_modules.costs.meta_training import use_fused_attention
 from lightning_modules.costs.resolved import resolve
-from lightning_modules.costs.training_batch import training_batch
+from lightning_modules.costs.training_memory import training_batch
 
 EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
 VICUNA, QWEN3 = 6_738_415_616, 8_190_735_360

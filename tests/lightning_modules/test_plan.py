@@ -12,8 +12,8 @@ import yaml
 
 from benchmarks.training_memory import CASES, compare
 from lightning_modules.cli import PROGRAMS, main
+from lightning_modules.costs.peak_memory import precision_of
 from lightning_modules.costs.plan import plan
-from lightning_modules.costs.precision import precision_of
 from lightning_modules.costs.resolved import resolve
 from lightning_modules.costs.schedule import devices_of
 from lightning_modules.costs.sharding import on_each_device

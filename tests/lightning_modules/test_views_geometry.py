@@ -17,7 +17,7 @@ from components.stab import (
     NoLocalEncoding,
 )
 from lightning_modules.views import FrameAttention, ShownClip, TeacherSimilarity, VideoAttention, WindowAttention
-from lightning_modules.views.colours import apart
+from lightning_modules.views.base import apart
 from lightning_modules.views.film import FRAME_SIDE, GAP, LINE
 from tests.components.small_stab import CANVAS, PATCH, WIDTH, build
 

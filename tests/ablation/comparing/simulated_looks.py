@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ablation.comparing.answers import Answers
-from ablation.comparing.certainty import difference
-from ablation.comparing.holm import holm
+from ablation.comparing.certainty import difference, holm
 from ablation.comparing.moderation import seed_prior
 from ablation.comparing.sequential import FIRST, LEAD, ONCE, Looks
 from ablation.comparing.verdict import Word, verdict

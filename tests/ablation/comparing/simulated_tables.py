@@ -13,8 +13,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from ablation.comparing.answers import Answers
-from ablation.comparing.certainty import difference, score
-from ablation.comparing.holm import holm
+from ablation.comparing.certainty import difference, holm, score
 from ablation.comparing.moderation import ALONE, seed_prior
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(61)

@@ -8,9 +8,7 @@ import pytest
 from scipy import stats
 
 from ablation.comparing.answers import Answers
-from ablation.comparing.certainty import difference, over_seeds_only, score
-from ablation.comparing.holm import holm
-from ablation.comparing.randomisation import randomisation_p
+from ablation.comparing.certainty import difference, holm, over_seeds_only, randomisation_p, score
 from lightning_modules.scoring.interval import Z, clustered_mean
 from tests.ablation.comparing.simulated import World, rates, score_coverage, tables_with_a_verdict
 

@@ -7,9 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from ablation.comparing.certainty import Answers, difference, score
+from ablation.comparing.certainty import Answers, difference, on_grid, randomisation_p, score
 from ablation.comparing.curves import area
-from ablation.comparing.randomisation import on_grid, randomisation_p
 from lightning_modules.scoring.interval import Z, clustered_mean
 from tests.ablation.comparing.run_folders import GOOD, config, rows, with_likelihoods, write_run
 from tests.ablation.comparing.simulated import LikelihoodWorld, rates, score_coverage

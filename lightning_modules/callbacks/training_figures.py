@@ -1,0 +1,101 @@
+"""How fast a run is, and whether it waits for data."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
+
+from components.stab.fusion import LearnedFusion
+from lightning_modules.training.fully_sharded import whole_tensor
+from lightning_modules.training.model_input import ModelInput
+
+
+class Throughput(Callback):
+    """Logs clips per second and the share of time spent waiting for the next batch.
+
+    Averaged from one logged step to the next, or from where a run goes on. Waiting is what passes between the end of
+    one batch and the start of the next, without validation.
+    """
+
+    def _start_window(self) -> None:
+        self.clips, self.waited, self.worked = 0, 0.0, 0.0
+        self.mark = time.perf_counter()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to count."""
+        self._start_window()
+        self.logged_at = trainer.global_step
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Book the time since the last batch as waiting."""
+        now = time.perf_counter()
+        self.waited += now - self.mark
+        self.mark = now
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Book the batch as work, and log at the steps at which all figures are logged."""
+        now = time.perf_counter()
+        self.worked += now - self.mark
+        self.mark = now
+        self.clips += len(batch.samples) * batch.counts if isinstance(batch, ModelInput) else 0
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by the logger connector
+        steps = trainer.global_step
+        if every and steps % every == 0 and steps != self.logged_at:
+            self.logged_at = steps
+            whole = self.waited + self.worked
+            pl_module.log("speed/clips_per_second", self.clips * trainer.world_size / whole)
+            pl_module.log("speed/data_wait_share", self.waited / whole)
+            self._start_window()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do not book a validation as waiting."""
+        self.mark = time.perf_counter()
+
+
+class GradientNorm(Callback):
+    """Logs the norm of all gradients together; DeepSpeed, which has them elsewhere, none."""
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """Log it at every step of the optimiser."""
+        gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
+        if not gradients:
+            return
+        norm = whole_tensor(get_total_norm(gradients))
+        # This precision leaves out the step of an infinite gradient, and reads from the device for it.
+        if trainer.precision != "16-mixed" or bool(norm.isfinite()):
+            pl_module.log("train/gradient_norm", norm)
+
+
+class FusionWeight(Callback):
+    """Logs mean and spread of alpha at every validation, and its histogram over the channels."""
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log alpha of the encoder's fusion, where it has a learned one."""
+        if trainer.sanity_checking:
+            return
+        for fusion in pl_module.modules():
+            if isinstance(fusion, LearnedFusion):
+                alpha = whole_tensor(fusion.balance.detach()).float().sigmoid()
+                pl_module.log("alpha/mean", alpha.mean(), sync_dist=True)
+                pl_module.log("alpha/std", alpha.std(correction=0), sync_dist=True)
+                if isinstance(trainer.logger, TensorBoardLogger):
+                    trainer.logger.experiment.add_histogram("alpha", alpha.cpu(), trainer.global_step)
+
+
+class StepLabels(Callback):
+    """Sets the counter that loggers label figures by to the number of optimiser steps; comes before who logs.
+
+    Lightning counts one step more when it goes on from a checkpoint that was not written at the end of a batch. Ours
+    are written between two steps, where that step is counted already.
+    """
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Set it before anything of this step is logged; no public setting does."""
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
