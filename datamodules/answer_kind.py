@@ -1,4 +1,4 @@
-"""How a reply is compared with the reference: every record knows what kind of answer its last question asks for."""
+"""How a reply is compared with its reference: how words are normalised, and the kinds of answers that records have."""
 
 from __future__ import annotations
 

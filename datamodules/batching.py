@@ -1,4 +1,4 @@
-"""Which training samples come together in a batch: the family `batching`."""
+"""Which samples come together in a batch and in which order: the family `batching`, evaluation, epochs that go on."""
 
 from __future__ import annotations
 

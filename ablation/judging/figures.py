@@ -1,4 +1,4 @@
-"""What judgements come to: accuracy, score and coverage in the name of the judge; and what looks wrong in them."""
+"""What judgements come to: accuracy, score and coverage in the name of the judge, kept with the run."""
 
 from __future__ import annotations
 

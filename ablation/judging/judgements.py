@@ -1,4 +1,4 @@
-"""The judgements of a file of answers: JSON lines, each of which says who judged what."""
+"""Judgements on disk: those of a file of answers, and all that a judge has replied so far, by what was judged."""
 
 from __future__ import annotations
 

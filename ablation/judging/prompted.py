@@ -1,4 +1,4 @@
-"""What all judges have in common that are language models."""
+"""Judges that are language models: what they are asked, how their replies are read, and what they share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sweep shows: a table that is kept up to date in a terminal, plain lines elsewhere."""
+"""What a sweep shows of its runs: a table that is kept up to date in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

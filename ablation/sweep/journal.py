@@ -1,4 +1,4 @@
-"""What happened to the jobs of a sweep: JSON lines that are only appended to."""
+"""The journal of a sweep: JSON lines that are only appended to, and how long its jobs took according to them."""
 
 from __future__ import annotations
 

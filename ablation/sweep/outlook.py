@@ -1,4 +1,4 @@
-"""What is left of a sweep that adds seeds until its rows are decided, and what it has come to."""
+"""Options of a sweep until rows are decided, what is left of it, and what it has come to."""
 
 from __future__ import annotations
 

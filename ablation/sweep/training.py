@@ -1,4 +1,4 @@
-"""One try at a job: a process that trains it, from its checkpoint if it has one, and what it says in a file."""
+"""One try at a job: a process that trains it on its share of the machine, and what it says in a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract between an adapter and the language model that it changes."""
+"""The contract of an adapter, and the one that adapts nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LoRA: a low-rank change to linear layers whose own weights stay as they are."""
+"""LoRA and QLoRA: a low-rank change to linear layers whose own weights stay as they are."""
 
 from __future__ import annotations
 

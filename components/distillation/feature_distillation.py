@@ -1,4 +1,4 @@
-"""What the cosine and the MSE loss share: the head, the hidden states it reads, and the mean over frames."""
+"""Distillation by cosine similarity or squared error: the head, the hidden states it reads, the mean over frames."""
 
 import math
 from abc import abstractmethod

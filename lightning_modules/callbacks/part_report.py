@@ -1,4 +1,4 @@
-"""Proof that a removed part is gone and that what is left matters: what an encoder is made of, written into the run."""
+"""`parts.md` of a run: what its encoder is made of, whether each part matters, and how it differs from its base."""
 
 from __future__ import annotations
 

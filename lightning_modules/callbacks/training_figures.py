@@ -1,4 +1,4 @@
-"""How fast a run is, and whether it waits for data."""
+"""Figures of a training: throughput, norms of gradients, the weight of the fusion, and labels of steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training that has diverged stops, instead of writing figures that are none and weights that are lost."""
+"""What keeps a training sound: it ends where the loss diverges, and running statistics are those of all devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory the parts of a model take while they compute, beside weights and input."""
+"""How much memory the parts of a model take while they compute, in the number formats of a precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An estimate with its 95 % interval, and Wilson's interval of a share."""
+"""Estimates with their 95 % intervals: Wilson's of a share, and clustered ones where questions are about one video."""
 
 from __future__ import annotations
 

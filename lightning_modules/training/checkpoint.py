@@ -1,4 +1,4 @@
-"""Is a file a checkpoint of ours, and of this model? Asked before anything is trained or written over."""
+"""Checkpoint files: written whole, and checked to be ours and of this model before anything is trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mean over all devices together, where each has seen another number of tokens or frames."""
+"""What the devices, processes and threads of a run share: averages over all of them, random states, cores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options and callbacks of Lightning's Trainer that cannot work with this model and this command line."""
+"""Options, strategies and callbacks of Lightning's Trainer that cannot work with this model and this command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LLaVA's form, which Video-LLaVA, Valley and most training sets use."""
+"""Forms of published files: LLaVA, VideoChat-Flash, Video-ChatGPT, lmms-finetune and LLaMA-Factory."""
 
 from __future__ import annotations
 

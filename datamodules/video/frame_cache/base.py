@@ -1,4 +1,4 @@
-"""What every cache of fitted frames does."""
+"""What every cache of fitted frames does; none at all, and one in memory."""
 
 from __future__ import annotations
 

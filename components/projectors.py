@@ -1,4 +1,4 @@
-"""The contract of a projector: features of an encoder into the space of a language model."""
+"""Projectors map features to the width of the language model: the family `projectors`."""
 
 from abc import ABC, abstractmethod
 
