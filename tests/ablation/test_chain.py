@@ -93,7 +93,7 @@ def test_a_stage_that_was_trained_with_other_settings_stops_the_chain(in_this_pr
     (align,) = chain.chain(EXPERIMENT, stages, tmp_path, 0, settings)
     elsewhere = ["--trainer.devices=1", "--data.workers=1", "--trainer.enable_progress_bar=true"]
     assert chain.chain(EXPERIMENT, stages, tmp_path, 0, [*settings, *elsewhere]) == [align]
-    other = "model.stage.encoder: 0.0004 -> 0.001"
+    other = "model.stage.encoder: 0.002 -> 0.001"
     with pytest.raises(ValueError, match=rf"align/seed_0 was trained with other .*: {other}\. .*another --runs"):
         chain.chain(EXPERIMENT, stages, tmp_path, 0, [*settings, "--model.stage.encoder=1e-3"])
     file.write_text("model: {stage: {warmup: 0.5}}")  # the same command, but not the same file

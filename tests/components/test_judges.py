@@ -12,7 +12,7 @@ from ablation.judging.judge import Comparison, ExactMatch, JudgeIdentity
 from ablation.judging.prompted import JudgePrompt, ReplyError, read_reply
 from ablation.judging.server import Pace
 from datamodules.answer_kind import Aspect, Normalisation, normalized
-from lightning_modules.scoring.evaluation import matches
+from datamodules.answer_kind import matches
 
 ASKED = Comparison("How many dogs?", "Two dogs.", "There is one.")
 

@@ -5,7 +5,8 @@ import pytest
 from datamodules.batch import SampleFacts
 from datamodules.records import Choice, FreeAnswer
 from lightning_modules.scoring import is_headline
-from lightning_modules.scoring.evaluation import Answer, FamilyScores, matches
+from datamodules.answer_kind import matches
+from lightning_modules.scoring.evaluation import Answer, FamilyScores
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from lightning_modules.cli import main
-from lightning_modules.export.model_folder import model_folder as export
+from lightning_modules.export import model_folder as export
 from lightning_modules.runs.checkout import OWN_FILE, checkout_of
 from lightning_modules.runs.show import history, shown
 from tests.components.eve_folder import save_eve

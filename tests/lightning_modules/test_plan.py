@@ -156,7 +156,7 @@ def test_tables(capsys):
     said = planned(capsys, *FULL, *TOY, "--stages", "configs/stage/align.yaml", "--samples", "40960")
     assert "full, toy scale: 8 frames of 36 x 36 pixels become 104 visual tokens; with 128 of text" in said
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("|")]
-    assert ["align", "20,480", "2,048", "10", "1 x 16 x 128"] in rows
+    assert ["align", "20,480", "16", "2,560", "1 x 16 x 1"] in rows
     assert [row[0] for row in rows].count("align") == 2
     (share,) = (row for row in rows if row[0] == "share")
     assert 0 < float(share[-1].rstrip("%")) < 50

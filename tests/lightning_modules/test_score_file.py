@@ -29,7 +29,7 @@ def test_it_holds_the_logged_figures_with_intervals(tested):
     for score in found["scores"].values():
         assert 0 <= score["low"] <= score["value"] <= score["high"] <= 1
         assert score["high"] - score["low"] > 0.5, "one video of eight questions says little"
-    assert found["scores"]["exact_match/mean"]["questions"] == 8 and found["benchmarks"] == {}
+    assert found["scores"]["exact_match/mean"]["questions"] == 9 and found["benchmarks"] == {}
     assert found["intervals"] == HOW_SURE
     assert found["counts"] == {"questions": 8, "videos": 1, "answered": 8, "unanswered": 0, "missing_clips": 0}
 
@@ -71,7 +71,7 @@ def test_they_are_a_table_in_tensorboard(tested):
     events.Reload()
     (table,) = events.Tensors("scores/text_summary")
     text = table.tensor_proto.string_val[0].decode()
-    assert text.endswith(HOW_SURE) and len([line for line in text.splitlines() if "exact_match/" in line]) == 9
+    assert text.endswith(HOW_SURE) and len([line for line in text.splitlines() if "exact_match/" in line]) == 10
     high = events.Scalars("test_interval/exact_match/colour/high")[-1].value
     assert high == pytest.approx(content(tested.folder)["scores"]["exact_match/colour"]["high"])
 
