@@ -11,8 +11,7 @@ import pytest
 from ablation.judging.judge import Comparison, ExactMatch, JudgeIdentity
 from ablation.judging.prompted import JudgePrompt, ReplyError, read_reply
 from ablation.judging.server import Pace
-from datamodules.answer_kind import Aspect, Normalisation, normalized
-from datamodules.answer_kind import matches
+from datamodules.answer_kind import Aspect, Normalisation, matches, normalized
 
 ASKED = Comparison("How many dogs?", "Two dogs.", "There is one.")
 

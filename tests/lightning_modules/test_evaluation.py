@@ -2,10 +2,10 @@
 
 import pytest
 
+from datamodules.answer_kind import matches
 from datamodules.batch import SampleFacts
 from datamodules.records import Choice, FreeAnswer
 from lightning_modules.scoring import is_headline
-from datamodules.answer_kind import matches
 from lightning_modules.scoring.evaluation import Answer, FamilyScores
 
 

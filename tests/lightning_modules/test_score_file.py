@@ -31,7 +31,7 @@ def test_it_holds_the_logged_figures_with_intervals(tested):
         assert score["high"] - score["low"] > 0.5, "one video of eight questions says little"
     assert found["scores"]["exact_match/mean"]["questions"] == 9 and found["benchmarks"] == {}
     assert found["intervals"] == HOW_SURE
-    assert found["counts"] == {"questions": 8, "videos": 1, "answered": 8, "unanswered": 0, "missing_clips": 0}
+    assert found["counts"] == {"questions": 9, "videos": 1, "answered": 9, "unanswered": 0, "missing_clips": 0}
 
 
 def test_it_tells_where_they_come_from(tested, finished):
