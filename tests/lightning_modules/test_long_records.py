@@ -33,7 +33,8 @@ def arguments(tmp_path):
         return [
             "--config", "experiments/no_distillation.yaml", "--config", "configs/data/real_clips.yaml",
             *(f"--data.{split}={tmp_path / file}.json" for split, file in files.items()), f"--data.media_root={media}",
-            "--model.language_model=TinyLlama", f"--model.language_model.max_length={max_length}", "--data.sampler.frames=2",
+            "--model.language_model=TinyLlama", f"--model.language_model.max_length={max_length}",
+            "--data.sampler.frames=2",
         ]  # fmt: skip
 
     return with_records
