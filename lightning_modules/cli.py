@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 import warnings
 from importlib import import_module
-from pathlib import Path
 
 from lightning_modules.config.user_errors import user_errors
+from lightning_modules.programs import PROGRAMS
 
 # Lightning says at every start that our module's hook runs and not the data module's, which is what it is for; and that
 # a run folder exists, which it does when a run is continued in it.
@@ -22,35 +22,6 @@ EXPECTED_WARNINGS = (
     "Experiment logs directory .* exists and is not empty",
     "Checkpoint directory .* exists and is not empty",
 )
-
-# What is not a verb of Lightning; imported only when asked for.
-PROGRAMS = {
-    "compare": ("ablation.comparing.command", "main"),
-    "chain": ("ablation.chain", "main"),
-    "sweep": ("ablation.sweep.command", "main"),
-    "reproduce": ("ablation.reproducing.command", "main"),
-    "check-data": ("lightning_modules.check_data", "main"),
-    "judge": ("ablation.judging.command", "main"),
-    "agreement": ("ablation.judging.agreement", "main"),
-    "plan": ("lightning_modules.costs.plan", "main"),
-    "show": ("lightning_modules.runs.show", "main"),
-    "profile": ("lightning_modules.costs.profile", "main"),
-    "export": ("lightning_modules.export.model_folder", "main"),
-    "pretrain-tiny": ("lightning_modules.symbol_pretraining", "main"),
-    "import-official": ("lightning_modules.export.official_checkpoint", "main_import"),
-    "import-eve": ("lightning_modules.export.official_checkpoint", "main_import_eve"),
-    "import-video-llava": ("lightning_modules.export.official_checkpoint", "main_import_video_llava"),
-    "import-video-chatgpt": ("lightning_modules.export.official_checkpoint", "main_import_video_chatgpt"),
-    "export-official": ("lightning_modules.export.official_checkpoint", "main_export"),
-}
-
-
-def program_name() -> str:
-    """Return how the user called the program, for help and error texts."""
-    called = Path(sys.argv[0])
-    if called.name == "__main__.py":
-        return f"python -m {called.parent.name}"
-    return called.name
 
 
 def main(args: list[str] | None = None) -> None:

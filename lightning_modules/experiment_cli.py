@@ -24,12 +24,12 @@ from datamodules.printable import say
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules import callbacks
 from lightning_modules.callbacks.part_report import parameter_difference, without_memory
-from lightning_modules.cli import PROGRAMS, program_name
 from lightning_modules.config.chain import given_files
 from lightning_modules.config.changes import changes
 from lightning_modules.config.redaction import as_typed
 from lightning_modules.config.resolve import ExperimentParser, parsed_experiment
 from lightning_modules.config.user_errors import errors_of_threads, writing_into
+from lightning_modules.programs import PROGRAMS, program_name
 from lightning_modules.runs.claim import claimed
 from lightning_modules.runs.folder import checked_name
 from lightning_modules.runs.loggers import explained, run_loggers, start

@@ -20,8 +20,8 @@ from openai import APIConnectionError, APIStatusError, APITimeoutError, DefaultH
 from openai.types.chat import ChatCompletionMessageParam
 
 from ablation.judging.judge import JudgeError
+from ablation.judging.pace import Pace, StoppedError, TimeLimit
 from ablation.judging.prompted import Messages, NoReply, Reply
-from ablation.judging.server import Pace, StoppedError, TimeLimit
 
 LONGEST_WAIT = 60.0  # seconds between two attempts
 LARGEST_BODY = 1 << 20  # bytes

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ablation.judging.judge import Comparison, ExactMatch, JudgeIdentity
+from ablation.judging.pace import Pace
 from ablation.judging.prompted import JudgePrompt, ReplyError, read_reply
-from ablation.judging.server import Pace
 from datamodules.answer_kind import Aspect, Normalisation, matches, normalized
 
 ASKED = Comparison("How many dogs?", "Two dogs.", "There is one.")
@@ -250,7 +250,7 @@ def test_comparisons_that_cannot_be_made(tmp_path):
 
 
 def test_requests_are_spaced_evenly(monkeypatch):
-    monkeypatch.setattr("ablation.judging.server.time.monotonic", lambda: 100.0)  # no time passes
+    monkeypatch.setattr("ablation.judging.pace.time.monotonic", lambda: 100.0)  # no time passes
     waits = {}
     for limit in (None, 120):
         pace = Pace(limit)

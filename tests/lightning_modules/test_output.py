@@ -15,8 +15,9 @@ from rich.console import Console
 
 import datamodules.printable
 from ablation.sweep.display import Board, Lines, Row, drawn
-from lightning_modules.cli import PROGRAMS, main
+from lightning_modules.cli import main
 from lightning_modules.config.user_errors import user_errors
+from lightning_modules.programs import PROGRAMS
 from tests.lightning_modules.conftest import SMALL_STEP, TINY
 
 ESCAPE = "\x1b[31m\u202e\x07\r"

@@ -11,13 +11,14 @@ import torch
 import yaml
 
 from benchmarks.training_memory import CASES, compare
-from lightning_modules.cli import PROGRAMS, main
+from lightning_modules.cli import main
 from lightning_modules.costs.peak_memory import precision_of
 from lightning_modules.costs.plan import plan
 from lightning_modules.costs.resolved import resolve
 from lightning_modules.costs.schedule import devices_of
 from lightning_modules.costs.sharding import on_each_device
 from lightning_modules.costs.training_memory import TrainingMemory
+from lightning_modules.programs import PROGRAMS
 from tests.lightning_modules.short_run import NO_LSTE
 
 FULL = ("--config", "experiments/full.yaml")

@@ -10,8 +10,8 @@ from tensorboard.plugin_util import markdown_to_safe_html
 
 from datamodules.printable import printable
 from lightning_modules.callbacks.sample_panel import table_row
-from lightning_modules.cli import PROGRAMS
 from lightning_modules.config.user_errors import user_errors
+from lightning_modules.programs import PROGRAMS
 
 NAMED = (
     "EACCES",

@@ -1,0 +1,35 @@
+"""The programs beside the verbs of Lightning, and what the user called this one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# What is not a verb of Lightning; imported only when asked for.
+PROGRAMS = {
+    "compare": ("ablation.comparing.command", "main"),
+    "chain": ("ablation.chain", "main"),
+    "sweep": ("ablation.sweep.command", "main"),
+    "reproduce": ("ablation.reproducing.command", "main"),
+    "check-data": ("lightning_modules.check_data", "main"),
+    "judge": ("ablation.judging.command", "main"),
+    "agreement": ("ablation.judging.agreement", "main"),
+    "plan": ("lightning_modules.costs.plan", "main"),
+    "show": ("lightning_modules.runs.show", "main"),
+    "profile": ("lightning_modules.costs.profile", "main"),
+    "export": ("lightning_modules.export.model_folder", "main"),
+    "pretrain-tiny": ("lightning_modules.symbol_pretraining", "main"),
+    "import-official": ("lightning_modules.export.official_checkpoint", "main_import"),
+    "import-eve": ("lightning_modules.export.official_checkpoint", "main_import_eve"),
+    "import-video-llava": ("lightning_modules.export.official_checkpoint", "main_import_video_llava"),
+    "import-video-chatgpt": ("lightning_modules.export.official_checkpoint", "main_import_video_chatgpt"),
+    "export-official": ("lightning_modules.export.official_checkpoint", "main_export"),
+}
+
+
+def program_name() -> str:
+    """Return how the user called the program, for help and error texts."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"python -m {called.parent.name}"
+    return called.name
