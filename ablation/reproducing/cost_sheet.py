@@ -6,14 +6,14 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from ablation.reproducing.paper_sheet import NOTHING
 from ablation.reproducing.paper_table import PaperRow, PaperTable
 from ablation.reproducing.sheet import Entry, Sheet
-from lightning_modules.costs.profile import Record, profile
-from lightning_modules.costs.resolved import resolve
+
+if TYPE_CHECKING:
+    from lightning_modules.costs.profile import Record
 
 TOLERANCE = 0.01  # of the paper's number, which is rounded
 _LATENCY = "latency"  # of which the paper does not tell the machine
@@ -35,6 +35,11 @@ def cost_sheet(
     Raises:
         ValueError: an experiment that cannot be built.
     """
+    import torch  # here, as what follows: tables of answers need nothing of it
+
+    from lightning_modules.costs.profile import profile
+    from lightning_modules.costs.resolved import resolve
+
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would say on stderr that there is no GPU
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     experiments = [resolve([str(row.file), *map(str, configs)], settings) for row in rows if row.file]

@@ -14,7 +14,6 @@ from ablation.sweep.journal import UnwritableError
 from ablation.sweep.standing import Configs, Standing, identity, next_stage, standing
 from lightning_modules.runs.folder import STAGE_FILE, free_folder
 from lightning_modules.runs.lock import Lock
-from lightning_modules.training.checkpoint import check_checkpoint
 
 PATIENCE = 60.0  # seconds for another process to decide where it trains a stage
 
@@ -147,6 +146,8 @@ def _handed_on(stage: Job, configs: Configs, stands: Standing) -> Start:
     if not file.exists():
         raise ValueError(f"{file}, from which the stage after {stage.id} starts, is gone: {again}")
     if file.is_dir():  # of DeepSpeed, and said how to make a file of it
+        from lightning_modules.training.checkpoint import check_checkpoint  # here, since it imports torch
+
         check_checkpoint(file, key="init_from")
     found = sha256_of(file)
     record = read_record(folder) or StageRecord(identity(stage, configs))

@@ -11,9 +11,6 @@ from typing import Any
 import yaml
 
 from ablation.sweep.jobs import Job
-from lightning_modules.costs.resolved import resolve_as_given
-from lightning_modules.costs.schedule import devices_of, schedule
-from lightning_modules.experiment_cli import ExperimentCLI
 
 
 def configuration(job: Job) -> dict[str, Any]:
@@ -22,6 +19,8 @@ def configuration(job: Job) -> dict[str, Any]:
     Raises:
         ValueError: it cannot be read, such as for an unknown key.
     """
+    from lightning_modules.experiment_cli import ExperimentCLI  # here, since it imports all that a training needs
+
     said, wrong = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(wrong), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -43,6 +42,9 @@ def steps_of(jobs: Sequence[Job]) -> tuple[dict[str, int], list[str]]:
     Seeds of an experiment have the same. Not known is, for example, how many records there are in a file that is only
     on the machines of a cluster.
     """
+    from lightning_modules.costs.resolved import resolve_as_given  # here, as above
+    from lightning_modules.costs.schedule import devices_of, schedule
+
     steps: dict[str, int] = {}
     unknown: dict[str, str] = {}
     for job in jobs:

@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from ablation.sweep.claim import Busy, Claim, claim
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal, UnwritableError
@@ -150,6 +148,8 @@ def shares(jobs: int) -> list[dict[str, str]]:
 
 def _gpus() -> list[str]:
     """Return the names of the GPUs that this process may use."""
+    import torch  # here, since nothing else of a sweep needs it
+
     if not torch.cuda.is_available():
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

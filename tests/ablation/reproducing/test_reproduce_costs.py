@@ -1,6 +1,5 @@
 """Table 3: costs are counted, and held against the paper at its scale only."""
 
-from ablation.reproducing import cost_sheet
 from tests.ablation.reproducing.conftest import cells
 
 
@@ -14,8 +13,8 @@ def test_costs_are_held_against_the_paper_but_for_latency(reproduced, monkeypatc
         }
         for name, (millions, gmac, latency) in found.items()
     }  # test_profile.py counts these
-    monkeypatch.setattr(cost_sheet, "resolve", lambda configs, settings: configs)
-    monkeypatch.setattr(cost_sheet, "profile", lambda *_, **__: records)
+    monkeypatch.setattr("lightning_modules.costs.resolved.resolve", lambda configs, settings: configs)
+    monkeypatch.setattr("lightning_modules.costs.profile.profile", lambda *_, **__: records)
     status, text = reproduced("table-3", "--repeats", 2, "--also", "experiments/no_lste.yaml")
     assert status == 0 and "Ours: paper scale" in text and "Latency, ours: some GPU" in text
     row = cells(text, "Video-LLaVA", "Table 3 of the paper")

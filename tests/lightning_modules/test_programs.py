@@ -1,0 +1,23 @@
+"""Programs that read files, or start trainings in other processes, start without what a training needs."""
+
+import subprocess
+import sys
+
+import pytest
+
+from lightning_modules.programs import PROGRAMS
+
+LIGHT = ("compare", "show", "agreement", "judge", "sweep", "chain", "reproduce")
+HEAVY = ("torch", "lightning", "transformers", "peft", "av", "decord")
+
+
+@pytest.mark.parametrize("program", LIGHT)
+def test_a_program_imports_nothing_of_a_training_before_it_is_needed(program):
+    code = f"import sys, lightning_modules.cli, {PROGRAMS[program][0]}; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_all_programs_are_there():
+    for module, function in PROGRAMS.values():
+        assert callable(getattr(__import__(module, fromlist=[function]), function))
