@@ -8,8 +8,8 @@ from ablation.judging.command import main
 from ablation.judging.judge import Comparison, ExactMatch, Judgement
 from ablation.judging.judgements import JudgementCache, read_judgements
 from lightning_modules.cli import main as command_line
+from tests.ablation.judging.faulty_server import FaultyServer, seeded_faults, verdict
 from tests.ablation.stored_answers import SETTINGS, read_lines, row, save_answers
-from tests.components.faulty_server import FaultyServer, seeded_faults, verdict
 
 KEY = "sk-very-secret-0123456789"
 

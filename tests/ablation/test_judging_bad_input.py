@@ -6,8 +6,8 @@ import pytest
 
 from ablation.judging.answers import read_generated_answers
 from ablation.judging.command import main
+from tests.ablation.judging.faulty_server import FaultyServer
 from tests.ablation.stored_answers import SETTINGS, read_lines, row, save_answers
-from tests.components.faulty_server import FaultyServer
 
 
 @pytest.fixture(autouse=True)

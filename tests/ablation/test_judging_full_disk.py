@@ -7,8 +7,8 @@ import pytest
 from ablation.judging.command import main, run
 from ablation.judging.judge import ExactMatch
 from lightning_modules.config.user_errors import user_errors
+from tests.ablation.judging.faulty_server import FaultyServer
 from tests.ablation.stored_answers import SETTINGS, read_lines, row, save_answers
-from tests.components.faulty_server import FaultyServer
 
 HOW_TO_GO_ON = "; once it can, the same command goes on from what is stored\n"
 

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from ablation.judging.command import main
+from tests.ablation.judging.faulty_server import FaultyServer, verdict
 from tests.ablation.stored_answers import SETTINGS, read_lines, row, save_answers
-from tests.components.faulty_server import FaultyServer, verdict
 
 ENOUGH = 10
 

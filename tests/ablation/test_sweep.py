@@ -213,10 +213,7 @@ def test_a_sweep_folder_that_is_in_use(fails, tmp_path):
 
 
 def test_a_lock_of_a_dead_process_is_taken_over(tmp_path):
-    code = (
-        "import pathlib, sys; from lightning_modules.runs.lock import Lock; "
-        "assert Lock(pathlib.Path(sys.argv[1])).take()"
-    )
+    code = "import pathlib, sys, lightning_modules.runs.lock as m; assert m.Lock(pathlib.Path(sys.argv[1])).take()"
     subprocess.run([sys.executable, "-c", code, tmp_path / "lock"], check=True)
     lock = Lock(tmp_path / "lock")
     assert lock.holder_is_gone() and lock.take()

@@ -18,7 +18,7 @@ from ablation.judging.judge import Comparison, JudgeError
 from ablation.judging.pace import Pace
 from ablation.judging.server import ServerJudge
 from datamodules.answer_kind import Aspect
-from tests.components.faulty_server import FaultyServer, seeded_faults, verdict
+from tests.ablation.judging.faulty_server import FaultyServer, seeded_faults, verdict
 
 KEY = "sk-very-secret-0123456789"
 ANSWERS = [Comparison(f"How many {n}?", str(n), str(n if n % 3 else n + 1)) for n in range(60)]
