@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from difflib import get_close_matches
 from importlib import import_module
 
 from lightning_modules.config.user_errors import user_errors
@@ -23,6 +24,8 @@ EXPECTED_WARNINGS = (
     "Checkpoint directory .* exists and is not empty",
 )
 
+VERBS = ("fit", "validate", "test", "predict")  # of Lightning
+
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; a user's error is one line and status 1 or 2."""
@@ -32,6 +35,12 @@ def main(args: list[str] | None = None) -> None:
         with user_errors():
             getattr(import_module(module), function)(words[1:])
         return
+    if words and not words[0].startswith("-") and words[0] not in VERBS:
+        with user_errors():
+            known = [*VERBS, *PROGRAMS]
+            close = get_close_matches(words[0], known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ValueError(f"there is no program {words[0]!r}; known: {', '.join(known)}{hint}")
     from lightning_modules.experiment_cli import ExperimentCLI
     from lightning_modules.training.devices import process_group_closed
     from lightning_modules.training.trainer_options import trainer_errors

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from lightning_modules.cli import main
 from lightning_modules.programs import PROGRAMS
 
 LIGHT = ("compare", "show", "agreement", "judge", "sweep", "chain", "reproduce")
@@ -21,3 +22,11 @@ def test_a_program_imports_nothing_of_a_training_before_it_is_needed(program):
 def test_all_programs_are_there():
     for module, function in PROGRAMS.values():
         assert callable(getattr(__import__(module, fromlist=[function]), function))
+
+
+def test_a_program_that_is_none_is_named_with_the_one_that_was_meant(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["compar", "runs"])
+    assert ended.value.code
+    error = capsys.readouterr().err
+    assert "there is no program 'compar'" in error and error.rstrip().endswith("did you mean compare?")
