@@ -10,13 +10,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from components.whole_file import write_whole
+from components.files import content_hash, write_whole
 from lightning_modules.config.chain import ConfigChainError, read_config
-from lightning_modules.runs.folder import STAGE_FILE
+from lightning_modules.runs.folder import CONFIG, STAGE_FILE, run_name
 
 COMPARED = ("model", "data", "trainer", "seed_everything", "init_partially")
 # What says where and how fast a stage runs, or what is shown meanwhile, and not what it learns. (The global batch stays
@@ -107,11 +106,12 @@ def recorded(runs: Path, seed: int, configuration: str) -> list[Path]:
     Raises:
         ValueError: a record cannot be read.
     """
-    folders = sorted(path.parent for path in runs.glob(f"*/seed_{seed}*/{STAGE_FILE}"))
+    name = run_name(seed)
+    folders = sorted(path.parent for path in runs.glob(f"*/{name}*/{STAGE_FILE}"))
     return [
         folder
         for folder in folders
-        if folder.stem == f"seed_{seed}" and (found := read_record(folder)) and found.configuration == configuration
+        if folder.stem == name and (found := read_record(folder)) and found.configuration == configuration
     ]
 
 
@@ -122,16 +122,9 @@ def sha256_of(file: Path) -> str:
         ValueError: it cannot be read.
     """
     try:
-        facts = file.stat()
-        return _sha256(file, facts.st_size, facts.st_mtime_ns)
+        return content_hash(file)
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {error.strerror}") from error
-
-
-@lru_cache
-def _sha256(file: Path, size: int, changed: int) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def kept_config(folder: Path) -> dict[str, Any]:
@@ -141,7 +134,7 @@ def kept_config(folder: Path) -> dict[str, Any]:
         ValueError: the run has none, or it cannot be read.
     """
     try:
-        return read_config(folder / "config.yaml")
+        return read_config(folder / CONFIG)
     except ConfigChainError as error:
         raise ValueError(f"it is not known what was trained in {folder}: {error}") from error
 

@@ -13,8 +13,9 @@ from ablation.judging.answers import ids_of_pair
 from ablation.judging.judge import BEST_SCORE
 from ablation.judging.judgements import JudgedAnswer, read_judgements
 from datamodules.answer_kind import Aspect
+from lightning_modules.runs.folder import JUDGEMENTS
 from lightning_modules.scoring import LIKELIHOOD
-from lightning_modules.scoring.answer_store import Row, read_rows
+from lightning_modules.scoring.answer_store import AnswerStore, Row, read_rows
 
 TENTHS = 10  # of a point, in which scores of a judge are counted
 
@@ -89,7 +90,7 @@ def read_answered(folder: Path, root: str, judge: str | None, points: bool = Fal
     Raises:
         LeftOutError: there are none, they cannot be read, or they are not those that were judged.
     """
-    path = folder / "answers" / "test.jsonl"
+    path = AnswerStore.of_run(folder).path
     if not path.is_file():
         raise LeftOutError("it has no answers to a test: there is no answers/test.jsonl")
     try:
@@ -115,7 +116,7 @@ def read_answered(folder: Path, root: str, judge: str | None, points: bool = Fal
     if judge is None:
         return Answered(right, log_likelihoods=likelihoods)
     marked = _scored if points else _judged
-    return marked(*_judgements(folder / "judgements" / path.stem, judge, dict(zip(right, rows, strict=True))))
+    return marked(*_judgements(folder / JUDGEMENTS / path.stem, judge, dict(zip(right, rows, strict=True))))
 
 
 Judgements = dict[Question, list[JudgedAnswer]]  # of each question, one per aspect

@@ -23,7 +23,7 @@ from ablation.comparing.page import page
 from ablation.comparing.sequential import Looks
 from ablation.comparing.tables import as_csv, text
 from ablation.comparing.unit import PERCENT, POINTS
-from components.whole_file import write_whole
+from components.files import write_whole
 from datamodules.printable import printable, say
 from lightning_modules.config.user_errors import ProgramParser, user_errors
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ablation.comparing.experiment import Experiment
+from lightning_modules.runs.folder import metrics_files
 
 TRAINING = "train/loss"
 VALIDATION = ("val/exact_match/mean", "val/loss")  # the first that there is
@@ -75,11 +76,8 @@ def read_curve(folder: Path, name: str) -> dict[int, float]:
 
     Values that are no numbers are left out, as are files that cannot be read: curves are looked at, not tested.
     """
-    kept = sorted(folder.glob("metrics.[0-9]*.csv"), key=lambda file: (len(file.name), file.name))
     values: dict[int, float] = {}
-    for file in [*kept, folder / "metrics.csv"]:
-        if not file.is_file():
-            continue
+    for file in metrics_files(folder):
         with file.open(encoding="utf-8", errors="replace", newline="") as lines:
             for row in csv.DictReader(lines):
                 try:

@@ -16,7 +16,8 @@ from ablation.comparing.comparison import LOSS, Cell, Comparison, Row
 from ablation.comparing.sequential import Looks, spent
 from ablation.comparing.unit import PERCENT
 from ablation.comparing.verdict import LEVEL, Verdict, Word
-from components.whole_file import write_whole
+from components.files import write_whole
+from lightning_modules.runs.folder import SWEEPS
 from lightning_modules.scoring.interval import Interval
 
 FILE = "looks.json"
@@ -251,7 +252,7 @@ def decisions_for(folders: Iterable[Path], names: Iterable[str]) -> list[Decisio
     """
     wanted = set(names)
     roots = dict.fromkeys(folder.resolve().parent.parent for folder in folders)
-    found = [read(path.parent) for root in roots for path in sorted((root / "sweeps").glob(f"*/{FILE}"))]
+    found = [read(path.parent) for root in roots for path in sorted((root / SWEEPS).glob(f"*/{FILE}"))]
     known = [each for each in found if each and each.rows and wanted & each.asked.keys()]
     return sorted(known, key=lambda each: -len(wanted & each.asked.keys()))
 

@@ -9,6 +9,7 @@ from typing import Any
 from ablation.comparing.answer_rows import LeftOutError
 from ablation.stage_record import kept_config, read_record
 from lightning_modules.config.difference import difference
+from lightning_modules.runs.folder import CONFIG
 
 Stages = Mapping[str, Mapping[str, Any] | None]
 
@@ -24,7 +25,7 @@ def earlier_stages(folder: Path) -> dict[str, Mapping[str, Any] | None]:
         record = read_record(folder)
         while record is not None and record.starts_from is not None:
             earlier = record.starts_from.folder(folder.resolve().parent.parent)
-            there = (earlier / "config.yaml").is_file()
+            there = (earlier / CONFIG).is_file()
             found[earlier.parent.name.rpartition("+")[2]] = kept_config(earlier) if there else None
             record = read_record(earlier) if there else None
     except ValueError as error:

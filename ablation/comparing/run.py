@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import Any, Literal
 from ablation.comparing.answer_rows import Answered, LeftOutError, Question, read_answered
 from ablation.comparing.earlier_stages import Stages, earlier_stages
 from components.yaml_file import parse_yaml
-from lightning_modules.runs.folder import STAGE_FILE
+from lightning_modules.runs.folder import CONFIG, ORIGIN, RUN_NAME_PATTERN, STAGE_FILE, SUMMARY
+from lightning_modules.scoring.answer_store import AnswerStore
 
 Verb = Literal["fit", "test"]
-_NAME = re.compile(r"(?:(?P<verb>[a-z]+)_)?seed_(?P<seed>-?\d+)(?:\.(?P<attempt>\d+))?")
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def last_of(folder: str, files: Sequence[str]) -> str | None:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is called like a run, or has what one has."""
-    return _NAME.fullmatch(folder.name) is not None or (folder / "config.yaml").is_file()
+    return RUN_NAME_PATTERN.fullmatch(folder.name) is not None or (folder / CONFIG).is_file()
 
 
 def read_run(folder: Path, verb: Verb, judge: str | None = None, points: bool = False) -> Run:
@@ -91,7 +90,7 @@ def read_run(folder: Path, verb: Verb, judge: str | None = None, points: bool = 
     Raises:
         LeftOutError: it is not a finished run of this verb, or something in it cannot be read.
     """
-    named = _NAME.fullmatch(folder.name)
+    named = RUN_NAME_PATTERN.fullmatch(folder.name)
     if named is None:
         raise LeftOutError("its name is not that of a run, such as seed_0 or test_seed_0.2")
     found = named["verb"] or "fit"
@@ -101,15 +100,15 @@ def read_run(folder: Path, verb: Verb, judge: str | None = None, points: bool = 
         )
     if not any(folder.iterdir()):
         raise LeftOutError("it is empty")
-    config = _mapping(folder / "config.yaml")
-    if verb == "fit" and not (folder / "summary.json").is_file():
+    config = _mapping(folder / CONFIG)
+    if verb == "fit" and not (folder / SUMMARY).is_file():
         raise LeftOutError("it is not finished: there is no summary.json")
-    if verb == "test" and not (folder / "answers" / "test_scores.json").is_file():
+    scores = AnswerStore.of_run(folder).scores
+    if verb == "test" and not scores.is_file():
         raise LeftOutError("it is not finished: there is no answers/test_scores.json")
     if verb == "fit" and (folder / STAGE_FILE).is_file() and not config.get("test_after_fit", True):
         raise LeftOutError("it is a stage that later ones start from, and was not tested")
-    summary = _mapping(folder / "summary.json") if verb == "fit" else {}
-    scores = folder / "answers" / "test_scores.json"
+    summary = _mapping(folder / SUMMARY) if verb == "fit" else {}
     content = _mapping(scores) if scores.is_file() else {}
     return Run(
         folder=folder,
@@ -170,7 +169,7 @@ def config_files(folder: Path, scores: Mapping[str, Any]) -> tuple[str, ...]:
     known = provenance.get("config_files") if isinstance(provenance, dict) else None
     if isinstance(known, list) and known:
         return tuple(map(str, known))
-    origin = folder / "origin.txt"
+    origin = folder / ORIGIN
     if not origin.is_file():
         return ()
     lines = origin.read_text(encoding="utf-8", errors="replace").splitlines()

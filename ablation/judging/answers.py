@@ -11,6 +11,7 @@ from typing import Any
 
 from ablation.judging.judge import Comparison
 from datamodules.answer_kind import Aspect
+from lightning_modules.scoring.answer_store import AnswerStore
 
 SECOND = ("second_question", "second_prediction")
 
@@ -49,12 +50,10 @@ def answer_files(source: Path, split: str) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise ValueError(f"{source} does not exist; name a run folder, or a file of answers")
-    folder = source / "answers"
-    files = [folder / f"{split}.jsonl"]
-    if not files[0].is_file():
-        files = sorted(folder.glob(f"{split}_rank*.jsonl"))
+    store = AnswerStore.of_run(source, split)
+    files = store.files()
     if not files:
-        raise ValueError(f"{source} holds no answers: {folder / f'{split}.jsonl'} does not exist")
+        raise ValueError(f"{source} holds no answers: {store.path} does not exist")
     return files
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 from ablation.judging.judge import BEST_SCORE, JudgeIdentity
 from ablation.judging.judgements import JudgedAnswer, naming
-from components.whole_file import write_whole
+from components.files import read_object, write_whole
 from lightning_modules.config.user_errors import errors_of_threads
 from lightning_modules.runs.checkout import utc_now
+from lightning_modules.runs.folder import ANSWERS
+from lightning_modules.scoring.answer_store import AnswerStore
 from lightning_modules.scoring.interval import Interval, clustered_mean, clustered_share
 
 _OF = {
@@ -169,17 +171,16 @@ def keep_scores(
     file = folder.with_name(f"{folder.name}.{judgements.stem}.scores.json")
     with naming(file):
         write_whole(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-        if answers.parent.name == "answers":
+        if answers.parent.name == ANSWERS:
             _log(answers.parent.parent, scores)
     return file
 
 
 def _provenance_of(answers: Path) -> Any:
     """Return where the answers come from, as their test has written it; None where it has not."""
-    file = answers.with_name(f"{answers.stem}_scores.json")
     try:
-        return json.loads(file.read_text(encoding="utf-8")).get("provenance")
-    except (OSError, ValueError, AttributeError, RecursionError):
+        return read_object(AnswerStore(answers.parent, answers.stem).scores).get("provenance")
+    except (OSError, ValueError):
         return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,8 +13,9 @@ from typing import Any
 
 from ablation.judging.answers import GeneratedAnswer
 from ablation.judging.judge import BEST_SCORE, Comparison, JudgeIdentity, Judgement
-from components.whole_file import write_whole
+from components.files import json_lines, write_whole
 from datamodules.answer_kind import Aspect
+from lightning_modules.runs.folder import ANSWERS, JUDGEMENTS
 
 Key = tuple[str, str | None]  # question id and aspect
 
@@ -46,8 +46,8 @@ def judgement_path(answers: Path, identity: JudgeIdentity) -> Path:
 
     Those of `RUN/answers/test.jsonl` go to `RUN/judgements/test/`, and those of any other file beside it.
     """
-    folder = answers.parent.parent if answers.parent.name == "answers" else answers.parent
-    return folder / "judgements" / re.sub(r"_rank\d+$", "", answers.stem) / f"{identity.label}.jsonl"
+    folder = answers.parent.parent if answers.parent.name == ANSWERS else answers.parent
+    return folder / JUDGEMENTS / answers.stem / f"{identity.label}.jsonl"
 
 
 def write_judgements(
@@ -70,7 +70,7 @@ def write_judgements(
         for row in (_lines(path) if path.is_file() else [])
         if (old := _judged(row)).key not in keys and (old.id, old.question, old.reference, old.prediction) in texts
     ]
-    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in [*kept, *rows])
+    content = json_lines([*kept, *rows])
     with naming(path):
         write_whole(path, content.encode("utf-8", "surrogatepass"))
     return ours

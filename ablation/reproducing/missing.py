@@ -9,6 +9,7 @@ from pathlib import Path
 from ablation.reproducing.answers import RowAnswers
 from ablation.reproducing.column import Asked
 from lightning_modules.config.redaction import as_typed
+from lightning_modules.runs.folder import CONFIG, LAST_CHECKPOINT
 
 
 def tests(answers: Mapping[Asked, Sequence[RowAnswers]]) -> list[str]:
@@ -23,9 +24,9 @@ def tests(answers: Mapping[Asked, Sequence[RowAnswers]]) -> list[str]:
     return [
         as_typed(
             [
-                *("python", "-m", "lightning", "test", f"--config={folder / 'config.yaml'}"),
+                *("python", "-m", "lightning", "test", f"--config={folder / CONFIG}"),
                 *(f"--config={file}" for file in wanted),
-                f"--ckpt_path={folder / 'checkpoints' / 'last.ckpt'}",
+                f"--ckpt_path={folder / LAST_CHECKPOINT}",
             ]
         )
         + " --data.root=FOLDER"

@@ -10,7 +10,8 @@ from ablation.comparing.answer_rows import Answered, LeftOutError
 from ablation.comparing.run import Run, Verb, read_run
 from ablation.judging.judgements import JudgedAnswer, Key, read_judgements
 from ablation.reproducing.known_benchmark import KnownBenchmark
-from lightning_modules.scoring.answer_store import read_rows
+from lightning_modules.runs.folder import JUDGEMENTS, attempts
+from lightning_modules.scoring.answer_store import AnswerStore, read_rows
 
 
 class MissingError(ValueError):
@@ -57,11 +58,9 @@ def find_tested(trained: Path, benchmark: KnownBenchmark, judge: str | None, pro
 
 def _folders(trained: Path) -> Iterator[tuple[Path, Verb]]:
     """Yield where answers may be, the latest first."""
-    leaf = f"test_{trained.name.partition('.')[0]}"
-    tests = [folder for folder in trained.parent.glob(f"{leaf}*") if folder.stem == leaf]
-    for folder in sorted(tests, key=lambda folder: -int(folder.suffix[1:] or 1)):
+    for folder in reversed(attempts(trained.parent, f"test_{trained.name.partition('.')[0]}")):
         yield folder, "test"
-    if (trained / "answers" / "test.jsonl").is_file():
+    if AnswerStore.of_run(trained).path.is_file():
         yield trained, "fit"
 
 
@@ -82,14 +81,14 @@ def _is_of(run: Run, trained: Path) -> bool:
 
 
 def _judged(run: Run, judge: str | None) -> Tested:
-    folder = run.folder / "judgements" / "test"
+    folder = run.folder / JUDGEMENTS / "test"
     there = sorted(path.stem for path in folder.glob("*.jsonl"))
     if not there or (judge is not None and judge not in there):
         raise MissingError(f"not judged by {judge}" if there else "not judged")
     if judge is None and len(there) > 1:
         raise ValueError(f"{folder} has judgements by {' and '.join(there)}; say with --judge which of them count")
     name, judgements = read_judgements(folder / f"{judge or there[0]}.jsonl")
-    texts = {str(row["id"]): row.get("prediction") for row in read_rows(run.folder / "answers" / "test.jsonl")}
+    texts = {str(row["id"]): row.get("prediction") for row in read_rows(AnswerStore.of_run(run.folder).path)}
     if any(each.prediction != texts.get(each.id) for each in judgements.values()):
         raise LeftOutError(f"{name} has judged other answers than those that are there now; judge them anew")
     return Tested(replace(run, answered=Answered(run.marks, judge=name)), judgements)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,9 @@ from ablation.stage_record import kept_config, stage_difference
 from ablation.sweep.configuration import configuration
 from ablation.sweep.jobs import Job
 from ablation.sweep.standing import is_finished, latest_trained
+from components.files import read_object
+from lightning_modules.runs.folder import SUMMARY
+from lightning_modules.scoring.answer_store import AnswerStore
 
 PAPER, LAST_STAGE = Path("configs/scale/paper.yaml"), Path("configs/stage/instruct.yaml")
 # What of the trainer decides what is learnt.
@@ -51,7 +53,7 @@ class Trained:
     @property
     def steps(self) -> set[int]:
         """Optimiser steps that each took, as far as it says."""
-        found = (_content(folder / "summary.json").get("steps") for folder in self.folders.values())
+        found = (_content(folder / SUMMARY).get("steps") for folder in self.folders.values())
         return {steps for steps in found if isinstance(steps, int)}
 
 
@@ -103,12 +105,11 @@ def _learning(config: dict[str, Any]) -> dict[str, Any]:
 
 def _scores(folder: Path) -> dict[str, Any]:
     """Return what a training has kept of its own test; nothing if there was none, or it cannot be read."""
-    return _content(folder / "answers" / "test_scores.json")
+    return _content(AnswerStore.of_run(folder).scores)
 
 
 def _content(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        return read_object(file)
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}

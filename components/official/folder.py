@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from components import model_files
+from components.files import UNFINISHED, read_object
 
 _WEIGHTS = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
 _TOKENIZER = (
@@ -46,7 +47,7 @@ def new_folder(out: Path) -> Iterator[Path]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FolderError(f"{out} is not empty; name a new folder with --out")
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".unfinished", dir=out.parent) as place:
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=UNFINISHED, dir=out.parent) as place:
         unfinished = Path(place) / out.name
         unfinished.mkdir()
         (usual := Path(place) / "usual").touch()
@@ -82,14 +83,11 @@ def read_json(path: Path) -> dict[str, Any]:
         FolderError: there is no such file, or it is none.
     """
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except FileNotFoundError:
         raise FolderError(f"{path.parent} has no {path.name}; it must be a folder with a model") from None
-    except (ValueError, OSError) as error:
-        raise FolderError(f"{path} cannot be read: {error}") from error
-    if not isinstance(config, dict):
-        raise FolderError(f"{path} holds a {type(config).__name__}, not an object")
-    return config
+    except ValueError as error:
+        raise FolderError(str(error)) from error
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:

@@ -12,8 +12,8 @@ from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
 from torch import Tensor
 
+from components.files import write_whole
 from components.teachers.base import Teacher
-from components.whole_file import write_whole
 
 Compute = Callable[[list[int]], Sequence[Tensor]]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.files import content_hash
 from datamodules.benchmarks.question import Question
 from datamodules.benchmarks.question_file import QuestionFile, first_few
 from datamodules.benchmarks.question_types import QuestionTypes
@@ -100,7 +100,7 @@ class Benchmark:
                     f"{self.name}: `sha256` is about {file!r}, which is none of its question files: "
                     + ", ".join(self.questions.files)
                 )
-            found = hashlib.sha256((root / file).read_bytes()).hexdigest()
+            found = content_hash(root / file)
             if found != expected.lower():
                 yield f"{self.name}: {file} has the checksum {found} instead of {expected}; it is not the usual file"
 

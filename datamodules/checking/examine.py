@@ -14,7 +14,7 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 from PIL import Image
 
-from datamodules.regular_file import open_regular
+from components.files import open_regular
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.container import Container
 from datamodules.video.decord_reader import DecordReader

@@ -19,10 +19,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from components.whole_file import whole_file
+from components.files import open_regular, whole_file
 from datamodules.checking.verdict import Judged
 from datamodules.records.json_items import keys_once
-from datamodules.regular_file import open_regular
 from datamodules.video.clip_facts import ClipFacts
 
 FACTS = {field.name for field in fields(ClipFacts)}

@@ -13,7 +13,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from components.whole_file import write_whole
+from components.files import write_whole
 from datamodules.checking.report import Report
 from datamodules.checking.verdict import REASONS, Judged, Verdict
 from datamodules.printable import printable

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from components.files import open_regular
 from datamodules.records.record import RecordError
-from datamodules.regular_file import open_regular
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from components.whole_file import UNFINISHED, write_whole
+from components.files import UNFINISHED, write_whole
 from datamodules.processes import submit_uninterrupted, worker_pool
 from datamodules.shapes_in_motion.answers import deal_answers
 from datamodules.shapes_in_motion.render import render

@@ -51,7 +51,7 @@ class AnswerFile(Callback):
         if stage not in ("test", "predict") or folder is None:
             return
         assert isinstance(pl_module, VideoLanguageModel)
-        self.store = AnswerStore(folder / "answers", TrainerFn(stage).value, trainer.global_rank)
+        self.store = AnswerStore.of_run(folder, TrainerFn(stage).value, trainer.global_rank)
         if trainer.is_global_zero:
             # A training has its own weights, whichever they were when it began.
             self.store.begin({**self.asked_by, "steps": trainer.global_step}, self.must_continue)

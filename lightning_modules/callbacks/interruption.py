@@ -13,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
 from datamodules.printable import say
-from lightning_modules.runs.folder import run_folder
+from lightning_modules.runs.folder import CONFIG, INTERRUPTED_CHECKPOINT, LAST_CHECKPOINT, run_folder
 
 
 class Interruption(Callback):
@@ -87,16 +87,16 @@ class Interruption(Callback):
             return
         if trainer.world_size > 1 and not self.agreed:
             # Processes that stopped at different points cannot save together.
-            self._tell("stopped at once, without a checkpoint of this step; the last one is checkpoints/last.ckpt")
+            self._tell(f"stopped at once, without a checkpoint of this step; the last one is {LAST_CHECKPOINT}")
             return
         folder = run_folder(trainer)  # which processes ask together
         if folder is None:
             return
-        checkpoint = folder / "checkpoints" / "interrupted.ckpt"
+        checkpoint = folder / INTERRUPTED_CHECKPOINT
         trainer.save_checkpoint(checkpoint, weights_only=False)  # with optimiser and counters
         self._tell(
             f"interrupted after step {trainer.global_step}; continue with\n"
-            f"  python -m lightning fit --config {folder / 'config.yaml'} --ckpt_path {checkpoint}"
+            f"  python -m lightning fit --config {folder / CONFIG} --ckpt_path {checkpoint}"
         )
 
     @rank_zero_only

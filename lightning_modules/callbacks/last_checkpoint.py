@@ -7,7 +7,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from lightning_modules.runs.folder import run_folder
+from lightning_modules.runs.folder import LAST_CHECKPOINT, run_folder
 
 
 class LastCheckpoint(Checkpoint):
@@ -51,5 +51,5 @@ class LastCheckpoint(Checkpoint):
         folder = run_folder(trainer)
         if folder is not None:
             # Not the weights alone: a run goes on with its optimiser and counters.
-            trainer.save_checkpoint(folder / "checkpoints" / "last.ckpt", weights_only=False)
+            trainer.save_checkpoint(folder / LAST_CHECKPOINT, weights_only=False)
             self._saved_at = trainer.global_step

@@ -18,8 +18,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
+from components.files import whole_file
 from components.splice import TooLongError
-from components.whole_file import whole_file
 from datamodules.printable import say
 from lightning_modules.runs.folder import run_folder
 from lightning_modules.training.model_input import prepare

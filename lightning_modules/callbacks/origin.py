@@ -11,8 +11,8 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from components.whole_file import write_whole
-from lightning_modules.runs.folder import run_folder
+from components.files import write_whole
+from lightning_modules.runs.folder import CONFIG, ORIGIN, run_folder
 from lightning_modules.video_language import VideoLanguageModel
 
 # What can be ablated, and of the data only what a model sees: not where they lie, and how many and how they are read.
@@ -93,7 +93,7 @@ class Origin(Callback):
             return
         assert isinstance(pl_module, VideoLanguageModel)
         self._written, self.manifest = True, pl_module.data.manifest.sha256
-        file = folder / "origin.txt"
+        file = folder / ORIGIN
         text = file.read_text(encoding="utf-8") if file.is_file() else ""
         # A run that goes on with the config that it saved changes nothing of that; the experiment is what it was.
         before = dict.fromkeys(line.strip() for line in text.splitlines() if line.startswith(_CHANGED))
@@ -111,4 +111,4 @@ class ConfigFile(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write it; asked of the first process alone."""
         content = self.parser.dump(self.config, skip_unset=False)
-        write_whole(Path(trainer.default_root_dir) / self.config_filename, content)
+        write_whole(Path(trainer.default_root_dir) / CONFIG, content)

@@ -16,8 +16,8 @@ from torch.distributed.tensor import DTensor
 from torch.func import functional_call
 
 from components.encoders import VideoEncoder, VideoShapes
+from components.files import write_whole
 from components.registry import slot_names
-from components.whole_file import write_whole
 from lightning_modules.runs.folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from components.whole_file import write_whole
+from components.files import append_lines, write_whole
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.runs.checkout import OWN_FILE, started_by, uncommitted, utc_now
 from lightning_modules.runs.folder import DIFF, HISTORY, run_folder
@@ -78,10 +77,4 @@ class RunHistory(Callback):
 
     def _append(self, line: dict[str, Any]) -> None:
         if self.file is not None:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with self.file.open("a", encoding="utf-8") as lines:
-                    lines.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
-            except OSError as error:
-                error.filename = error.filename or str(self.file)  # a full disk does not say which
-                raise
+            append_lines(self.file, [line])

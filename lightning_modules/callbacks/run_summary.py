@@ -12,12 +12,12 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from components.whole_file import write_whole
+from components.files import write_whole
 from datamodules.printable import say
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.callbacks.score_file import ScoreFile
 from lightning_modules.runs import hparams
-from lightning_modules.runs.folder import report, run_folder
+from lightning_modules.runs.folder import SUMMARY, report, run_folder
 from lightning_modules.video_language import VideoLanguageModel
 
 
@@ -101,7 +101,7 @@ class RunSummary(Callback):
         folder = run_folder(trainer)  # asked on every rank, or the others wait
         if folder is not None and trainer.is_global_zero:
             summary = {"steps": trainer.global_step, "figures": self.figures}
-            write_whole(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
+            write_whole(folder / SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
     def say(self, trainer: Trainer) -> None:
         """Print where the run is and how it ended."""

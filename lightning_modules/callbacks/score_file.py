@@ -10,13 +10,13 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from components.whole_file import write_whole
+from components.files import json_lines, write_whole
 from datamodules.video_qa import VideoQA
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.callbacks.answer_file import AnswerFile
 from lightning_modules.callbacks.origin import Origin
 from lightning_modules.runs.checkout import utc_now
-from lightning_modules.runs.folder import run_folder
+from lightning_modules.runs.folder import ANSWERS, run_folder
 from lightning_modules.runs.provenance import provenance
 from lightning_modules.scoring.answer_store import AnswerStore, Row
 from lightning_modules.scoring.interval import HOW_SURE, Interval
@@ -120,9 +120,8 @@ class BenchmarkReport(Callback):
         if not trainer.is_global_zero:
             return
         loaded = module.data.loaded()
-        answers = folder / "answers"
         report = json.dumps([benchmark.report() for benchmark in loaded], indent=2, ensure_ascii=False)
-        write_whole(answers / f"{split}_benchmarks.json", report + "\n")
+        write_whole(folder / ANSWERS / f"{split}_benchmarks.json", report + "\n")
         rows: list[dict[str, Any]] = [
             {
                 "id": record.id,
@@ -134,8 +133,7 @@ class BenchmarkReport(Callback):
             for benchmark in loaded
             for record in benchmark.unanswered
         ]
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        write_whole(answers / f"{split}_unanswered.jsonl", lines)
+        write_whole(folder / ANSWERS / f"{split}_unanswered.jsonl", json_lines(rows))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what is to be known of a test."""

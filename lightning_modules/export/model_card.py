@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from lightning_modules.runs.folder import DIFF
+from components.files import read_object
+from lightning_modules.runs.folder import DIFF, LAST_CHECKPOINT, SUMMARY
 from lightning_modules.runs.show import RUN, history
 from lightning_modules.runs.trained_run import TrainedRun
 
@@ -59,10 +60,10 @@ def _code(code: Mapping[str, Any] | None) -> str:
 
 def _scores(run: TrainedRun) -> Sequence[str]:
     """Return the figures of the test after the training, which are of its last weights."""
-    summary = run.folder / "summary.json"
-    if run.checkpoint.name != "last.ckpt" or not summary.is_file():
+    summary = run.folder / SUMMARY
+    if run.checkpoint.name != Path(LAST_CHECKPOINT).name or not summary.is_file():
         return ["These weights have no test scores."]
-    figures = json.loads(summary.read_text(encoding="utf-8"))["figures"]
+    figures = read_object(summary)["figures"]
     tested = {figure: value for figure, value in sorted(figures.items()) if figure.startswith("test/")}
     if not tested:
         return ["These weights have no test scores."]

@@ -17,17 +17,18 @@ import yaml
 from safetensors.torch import save_file
 
 from components.adapters import NoAdapter
+from components.files import read_object
 from components.official.folder import new_folder
 from datamodules.printable import say
 from lightning_modules.config.chain import HERE
 from lightning_modules.config.redaction import without_secrets
 from lightning_modules.config.user_errors import ProgramParser, user_errors
 from lightning_modules.export.model_card import model_card
-from lightning_modules.runs.folder import DIFF, HISTORY
+from lightning_modules.runs.folder import CONFIG, DIFF, HISTORY, ORIGIN, SUMMARY
 from lightning_modules.runs.show import RUN
 from lightning_modules.runs.trained_run import TrainedModel, TrainedRun, find_run, load
 
-WEIGHTS, ORIGIN, LANGUAGE_MODEL, ADAPTER = "weights.safetensors", "origin.json", "language_model", "adapter"
+WEIGHTS, FACTS, LANGUAGE_MODEL, ADAPTER = "weights.safetensors", "origin.json", "language_model", "adapter"
 
 
 def export(source: Path, out: Path, merge: bool = False) -> None:
@@ -50,11 +51,11 @@ def export(source: Path, out: Path, merge: bool = False) -> None:
         config = run.model_config()
         components = _write_weights(trained, folder, config)
         origin = _origin(run, trained, components)
-        (folder / ORIGIN).write_text(json.dumps(without_secrets(origin), indent=2) + "\n", encoding="utf-8")
+        (folder / FACTS).write_text(json.dumps(without_secrets(origin), indent=2) + "\n", encoding="utf-8")
         _keep_run(run, folder / RUN)
         card = model_card(out.name, run, components, trained.steps)
         (folder / "README.md").write_text(card, encoding="utf-8")
-        (folder / "config.yaml").write_text(_run_config(run, config, out.name), encoding="utf-8")
+        (folder / CONFIG).write_text(_run_config(run, config, out.name), encoding="utf-8")
 
 
 def _merge(trained: TrainedModel) -> None:
@@ -96,7 +97,7 @@ def _save_adapter(trained: TrainedModel, folder: Path) -> None:
     """Write the adapter, and that it belongs to the language model beside it, not to the one that it was trained on."""
     trained.model.language_model.save_adapter(folder)
     file = folder / "adapter_config.json"
-    config = json.loads(file.read_text(encoding="utf-8")) | {"base_model_name_or_path": LANGUAGE_MODEL}
+    config = read_object(file) | {"base_model_name_or_path": LANGUAGE_MODEL}
     file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
@@ -111,16 +112,16 @@ def _slot(config: dict[str, Any], path: str) -> dict[str, Any]:
 def _keep_run(run: TrainedRun, folder: Path) -> None:
     """Copy what the run has kept of where it comes from: a few small texts."""
     folder.mkdir()
-    for name in ("origin.txt", HISTORY, DIFF, "summary.json"):
+    for name in (ORIGIN, HISTORY, DIFF, SUMMARY):
         if (run.folder / name).is_file():
             text = (run.folder / name).read_bytes().decode(errors="surrogateescape")
             (folder / name).write_bytes(without_secrets(text).encode(errors="surrogateescape"))
     config = yaml.safe_dump(without_secrets(run.config), sort_keys=False)
-    (folder / "config.yaml").write_text(config, encoding="utf-8")
+    (folder / CONFIG).write_text(config, encoding="utf-8")
 
 
 def _origin(run: TrainedRun, trained: TrainedModel, components: dict[str, str]) -> dict[str, Any]:
-    origin = run.folder / "origin.txt"
+    origin = run.folder / ORIGIN
     return {
         "components": components,
         # Where on this machine is nothing to tell others.
@@ -159,6 +160,6 @@ def main(args: Sequence[str]) -> None:
     with user_errors():
         export(known.source, known.out, known.merge)
     say(
-        f"written to {known.out}; to test it:\n  python -m lightning test --config {known.out / 'config.yaml'}\n"
+        f"written to {known.out}; to test it:\n  python -m lightning test --config {known.out / CONFIG}\n"
         "and for data of your own, add --config DATA.yaml"
     )

@@ -16,7 +16,7 @@ from datamodules.printable import say
 from lightning_modules.config.chain import read_config
 from lightning_modules.config.difference import difference
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-from lightning_modules.export.model_folder import ORIGIN
+from lightning_modules.export.model_folder import FACTS
 from lightning_modules.runs.trained_run import model_parser
 
 _TEXT_AND_STORAGE = ("name_or_path", "prompt", "dtype", "attention", "gradient_checkpointing", "quantization")
@@ -36,7 +36,7 @@ def check_full_model(folder: Path) -> None:
     Raises:
         ValueError: it is not, and what differs; or `folder` is no model folder that `export` wrote.
     """
-    trained = read_json(folder / ORIGIN)["config"]["model"]
+    trained = read_json(folder / FACTS)["config"]["model"]
     ours = {**read_config(folder / "config.yaml")["model"], "distillation": trained["distillation"]}
     official = ours | {
         "encoder": _official(ours["encoder"], "STAB", ("width", "patch_size", "dropout")),

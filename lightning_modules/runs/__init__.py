@@ -1,1 +1,1 @@
-"""Run folders: who works in one, what it holds, and where it comes from."""
+"""Run folders: their names and files, the right to work in one, and the record of what was done there."""

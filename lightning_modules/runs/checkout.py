@@ -1,4 +1,4 @@
-"""Which state of the code runs, who started it, and when."""
+"""Which state of the code a run has, what started it, and when."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-OWN_FILE = Path(__file__)  # of the checkout that runs
-STARTED_BY = "VIDEO_PANDA_STARTED_BY"  # environment variable: which job of what a training is
-_SECONDS = 20  # for a checkout on a slow drive; nobody waits longer for a note
-# As `git apply` reads it, whatever the user has set for their own eyes.
+OWN_FILE = Path(__file__)  # a file of the checkout that runs
+STARTED_BY = "VIDEO_PANDA_STARTED_BY"  # environment variable that names the sweep or chain, and the job of it
+_TIMEOUT = 20  # seconds, enough for a checkout on a slow drive; a note is not worth a longer wait
+# In the form that `git apply` reads, whatever the user has configured.
 _PATCH = ("diff", "--binary", "--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/", "HEAD")
 
 
 def started_by() -> dict[str, str]:
-    """Return what started this process, if not a user at a terminal: a sweep or chain, a job of a cluster."""
+    """Return the sweep or chain and the cluster job that started this process; nothing if a user did."""
     facts = {"started_by": os.environ.get(STARTED_BY), "cluster_job": os.environ.get("SLURM_JOB_ID")}
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
         facts["cluster_job"] = f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"
@@ -26,17 +26,17 @@ def started_by() -> dict[str, str]:
 
 
 def utc_now() -> str:
-    """Return the time as it is kept, to the second."""
+    """Return the current time as records have it: ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """A commit.
+    """The state of a git checkout.
 
     Attributes:
-        commit: its hash.
-        changed: whether files differ from it, new ones included.
+        commit: hash of the commit that is checked out.
+        changed: whether files differ from it; new files count.
     """
 
     commit: str
@@ -44,9 +44,9 @@ class Checkout:
 
 
 def checkout_of(file: Path) -> Checkout | None:
-    """Return the checkout that a source file is of; None if it is of none, or git cannot tell.
+    """Return the checkout that a source file belongs to; None if there is none, or git cannot tell.
 
-    An installed file may lie in a checkout of something else, which does not know it.
+    An installed file may lie in the checkout of another project, which does not track it.
     """
     folder = file.parent
     if _git(folder, "ls-files", "--error-unmatch", "--", file.name) is None:
@@ -56,17 +56,17 @@ def checkout_of(file: Path) -> Checkout | None:
 
 
 def uncommitted(file: Path) -> bytes:
-    """Return how the checkout of a source file differs from its commit, as a patch for `git apply`.
+    """Return the difference of a source file's checkout from its commit, as a patch for `git apply`.
 
-    New Python and YAML files are in it unless git ignores them; other new files, which may be anything, are not.
+    It contains new Python and YAML files unless git ignores them, and no other new files, which may be anything.
     """
     top = _git(file.parent, "rev-parse", "--show-toplevel")
     if top is None:
         return b""
     folder = Path(top.decode().strip())
-    with tempfile.TemporaryDirectory() as place:
-        # With an index of its own, in which new files stand without their content: that of the user stays as it is.
-        index = {"GIT_INDEX_FILE": str(Path(place, "index"))}
+    with tempfile.TemporaryDirectory() as temporary:
+        # A temporary index lists the new files, so that the user's own index stays as it is.
+        index = {"GIT_INDEX_FILE": str(Path(temporary, "index"))}
         _git(folder, "read-tree", "HEAD", environment=index)
         new = _git(folder, "ls-files", "--others", "--exclude-standard", "-z", "--", "*.py", "*.yaml") or b""
         if names := [os.fsdecode(name) for name in new.split(b"\0") if name]:
@@ -78,7 +78,7 @@ def _git(folder: Path, *arguments: str, environment: Mapping[str, str] | None = 
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(
-            command, capture_output=True, check=True, timeout=_SECONDS, env={**os.environ, **(environment or {})}
+            command, capture_output=True, check=True, timeout=_TIMEOUT, env={**os.environ, **(environment or {})}
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -12,30 +12,31 @@ from pathlib import Path
 from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_only
 
-from components.whole_file import remove_unfinished
-from lightning_modules.runs.folder import LOCK_FILE, answered_folder, free_folder, is_unused, resumed_folder
+from components.files import remove_unfinished
+from lightning_modules.runs.folder import ANSWERS, CHECKPOINTS, LOCK_FILE, free_folder, is_unused, resumed_folder
 from lightning_modules.runs.lock import Lock, NoLocksError
+from lightning_modules.scoring.answer_store import answered_folder
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 10.0  # seconds: loaders of a run that was killed notice within five, and hold the folder until then
-A_MOMENT = 1.0  # seconds, in which another may look whether the folder is free
+A_MOMENT = 1.0  # seconds, in which another process may check whether the folder is free
 
 
 @contextmanager
 def claimed(config: Namespace, verb: str) -> Iterator[Path]:
-    """Hold the folder of a run as long as it lasts: its own if it goes on, else the next free one.
+    """Hold the folder of a run while it lasts: its own if it goes on, else the next free one.
 
-    Of several processes of a run, the first holds it, and tells the others where it is. A `fast_dev_run`, which leaves
-    nothing, holds none.
+    The first of several processes of a run holds it, and tells the others where it is. A `fast_dev_run` leaves nothing
+    and holds no folder.
 
     Args:
         config: of the run.
-        verb: that is run.
+        verb: subcommand, such as `fit`.
 
     Raises:
-        ValueError: another process is at work in the folder of a run that is to go on; or a folder cannot be written,
-            or named as asked for.
+        ValueError: another process works in the folder of a run that is to go on; or a folder cannot be written, or
+            cannot have the name that is asked for.
     """
     if config.trainer.default_root_dir is not None:
         raise ValueError("trainer.default_root_dir cannot be set: --runs and --name say where a run is")
@@ -50,8 +51,8 @@ def claimed(config: Namespace, verb: str) -> Iterator[Path]:
     else:
         folder, lock = _claim_free(new)
     try:
-        for place in (folder, folder / "checkpoints", folder / "answers"):
-            remove_unfinished(place)  # left by an earlier process that was killed
+        for written in (folder, folder / CHECKPOINTS, folder / ANSWERS):
+            remove_unfinished(written)  # left by an earlier process that was killed
         yield folder
     finally:
         _let_go(lock)
@@ -60,8 +61,8 @@ def claimed(config: Namespace, verb: str) -> Iterator[Path]:
 def _claim(folder: Path, key: str) -> Lock:
     lock = _take(folder, PATIENCE)
     if lock is None:
-        process, host = (looked_at := Lock(folder / LOCK_FILE)).holder()
-        looked_at.release()
+        process, host = (held := Lock(folder / LOCK_FILE)).holder()
+        held.release()
         raise ValueError(f"{key}: process {process} on {host} is at work in {folder}; wait for it or stop it first")
     return lock
 
@@ -72,12 +73,12 @@ def _claim_free(new: Callable[[], Path]) -> tuple[Path, Lock]:
         lock = _take(folder, A_MOMENT)
         if lock is not None and is_unused(folder):
             return folder, lock
-        if lock is not None:  # another has taken it since, and is done by now
+        if lock is not None:  # another run has used it in the meantime, and has ended
             _let_go(lock)
 
 
 def _take(folder: Path, patience: float) -> Lock | None:
-    """Hold a folder; None if another does."""
+    """Return a held lock on a folder; None if another process holds it."""
     while True:
         lock = Lock(folder / LOCK_FILE)
         try:
@@ -93,16 +94,16 @@ def _take(folder: Path, patience: float) -> Lock | None:
 
 
 def _let_go(lock: Lock) -> None:
-    """Leave nothing of the claim behind, and no empty folder of a run that did not begin."""
+    """Remove the lock file, and the folder of a run that did not begin."""
     with suppress(OSError):
-        lock.path.unlink()  # while it is held: who waits for it sees that it is another file
+        lock.path.unlink()  # while it is held, so that a process that waits for it sees that the file is gone
     lock.release()
-    with suppress(OSError):  # it has a run in it
+    with suppress(OSError):  # the folder has a run in it
         lock.path.parent.rmdir()
         lock.path.parent.parent.rmdir()
 
 
 def _is_first_process() -> bool:
-    """Whether this is the process of a run that decides, as far as the environment tells before there is a trainer."""
+    """Whether this is the first process of a run, as far as the environment tells before there is a trainer."""
     machine = int(os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0")))
     return machine == 0 and getattr(rank_zero_only, "rank", 0) == 0

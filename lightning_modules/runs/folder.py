@@ -1,33 +1,48 @@
-"""Where a run keeps its things: `runs/<name>/seed_<n>`, and what its last lines say."""
+"""Run folders, `runs/<name>/seed_<n>`: what each file in them is called, which folder a run goes to, its last lines."""
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.whole_file import UNFINISHED
+from components.files import UNFINISHED, free_number
 from lightning_modules.runs.lock import Lock
 from lightning_modules.scoring.interval import HOW_SURE, Interval
 
 if TYPE_CHECKING:  # programs that read run folders need no Lightning
     from lightning import Trainer
 
-STAGE_FILE = "stage.json"  # what a chain writes into the folder of a stage before that begins
-HISTORY = "history.jsonl"  # who worked in it, when, and how it ended
+# Files and folders of a run; those of its answers are named by `AnswerStore`.
+CONFIG = "config.yaml"  # resolved configuration
+ORIGIN = "origin.txt"  # config files of the run, and what the experiment changes
+HISTORY = "history.jsonl"  # who worked in the folder, when, and how it ended
 DIFF = "uncommitted.diff"  # how the code differed from its commit
-LOCK_FILE = ".lock"  # held by the run that works in a folder
-RESERVED = ("sweeps",)  # folders beside those of the runs
-_ODD = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of Unicode: control, format, surrogate, line, paragraph
+STAGE_FILE = "stage.json"  # what a chain writes into the folder of a stage before that begins
+SUMMARY = "summary.json"  # final figures; a training that has it is finished
+METRICS = "metrics.csv"  # all logged figures since the run last went on
+_EARLIER_METRICS = "metrics.{}.csv"  # those before that
+CHECKPOINTS = "checkpoints"
+LAST_CHECKPOINT = f"{CHECKPOINTS}/last.ckpt"
+INTERRUPTED_CHECKPOINT = f"{CHECKPOINTS}/interrupted.ckpt"
+ANSWERS = "answers"
+JUDGEMENTS = "judgements"
+LOCK_FILE = ".lock"  # held by the process that works in the folder
+SWEEPS = "sweeps"  # beside the folders of experiments, none of which can be called so
+
+RUN_NAME_PATTERN = re.compile(r"(?:(?P<verb>[a-z]+)_)?seed_(?P<seed>-?\d+)(?:\.(?P<attempt>\d+))?")  # of a run folder
+_UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode categories: control, format, surrogate, line, paragraph
 LONGEST_NAME = 200  # bytes; a file system takes 255, and locks and logs of sweeps are called by the name and more
 
 
 def run_folder(trainer: Trainer) -> Path | None:
-    """Return the folder of the run, whatever its loggers are; None of a `fast_dev_run`, which leaves nothing.
+    """Return the folder of the run, whatever its loggers are; None for a `fast_dev_run`, which leaves nothing.
 
-    All processes must ask, or those that do wait: where a run is, the first one decides.
+    All processes must call this together: the first one decides where a run is, and the others wait for it.
     """
     quick: bool | int = trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector
     return None if quick else Path(trainer.strategy.broadcast(trainer.default_root_dir))
@@ -39,31 +54,40 @@ def checked_name(name: str, key: str = "name") -> str:
     Raises:
         ValueError: no folder can be called so, or it would be another than one directly in the folder of all runs.
     """
-    said = f"{key} {name if len(name) <= LONGEST_NAME else f'{name[:40]}...'!r}"
-    if not name.strip() or name.startswith(".") or name in RESERVED:
-        raise ValueError(f"{said} cannot be that of a folder of its own; give another")
-    odd = [letter for letter in name if letter in "/\\" or unicodedata.category(letter) in _ODD]
+    subject = f"{key} {name if len(name) <= LONGEST_NAME else f'{name[:40]}...'!r}"
+    if not name.strip() or name.startswith(".") or name == SWEEPS:
+        raise ValueError(f"{subject} cannot be that of a folder of its own; give another")
+    odd = [letter for letter in name if letter in "/\\" or unicodedata.category(letter) in _UNPRINTABLE]
     if odd:
-        raise ValueError(f"{said} has {odd[0]!r} in it; a folder is named by it, without slashes or control characters")
+        raise ValueError(
+            f"{subject} has {odd[0]!r} in it; a folder is named by it, without slashes or control characters"
+        )
     if len(name.encode()) > LONGEST_NAME:
-        raise ValueError(f"{said} has {len(name.encode())} bytes; give one of at most {LONGEST_NAME}")
+        raise ValueError(f"{subject} has {len(name.encode())} bytes; give one of at most {LONGEST_NAME}")
     return name
 
 
-def free_folder(root: Path, name: str, seed: int, verb: str) -> Path:
-    """Return the folder of a new run, with `.2`, `.3` ... appended when there is one already that has a run in it.
+def run_name(seed: int, verb: str = "fit") -> str:
+    """Return what a run's first folder is called: `seed_<n>` for a training, `<verb>_seed_<n>` for another verb."""
+    return f"seed_{seed}" if verb == "fit" else f"{verb}_seed_{seed}"
 
-    A training goes to `seed_<n>`, another verb to `<verb>_seed_<n>`.
+
+def attempts(experiment: Path, name: str) -> list[Path]:
+    """Return the run folders of an experiment that are called `name`, `name.2`, `name.3` ..., the latest last."""
+    numbers = {folder: folder.name.removeprefix(name) for folder in experiment.glob(f"{name}*")}
+    numbered = [folder for folder, number in numbers.items() if re.fullmatch(r"(\.\d+)?", number)]
+    return sorted(numbered, key=lambda folder: int(numbers[folder][1:] or 1))
+
+
+def free_folder(root: Path, name: str, seed: int, verb: str) -> Path:
+    """Return the folder of a new run, with `.2`, `.3` ... appended if there is one already that has a run in it.
 
     Raises:
         ValueError: no folder can be called `name`.
     """
-    leaf = f"seed_{seed}" if verb == "fit" else f"{verb}_seed_{seed}"
-    folder, count = root / checked_name(name) / leaf, 1
-    while folder.exists() and (not is_unused(folder) or _is_held(folder)):
-        count += 1
-        folder = root / name / f"{leaf}.{count}"
-    return folder
+    first = root / checked_name(name) / run_name(seed, verb)
+    folders = (first if number == 1 else first.with_name(f"{first.name}.{number}") for number in count(1))
+    return next(folder for folder in folders if not folder.exists() or (is_unused(folder) and not _is_held(folder)))
 
 
 def is_unused(folder: Path) -> bool:
@@ -88,32 +112,26 @@ def resumed_folder(checkpoint: str | Path | None, verb: str) -> Path | None:
     if checkpoint is None or verb != "fit":
         return None
     folder = Path(checkpoint).parent.parent
-    return folder if (folder / "config.yaml").is_file() else None
+    return folder if (folder / CONFIG).is_file() else None
 
 
-def answered_folder(folder: str | Path | None, verb: str) -> Path | None:
-    """Return the folder of a test or prediction whose answers are continued.
+def newest_checkpoint(folders: Iterable[Path]) -> Path | None:
+    """Return the newest checkpoint in run folders that a training can go on from; None if there is none."""
+    files = [folder / name for folder in folders for name in (LAST_CHECKPOINT, INTERRUPTED_CHECKPOINT)]
+    return max((file for file in files if file.exists()), key=lambda file: file.stat().st_mtime_ns, default=None)
 
-    Raises:
-        ValueError: it is none, or something else is run.
-    """
-    if folder is None:
-        return None
-    if verb not in ("test", "predict"):
-        raise ValueError(f"continue_answers goes with test and predict, not with {verb}")
-    if not (Path(folder) / "answers" / f"{verb}.by.json").is_file():
-        raise ValueError(f"continue_answers {folder} is no folder in which a {verb} began to answer")
-    return Path(folder)
+
+def metrics_files(folder: Path) -> list[Path]:
+    """Return the files with the logged figures of a run, the earliest first."""
+    earlier = sorted(folder.glob(_EARLIER_METRICS.format("[0-9]*")), key=lambda file: (len(file.name), file.name))
+    return [file for file in [*earlier, folder / METRICS] if file.is_file()]
 
 
 def keep_metrics(folder: Path) -> None:
     """Rename the `metrics.csv` of a run that goes on to `metrics.1.csv`, `.2` ...: the logger would delete it."""
-    written = folder / "metrics.csv"
-    if written.is_file():
-        count = 1
-        while (kept := folder / f"metrics.{count}.csv").exists():
-            count += 1
-        written.rename(kept)
+    if (folder / METRICS).is_file():
+        number = free_number(folder, _EARLIER_METRICS)
+        (folder / METRICS).rename(folder / _EARLIER_METRICS.format(number))
 
 
 def report(folder: Path, figures: Mapping[str, float], intervals: Mapping[str, Interval]) -> str:
@@ -121,7 +139,8 @@ def report(folder: Path, figures: Mapping[str, float], intervals: Mapping[str, I
     width = max((len(name) for name in figures), default=0)
     lines = ["", f"run folder   {folder}"]
     for name, value in sorted(figures.items()):
-        bounds = f" [{each.low:.4f}, {each.high:.4f}]" if (each := intervals.get(name)) else ""
+        interval = intervals.get(name)
+        bounds = f" [{interval.low:.4f}, {interval.high:.4f}]" if interval else ""
         lines.append(f"  {name:<{width}}  {value:.4f}{bounds}")
     if intervals:
         lines.append(f"  in brackets: {HOW_SURE}")

@@ -1,4 +1,4 @@
-"""What a run is in TensorBoard's HParams tab: what was ablated, a column per slot, and the final figures.
+"""A run's entry in TensorBoard's HParams tab: what was ablated, a column per slot, and the final figures.
 
 TensorBoard takes the columns of the whole table from the first run that it comes across, sorts those of settings by
 name, and shows five of either kind at first: of settings those marked to differ. So every run names the same columns,
@@ -34,7 +34,7 @@ def settings(component_names: Mapping[str, str], **facts: str | float) -> dict[s
     """Return column -> value of a run.
 
     Args:
-        component_names: path of a slot -> class that fills it; the column is called by the end of the path.
+        component_names: path of a slot -> class that fills it; the last part of the path names the column.
         facts: further columns.
     """
     return {path.rsplit(".", 1)[-1]: name for path, name in component_names.items()} | facts

@@ -1,4 +1,4 @@
-"""A file that one process at a time holds: two runs or sweeps neither share a folder nor train the same."""
+"""Lock files: two runs or sweeps neither share a folder nor train the same job."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ class NoLocksError(ValueError):
 
 
 class Lock:
-    """A locked file, let go by the system when its process ends, however it ends.
+    """A file that one process at a time holds; the system releases it when the process ends, however it ends.
 
-    Children that are given `descriptor` hold it too. So it stays held while a run of a killed sweep is still ending.
+    Child processes that inherit `descriptor` hold it too, so that it stays held while a run of a killed sweep is still
+    ending. (`filelock` gives its descriptor to nobody, and cannot tell whether a file is held without taking it.)
     """
 
     def __init__(self, path: Path) -> None:
-        """Name the file; its folder is made.
+        """Open the file, which is made with its folder if necessary.
 
         Raises:
             ValueError: it cannot be written.
@@ -35,10 +36,10 @@ class Lock:
             raise ValueError(f"{path} cannot be written: {error.strerror}; --runs says where runs go") from error
 
     def take(self, patience: float = 0.0) -> bool:
-        """Hold the file, and note in it who does; False if another has it and does not let go.
+        """Take the lock and note process and machine in the file; return False if another process keeps it.
 
         Args:
-            patience: seconds to wait for the other.
+            patience: seconds to wait for the other process.
 
         Raises:
             NoLocksError: the file system has no locks.
@@ -69,7 +70,7 @@ class Lock:
             raise ValueError(f"{self.path} cannot be written: {error.strerror}; --runs says where runs go") from error
 
     def is_held(self) -> bool:
-        """Whether another has it now; nothing is known of that where the file system has no locks."""
+        """Whether another process holds it now; False on a file system without locks."""
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -80,30 +81,30 @@ class Lock:
         return False
 
     def is_in_place(self) -> bool:
-        """Whether the file is still there by its name, and not one that another has removed meanwhile."""
+        """Whether `path` is still this file: another process may have removed it in the meantime."""
         try:
             return os.path.samestat(os.fstat(self.descriptor), self.path.stat())
         except FileNotFoundError:
             return False
 
     def holder(self) -> tuple[int, str]:
-        """Return process and machine of who took it last; 0 and nothing if that was not written down."""
+        """Return number and machine of the process that took it last; 0 and an empty text if that was not noted."""
         process, _, host = os.pread(self.descriptor, 256, 0).decode(errors="replace").partition(" ")
         return (int(process), host) if process.isdecimal() else (0, "")
 
     def holder_is_gone(self) -> bool:
-        """Whether who took it ran on this machine and does no longer: only its children are left."""
+        """Whether the process that took it ran on this machine and has ended, so that only its children hold it."""
         process, host = self.holder()
         if host != socket.gethostname():
             return False
         try:
-            os.kill(process, 0)  # sends nothing
+            os.kill(process, 0)  # sends no signal, and fails if there is no such process
         except ProcessLookupError:
             return True
-        except PermissionError:  # another user's
+        except PermissionError:  # the process of another user
             pass
         return False
 
     def release(self) -> None:
-        """Let go; children that hold it go on to."""
+        """Release it; children that hold it keep it."""
         os.close(self.descriptor)

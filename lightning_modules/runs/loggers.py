@@ -1,4 +1,4 @@
-"""What logs a run: TensorBoard and CSV in its folder, and beside them whatever the user names."""
+"""The loggers of a run: TensorBoard and CSV in its folder, and further ones that the user names."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lightning_modules.runs.folder import keep_metrics
 
 
 def run_loggers(trainer: Namespace, folder: Path) -> list[Logger]:
-    """Return the loggers of a run, those that every run has first; none for `trainer.logger: false`.
+    """Return the loggers of a run, first the two that every run has; none for `trainer.logger: false`.
 
     Args:
-        trainer: its settings, with what is asked for built.
+        trainer: settings of the trainer, with the loggers of the user already built.
         folder: of the run.
 
     Raises:
-        ValueError: one that is asked for would write the files of another one.
+        ValueError: a logger of the user would write the files of one that every run has.
     """
     asked: Logger | Iterable[Logger] | bool | None = trainer.logger
     if asked is False:
@@ -40,24 +40,24 @@ def run_loggers(trainer: Namespace, folder: Path) -> list[Logger]:
 
 
 def start(loggers: Sequence[Logger]) -> None:
-    """Let loggers that the user names begin, before the run does: those after the ones that every run has.
+    """Start the loggers that the user names, which come after the two of every run, before the run begins.
 
     Raises:
-        ValueError: one cannot, such as without an account or a server.
+        ValueError: one cannot start, for lack of an account or a server for instance.
     """
     for logger in loggers[2:]:
         try:
-            getattr(logger, "experiment", None)  # what begins when it is asked for
+            getattr(logger, "experiment", None)  # which starts it
         except Exception as error:  # whatever a service may raise
             raise ValueError(f"trainer.logger {type(logger).__name__} cannot begin: {_in_one_line(error)}") from error
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Say in one line why a logger cannot be built: the parser's text has its settings in it, which may be secret.
+    """Explain in one line why a logger cannot be built: the parser's text shows its settings, which may be secret.
 
     Raises:
-        ValueError: one cannot, such as without its library.
+        ValueError: one cannot be built, for lack of its library for instance.
     """
     try:
         yield

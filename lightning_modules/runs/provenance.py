@@ -1,4 +1,4 @@
-"""What figures of a test come from: enough to tell, years later, whether two of them can be compared."""
+"""The provenance of test figures: enough to tell, years later, whether two of them can be compared."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from typing import Any
 import torch
 from lightning import Trainer
 
+from components.files import content_hash
 from components.fingerprint import sampled_fingerprint
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.runs.checkout import OWN_FILE, checkout_of
 from lightning_modules.video_language import VideoLanguageModel
 
-# Ours, and those that what a model sees and says depends on.
+# This project, and the packages that what a model sees and answers depends on.
 PACKAGES = ("video-panda-lightning", "torch", "lightning", "transformers", "tokenizers", "av", "decord2", "pillow")
-_SEEN = ("canvas", "sampler", "shown_frames", "damaged", "bad_media")
+_DATA_SETTINGS = ("canvas", "sampler", "shown_frames", "damaged", "bad_media")
 
 
 def provenance(trainer: Trainer, module: VideoLanguageModel, asked_by: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what can be known when a test begins, ready for JSON.
+    """Return what is known when a test begins, ready for JSON.
 
     Args:
-        trainer: that tests.
-        module: that answers.
-        asked_by: what its answers depend on, as the command line has it.
+        trainer: of the test.
+        module: the model under test.
+        asked_by: what its answers depend on, from the command line.
     """
     return {
         "components": module.component_names(),
@@ -45,26 +46,26 @@ def provenance(trainer: Trainer, module: VideoLanguageModel, asked_by: Mapping[s
 
 
 def base_weights(model: VideoLanguageModel) -> dict[str, dict[str, Any]]:
-    """Return what pretrained weights a model begins with, and those of its teacher; to be asked before it is sharded.
+    """Return the pretrained weights of a model and of its teacher, by hash; to be called before the model is sharded.
 
-    The hashes are of samples (`sampled_fingerprint`) and cost nothing. Checkpoints have those of all bits of frozen
-    weights, see `FrozenBase`.
+    The hashes are of samples (`sampled_fingerprint`) and cost nothing. Checkpoints have hashes of all bits of the
+    frozen weights, see `FrozenBase`.
     """
     teacher = [*model.teacher.network.parameters()]
-    asked = {
+    frozen_teacher = {
         "teacher": {
             "source": type(model.teacher).__name__,
             "tensors": len(teacher),
             "sampled_sha256": sampled_fingerprint((str(place), tensor) for place, tensor in enumerate(teacher)),
         }
     }
-    return model.frozen_base.origins() | (asked if teacher else {})
+    return model.frozen_base.origins() | (frozen_teacher if teacher else {})
 
 
 def untrained_groups(model: VideoLanguageModel) -> list[str]:
-    """Return the groups that answer with weights which neither a training nor a pretrained part gave them.
+    """Return the parameter groups with randomly initialised weights that answers depend on.
 
-    To be asked before anything is loaded into the model.
+    To be called before anything is loaded into the model.
     """
     base = {
         f"{path}.{name}"
@@ -81,7 +82,7 @@ def untrained_groups(model: VideoLanguageModel) -> list[str]:
 
 
 def environment(trainer: Trainer) -> dict[str, Any]:
-    """Return the code and the machine that a run has, ready for JSON."""
+    """Return the code and the machine of a run, ready for JSON."""
     checkout = checkout_of(OWN_FILE)
     return {
         "code": checkout and asdict(checkout),
@@ -93,7 +94,7 @@ def environment(trainer: Trainer) -> dict[str, Any]:
 
 
 def compared(data: VideoTextDataModule) -> dict[str, dict[str, str]]:
-    """Return how replies are compared with references: the rules of every kind of answer that is asked for."""
+    """Return how replies are compared with references: the rules of every kind of answer in the test."""
     kinds = {type(record.answer_kind) for record in data.records("test")}
     return {
         kind.__name__: {"rules": kind.rules, "sha256": _digest(kind.rules)}
@@ -103,15 +104,11 @@ def compared(data: VideoTextDataModule) -> dict[str, dict[str, str]]:
 
 def checksums(files: Sequence[Path]) -> dict[str, str]:
     """Return the SHA-256 of each file."""
-    found = {}
-    for file in files:
-        with file.open("rb") as content:
-            found[str(file)] = hashlib.file_digest(content, "sha256").hexdigest()
-    return found
+    return {str(file): content_hash(file) for file in files}
 
 
 def device_name(device: torch.device) -> str:
-    """Return what answers are worked out on."""
+    """Return the name of the hardware."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} ({platform.processor() or platform.machine()})"
@@ -120,14 +117,14 @@ def device_name(device: torch.device) -> str:
 def _data(data: VideoTextDataModule, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "module": type(data).__name__,
-        **{key: settings[key] for key in _SEEN if key in settings},
+        **{key: settings[key] for key in _DATA_SETTINGS if key in settings},
         "manifest_sha256": data.manifest.sha256,
         "question_files": checksums(data.question_files("test")),
     }
 
 
 def _checkpoint(asked_by: Mapping[str, Any], key: str) -> dict[str, Any] | None:
-    """Return path, size and time of change; None where no checkpoint was named."""
+    """Return path, size and time of change of a checkpoint; None if none was named."""
     if asked_by.get(key) is None:
         return None
     size, changed = asked_by[f"{key}_written"] or (None, None)

@@ -15,9 +15,9 @@ from typing import Any
 from datamodules.printable import say
 from lightning_modules.config.chain import read_config
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-from lightning_modules.runs.folder import DIFF, HISTORY
+from lightning_modules.runs.folder import CONFIG, DIFF, HISTORY, LAST_CHECKPOINT, ORIGIN, SUMMARY
 
-RUN = "run"  # in an exported model folder: what is kept of the run that it comes from
+RUN = "run"  # folder in an exported model, with the records of the run that it comes from
 
 
 def main(args: Sequence[str]) -> None:
@@ -31,21 +31,21 @@ def main(args: Sequence[str]) -> None:
 
 
 def shown(folder: Path) -> list[str]:
-    """Return the lines that tell of a run, also of one that an exported model folder comes from.
+    """Return the lines that describe a run, or the run that an exported model folder comes from.
 
     Raises:
-        ValueError: the folder is not one of a run, or a line of its history is none.
+        ValueError: the folder is neither of them, or a file in it is damaged.
     """
-    if not (folder / "config.yaml").is_file():
+    if not (folder / CONFIG).is_file():
         raise ValueError(f"{folder} is not a run folder: it has no config.yaml")
-    exported = (folder / RUN / "config.yaml").is_file()
+    exported = (folder / RUN / CONFIG).is_file()
     kept = folder / RUN if exported else folder
     works = history(kept)
     sections = {
-        "origin": _text(kept / "origin.txt"),
+        "origin": _text(kept / ORIGIN),
         "history": [line for work in works for line in _work(work)] or ["none was kept"],
         "figures": _figures(kept),
-        "weights": _weights(kept / "checkpoints" / "last.ckpt", works),
+        "weights": _weights(kept / LAST_CHECKPOINT, works),
         "the same once more": again(kept, works),
     }
     lines = [f"{'exported model' if exported else 'run'}  {folder}"]
@@ -55,31 +55,31 @@ def shown(folder: Path) -> list[str]:
 
 
 def again(folder: Path, works: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the commands that do once more what a run did first: its code, then its resolved configuration."""
+    """Return the commands that repeat a run: check out its code, then run its resolved configuration."""
     first: Mapping[str, Any] = works[0] if works else {"work": "fit", "code": None}
     lines = []
     if first["code"]:
         diff = folder / DIFF
         patch = f" && git apply {quote(str(diff.absolute()))}" if diff.is_file() and diff.stat().st_size else ""
         lines.append(f"git checkout {first['code']['commit']}{patch}")
-    config = read_config(folder / "config.yaml")
-    # A run that went on has the checkpoint that it went on from in its configuration.
+    config = read_config(folder / CONFIG)
+    # The configuration of a run that went on names the checkpoint that it went on from.
     anew = " --ckpt_path=null" if first["work"] == "fit" and config.get("ckpt_path") else ""
-    return [*lines, f"python -m lightning {first['work']} --config {quote(str(folder / 'config.yaml'))}{anew}"]
+    return [*lines, f"python -m lightning {first['work']} --config {quote(str(folder / CONFIG))}{anew}"]
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
-    """Return what was done in a run's folder: each beginning, with `ended`, `how` and `last_step` where it has an end.
+    """Return the pieces of work done in a run folder, with `ended`, `how` and `last_step` where an end was recorded.
 
     Raises:
-        ValueError: a line of the file is not one of it.
+        ValueError: the file cannot be read, or a line of it is not one of a history.
     """
     work: list[dict[str, Any]] = []
     for number, line in enumerate(_text(folder / HISTORY), start=1):
         try:
             entry = json.loads(line)
             if "began" in entry:
-                _work(entry)  # all that is told of it is there
+                _work(entry)  # which fails if something is missing
                 work.append(entry)
             else:
                 work[-1] |= {"ended": entry["ended"], "how": entry["how"], "last_step": entry["step"]}
@@ -117,7 +117,7 @@ def _work(work: Mapping[str, Any]) -> list[str]:
 
 
 def _figures(folder: Path) -> list[str]:
-    file = folder / "summary.json"
+    file = folder / SUMMARY
     if not file.is_file():
         return ["none yet: the run has not finished"]
     try:
@@ -129,15 +129,15 @@ def _figures(folder: Path) -> list[str]:
 
 
 def _weights(checkpoint: Path, works: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return hashes of what the last checkpoint has, and of the frozen weights that it leaves out."""
-    # Imported here, since nothing else of a run needs torch to be read.
+    """Return hashes of the last checkpoint, and of the frozen weights that it leaves out."""
+    # Imported here, since everything else of a run is read without torch.
     from lightning_modules.training.checkpoint import read_checkpoint, weights_digest
     from lightning_modules.training.frozen_base import ENTRY
 
     hashes = {path: known for work in works for path, known in work.get("frozen_sha256", {}).items()}
     if not checkpoint.is_file():
         return [f"{path}, frozen: sha256 {known}" for path, known in hashes.items()]
-    content = read_checkpoint(checkpoint, "checkpoint")  # not its tensors, as for a test or training
+    content = read_checkpoint(checkpoint, "checkpoint")  # without reading its tensors
     weights = content["state_dict"]
     return [
         f"{checkpoint.name}: {len(weights)} tensors, samples {weights_digest(weights)}",

@@ -1,4 +1,4 @@
-"""A trained run, found by its folder or one of its checkpoints, and its model as it is for answering questions."""
+"""A trained run, found by its folder or one of its checkpoints, and its model, ready to answer questions."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from torch import Tensor
 
 from lightning_modules.config.chain import read_config
 from lightning_modules.config.resolve import ExperimentParser
+from lightning_modules.runs.folder import CONFIG, LAST_CHECKPOINT
 from lightning_modules.training.checkpoint import CheckpointError, changed_components, check_checkpoint, read_checkpoint
 from lightning_modules.video_language import VideoLanguageModel
 
-# What a training has beside the model that answers.
+# Slots that only a training needs.
 _TRAINING_ONLY = {"teacher": "NoTeacher", "distillation": "NoDistillation", "feature_cache": "NoFeatureCache"}
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What is on disk.
+    """A run on disk.
 
     Attributes:
-        folder: of the run.
-        checkpoint: the file in question.
+        folder: run folder.
+        checkpoint: file of the weights that are meant.
         config: resolved configuration.
     """
 
@@ -40,13 +41,13 @@ class TrainedRun:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What a checkpoint holds.
+    """A model with the weights of a checkpoint.
 
     Attributes:
-        model: with the trained weights, those of a frozen base too.
+        model: with the trained weights and those of its frozen base.
         head: tensors of the distillation, by their names in the checkpoint.
-        components: class in every slot, those of the training too.
-        steps: of the optimiser that its training took.
+        components: class in every slot, including those that only a training needs.
+        steps: optimiser steps of the training.
     """
 
     model: VideoLanguageModel
@@ -59,17 +60,17 @@ def find_run(source: Path) -> TrainedRun:
     """Find configuration and checkpoint.
 
     Args:
-        source: run folder, whose `checkpoints/last.ckpt` is meant, or a checkpoint in the `checkpoints` of one.
+        source: run folder, which stands for its `checkpoints/last.ckpt`, or a file in its `checkpoints`.
 
     Raises:
-        ValueError: there is no such run, or its checkpoint or configuration is none.
+        ValueError: there is no such run, or its checkpoint or configuration cannot be used.
     """
-    checkpoint = source / "checkpoints" / "last.ckpt" if source.is_dir() else source
+    checkpoint = source / LAST_CHECKPOINT if source.is_dir() else source
     check_checkpoint(checkpoint, key="checkpoint")
     folder = checkpoint.absolute().parent.parent
-    config = read_config(folder / "config.yaml")
+    config = read_config(folder / CONFIG)
     if "model" not in config or "data" not in config:
-        raise CheckpointError(f"{folder / 'config.yaml'} is no configuration of a run: it has no `model` or `data`")
+        raise CheckpointError(f"{folder / CONFIG} is no configuration of a run: it has no `model` or `data`")
     return TrainedRun(folder, checkpoint, config)
 
 
@@ -97,7 +98,7 @@ def load(run: TrainedRun) -> TrainedModel:
     changed = changed_components(ours, components, f"checkpoint {run.checkpoint}")
     if changed:
         raise CheckpointError(
-            f"checkpoint {run.checkpoint} holds another variant of the model than {run.folder / 'config.yaml'}: "
+            f"checkpoint {run.checkpoint} holds another variant of the model than {run.folder / CONFIG}: "
             f"{'; '.join(changed)} (there -> in the file)"
         )
     model.frozen_base.put_back(content, f"checkpoint {run.checkpoint}")
@@ -107,7 +108,7 @@ def load(run: TrainedRun) -> TrainedModel:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(
-            f"checkpoint {run.checkpoint} does not have just the tensors that {run.folder / 'config.yaml'} asks for: "
+            f"checkpoint {run.checkpoint} does not have just the tensors that {run.folder / CONFIG} asks for: "
             f"{' '.join(str(error).split())}"
         ) from error
     return TrainedModel(model.eval(), head, components, int(content["global_step"]))

@@ -1,4 +1,4 @@
-"""Answers on disk: JSON lines keyed by question id, only ever appended to, by one process or several."""
+"""Answers on disk: JSON lines keyed by question id, appended to by one process or several."""
 
 from __future__ import annotations
 
@@ -7,27 +7,36 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonargparse import Namespace
-
-from components.whole_file import write_whole
+from components.files import append_lines, free_number, json_lines, read_lines, read_object, write_whole
 from lightning_modules.config.difference import difference
+from lightning_modules.runs.folder import ANSWERS
+
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
 
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
-_ONLY_HOW = ("workers", "frame_cache", "batch_size", "eval_batch_size")  # says how answers are worked out
+_SPEED_ONLY = ("workers", "frame_cache", "batch_size", "eval_batch_size")  # settings of the data that change no answer
 
 
 class AnswerStore:
-    """The answers of a split in a run's folder: `<split>.jsonl`, and `<split>.rank_<n>.jsonl` while others write too.
+    """The answers to a split in a run folder, and the names of all files about them.
 
-    Beside them stands what they are by, `<split>.by.json`, and what they come to, `<split>_scores.json`.
+    While several processes answer, the first writes `<split>.jsonl` and each other one `<split>.rank_<n>.jsonl`.
+    `<split>.by.json` records the model and the data that produced the answers, `<split>_scores.json` their scores.
+
+    Attributes:
+        path: file of all answers.
+        own: file that this process writes.
+        by: file that records what produced the answers.
+        scores: file of their scores.
     """
 
     def __init__(self, folder: Path, split: str, rank: int = 0) -> None:
-        """Name the files.
+        """Name the files; none of them is touched.
 
         Args:
             folder: of the run's answers.
@@ -41,11 +50,27 @@ class AnswerStore:
         self.by = folder / f"{split}.by.json"
         self.scores = folder / f"{split}_scores.json"
 
+    @classmethod
+    def of_run(cls, run: Path, split: str = "test", rank: int = 0) -> AnswerStore:
+        """Return the answers in a run folder."""
+        return cls(run / ANSWERS, split, rank)
+
+    def files(self) -> list[Path]:
+        """Return the files with answers: the common one, then those of other processes that it does not hold yet."""
+        ranks = sorted(self.folder.glob(f"{self.split}.rank_*.jsonl"))
+        # `test.rank_1.2.jsonl` was put aside.
+        files = [self.path, *(file for file in ranks if file.stem.rpartition("_")[2].isdecimal())]
+        return [file for file in files if file.is_file()]
+
     def begin(self, asked_by: Mapping[str, Any], must_continue: bool) -> None:
-        """Continue answers that are there if they are by the same, else put them aside; on the first process only.
+        """Continue earlier answers if they have the same origin, else put them aside; on the first process only.
+
+        Args:
+            asked_by: what the answers depend on.
+            must_continue: whether it is an error if earlier answers have another origin.
 
         Raises:
-            ValueError: they are by another, or it is not known by what, and must be continued; or a file cannot be
+            ValueError: answers that must be continued have another origin, or an unknown one; or a file cannot be
                 written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +78,7 @@ class AnswerStore:
         if self.by.is_file():
             before = self._read_by()
             if before is None:
-                self._without_by(must_continue)
+                self._check_nothing_is_lost(must_continue)
             elif not (different := difference(asked_by, before)):
                 self.join()
                 return
@@ -62,25 +87,23 @@ class AnswerStore:
                     f"continue_answers: {self.path} was answered otherwise, there -> here: {'; '.join(different)}"
                 )
         self._put_aside()
-        with self._naming(self.by):
+        with self._explaining(self.by):
             write_whole(self.by, json.dumps(asked_by, indent=2) + "\n")
 
     def _read_by(self) -> dict[str, Any] | None:
-        """Return what answers that are there are by; None if the file is cut or otherwise none."""
+        """Return what produced the earlier answers; None if its record is damaged."""
         try:
-            content = json.loads(self.by.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError):
+            return read_object(self.by)
+        except ValueError:
             return None
-        return content if isinstance(content, dict) else None
 
-    def _without_by(self, must_continue: bool) -> None:
-        """Let a test begin anew where it is not known what answers are by: nothing is lost if there are none.
+    def _check_nothing_is_lost(self, must_continue: bool) -> None:
+        """Let a test begin anew although it is unknown what produced the earlier answers, if none must be continued.
 
         Raises:
             ValueError: there are some, and they must be continued.
         """
-        files = [self.path, *self.folder.glob(f"{self.split}.rank_*.jsonl")]
-        if must_continue and any(file.is_file() and file.stat().st_size for file in files):
+        if must_continue and any(file.stat().st_size for file in self.files()):
             raise ValueError(
                 f"continue_answers: {self.by} is damaged, so it is not known what the answers beside it are by; put it "
                 "back, or begin anew without continue_answers"
@@ -88,38 +111,38 @@ class AnswerStore:
         log.warning("%s is damaged and put aside", self.by)
 
     def answered(self) -> dict[str, Row]:
-        """Return question id -> answer of what is in the file of all."""
+        """Return question id -> answer, from the file of all answers."""
         return {str(row["id"]): row for row in read_rows(self.path)}
 
     def append(self, rows: Iterable[Row]) -> None:
-        """Write answers at the end of this process's file.
+        """Append answers to this process's file.
 
         Raises:
             ValueError: the file cannot be written, as on a full disk; what is in it stays.
         """
-        lines = _as_lines(rows)
-        with self._naming(self.own), self.own.open("a", encoding="utf-8") as file:
-            file.write(lines)
+        with self._explaining(self.own):
+            append_lines(self.own, rows)
 
     def join(self) -> None:
-        """Put the answers of all processes into one file, each question once; a killed process's last line may go.
+        """Put the answers of all processes into one file, each question once, without lines that a kill has cut.
 
         Raises:
             ValueError: the file cannot be written; those that are there stay.
         """
-        others = sorted(self.folder.glob(f"{self.split}.rank_*.jsonl"))
+        files = self.files()
+        others = [file for file in files if file != self.path]
         rows: dict[str, Row] = {}
-        for path in (self.path, *others):
-            for row in read_rows(path):
+        for file in files:
+            for row in read_rows(file):
                 rows.setdefault(str(row["id"]), row)
-        if others or len(rows) != _lines(self.path):
-            with self._naming(self.path):
-                write_whole(self.path, _as_lines(rows.values()))
-        for path in others:
-            path.unlink()
+        if others or len(rows) != _count_lines(self.path):
+            with self._explaining(self.path):
+                write_whole(self.path, json_lines(rows.values()))
+        for file in others:
+            file.unlink()
 
     @contextmanager
-    def _naming(self, path: Path) -> Iterator[None]:
+    def _explaining(self, path: Path) -> Iterator[None]:
         """Say which file cannot be written, and how to go on: the system names none when a disk is full."""
         try:
             yield
@@ -131,23 +154,33 @@ class AnswerStore:
 
     def _put_aside(self) -> None:
         """Rename answers by another model, so that they are neither lost nor mixed up."""
-        count = 1
-        while (self.folder / f"{self.split}.{count}.jsonl").exists():
-            count += 1
-        if self.path.exists():
-            self.path.rename(self.folder / f"{self.split}.{count}.jsonl")
-        if self.by.exists():
-            self.by.rename(self.folder / f"{self.split}.{count}.by.json")
-        if self.scores.exists():
-            self.scores.rename(self.folder / f"{self.split}_scores.{count}.json")
-        for path in self.folder.glob(f"{self.split}.rank_*.jsonl"):
-            path.rename(path.with_suffix(f".{count}.jsonl"))
+        names = {self.by: f"{self.split}.{{}}.by.json", self.scores: f"{self.scores.stem}.{{}}.json"}
+        names |= {file: f"{file.stem}.{{}}.jsonl" for file in self.files()}
+        number = free_number(self.folder, *names.values())
+        for file, name in names.items():
+            if file.exists():
+                file.rename(self.folder / name.format(number))
+
+
+def answered_folder(folder: str | Path | None, verb: str) -> Path | None:
+    """Return the folder of a test or prediction whose answers are to be continued.
+
+    Raises:
+        ValueError: it is none, or something else is run.
+    """
+    if folder is None:
+        return None
+    if verb not in ("test", "predict"):
+        raise ValueError(f"continue_answers goes with test and predict, not with {verb}")
+    if not AnswerStore.of_run(Path(folder), verb).by.is_file():
+        raise ValueError(f"continue_answers {folder} is no folder in which a {verb} began to answer")
+    return Path(folder)
 
 
 def asked_by(config: Namespace) -> dict[str, Any]:
-    """Return what the answers of a run depend on, of its configuration."""
+    """Return what the answers of a run depend on, from its configuration."""
     data = config.data.as_dict()
-    for key in _ONLY_HOW:
+    for key in _SPEED_ONLY:
         data["init_args"].pop(key, None)
     checkpoint = config.get("ckpt_path")
     facts = {
@@ -163,39 +196,32 @@ def asked_by(config: Namespace) -> dict[str, Any]:
 
 
 def _written(checkpoint: str | Path | None) -> list[int] | None:
-    """Return size and time of change of a checkpoint; None of none, or of a folder."""
+    """Return size and time of change of a checkpoint; None if there is none, or it is a folder."""
     if checkpoint is None or not Path(checkpoint).is_file():
         return None
-    facts = Path(checkpoint).stat()
-    return [facts.st_size, facts.st_mtime_ns]
+    status = Path(checkpoint).stat()
+    return [status.st_size, status.st_mtime_ns]
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the answers in a file, without a last line that was not written to its end.
+    """Return the answers in a file (none if it does not exist), without a last line that was cut.
 
     Raises:
         ValueError: another line is no answer.
     """
     if not path.is_file():
         return []
-    lines = path.read_bytes().split(b"\n")
-    if lines.pop():
+    rows, cut = read_lines(path, _with_id, "is not an answer")
+    if cut:
         log.warning("%s ends in the middle of an answer, which is asked for again", path)
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            row["id"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}, line {number} is not an answer: {error!r}") from None
-        rows.append(row)
     return rows
 
 
-def _as_lines(rows: Iterable[Row]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+def _with_id(row: Row) -> Row:
+    row["id"]
+    return row
 
 
-def _lines(path: Path) -> int:
-    """Return the number of lines, whole or not."""
+def _count_lines(path: Path) -> int:
+    """Return the number of lines of a file, whole or cut; 0 if it does not exist."""
     return len([line for line in path.read_bytes().split(b"\n") if line]) if path.is_file() else 0

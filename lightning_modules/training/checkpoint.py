@@ -11,15 +11,15 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from components.files import whole_file
 from components.fingerprint import sampled_fingerprint
 from components.model_files import damaged_part, not_finite
-from components.whole_file import whole_file
 from lightning_modules.config.difference import difference
+from lightning_modules.runs.folder import LAST_CHECKPOINT, attempts, newest_checkpoint, run_name
 
 # Of Lightning's keywords, this one has a meaning here; the others name what a run of ours does not have.
 LAST = "last"
 KEYWORDS = (LAST, "best", "hpc", "registry")
-CHECKPOINTS = ("last.ckpt", "interrupted.ckpt")
 # What a checkpoint has, as far as it is read here.
 _ENTRIES: dict[str, type] = {
     "state_dict": dict,
@@ -56,16 +56,14 @@ def named_checkpoint(path: str | Path, experiment: Path, seed: int) -> Path:
     """
     if str(path) not in KEYWORDS and not str(path).startswith("registry:"):
         return Path(path)
-    folders = [experiment / f"seed_{seed}", *experiment.glob(f"seed_{seed}.*")]
-    found = [file for folder in folders for name in CHECKPOINTS if (file := folder / "checkpoints" / name).exists()]
-    newest = max(found, key=lambda file: file.stat().st_mtime_ns, default=None)
+    newest = newest_checkpoint(attempts(experiment, run_name(seed)))
     if str(path) == LAST and newest is not None:
         return newest
     if str(path) == LAST:
         raise CheckpointError(
             f"ckpt_path is last, but no run in {experiment} with seed {seed} has a checkpoint; give the path of one"
         )
-    given = newest or experiment / f"seed_{seed}" / "checkpoints" / CHECKPOINTS[0]
+    given = newest or experiment / run_name(seed) / LAST_CHECKPOINT
     raise CheckpointError(
         f"ckpt_path is {path}; here it is a path, such as {given}, or last for the newest of this experiment and seed"
     )

@@ -6,6 +6,7 @@ import pytest
 
 from ablation.judging.answers import read_generated_answers
 from ablation.judging.command import main
+from lightning_modules.scoring.answer_store import AnswerStore
 from tests.ablation.judging.faulty_server import FaultyServer
 from tests.ablation.stored_answers import SETTINGS, read_lines, row, save_answers
 
@@ -107,7 +108,7 @@ def test_a_model_is_asked_about_an_empty_prediction_as_it_is(tmp_path, capsys, m
 
 def test_the_answers_of_several_processes_are_one_set(tmp_path, capsys):
     for rank in range(2):
-        save_answers(tmp_path / "run" / "answers" / f"test_rank{rank}.jsonl", [row(rank), row(rank + 2)])
+        save_answers(AnswerStore.of_run(tmp_path / "run", rank=rank).own, [row(rank), row(rank + 2)])
     main(["run", "--judge=ExactMatch"])
     [file] = (tmp_path / "run" / "judgements" / "test").iterdir()
     assert [line["id"] for line in read_lines(file)] == ["q0", "q2", "q1", "q3"]

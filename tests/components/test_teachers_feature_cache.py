@@ -8,8 +8,8 @@ import safetensors.torch
 import torch
 
 from components.distillation import CosineDistillation, align
+from components.files import write_whole
 from components.teachers import CLIPTeacher, DiskFeatureCache, NoFeatureCache, Untrained, cached_features, clip_key
-from components.whole_file import write_whole
 
 KEYS = [clip_key(torch.full((2, 3, 4, 4), i, dtype=torch.uint8), "teacher") for i in range(3)]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from components.files import content_hash
 from datamodules.checking.media_facts import NoManifest
-from datamodules.video.content import content_hash
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.frame_cache import DiskFrameCache, Recipe
 from datamodules.video.frame_cache.disk import UNIT

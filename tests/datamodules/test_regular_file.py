@@ -5,12 +5,12 @@ import socket
 
 import pytest
 
+from components.files import content_hash
 from datamodules.checking.examine import examine
 from datamodules.checking.manifest import ManifestError, read_manifest
 from datamodules.checking.page import thumbnails
 from datamodules.records.json_items import JsonItems
 from datamodules.records.record import RecordError
-from datamodules.video.content import content_hash
 from datamodules.video.open import open_video
 from datamodules.video.reader import VideoError
 from lightning_modules.config.chain import ConfigChainError, read_config

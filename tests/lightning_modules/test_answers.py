@@ -194,6 +194,19 @@ def test_answers_by_another_model_are_put_aside(tmp_path):
     assert [(tmp_path / f"test_scores.{count}.json").read_text() for count in (1, 2)] == ["1", "2"]
 
 
+def test_answers_that_other_processes_have_left_are_put_aside_too(tmp_path):
+    for steps in (1, 2):
+        store, other = AnswerStore(tmp_path, "test"), AnswerStore(tmp_path, "test", rank=1)
+        store.begin({"steps": steps}, must_continue=False)
+        other.append([{"id": "a", "steps": steps}])
+    store.begin({"steps": 3}, must_continue=False)
+    store.append([{"id": "b", "steps": 3}])
+    store.join()
+    assert store.answered().keys() == {"b"}, "answers by another model are not joined"
+    kept = [read_rows(tmp_path / f"test.rank_1.{number}.jsonl") for number in (1, 2)]
+    assert [row["steps"] for (row,) in kept] == [1, 2]
+
+
 def test_a_file_that_cannot_grow_is_named_wherever_answers_are_written(tmp_path, files_end_at):
     first, store = AnswerStore(tmp_path / "a" / "answers", "test"), AnswerStore(tmp_path / "b" / "answers", "test")
     store.begin({"by": "me"}, must_continue=False)

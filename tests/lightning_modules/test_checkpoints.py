@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from components.whole_file import whole_file, write_whole
+from components.files import whole_file, write_whole
 from lightning_modules.training.checkpoint import (
     CheckpointError,
     WholeFileIO,

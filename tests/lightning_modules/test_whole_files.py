@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from ablation.judging.figures import keep_scores
 from ablation.judging.judge import ExactMatch
 from ablation.stage_record import StageRecord
+from components.files import write_whole
 from components.official.folder import new_folder
-from components.whole_file import write_whole
 from datamodules.checking.manifest import finish
 from datamodules.shapes_in_motion import SceneSettings, build_split
 from datamodules.video_qa import VideoQA
@@ -30,7 +30,7 @@ BY_ITSELF = re.compile(
 )
 # The only files of ours that write otherwise than by `write_whole`, and why.
 ALLOWED = {
-    "components/whole_file.py": "is the one way",
+    "components/files.py": "is the one way",
     "lightning_modules/training/checkpoint.py": "into `whole_file`",
     "datamodules/checking/manifest.py": "into `whole_file`",
     "datamodules/shapes_in_motion/files.py": "a video in memory",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from components.whole_file import write_whole
+from components.files import write_whole
 from datamodules.records.media_root import located
 from datamodules.video.frame_cache.base import FrameCache, Views
 from datamodules.video.frame_cache.recipe import Recipe, from_file, to_file
