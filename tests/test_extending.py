@@ -1,16 +1,12 @@
 """docs/extending.md, recipe by recipe, in a copy of the packages: each file as it is printed, and then the command."""
 
-import os
 import re
-import shlex
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[1]
+from tests.guides import REPOSITORY, run_in_one_process
+
 PACKAGES = ("components", "datamodules", "lightning_modules", "ablation", "configs", "experiments")
 RECIPES = {
     heading: re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
@@ -27,19 +23,6 @@ QUIET = [
     "--runs=runs",
 ]  # fmt: skip
 STEP = ["--trainer.fast_dev_run=1"]
-# Runs each line as a command, and says behind which one it is how that ended.
-RUNNER = """
-import sys, shlex
-from lightning_modules.cli import main
-for line in sys.stdin:
-    status = 0
-    print(f"command: {line.strip()}", flush=True)
-    try:
-        main(shlex.split(line))
-    except SystemExit as ended:
-        status = ended.code or 0
-    print(f"status: {status}", flush=True)
-"""
 
 
 def words(recipe):
@@ -79,20 +62,13 @@ def copy(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ended(copy):
-    """Return command -> status and output, of all recipes in one process."""
-    commands = [shlex.join(at_small_size(recipe)) for recipe in RECIPES]
-    done = subprocess.run([sys.executable, "-c", RUNNER], input="\n".join(commands), cwd=copy, text=True, check=False,
-                          env=os.environ | {"PYTHONPATH": str(copy)}, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=400)  # fmt: skip
-    print(done.stdout)
-    found = re.findall(r"^command: (.*?)\n(.*?)^status: (\d+)$", done.stdout, re.MULTILINE | re.DOTALL)
-    assert [command for command, *_ in found] == commands, done.stdout[-3000:]
-    return {command: (int(status), output) for command, output, status in found}
+    """Return recipe -> status and output of its command, all of them in one process."""
+    return dict(zip(RECIPES, run_in_one_process([*map(at_small_size, RECIPES)], copy), strict=True))
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_works_as_it_is_printed(recipe, ended):
-    status, output = ended[shlex.join(at_small_size(recipe))]
+    status, output = ended[recipe]
     assert status == 0, output
 
 
@@ -108,7 +84,7 @@ def test_a_recipe_works_as_it_is_printed(recipe, ended):
     ],
 )
 def test_what_was_added_is_what_runs(recipe, change, ended):
-    assert change in ended[shlex.join(at_small_size(recipe))][1]
+    assert change in ended[recipe][1]
 
 
 def test_the_view_draws_and_the_benchmark_is_asked(copy, ended):
