@@ -9,6 +9,7 @@ import pytest
 from lightning_modules.programs import PROGRAMS
 from tests.guides import GUIDES, REPOSITORY, WHOLE, commands, run_in_one_process, shown
 
+pytestmark = pytest.mark.xdist_group("guides")  # one process of commands for all of them
 # Commands of these programs are run by tests of their own, which take them from the guides too.
 ELSEWHERE = {
     "python -m lightning fit": ("lightning_modules/test_experiments.py", "lightning_modules/test_full_size.py"),
