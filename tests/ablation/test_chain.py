@@ -12,6 +12,7 @@ from ablation import chain
 from ablation.stage_record import IGNORED, read_record, stage_difference
 from lightning_modules.experiment_cli import ExperimentCLI
 from lightning_modules.video_language import VideoLanguageModel
+from tests.guides import commands
 
 EXPERIMENT = ["experiments/no_lste.yaml"]
 SETTINGS = [
@@ -156,9 +157,8 @@ def test_a_stage_trains_only_its_groups_from_the_weights_of_the_one_before(in_th
     torch.testing.assert_close(weights(again), second, rtol=0, atol=0)
 
 
-def test_the_chain_of_the_readme(in_this_process, settings, tmp_path):
-    commands = re.findall(r"^video-panda chain (.*)$", Path("README.md").read_text(), re.MULTILINE)
-    (command,) = (command for command in commands if "scale/paper" not in command)
+def test_the_chain_of_the_guides(in_this_process, settings, tmp_path):
+    (command,) = (command for command in commands("video-panda chain") if "scale/paper" not in command)
     quick = [setting for setting in settings if "global_batch" not in setting and "max_epochs" not in setting]
     chain.main([*shlex.split(command), *quick, f"--runs={tmp_path}"])
     assert [Path(call[0]).name for call in in_this_process] == ["full.yaml"] * 3

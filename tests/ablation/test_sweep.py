@@ -16,6 +16,7 @@ from ablation.sweep.request import read_sweep, request_of
 from lightning_modules.cli import main as program
 from lightning_modules.config.chain import STAGES
 from lightning_modules.runs.lock import Lock
+from tests.guides import commands
 
 NO_LSTE, FULL = Path("experiments/no_lste.yaml"), Path("experiments/full.yaml")
 ALIGN, INSTRUCT = Path("configs/stage/align.yaml"), Path("configs/stage/instruct.yaml")
@@ -289,11 +290,12 @@ def test_a_line_that_a_kill_left_unfinished_is_cut_off_and_another_is_an_error(t
             journal.events()
 
 
-COMMANDS = re.findall(r"^video-panda sweep (.*)$", Path("README.md").read_text(), re.MULTILINE)
+# Those about files of the reader's, and about deciding, are in test_guides.py.
+COMMANDS = [each for each in commands("video-panda sweep") if not re.search("my_|slow_instruct|--until", each)]
 
 
-def test_the_commands_of_the_readme_can_be_planned(capsys, tmp_path):
-    assert len(COMMANDS) == 2
+def test_the_commands_of_the_guides_can_be_planned(capsys, tmp_path):
+    assert len(COMMANDS) >= 5
     for command in COMMANDS:
         flags = [word for word in command.split() if word != "--dry-run"]
         main([*flags, "--dry-run", f"--runs={tmp_path}"])

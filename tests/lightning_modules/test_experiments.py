@@ -14,6 +14,7 @@ from components.stab import Chunking, DenseConnection, DownsamplingPlacement, No
 from lightning_modules.callbacks.part_report import effects, inert
 from lightning_modules.config.chain import base_files, read_config
 from lightning_modules.experiment_cli import ExperimentCLI
+from tests.guides import commands
 
 SCALES = sorted(Path("configs/scale").glob("*.yaml"))
 EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
@@ -49,7 +50,7 @@ DATA_SLOT = {
 }
 
 
-COMMANDS = re.findall(r"^python -m lightning fit (.*?)(?: +#.*)?$", Path("README.md").read_text(), re.MULTILINE)
+COMMANDS = commands("python -m lightning fit")
 TRAININGS = [arguments for arguments in COMMANDS if "scale/paper" not in arguments]  # for these see test_full_size.py
 
 
@@ -158,19 +159,19 @@ def test_a_flag_wins_over_files_and_reaches_the_slot(clips, tmp_path):
     assert cli.model.encoder.width == 32
 
 
-def test_the_readme_lists_every_experiment_and_no_other():
-    readme = Path("README.md").read_text()
-    assert set(names(EXPERIMENTS)) <= set(re.findall(r"`(?:experiments/)?([a-z0-9_]+)(?:\.yaml)?`", readme))
-    listed = "".join(line for line in readme.splitlines() if line.startswith(("| Table", "| not in the")))
+def test_the_guide_lists_every_experiment_and_no_other():
+    guide = Path("docs/experiments.md").read_text()
+    assert set(names(EXPERIMENTS)) <= set(re.findall(r"`(?:experiments/)?([a-z0-9_]+)(?:\.yaml)?`", guide))
+    listed = "".join(line for line in guide.splitlines() if line.startswith(("| Table", "| not in the")))
     assert set(re.findall(r"`([a-z0-9_]+)`", listed)) <= set(names(EXPERIMENTS))
 
 
-def test_the_readme_has_trainings():
+def test_the_guides_have_trainings():
     assert len(TRAININGS) >= 3
 
 
 @pytest.mark.parametrize("arguments", TRAININGS)
-def test_a_training_of_the_readme_takes_a_step(run, arguments):
+def test_a_training_of_the_guides_takes_a_step(run, arguments):
     cli = run("fit", *shlex.split(arguments), "--trainer.fast_dev_run=1", tiny="real_clips" not in arguments)
     assert cli.trainer.global_step == 1
 

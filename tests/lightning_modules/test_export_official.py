@@ -15,8 +15,10 @@ from tests.components.tiny_networks import save_tiny_network
 from tests.lightning_modules.short_run import NO_LSTE, SHORT
 
 FULL = ("--config=experiments/full.yaml",)
-README = re.findall(
-    r"^(?:video-panda (export.*)|python -m lightning (test .*models/full.*))$", Path("README.md").read_text(), re.M
+SHOWN = re.findall(
+    r"^(?:video-panda (export.*)|python -m lightning (test .*models/full.*))$",
+    Path("docs/weights.md").read_text(),
+    re.M,
 )
 STEP = ("--trainer.max_steps=1", "--trainer.limit_val_batches=0", "--test_after_fit=false")
 
@@ -80,11 +82,11 @@ def test_a_merged_adapter_and_the_statistics_of_clips_fit(exported, tmp_path):
     assert (tmp_path / "official" / "config.json").is_file()
 
 
-def test_the_readme(run, exported, monkeypatch, tmp_path):
+def test_the_guide(run, exported, monkeypatch, tmp_path):
     exported("--name=full")
     monkeypatch.chdir(tmp_path)
-    assert len(README) == 3
-    for program, verb in README:
+    assert len(SHOWN) == 3
+    for program, verb in SHOWN:
         main(shlex.split(program)) if program else run(*shlex.split(verb), "--trainer.limit_test_batches=1")
     assert (tmp_path / "models" / "full_official" / "config.json").is_file()
 

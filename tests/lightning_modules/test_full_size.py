@@ -1,6 +1,5 @@
 """Configs of full size take a step: those of the encoder as they are, language models and teachers small stand-ins."""
 
-import re
 import shlex
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from lightning_modules.training.stage import Stage
 from tests.components.eve_folder import save_eve
 from tests.components.tiny_networks import save_tiny_network
+from tests.guides import commands
 
 PAPER = ("--config=experiments/full.yaml", "--config=configs/scale/paper.yaml")
 FAMILY = {
@@ -24,11 +24,7 @@ FAMILY = {
 LANGUAGE_MODELS = sorted(Path("configs/llm").glob("*.yaml"))
 
 
-README = [
-    arguments
-    for arguments in re.findall(r"^python -m lightning fit (.*)$", Path("README.md").read_text(), re.MULTILINE)
-    if "scale/paper" in arguments
-]
+SHOWN = [arguments for arguments in commands("python -m lightning fit") if "scale/paper" in arguments]
 TABLE_6 = {
     "align": (4e-4, 0.0, 2048, 0.03, "RandomShare"),
     "integrate": (4e-5, 4e-5, 2048, 0.01, "AllRecords"),
@@ -74,8 +70,8 @@ def test_the_paper_trains_by_table_6(run, monkeypatch, stage, expected):
     assert config["trainer"]["max_epochs"] == 1
 
 
-@pytest.mark.parametrize("arguments", README)
-def test_a_training_of_the_readme_is_understood(run, monkeypatch, arguments):
+@pytest.mark.parametrize("arguments", SHOWN)
+def test_a_training_of_the_guides_is_understood(run, monkeypatch, arguments):
     monkeypatch.setattr("lightning_modules.experiment_cli.ExperimentCLI.instantiate_classes", stop)
     with pytest.raises(ParsedError) as caught:
         run("fit", *shlex.split(arguments))

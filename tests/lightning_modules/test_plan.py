@@ -1,7 +1,6 @@
 """`video-panda plan`: the sizes and steps of real trainings, and a memory estimate near what a step takes."""
 
 import json
-import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +17,12 @@ from lightning_modules.costs.resolved import resolve
 from lightning_modules.costs.schedule import devices_of
 from lightning_modules.costs.sharding import on_each_device
 from lightning_modules.costs.training_memory import TrainingMemory
-from lightning_modules.programs import PROGRAMS
+from tests.guides import commands
 from tests.lightning_modules.short_run import NO_LSTE
 
 FULL = ("--config", "experiments/full.yaml")
 TOY = ("--config", "configs/scale/toy.yaml")
 PAPER_SAMPLES = ("--samples", "702000")
-README = re.findall(r"^video-panda (\S+) (.*)$", Path("README.md").read_text(), re.MULTILINE)
 
 
 def planned(capsys, *arguments):
@@ -86,13 +84,9 @@ def test_a_configuration_that_is_complete_is_planned_as_it_is(capsys, tmp_path):
     assert resolved.config.model.language_model.class_path.endswith("TinyLlama")
 
 
-@pytest.mark.parametrize("arguments", [arguments for program, arguments in README if program == "plan"])
-def test_a_plan_of_the_readme(capsys, arguments):
+@pytest.mark.parametrize("arguments", commands("video-panda plan"))
+def test_a_plan_of_the_guides(capsys, arguments):
     assert "GiB on each device" in planned(capsys, *shlex.split(arguments))
-
-
-def test_the_readme_names_programs_that_there_are():
-    assert {program for program, _ in README} <= PROGRAMS.keys()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +12,7 @@ from ablation.sweep import training
 from ablation.sweep.runner import Outcome
 from tests.ablation.comparing.run_folders import GOOD, rows, write_run
 from tests.ablation.reproducing.conftest import cells
+from tests.guides import commands
 
 BESIDE = "the paper's numbers, and beside them"
 
@@ -162,17 +162,13 @@ def test_what_a_sweep_refuses_is_refused(reproduced, runs):
     assert not runs.exists()
 
 
-COMMANDS = re.findall(
-    r"^video-panda reproduce (.*?)(?: +#.*)?$",
-    Path("README.md").read_text() + Path("docs/reproduce.md").read_text(),
-    re.MULTILINE,
-)
+COMMANDS = commands("video-panda reproduce")
 
 
 @pytest.mark.parametrize("told", COMMANDS)
 def test_a_command_that_is_told_is_one(pretended, reproduced, told, monkeypatch):
     monkeypatch.setattr(command, "cost_sheet", lambda *_: Sheet("counted", ["row"], [[Entry("full")]], []))
-    assert len(COMMANDS) == 6
+    assert len(COMMANDS) == 5
     words = told.replace("DATA.yaml", "configs/data/real_clips.yaml").split()
     status, text = reproduced(*words, *([] if "--dry-run" in words else ["--dry-run"]))
     assert ("counted" if "table-3" in words else "Table ") in text
