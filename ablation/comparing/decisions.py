@@ -14,10 +14,10 @@ from typing import Any
 
 from ablation.comparing.comparison import LOSS, Cell, Comparison, Row
 from ablation.comparing.sequential import Looks, spent
-from ablation.comparing.unit import PERCENT
 from ablation.comparing.verdict import LEVEL, Verdict, Word
 from components.whole_file import write_whole
 from lightning_modules.scoring.interval import Interval
+from lightning_modules.scoring.unit import PERCENT
 
 FILE = "looks.json"
 FOUND = (Word.BETTER, Word.WORSE)

@@ -54,23 +54,23 @@ def clustered_share(right: Sequence[bool], clusters: Sequence[Hashable]) -> Inte
 
 
 def clustered_mean_of_shares(
-    right: Sequence[bool], clusters: Sequence[Hashable], families: Sequence[Hashable]
+    shares: Sequence[float], clusters: Sequence[Hashable], families: Sequence[Hashable]
 ) -> Interval:
-    """Return the plain mean of the families' shares of right answers, with an interval as `clustered_share` has it.
+    """Return the plain mean of the families' mean shares, with an interval as `clustered_share` has it.
 
     A cluster may have answers of several families.
 
     Args:
-        right: one per answer.
+        shares: one per answer, 0 to 1: whether it is right, or which part of the best value it has.
         clusters: what each answer is about.
         families: what each answer is counted under; one counts as much as another, however many answers it has.
 
     Raises:
         ValueError: no answers, or not as many clusters or families.
     """
-    _check(len(right), len(clusters), len(families))
-    mean, parts = _mean_of_means([float(each) for each in right], families)
-    answers, variance = len(right), _variance(parts, clusters)
+    _check(len(shares), len(clusters), len(families))
+    mean, parts = _mean_of_means([float(share) for share in shares], families)
+    answers, variance = len(shares), _variance(parts, clusters)
     independent = mean * (1 - mean) / max(1, answers - 1)  # the variance if every answer were a cluster
     worth = min(answers, answers * independent / variance) if variance > ROUNDING else len(set(clusters))
     return wilson(mean, worth)
