@@ -27,12 +27,12 @@ class Question:
     """What was asked: runs are compared over what is equal in all of this.
 
     Attributes:
-        id: of the question.
-        video: that it is about, below the folder of the data; None if the answers do not name it.
-        text: of the question.
+        id: id of the question.
+        video: video that it is about, below the folder of the data; None if the answers do not name it.
+        text: the question itself.
         reference: the right answer.
-        family: that it is counted under.
-        aspect: of the answer that is judged; None if it is whether the answer is right.
+        family: family that it is counted under.
+        aspect: aspect of the answer that is judged; None if the question is whether the answer is right.
     """
 
     id: str
@@ -53,11 +53,11 @@ class Answered:
     """Questions of a test.
 
     Attributes:
-        marks: question -> what its answer has, of `full`: 1 of 1 if it is right.
-        full: what the best answer would have.
-        unit: in which marks are shown.
-        unjudged: questions whose answers a judge said nothing of that can be read.
-        judge: who says so; None if it is the comparison of the test itself.
+        marks: question -> marks of its answer, of `full`: 1 of 1 if it is right.
+        full: marks of the best answer.
+        unit: how marks are shown.
+        unjudged: questions whose answers a judge has said nothing readable about.
+        judge: who gives the marks; None for the comparison of the test itself.
         rows: question -> its answer on disk, which further metrics measure; empty where a judge says how good answers
             are.
     """

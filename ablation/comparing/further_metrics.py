@@ -77,24 +77,24 @@ def compare_metric(
         looks: how often the tests are looked at.
     """
     common = common_questions(experiments)
-    values = {each.name: [run.answered.values(metric) for run in each.runs] for each in experiments}
-    measured = [each for each in experiments if all(values[each.name])]
-    runs = [of_run for each in measured for of_run in values[each.name]]
+    values = {row.name: [run.answered.values(metric) for run in row.runs] for row in experiments}
+    measured = [row for row in experiments if all(values[row.name])]
+    runs = [of_run for row in measured for of_run in values[row.name]]
     known = np.array([bool(runs) and all(question in of_run for of_run in runs) for question in common])
     if baseline not in measured or not known.any():
         return MetricComparison(metric)
     groups = {name: mask[known] for name, mask in score_groups(common, scores).items() if mask[known].any()}
     questions = [question for question, is_known in zip(common, known, strict=True) if is_known]
-    answers = {each.name: each.values(metric, questions) for each in measured}
+    answers = {row.name: row.values(metric, questions) for row in measured}
     base, base_areas = answers[baseline.name], _areas(baseline, metric)
     sizes = {name: (int(mask.sum()), len(set(base.videos[mask].tolist()))) for name, mask in groups.items()}
     # The spread over one video is not known, and log-likelihoods have no largest one to take instead.
     spread = {name for name, (_, videos) in sizes.items() if videos > 1}
     cells: dict[str, dict[str, Cell]] = {}
-    for each in measured:
-        is_base, ours, fewer = each is baseline, answers[each.name], min(len(each.seeds), len(baseline.seeds))
-        certain = looks.certain(each.name, baseline.name, fewer)
-        cells[each.name] = {
+    for row in measured:
+        is_base, ours, fewer = row is baseline, answers[row.name], min(len(row.seeds), len(baseline.seeds))
+        certain = looks.certain(row.name, baseline.name, fewer)
+        cells[row.name] = {
             name: Cell(
                 score(ours.of(mask)) if name in spread else None,
                 tuple(ours.of(mask).means()),
@@ -102,9 +102,9 @@ def compare_metric(
             )
             for name, mask in groups.items()
         }
-        if areas := _areas(each, metric):
+        if areas := _areas(row, metric):
             gap = None if is_base or not base_areas else over_seeds_only(areas, base_areas, certain)
-            cells[each.name][CURVE] = Cell(over_seeds_only(areas, ()), tuple(areas), gap)
+            cells[row.name][CURVE] = Cell(over_seeds_only(areas, ()), tuple(areas), gap)
     return _judged(metric, cells, sizes, baseline.name, looks)
 
 
@@ -142,8 +142,8 @@ def _judged(
     weights = [half / (first if name == overall else rest) for _, name in tests]
     counts = {name: max(len(cell.seeds) for cell in scores.values()) for name, scores in cells.items()}
     values = [
-        looks.p(key, baseline, min(counts[key[0]], counts[baseline]), each.p, weight)
-        for (key, each), weight in zip(tests.items(), weights, strict=True)
+        looks.p(key, baseline, min(counts[key[0]], counts[baseline]), test.p, weight)
+        for (key, test), weight in zip(tests.items(), weights, strict=True)
     ]
     corrected = dict(zip(tests, holm(values, weights), strict=True))
 

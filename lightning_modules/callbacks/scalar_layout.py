@@ -18,8 +18,8 @@ Layout = dict[str, dict[str, list[str]]]  # category -> chart -> patterns of the
 class ScalarLayout(Callback):
     """Writes the layout when a training begins.
 
-    TensorBoard joins the layouts of all runs, but loses charts of a category that not every run has. So all have the
-    same categories, and in these the charts that there will be something in.
+    TensorBoard joins the layouts of all runs, but loses the charts of a category that not every run has. So all runs
+    have the same categories, each with the charts that will have a curve; those of `model.metrics` come on top.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
