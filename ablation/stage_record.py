@@ -33,6 +33,7 @@ IGNORED = (
     "data.init_args.workers",
     "data.init_args.frame_cache",
     "model.feature_cache",
+    "model.metrics",
 )
 
 

@@ -59,8 +59,8 @@ class AnswerKind(ABC):
     """The family of kinds of answers; not a dataclass, since Lightning sets the fields of those in a batch anew.
 
     Attributes:
-        rules: what makes a reply right, in words and patterns; where it differs, other replies may be.
-        aspects: for which a judge scores a reply; none if it says whether the reply is right.
+        rules: what makes a reply right, in words and patterns; where rules differ, other replies may be right.
+        aspects: aspects for which a judge scores a reply; none if the judge says whether it is right.
         candidates: all answers that the question may have, the right one among them; none where they are not known.
     """
 

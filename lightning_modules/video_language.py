@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,8 +23,8 @@ from components.splice import IGNORED_LABEL, SplicePlan, TooLongError, splice
 from components.teachers import FeatureCache, NoFeatureCache, NoTeacher, Teacher, cached_features
 from datamodules.batch import Batch, Failed
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules.scoring import is_headline
 from lightning_modules.scoring.evaluation import Answer, FamilyScores
+from lightning_modules.scoring.metrics import Metric, is_headline, with_usual
 from lightning_modules.training.checkpoint import check_same_model
 from lightning_modules.training.devices import MeanLoss, random_state, set_random_state, weighted
 from lightning_modules.training.frozen_base import FrozenBase
@@ -46,6 +46,7 @@ class VideoLanguageModel(LightningModule):
         distillation: Callable[[int, int, int], Distillation] = NoDistillation,
         feature_cache: Callable[[], FeatureCache] = NoFeatureCache,
         max_new_tokens: int = 16,
+        metrics: Sequence[Metric] = (),
     ) -> None:
         """Assemble the model.
 
@@ -58,9 +59,10 @@ class VideoLanguageModel(LightningModule):
             distillation: how that is learnt; `NoDistillation` goes with `NoTeacher`, and any other with a teacher.
             feature_cache: whether the teacher's features are kept.
             max_new_tokens: longest answer that evaluation generates.
+            metrics: what answers are measured by, beside exact match and log-likelihood.
 
         Raises:
-            ValueError: no new token, or a teacher without distillation.
+            ValueError: no new token, a teacher without distillation, or two metrics of one name.
         """
         super().__init__()
         check_positive("model", max_new_tokens=max_new_tokens)
@@ -78,6 +80,7 @@ class VideoLanguageModel(LightningModule):
         self.frozen_base = FrozenBase(self.groups())
         self.stage = stage
         self.max_new_tokens = max_new_tokens
+        self.metrics = with_usual(metrics)
         stage.freeze(self.groups())
         self.answers: list[Answer] = []
         self._random_state: dict[str, Tensor] = {}
@@ -94,8 +97,7 @@ class VideoLanguageModel(LightningModule):
     def component_names(self) -> dict[str, str]:
         """Return the class in every slot: what a checkpoint must agree with, and what an ablation changes."""
         names = {group: type(module).__name__ for group, module in self.groups().items()}
-        names |= slot_names("encoder", self.encoder)
-        names["teacher"] = class_name(self.teacher)
+        names |= slot_names("encoder", self.encoder) | {"teacher": class_name(self.teacher)}
         names["language_model.adapter"] = type(self.language_model.adapter).__name__
         names["language_model.prompt"] = type(self.language_model.text.prompt).__name__
         return names
@@ -167,11 +169,10 @@ class VideoLanguageModel(LightningModule):
         """Return the text loss and, where a teacher is asked, the distillation loss without its weight."""
         if batch.teacher is None:
             return self(batch), None
-        teacher, layers = batch.teacher, self.distillation.hidden_layers
+        teacher, where, layers = batch.teacher, batch.teacher.alignment, self.distillation.hidden_layers
         output = self.language_model(self.embeddings(batch.text, self.visual_tokens(batch)), batch.text, layers)
         features = cached_features(self.teacher, self.feature_cache, teacher.frames, teacher.frame_counts, teacher.keys)
         states = [layer.flatten(0, 1).index_select(0, teacher.positions) for layer in output.hidden_states]
-        where = teacher.alignment
         distillation: Tensor = self.distillation(states, where.pool(features), where.frames, where.frame_count)
         return output.loss, distillation
 
@@ -220,18 +221,19 @@ class VideoLanguageModel(LightningModule):
         loss, likelihoods = batch.candidates.scores(self.language_model, visual_tokens)
         self.mean_loss.add(loss, len(batch.samples) * batch.counts)
         for answer in (answers := self._answer(batch, visual_tokens, likelihoods)):
-            self.scores.add(answer.sample.family, answer.verdict, answer.log_likelihood)
+            self.scores.add(answer.row)
         return answers
 
     def _answer(self, batch: ModelInput, visual_tokens: Tensor, likelihoods: dict[int, float]) -> list[Answer]:
         texts = self.generate(batch, visual_tokens)  # of a stand-in too: others may wait for it
-        asked = enumerate(zip(batch.samples, texts, strict=True)) if batch.counts else ()
-        answers = [Answer(*each, likelihoods.get(place)) for place, each in asked]
+        asked = zip(batch.samples, texts, strict=True) if batch.counts else ()
+        answers = [Answer(sample, text, likelihoods.get(place)) for place, (sample, text) in enumerate(asked)]
         self.answers += answers
         return answers
 
     def _start_scores(self, split: str) -> None:
-        self.scores, self.mean_loss, self.answers = FamilyScores(self.data.families(split)), MeanLoss(), []
+        self.scores = FamilyScores(self.data.families(split), self.metrics)
+        self.mean_loss, self.answers = MeanLoss(), []
 
     def _log_scores(self, split: str) -> None:
         counts = self.trainer.strategy.reduce(self.scores.counts.to(self.device), reduce_op="sum")
@@ -248,7 +250,7 @@ class VideoLanguageModel(LightningModule):
         self._evaluate(batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log exact match per family."""
+        """Log every metric per family."""
         self._log_scores("val")
 
     def on_test_start(self) -> None:
@@ -260,7 +262,7 @@ class VideoLanguageModel(LightningModule):
         return {"answers": self._evaluate(batch)}
 
     def on_test_epoch_end(self) -> None:
-        """Log exact match per family."""
+        """Log every metric per family."""
         self._log_scores("test")
 
     def on_predict_epoch_start(self) -> None:

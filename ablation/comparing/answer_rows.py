@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ablation.comparing.unit import PERCENT, POINTS, Unit
 from ablation.judging.answers import ids_of_pair
-from ablation.judging.judge import BEST_SCORE
+from ablation.judging.judge import BEST_SCORE, POINTS
 from ablation.judging.judgements import JudgedAnswer, read_judgements
 from datamodules.answer_kind import Aspect
 from lightning_modules.runs.folder import JUDGEMENTS
-from lightning_modules.scoring import LIKELIHOOD
 from lightning_modules.scoring.answer_store import AnswerStore, Row, read_rows
+from lightning_modules.scoring.metrics import ExactMatch, LogLikelihood, Metric
+from lightning_modules.scoring.unit import PERCENT, Unit
 
 TENTHS = 10  # of a point, in which scores of a judge are counted
 
@@ -29,12 +28,12 @@ class Question:
     """What was asked: runs are compared over what is equal in all of this.
 
     Attributes:
-        id: of the question.
-        video: that it is about, below the folder of the data; None if the answers do not name it.
-        text: of the question.
+        id: id of the question.
+        video: video that it is about, below the folder of the data; None if the answers do not name it.
+        text: the question itself.
         reference: the right answer.
-        family: that it is counted under.
-        aspect: of the answer that is judged; None if it is whether the answer is right.
+        family: family that it is counted under.
+        aspect: aspect of the answer that is judged; None if the question is whether the answer is right.
     """
 
     id: str
@@ -55,13 +54,13 @@ class Answered:
     """Questions of a test.
 
     Attributes:
-        marks: question -> what its answer has, of `full`: 1 of 1 if it is right.
-        full: what the best answer would have.
-        unit: in which marks are shown.
-        unjudged: questions whose answers a judge said nothing of that can be read.
-        judge: who says so; None if it is the comparison of the test itself.
-        log_likelihoods: question -> log-likelihood of its right answer among all that it may have, in nats; of older
-            answers and other questions it is not known, and a judge has nothing to do with it.
+        marks: question -> marks of its answer, of `full`: 1 of 1 if it is right.
+        full: marks of the best answer.
+        unit: how marks are shown.
+        unjudged: questions whose answers a judge has said nothing readable about.
+        judge: who gives the marks; None for the comparison of the test itself.
+        rows: question -> its answer on disk, which further metrics measure; empty where a judge says how good answers
+            are.
     """
 
     marks: Mapping[Question, int]
@@ -69,12 +68,24 @@ class Answered:
     unit: Unit = PERCENT
     unjudged: frozenset[Question] = frozenset()
     judge: str | None = None
-    log_likelihoods: Mapping[Question, float] = field(default_factory=dict)
+    rows: Mapping[Question, Row] = field(default_factory=dict)
 
     @property
     def asked(self) -> set[Question]:
         """All of them."""
         return {*self.marks, *self.unjudged}
+
+    def values(self, metric: Metric) -> dict[Question, float]:
+        """Return what each answer is worth by a further metric, for the questions that it says something about.
+
+        Raises:
+            ValueError: an answer on disk lacks what the metric reads.
+        """
+        try:
+            values = {question: metric.value(row) for question, row in self.rows.items()}
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{metric.name} cannot be computed from answers/test.jsonl: {error!r}") from None
+        return {question: value for question, value in values.items() if value is not None}
 
 
 def read_answered(folder: Path, root: str, judge: str | None, points: bool = False, counted: object = None) -> Answered:
@@ -98,8 +109,10 @@ def read_answered(folder: Path, root: str, judge: str | None, points: bool = Fal
         if content and not content.endswith(b"\n"):
             raise LeftOutError("answers/test.jsonl ends in the middle of an answer; test the run again")
         rows = read_rows(path)
-        right = {_question(row, root): _verdict(row) for row in rows}
-        likelihoods = {_question(row, root): _log_likelihood(row) for row in rows if LIKELIHOOD in row}
+        answers = {_question(row, root): row for row in rows}
+        right = {question: int(ExactMatch().value(row)) for question, row in answers.items()}
+        answered = Answered(right, rows=answers)
+        answered.values(LogLikelihood())  # whose damage leaves the run out
     except LeftOutError:
         raise
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -114,9 +127,9 @@ def read_answered(folder: Path, root: str, judge: str | None, points: bool = Fal
     if len({question.id for question in right}) != len(rows):
         raise LeftOutError("answers/test.jsonl has two answers to one question")
     if judge is None:
-        return Answered(right, log_likelihoods=likelihoods)
+        return answered
     marked = _scored if points else _judged
-    return marked(*_judgements(folder / JUDGEMENTS / path.stem, judge, dict(zip(right, rows, strict=True))))
+    return marked(*_judgements(folder / JUDGEMENTS / path.stem, judge, answers))
 
 
 Judgements = dict[Question, list[JudgedAnswer]]  # of each question, one per aspect
@@ -196,16 +209,3 @@ def _question(row: Mapping[str, Any], root: str) -> Question:
         video = str(place.relative_to(root) if root and place.is_relative_to(root) else place.name)
     text, reference = str(row.get("question", "")), str(row.get("reference", ""))
     return Question(str(row["id"]), video, text, reference, str(row["family"]))
-
-
-def _verdict(row: Mapping[str, Any]) -> bool:
-    if not isinstance(row["right"], bool):
-        raise ValueError(f"`right` of question {row['id']!r} is {row['right']!r}; it must be true or false")
-    return row["right"]
-
-
-def _log_likelihood(row: Mapping[str, Any]) -> float:
-    value = row[LIKELIHOOD]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -math.inf < value <= 0:
-        raise ValueError(f"`{LIKELIHOOD}` of question {row['id']!r} is {value!r}; it must be a number of at most 0")
-    return float(value)

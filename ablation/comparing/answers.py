@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +14,7 @@ class Answers:
     """Answers of an experiment's seeds to the same questions.
 
     Attributes:
-        marks: of each answer, (seeds, questions): 1 if it is right, or its score.
+        marks: of each answer, (seeds, questions): 1 if it is right, or its score; floats where they are not counted.
         videos: number of the video of each question.
         full: what the best answer has: 1, more where it has a score, or where attempts are added up.
         bounds: least and largest mean there can be; log-likelihoods have no least one.
@@ -35,6 +34,11 @@ class Answers:
     def widest(self) -> float:
         """Largest difference of two means there can be."""
         return self.bounds[1] - self.bounds[0]
+
+    @property
+    def whole(self) -> bool:
+        """Whether marks are whole numbers."""
+        return not np.issubdtype(self.marks.dtype, np.floating)
 
     def of(self, questions: NDArray[np.bool_]) -> Answers:
         """Return those to some questions, their videos numbered anew."""
@@ -61,7 +65,7 @@ class Answers:
     @cached_property
     def _sums(self) -> NDArray[np.int64] | NDArray[np.float64]:
         sums = np.stack([np.bincount(self.videos, weights=each) for each in self.marks])
-        return sums if math.isinf(self.widest) else sums.astype(np.int64)
+        return sums.astype(np.int64) if self.whole else sums
 
     @cached_property
     def _means(self) -> NDArray[np.float64]:

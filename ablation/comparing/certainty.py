@@ -47,6 +47,7 @@ from lightning_modules.scoring.interval import ROUNDING, Interval, wilson
 
 CERTAIN = 0.975  # two-sided 95 %
 GRID = 2**15  # steps that all differences together have when they are no whole numbers
+NOTHING = 1e-9  # what rounding may leave of a difference of such marks that is zero
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,9 @@ def difference(ours: Answers, base: Answers, prior: SeedPrior = ALONE, certain: 
     rows = [ours, base] if over_seeds else []
     variance = _with_two_questions(_variance(parts, rows, prior, ours.widest), ours)
     interval = _student(value, variance, -ours.widest, ours.widest, certain)
-    changed = int(np.count_nonzero(gaps))
+    changed = int(np.count_nonzero(np.abs(gaps) > NOTHING))
     if not over_seeds:
-        p = randomisation_p(gaps.tolist() if math.isfinite(ours.widest) else on_grid(gaps.tolist()))
+        p = randomisation_p(gaps.tolist() if ours.whole and base.whole else on_grid(gaps.tolist()))
     elif changed:
         p = max(_two_sided(value / math.sqrt(variance.total), variance.freedom), 2.0 ** (1 - changed))
     else:

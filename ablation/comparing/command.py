@@ -17,15 +17,17 @@ from ablation.comparing.costs import measured_costs
 from ablation.comparing.decisions import as_decided, decisions_for
 from ablation.comparing.experiment import choose_baseline, experiments
 from ablation.comparing.finding import find_runs
+from ablation.comparing.further_metrics import compare_metric, further_metrics
 from ablation.comparing.latex import as_latex
-from ablation.comparing.likelihood import compare_likelihoods
 from ablation.comparing.page import page
 from ablation.comparing.sequential import Looks
 from ablation.comparing.tables import as_csv, text
-from ablation.comparing.unit import PERCENT, POINTS
+from ablation.judging.judge import POINTS
 from components.files import write_whole
 from datamodules.printable import printable, say
 from lightning_modules.config.user_errors import ProgramParser, user_errors
+from lightning_modules.scoring.metrics import built_metrics
+from lightning_modules.scoring.unit import PERCENT
 
 
 def run(known: argparse.Namespace) -> None:
@@ -36,6 +38,8 @@ def run(known: argparse.Namespace) -> None:
     """
     if known.points and known.judge is None:
         raise ValueError("--points compares the scores of a judge: give --judge NAME too")
+    if known.metrics and known.judge is not None:
+        raise ValueError("--metrics measures answers, and --judge says how good they are: give one of them")
     unit = POINTS if known.points else PERCENT
     if known.smallest is not None and not 0 < known.smallest < unit.best:
         raise ValueError(f"--smallest is {known.smallest:g}; it must be between 0 and {unit.best:g} {unit.points}")
@@ -60,16 +64,19 @@ def run(known: argparse.Namespace) -> None:
     comparison = compare(found, baseline, smallest, known.although_different, known.scores, left_out, looks)
     if first and usual and smallest == first.smallest:
         comparison = as_decided(comparison, first)
-    likelihoods = compare_likelihoods(found, baseline, known.scores, looks)
+    asked_metrics = built_metrics(known.metrics, "--metrics") if known.metrics else []
+    further = [
+        compare_metric(metric, found, baseline, known.scores, looks) for metric in further_metrics(found, asked_metrics)
+    ]
     costs, problems = measured_costs(found) if known.costs else ({}, [])
     comparison = comparison.remarking(problems)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    say(text(comparison, costs, likelihoods, columns))
+    say(text(comparison, costs, further, columns))
     for flag, file, content in (
-        ("markdown", known.markdown, lambda: text(comparison, costs, likelihoods) + "\n"),
-        ("csv", known.csv, lambda: as_csv(comparison, costs, likelihoods)),
-        ("latex", known.latex, lambda: as_latex(comparison, likelihoods)),
-        ("html", known.html, lambda: page(comparison, costs, likelihoods)),
+        ("markdown", known.markdown, lambda: text(comparison, costs, further) + "\n"),
+        ("csv", known.csv, lambda: as_csv(comparison, costs, further)),
+        ("latex", known.latex, lambda: as_latex(comparison, further)),
+        ("html", known.html, lambda: page(comparison, costs, further)),
     ):
         if file is not None:
             write(flag, file, content())
@@ -118,6 +125,8 @@ def main(args: Sequence[str] | None = None) -> None:
                         " where it has them, and not what it says is right")  # fmt: skip
     parser.add_argument("--scores", nargs="+", default=[], help="compare these only: all, a benchmark, a family; fewer"
                         " tests are corrected for")  # fmt: skip
+    parser.add_argument("--metrics", nargs="+", default=[], help="further metrics to compute from the answers, by class"
+                        " name, such as TokenF1; those that runs name in model.metrics are shown anyway")  # fmt: skip
     parser.add_argument("--smallest", type=float, help="difference that matters, as it is shown; default: 2 percentage"
                         " points, or 0.1 points of a judge")  # fmt: skip
     parser.add_argument("--although-different", "--although_different", action="store_true",

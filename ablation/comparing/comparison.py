@@ -16,8 +16,8 @@ from ablation.comparing.finding import LeftOut
 from ablation.comparing.moderation import SeedPrior, learnt, seed_prior
 from ablation.comparing.obstacles import common_questions, obstacles, remarks
 from ablation.comparing.sequential import ONCE, Looks
-from ablation.comparing.unit import Unit
 from ablation.comparing.verdict import Verdict, Word, too_few, verdict
+from lightning_modules.scoring.unit import Unit
 
 Mask = NDArray[np.bool_]  # of questions
 ALL = "all"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from ablation.comparing.experiment import Experiment
 from lightning_modules.runs.folder import metrics_files
+from lightning_modules.scoring.metrics import MEAN
 
 TRAINING = "train/loss"
-VALIDATION = ("val/exact_match/mean", "val/loss")  # the first that there is
-LIKELIHOOD_CURVE = "val/log_likelihood/mean"
+VALIDATION = (f"val/{MEAN}", "val/loss")  # the first that there is
 POINTS = 100  # of a curve at most; more cannot be told apart
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from ablation.comparing.comparison import LOSS, Cell, Comparison, Row
 from ablation.comparing.sequential import Looks, spent
-from ablation.comparing.unit import PERCENT
 from ablation.comparing.verdict import LEVEL, Verdict, Word
 from components.files import write_whole
 from lightning_modules.runs.folder import SWEEPS
 from lightning_modules.scoring.interval import Interval
+from lightning_modules.scoring.unit import PERCENT
 
 FILE = "looks.json"
 FOUND = (Word.BETTER, Word.WORSE)

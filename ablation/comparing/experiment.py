@@ -17,6 +17,7 @@ from ablation.comparing.earlier_stages import stage_changes
 from ablation.comparing.run import Run
 from ablation.stage_record import IGNORED
 from lightning_modules.config.difference import difference, flat
+from lightning_modules.scoring.metrics import Metric
 
 Attempts = Literal["latest", "average"]
 _EARLIER = "earlier stages"
@@ -55,13 +56,14 @@ class Experiment:
         ]
         return Answers(np.array(marks), _videos(questions), times * self.runs[0].answered.full)
 
-    def log_likelihoods(self, questions: Sequence[Question]) -> Answers:
-        """Return those of the right answers to `questions`, which all runs know; the mean over attempts."""
+    def values(self, metric: Metric, questions: Sequence[Question]) -> Answers:
+        """Return what answers to `questions`, which have a value in all runs, are worth; the mean over attempts."""
+        values = [[run.answered.values(metric) for run in runs] for runs in self.seeds.values()]
         marks = [
-            [math.fsum(run.answered.log_likelihoods[question] for run in runs) / len(runs) for question in questions]
-            for runs in self.seeds.values()
+            [math.fsum(of_run[question] for of_run in attempts) / len(attempts) for question in questions]
+            for attempts in values
         ]
-        return Answers(np.array(marks), _videos(questions), bounds=(-math.inf, 0.0))
+        return Answers(np.array(marks), _videos(questions), bounds=metric.bounds)
 
     def figures(self, name: str) -> list[float]:
         """Return a final figure of each seed, the mean over attempts; only where it is a number."""

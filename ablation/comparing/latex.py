@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ablation.comparing.comparison import Cell, Comparison
-from ablation.comparing.likelihood import Likelihoods
-from ablation.comparing.tables import caption, likelihood_caption
-from ablation.comparing.unit import NATS, Unit
+from ablation.comparing.further_metrics import MetricComparison
+from ablation.comparing.tables import caption, metric_caption
 from ablation.comparing.verdict import Word
+from lightning_modules.scoring.unit import Unit
 
 _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -24,17 +24,18 @@ def escaped(words: str) -> str:
     return "".join(_SPECIAL.get(character, character) for character in words)
 
 
-def as_latex(comparison: Comparison, likelihoods: Likelihoods) -> str:
+def as_latex(comparison: Comparison, further: Sequence[MetricComparison]) -> str:
     """Return tables for booktabs: a row per experiment, a column per score; bold where it is better or worse.
 
-    The second is of log-likelihoods, where there are any.
+    After the first, one for each further metric that has scores.
     """
     names = list(comparison.sizes)
     rows = {row.experiment.name: [row.cells[name] for name in names] for row in comparison.rows}
     made = [_latex_table(names, rows, comparison.unit, " ".join(caption(comparison)[:3]))]
-    if likelihoods.names:
-        rows = {name: [likelihoods.cell(name, score) for score in likelihoods.names] for name in rows}
-        made.append(_latex_table(likelihoods.names, rows, NATS, likelihood_caption(likelihoods)))
+    for each in further:
+        if each.names:
+            rows = {name: [each.cell(name, score) for score in each.names] for name in rows}
+            made.append(_latex_table(each.names, rows, each.metric.unit, metric_caption(each)))
     return "\n".join(made)
 
 

@@ -10,21 +10,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ablation.comparing.comparison import Cell, Comparison, Row
 from ablation.comparing.costs import Costs
-from ablation.comparing.curves import LIKELIHOOD_CURVE, TRAINING, curve, validation_figure
-from ablation.comparing.likelihood import Likelihoods
+from ablation.comparing.curves import TRAINING, curve, validation_figure
+from ablation.comparing.further_metrics import MetricComparison, curve_of
 from ablation.comparing.plots import Forest, Panel, Scatter, forest, panels, scatter
 from ablation.comparing.tables import (
     caption,
     learnt_text,
-    likelihood_caption,
     loss_text,
+    metric_caption,
     minutes_text,
     p_text,
     seeds_text,
     value_text,
     verdict_text,
 )
-from ablation.comparing.unit import NATS
 from ablation.comparing.verdict import Word
 
 KINDS = {Word.BETTER: "better", Word.WORSE: "worse", Word.SAME: "same", Word.TOO_FEW: "few"}
@@ -32,13 +31,13 @@ WIDE, NARROW = 1040, 330  # pixels of the overall plot, and of a small one
 PLOT, PANEL = (510, 300), (250, 140)  # pixels of a plot of costs, and of a learning curve
 
 
-def page(comparison: Comparison, costs: Mapping[str, Costs], likelihoods: Likelihoods) -> str:
+def page(comparison: Comparison, costs: Mapping[str, Costs], further: Sequence[MetricComparison]) -> str:
     """Return the page.
 
     Args:
         comparison: what to show.
         costs: of the experiments for which they are known.
-        likelihoods: of the experiments that have them.
+        further: comparisons by further metrics; those without scores have no table.
     """
     unit = comparison.unit
     environment = Environment(
@@ -52,8 +51,7 @@ def page(comparison: Comparison, costs: Mapping[str, Costs], likelihoods: Likeli
         "loss": loss_text,
         "minutes": minutes_text,
         "learnt": learnt_text,
-        "nats": lambda cell: value_text(cell, NATS),
-        "nats_gap": NATS.gap,
+        "in_unit": value_text,
         "seeds": lambda cell: seeds_text(cell, unit),
         "verdict": verdict_text,
         "kind": kind,
@@ -63,13 +61,13 @@ def page(comparison: Comparison, costs: Mapping[str, Costs], likelihoods: Likeli
     return environment.get_template("page.html.jinja").render(
         comparison=comparison,
         costs=costs,
-        likelihoods=likelihoods,
-        likelihood_caption=likelihood_caption(likelihoods),
+        further=[each for each in further if each.names],
+        metric_caption=metric_caption,
         overall=overall,
         forest=_forest(comparison, overall, 190, 640, 30, words=True),
         forests={name: _forest(comparison, name, 118, NARROW - 10, 20, words=False) for name in scores},
         scatters=_scatters(comparison, costs),
-        curves=_curves(comparison),
+        curves=_curves(comparison, further),
         counts=_counts(comparison),
         caption=caption(comparison),
         Word=Word,
@@ -124,11 +122,11 @@ def _scatters(comparison: Comparison, costs: Mapping[str, Costs]) -> list[Scatte
     return found
 
 
-def _curves(comparison: Comparison) -> dict[str, Sequence[Panel]]:
-    """Return the panels of the training loss, of the validations, and of their log-likelihood if it was logged."""
+def _curves(comparison: Comparison, further: Sequence[MetricComparison]) -> dict[str, Sequence[Panel]]:
+    """Return the panels of the training loss, of the validations, and of further metrics that were logged."""
     experiments = [row.experiment for row in comparison.rows]
     found = {}
-    for name in (TRAINING, validation_figure(experiments), LIKELIHOOD_CURVE):
+    for name in (TRAINING, validation_figure(experiments), *(curve_of(each.metric) for each in further)):
         base, *others = [(each.name, curve(each, name)) for each in experiments]
         found[name] = panels(others, base[1], *PANEL)
     return {name: each for name, each in found.items() if each}

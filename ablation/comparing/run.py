@@ -13,6 +13,7 @@ from ablation.comparing.earlier_stages import Stages, earlier_stages
 from components.yaml_file import parse_yaml
 from lightning_modules.runs.folder import CONFIG, ORIGIN, RUN_NAME_PATTERN, STAGE_FILE, SUMMARY
 from lightning_modules.scoring.answer_store import AnswerStore
+from lightning_modules.scoring.metrics import MEAN, Metric, built_metrics
 
 Verb = Literal["fit", "test"]
 
@@ -31,6 +32,7 @@ class Run:
         answered: questions, and how good their answers are.
         scores: content of `test_scores.json`; empty of a run that is older than this file.
         files: config files of the run, the most basic first; empty if it does not say.
+        metrics: further metrics that its configuration names.
         earlier_stages: stage -> configuration of those that it started from, in a chain; None of one that is gone.
     """
 
@@ -43,6 +45,7 @@ class Run:
     answered: Answered
     scores: Mapping[str, Any]
     files: tuple[str, ...]
+    metrics: Sequence[Metric] = ()
     earlier_stages: Stages = field(default_factory=dict)
 
     @property
@@ -120,6 +123,7 @@ def read_run(folder: Path, verb: Verb, judge: str | None = None, points: bool = 
         answered=read_answered(folder, _data_root(config), judge, points, _counted(content)),
         scores=content,
         files=config_files(folder, content),
+        metrics=_metrics(config),
         earlier_stages=earlier_stages(folder),
     )
 
@@ -127,8 +131,18 @@ def read_run(folder: Path, verb: Verb, judge: str | None = None, points: bool = 
 def _counted(scores: dict[str, Any]) -> object:
     """Return of how many answers the scores of a test are."""
     found = scores.get("scores")
-    whole = found.get("exact_match/mean") if isinstance(found, dict) else None
+    whole = found.get(MEAN) if isinstance(found, dict) else None
     return whole.get("questions") if isinstance(whole, dict) else None
+
+
+def _metrics(config: Mapping[str, Any]) -> list[Metric]:
+    """Return the further metrics that a configuration names; older ones name none."""
+    model = config.get("model")
+    settings = model.get("metrics") if isinstance(model, dict) else None
+    try:
+        return built_metrics(settings, "model.metrics of config.yaml") if isinstance(settings, list) else []
+    except ValueError as error:
+        raise LeftOutError(str(error)) from None
 
 
 def _mapping(path: Path) -> dict[str, Any]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from ablation.comparing.comparison import LOSS, Cell, Comparison, Row
 from ablation.comparing.costs import Costs
-from ablation.comparing.likelihood import CURVE, Likelihoods
-from ablation.comparing.unit import NATS, Unit
+from ablation.comparing.further_metrics import CURVE, MetricComparison
 from ablation.comparing.verdict import Word
 from lightning_modules.costs.table import table
-from lightning_modules.scoring import LIKELIHOOD
+from lightning_modules.scoring.unit import Unit
 
 MARKS = {Word.BETTER: "+", Word.WORSE: "-", Word.SAME: "=", Word.TOO_FEW: "?"}
 
@@ -106,30 +106,31 @@ def score_table(comparison: Comparison, bounds: bool = True) -> str:
     return table(heads, rows)
 
 
-def likelihood_table(comparison: Comparison, likelihoods: Likelihoods, bounds: bool = True) -> str:
-    """Return a line per score as `score_table` has it, of log-likelihoods; "-" where an experiment has none."""
+def metric_table(comparison: Comparison, further: MetricComparison, bounds: bool = True) -> str:
+    """Return a line per score as `score_table` has it, by a further metric; "-" where an experiment has none."""
+    metric = further.metric
     base, *others = [row.experiment.name for row in comparison.rows]
-    heads = [f"log-likelihood, {NATS.sign}", "questions", "videos", base, *others]
+    heads = [f"{metric.column}, {metric.unit.sign}", "questions", "videos", base, *others]
     rows = [
         _score_line(
             name,
-            likelihoods.sizes.get(name),
-            likelihoods.cell(base, name),
-            [likelihoods.cell(other, name) for other in others],
-            NATS,
+            further.sizes.get(name),
+            further.cell(base, name),
+            [further.cell(other, name) for other in others],
+            metric.unit,
             bounds,
         )
-        for name in likelihoods.names
+        for name in further.names
     ]
     return table(heads, rows)
 
 
-def likelihood_caption(likelihoods: Likelihoods) -> str:
-    """Return what its numbers are."""
+def metric_caption(further: MetricComparison) -> str:
+    """Return what the numbers of a further metric are."""
+    unit = further.metric.unit
     return (
-        f"{NATS.what}, in {NATS.points}: 0 is best, and minus the logarithm of their number is chance; {CURVE}: mean of"
-        f" a training's validations, compared over seeds alone. Marks are corrected for {likelihoods.tests} tests of"
-        " their own, beside those of the scores above."
+        f"{unit.what}, in {unit.sign}: {further.metric.scale}; {CURVE}: mean of a training's validations, compared over"
+        f" seeds alone. Marks are corrected for {further.tests} tests of their own, beside those of the scores above."
     )
 
 
@@ -205,14 +206,14 @@ def _of_seeds(comparison: Comparison) -> list[str]:
 
 
 def text(
-    comparison: Comparison, costs: Mapping[str, Costs], likelihoods: Likelihoods, columns: int | None = None
+    comparison: Comparison, costs: Mapping[str, Costs], further: Sequence[MetricComparison], columns: int | None = None
 ) -> str:
     """Return everything as plain text that is Markdown too.
 
     Args:
         comparison: what to show.
         costs: of the experiments for which they are known.
-        likelihoods: of the experiments that have them.
+        further: comparisons by further metrics; those without scores are not shown.
         columns: that there is room for; the table of scores is without intervals where they do not fit.
     """
     parts = [main_table(comparison, costs), "\n".join(f"- {line}" for line in caption(comparison))]
@@ -223,9 +224,9 @@ def text(
 
     if len(comparison.sizes) > 1:
         parts.append(fitting(lambda bounds: score_table(comparison, bounds)))
-    if likelihoods.names:
-        parts.append(fitting(lambda bounds: likelihood_table(comparison, likelihoods, bounds)))
-        parts.append(f"- {likelihood_caption(likelihoods)}")
+    for each in further:
+        if each.names:
+            parts += [fitting(partial(metric_table, comparison, each)), f"- {metric_caption(each)}"]
     base, *others = comparison.rows
     needed = [
         f"{row.experiment.name}: {row.overall.verdict.needed}"
@@ -246,16 +247,17 @@ def _listed(title: str, lines: Sequence[str]) -> str:
     return "\n".join([f"{title} ({len(lines)}):", "", *(f"- {line}" for line in lines)]) if lines else ""
 
 
-def as_csv(comparison: Comparison, costs: Mapping[str, Costs], likelihoods: Likelihoods) -> str:
+def as_csv(comparison: Comparison, costs: Mapping[str, Costs], further: Sequence[MetricComparison]) -> str:
     """Return a line per experiment and score, with everything there is to it; in shares of the best, not percent."""
     rows = []
     for row in comparison.rows:
         name, cost = row.experiment.name, costs.get(row.experiment.name)
         for score, cell in (*row.cells.items(), (LOSS, row.loss)):
             rows.append(_csv_line(comparison, row, score, comparison.sizes.get(score), cell, cost))
-        for score, cell in likelihoods.cells.get(name, {}).items():
-            size = likelihoods.sizes.get(score)
-            rows.append(_csv_line(comparison, row, f"{LIKELIHOOD}/{score}", size, cell, cost))
+        for each in further:
+            for score, cell in each.cells.get(name, {}).items():
+                size = each.sizes.get(score)
+                rows.append(_csv_line(comparison, row, f"{each.metric.name}/{score}", size, cell, cost))
     file = io.StringIO()
     writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -11,7 +11,7 @@ from scipy import stats
 from ablation.comparing.answers import Answers
 from ablation.comparing.certainty import Estimate
 from ablation.comparing.moderation import ALONE, SeedPrior
-from ablation.comparing.unit import Unit
+from lightning_modules.scoring.unit import Unit
 
 LEVEL = 0.05  # of the whole table
 POWER = 0.8  # chance of seeing what is there, for which numbers of questions and seeds are given

@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from ablation.comparing.answer_rows import Question
-from ablation.comparing.unit import PERCENT, POINTS, Unit
-from ablation.judging.judge import BEST_SCORE
+from ablation.judging.judge import BEST_SCORE, POINTS
 from ablation.reproducing.tested import Tested
 from datamodules.answer_kind import Aspect
 from lightning_modules.scoring.interval import Interval
+from lightning_modules.scoring.unit import PERCENT, Unit
 
 # Which questions of the Video-ChatGPT benchmark an aspect is judged of, by their type.
 _TYPES: Mapping[str | None, str] = {

@@ -9,13 +9,13 @@ from ablation.comparing.comparison import Cell, Comparison, compare
 from ablation.comparing.experiment import Experiment
 from ablation.comparing.run import Run, read_run
 from ablation.comparing.tables import MARKS, caption, seeds_text, verdict_text
-from ablation.comparing.unit import PERCENT
 from ablation.reproducing.answers import check_alike
 from ablation.reproducing.column import Asked
 from ablation.reproducing.paper_sheet import NOTHING, paper_entry
 from ablation.reproducing.paper_table import PaperRow, PaperTable
 from ablation.reproducing.sheet import Entry, Sheet
 from ablation.reproducing.trained import Trained
+from lightning_modules.scoring.unit import PERCENT
 
 
 def find_own_tests(trained: Sequence[Trained], problems: list[str]) -> dict[PaperRow, Experiment]:

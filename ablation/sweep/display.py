@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from datamodules.printable import printable, say
-from lightning_modules.scoring import is_headline
+from lightning_modules.scoring.metrics import is_headline
 
 BETWEEN_LINES = 60.0  # seconds between two looks at what is running, where the output is no terminal
 LOSS = "train/loss"

@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable, Sequence
 
 from ablation.comparing.sequential import FIRST, LEAD
-from ablation.comparing.unit import PERCENT
 from ablation.sweep.display import duration
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import expected, seconds_of, spent
 from ablation.sweep.until_decided import Until, UntilDecided
+from lightning_modules.scoring.unit import PERCENT
 
 MAX_SEEDS = 12
 

@@ -1,22 +1,26 @@
-"""What a run writes down beside its losses: one callback per file."""
+"""What a run writes down beside its losses. Names behind `as` are for other packages and for YAML."""
 
 from lightning import Callback
 from lightning.pytorch.callbacks import LearningRateMonitor
 
-from lightning_modules.callbacks.answer_file import AnswerFile
+from lightning_modules.callbacks.answer_file import AnswerFile as AnswerFile
+from lightning_modules.callbacks.divergence import Divergence, GradientNorm
 from lightning_modules.callbacks.interruption import Interruption
-from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
-from lightning_modules.callbacks.model_views import ModelViews
-from lightning_modules.callbacks.origin import ConfigFile, Origin
-from lightning_modules.callbacks.part_report import PartReport
-from lightning_modules.callbacks.record_lengths import RecordLengths
-from lightning_modules.callbacks.run_history import RunHistory
-from lightning_modules.callbacks.run_summary import RunSummary
-from lightning_modules.callbacks.sample_panel import SamplePanel
+from lightning_modules.callbacks.last_checkpoint import LastCheckpoint as LastCheckpoint
+from lightning_modules.callbacks.model_views import ModelViews as ModelViews
+from lightning_modules.callbacks.origin import ConfigFile as ConfigFile
+from lightning_modules.callbacks.origin import Origin as Origin
+from lightning_modules.callbacks.part_report import PartReport as PartReport
+from lightning_modules.callbacks.record_lengths import RecordLengths as RecordLengths
+from lightning_modules.callbacks.run_history import RunHistory as RunHistory
+from lightning_modules.callbacks.run_summary import RunSummary as RunSummary
+from lightning_modules.callbacks.sample_panel import SamplePanel as SamplePanel
 from lightning_modules.callbacks.scalar_layout import ScalarLayout
-from lightning_modules.callbacks.score_file import BenchmarkReport, ScoreFile
-from lightning_modules.callbacks.training_figures import FusionWeight, GradientNorm, StepLabels, Throughput
-from lightning_modules.callbacks.training_health import Divergence, JoinedStatistics
+from lightning_modules.callbacks.score_file import BenchmarkReport as BenchmarkReport
+from lightning_modules.callbacks.score_file import ScoreFile as ScoreFile
+from lightning_modules.callbacks.training_figures import FusionWeight, Throughput
+from lightning_modules.runs.loggers import StepLabels
+from lightning_modules.training.devices import JoinedStatistics
 
 
 def always() -> list[Callback]:
@@ -34,28 +38,3 @@ def always() -> list[Callback]:
         BenchmarkReport(),
         Interruption(),
     ]
-
-
-__all__ = [
-    "AnswerFile",
-    "BenchmarkReport",
-    "ConfigFile",
-    "Divergence",
-    "FusionWeight",
-    "GradientNorm",
-    "Interruption",
-    "JoinedStatistics",
-    "LastCheckpoint",
-    "ModelViews",
-    "Origin",
-    "PartReport",
-    "RecordLengths",
-    "RunHistory",
-    "RunSummary",
-    "SamplePanel",
-    "ScalarLayout",
-    "ScoreFile",
-    "StepLabels",
-    "Throughput",
-    "always",
-]

@@ -12,7 +12,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from datamodules.printable import say
 from lightning_modules.runs.folder import run_folder
-from lightning_modules.scoring import LIKELIHOOD
 from lightning_modules.scoring.answer_store import AnswerStore
 from lightning_modules.scoring.evaluation import Answer
 from lightning_modules.video_language import VideoLanguageModel
@@ -74,26 +73,11 @@ class AnswerFile(Callback):
             return
         assert isinstance(pl_module, VideoLanguageModel)
         for row in self.store.answered().values():
-            verdict = row["right"] if row["answered"] else None
-            pl_module.scores.add(row["family"], verdict, row.get(LIKELIHOOD))
+            pl_module.scores.add(row)
 
     def _write(self, answers: Sequence[Answer]) -> None:
         if self.store is not None:
-            self.store.append(
-                {
-                    "id": answer.sample.id,
-                    "video": answer.sample.video,
-                    "family": answer.sample.family,
-                    "question": answer.sample.question,
-                    "reference": answer.sample.answer,
-                    "prediction": answer.prediction,
-                    "answered": answer.verdict is not None,
-                    "right": answer.right,
-                    **({} if answer.log_likelihood is None else {LIKELIHOOD: answer.log_likelihood}),
-                    **({"aspects": [*map(str, aspects)]} if (aspects := answer.sample.answer_kind.aspects) else {}),
-                }
-                for answer in answers
-            )
+            self.store.append(answer.row for answer in answers)
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Write the answers of a batch."""

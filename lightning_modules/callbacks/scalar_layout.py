@@ -10,7 +10,6 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from components.stab import LearnedFusion
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules.scoring import LIKELIHOOD
 from lightning_modules.video_language import VideoLanguageModel
 
 Layout = dict[str, dict[str, list[str]]]  # category -> chart -> patterns of the tags in it
@@ -19,8 +18,8 @@ Layout = dict[str, dict[str, list[str]]]  # category -> chart -> patterns of the
 class ScalarLayout(Callback):
     """Writes the layout when a training begins.
 
-    TensorBoard joins the layouts of all runs, but loses charts of a category that not every run has. So all have the
-    same categories, and in these the charts that there will be something in.
+    TensorBoard joins the layouts of all runs, but loses the charts of a category that not every run has. So all runs
+    have the same categories, each with the charts that will have a curve; those of `model.metrics` come on top.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -45,11 +44,13 @@ def layout(model: VideoLanguageModel, data: VideoTextDataModule) -> Layout:
     if any(isinstance(part, LearnedFusion) for part in model.modules()):
         optimisation["alpha, mean (0: video, 1: frame context)"] = ["alpha/mean$"]
         optimisation["alpha, standard deviation of channels"] = ["alpha/std$"]
-    known = {record.family for record in data.records("val") if record.answer_kind.candidates}
+    measured = {
+        metric: sorted({record.family for record in data.records("val") if metric.measures(record.answer_kind)})
+        for metric in model.metrics
+    }
     return {
         "loss": losses,
-        "exact match in validation": _per_family("exact_match", data.families("val")),
-        "log-likelihood of the right answer in validation": _per_family(LIKELIHOOD, sorted(known)) if known else {},
+        **{f"{metric.title} in validation": _per_family(metric.name, measured[metric]) for metric in model.metrics},
         "optimisation": optimisation,
         "speed": {
             "clips per second": ["speed/clips_per_second$"],
@@ -58,6 +59,7 @@ def layout(model: VideoLanguageModel, data: VideoTextDataModule) -> Layout:
     }
 
 
-def _per_family(score: str, families: Sequence[str]) -> dict[str, list[str]]:
-    charts = {"mean of families": "mean"} | {family: re.escape(family) for family in families}
-    return {chart: [f"val/{score}/{name}$"] for chart, name in charts.items()}
+def _per_family(metric: str, families: Sequence[str]) -> dict[str, list[str]]:
+    charts = {"mean of families": "mean"} if families else {}
+    charts |= {family: re.escape(family) for family in families}
+    return {chart: [f"val/{metric}/{name}$"] for chart, name in charts.items()}

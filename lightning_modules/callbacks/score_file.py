@@ -62,15 +62,15 @@ class ScoreFile(Callback):
         if self.answers.store is None:
             return
         assert isinstance(pl_module, VideoLanguageModel)
-        problem = self._score(trainer, pl_module.data, self.answers.store) if trainer.is_global_zero else ""
+        problem = self._score(trainer, pl_module, self.answers.store) if trainer.is_global_zero else ""
         problem = trainer.strategy.broadcast(problem)
         if problem:
             raise ValueError(problem)
 
-    def _score(self, trainer: Trainer, data: VideoTextDataModule, store: AnswerStore) -> str:
+    def _score(self, trainer: Trainer, model: VideoLanguageModel, store: AnswerStore) -> str:
         """Return why the file cannot be written; empty if it was."""
-        answers = store.answered()
-        found = scores(answers, data.benchmarks_asked())
+        answers, data = store.answered(), model.data
+        found = scores(answers, data.benchmarks_asked(), model.metrics)
         self.intervals = {f"test/{name}": score.interval for name, score in found.items()}
         content = _content(answers, data, found) | {"provenance": {**self.provenance, "ended": utc_now()}}
         try:

@@ -1,4 +1,4 @@
-"""Figures of a training: throughput, norms of gradients, the weight of the fusion, and labels of steps."""
+"""Figures of a training beside its losses: throughput, and the weight of the fusion."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch.nn.utils import get_total_norm
-from torch.optim import Optimizer
 
 from components.stab.fusion import LearnedFusion
 from lightning_modules.training.fully_sharded import whole_tensor
@@ -18,8 +16,8 @@ from lightning_modules.training.model_input import ModelInput
 class Throughput(Callback):
     """Logs clips per second and the share of time spent waiting for the next batch.
 
-    Averaged from one logged step to the next, or from where a run goes on. Waiting is what passes between the end of
-    one batch and the start of the next, without validation.
+    Both are means since the last logged step, or since the run went on. Waiting is the time between the end of a batch
+    and the start of the next one, without validation.
     """
 
     def _start_window(self) -> None:
@@ -59,20 +57,6 @@ class Throughput(Callback):
         self.mark = time.perf_counter()
 
 
-class GradientNorm(Callback):
-    """Logs the norm of all gradients together; DeepSpeed, which has them elsewhere, none."""
-
-    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Log it at every step of the optimiser."""
-        gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
-        if not gradients:
-            return
-        norm = whole_tensor(get_total_norm(gradients))
-        # This precision leaves out the step of an infinite gradient, and reads from the device for it.
-        if trainer.precision != "16-mixed" or bool(norm.isfinite()):
-            pl_module.log("train/gradient_norm", norm)
-
-
 class FusionWeight(Callback):
     """Logs mean and spread of alpha at every validation, and its histogram over the channels."""
 
@@ -87,15 +71,3 @@ class FusionWeight(Callback):
                 pl_module.log("alpha/std", alpha.std(correction=0), sync_dist=True)
                 if isinstance(trainer.logger, TensorBoardLogger):
                     trainer.logger.experiment.add_histogram("alpha", alpha.cpu(), trainer.global_step)
-
-
-class StepLabels(Callback):
-    """Sets the counter that loggers label figures by to the number of optimiser steps; comes before who logs.
-
-    Lightning counts one step more when it goes on from a checkpoint that was not written at the end of a batch. Ours
-    are written between two steps, where that step is counted already.
-    """
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Set it before anything of this step is logged; no public setting does."""
-        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step

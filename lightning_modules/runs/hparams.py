@@ -16,7 +16,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch import nn
 
 from components.registry import slots
-from lightning_modules.scoring import MEAN, is_headline
+from lightning_modules.scoring.metrics import MEAN, is_headline
 
 FIRST = ("ablated", "encoder", "encoder_parameters", "experiment", "seed")
 _TITLES = {"encoder_parameters": "encoder parameters, M"}

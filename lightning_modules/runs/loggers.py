@@ -1,12 +1,14 @@
-"""The loggers of a run: TensorBoard and CSV in its folder, and further ones that the user names."""
+"""What logs a run, at which steps: TensorBoard and CSV in its folder, and beside them whatever the user names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import Namespace
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -50,6 +52,18 @@ def start(loggers: Sequence[Logger]) -> None:
             getattr(logger, "experiment", None)  # which starts it
         except Exception as error:  # whatever a service may raise
             raise ValueError(f"trainer.logger {type(logger).__name__} cannot begin: {_in_one_line(error)}") from error
+
+
+class StepLabels(Callback):
+    """Sets the counter by which loggers label figures to the number of optimiser steps; comes before whoever logs.
+
+    Lightning counts one step more when it goes on from a checkpoint that was not written at the end of a batch. Ours
+    are written between two steps, where that step is already counted.
+    """
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Set it before anything of this step is logged; no public setting does."""
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
 
 @contextmanager

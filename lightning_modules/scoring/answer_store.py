@@ -183,8 +183,10 @@ def asked_by(config: Namespace) -> dict[str, Any]:
     for key in _SPEED_ONLY:
         data["init_args"].pop(key, None)
     checkpoint = config.get("ckpt_path")
+    model = config.model.as_dict()
+    model.pop("metrics", None)  # they are computed from answers, whenever those were given
     facts = {
-        "model": config.model.as_dict(),
+        "model": model,
         "data": data,
         "precision": config.trainer.precision,
         "checkpoint": checkpoint and str(checkpoint),

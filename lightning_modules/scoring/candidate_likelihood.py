@@ -1,15 +1,15 @@
-"""How likely a model finds the right answer among all that its question may have: it moves before answers do.
+"""How likely the right answer is to a model, among all answers that its question may have; `LogLikelihood` reads it.
 
 The log-likelihood of an answer is the sum of the log-probabilities of its tokens behind the same clip and question; a
-log softmax over the possible answers makes them sum to one. So a model that knows nothing has minus the logarithm of
-their number, and one that is always sure and right has 0.
+log softmax over the possible answers makes their probabilities sum to one. So a model that knows nothing has minus the
+logarithm of their number, and one that is always sure and right has 0.
 
 Tokens that all answers begin with cancel, and are left out. So is the token that ends an answer, unless one answer
-begins like another: without it, no token that is scored tells more than which answer it is.
+begins like another: without it, every scored token helps to tell which answer it is, and does nothing else.
 
-Nearly all of it is in the pass that gives the loss: where answers differ in one token, its logits have them all. Only
-tokens that come behind another beginning than the right answer's, as in "top left" and "bottom left", need further rows
-of the same pass. So there is one pass per batch whatever is asked, and processes that have to run together do.
+Nearly everything comes from the pass that gives the loss: where answers differ in one token, its logits cover them all.
+Only tokens behind another beginning than the right answer's, as in "top left" and "bottom left", need further rows of
+the same pass. So there is one pass per batch whatever is asked, and processes that must run together do.
 """
 
 from __future__ import annotations
@@ -29,22 +29,20 @@ from components.language_models.text import ChatText
 from components.splice import IGNORED_LABEL, PaddingSide, SplicePlan, TooLongError, plan_splice, splice
 from datamodules.batch import Batch
 
-DIGITS = 6  # behind the point that are kept; the size of a batch changes the next ones
+DIGITS = 6  # kept behind the point; further ones change with the size of a batch
 
 
 @dataclass
 class CandidateInput:
     """Where the tokens of all possible answers are predicted.
 
-    Legend: Q questions whose answers are known, K answers of a question at most, T tokens of an answer at most.
-
     Attributes:
-        text: plan of the samples; then rows for what is predicted in none of theirs, without labels.
-        visual: which visual token of the batch has each visual position.
-        places: places that are looked at among the logits of all rows and scored columns.
-        predicted: which of them predicts each token.
-        tokens: those; -100 where an answer has fewer, or a question fewer answers.
-        right: which answer is right.
+        text: plan of the samples, followed by rows without labels for tokens that no sample's own row predicts.
+        visual: index of the visual token of the batch that stands at each visual position.
+        places: indices of the logits that are needed, in those of all rows and scored columns.
+        predicted: index in `places` of what predicts each token.
+        tokens: tokens of the answers; -100 where an answer has fewer, or a question has fewer answers.
+        right: number of the right answer.
         samples: place of each question in the batch; it stays on the host.
     """
 
@@ -68,34 +66,34 @@ class CandidateInput:
     def scores(
         self, language_model: LanguageModel, visual_tokens: Float[Tensor, "tokens width"]
     ) -> tuple[Tensor, dict[int, float]]:
-        """Return the mean loss over the samples' answers, and the log-likelihood of the right ones by place in batch.
+        """Return the mean loss over the samples' answers, and log-likelihoods of right ones by place in the batch.
 
-        Questions whose possible answers are not known have none, nor have those where it is no finite number.
+        Questions whose possible answers are not known have none, and neither have those where it is not finite.
         """
         embedded = language_model.embed(self.text.input_ids)
         output = language_model(splice(embedded, visual_tokens.index_select(0, self.visual), self.text), self.text)
         right = self.log_likelihoods(output.logits).gather(1, self.right[:, None]).flatten().tolist()
-        found = {place: value for place, value in zip(self.samples, right, strict=True) if math.isfinite(value)}
-        return output.loss, {place: round(min(0.0, value), DIGITS) + 0.0 for place, value in found.items()}
+        finite = {place: value for place, value in zip(self.samples, right, strict=True) if math.isfinite(value)}
+        return output.loss, {place: round(min(0.0, value), DIGITS) + 0.0 for place, value in finite.items()}
 
     def log_likelihoods(self, logits: Float[Tensor, "rows scored vocabulary"]) -> Float[Tensor, "questions answers"]:
         """Return the log-likelihood of each possible answer among those of its question; -inf where there is none."""
         log_probabilities = logits.flatten(0, 1).index_select(0, self.places).float().log_softmax(dim=-1)
-        there = self.tokens != IGNORED_LABEL
-        each = log_probabilities[self.predicted, self.tokens.clamp(min=0)].double()
-        answers = each.masked_fill(~there, 0.0).sum(dim=-1)
-        return answers.masked_fill(~there.any(dim=-1), -math.inf).log_softmax(dim=-1)
+        is_token = self.tokens != IGNORED_LABEL
+        of_tokens = log_probabilities[self.predicted, self.tokens.clamp(min=0)].double()
+        answers = of_tokens.masked_fill(~is_token, 0.0).sum(dim=-1)
+        return answers.masked_fill(~is_token.any(dim=-1), -math.inf).log_softmax(dim=-1)
 
 
 @dataclass(frozen=True)
 class _Beginning:
-    """A row of the batch in which tokens are predicted: those behind `common`."""
+    """A row of the batch, with its tokens behind those that all answers begin with."""
 
     row: int
     tokens: list[int]
 
     def predicts(self, answer: Sequence[int]) -> bool:
-        """Whether every token of `answer` is predicted in it, whichever comes then."""
+        """Return whether the row predicts every token of `answer`: it has all of them but the last."""
         return len(self.tokens) >= len(answer) and self.tokens[: len(answer) - 1] == answer[:-1]
 
 
@@ -105,17 +103,17 @@ def plan_candidates(
     """Work out on the host where the tokens of all possible answers of a batch are predicted.
 
     Args:
-        batch: with its questions.
-        text: plan of its conversations.
-        token_counts: visual tokens of each clip.
-        language_model: its tokenizer, and how much fits.
+        batch: the questions.
+        text: plan of the conversations in it.
+        token_counts: number of visual tokens of each clip.
+        language_model: gives the tokenizer, and how many tokens fit.
 
     Raises:
         TooLongError: a question is too long with one of its answers.
     """
     shown = iter(token_counts)
     counts = [next(shown) if sample.video else 0 for sample in batch.samples]
-    further: list[tuple[int, list[int], int]] = []  # sample, ids, how many of them all answers have in common
+    further: list[tuple[int, list[int], int]] = []  # sample, ids, number of ids that all its answers begin with
     questions, right, samples = [], [], []
     for place, sample in enumerate(batch.samples):
         if not (candidates := sample.answer_kind.candidates):
@@ -123,18 +121,18 @@ def plan_candidates(
         assert sample.answer in candidates, f"{sample} has the answer {sample.answer!r}, of {candidates}"
         turns = sample.before, sample.question, sample.video != ""
         common, answers = _different_tokens(language_model.text, *turns, candidates)
-        column = len(common) - 1 + max(0, counts[place] - 1)  # that predicts their first token
+        column = len(common) - 1 + max(0, counts[place] - 1)  # predicts the first token of the answers
         beginnings = [_Beginning(place, batch.input_ids[place].tolist()[len(common) :])]
-        found: list[list[tuple[int, int, int]]] = [[] for _ in answers]
+        predictions: list[list[tuple[int, int, int]]] = [[] for _ in answers]  # row, column and token
         for number in sorted(range(len(answers)), key=lambda number: -len(answers[number])):
             answer = answers[number]
-            beginning = next((each for each in beginnings if each.predicts(answer)), None)
+            beginning = next((known for known in beginnings if known.predicts(answer)), None)
             if beginning is None:
                 beginning = _Beginning(len(batch.samples) + len(further), answer)
                 beginnings.append(beginning)
                 further.append((place, common + answer, len(common)))
-            found[number] = [(beginning.row, column + offset, token) for offset, token in enumerate(answer)]
-        questions.append(found)
+            predictions[number] = [(beginning.row, column + offset, token) for offset, token in enumerate(answer)]
+        questions.append(predictions)
         right.append(candidates.index(sample.answer))
         samples.append(place)
     visual = torch.arange(sum(token_counts))
@@ -149,20 +147,20 @@ def plan_candidates(
     return CandidateInput(text, visual, places, predicted, tokens, torch.tensor(right, dtype=torch.int64), samples)
 
 
-@lru_cache(maxsize=1024)  # a small benchmark asks the same again and again, and would spend a tenth of its time here
+@lru_cache(maxsize=1024)  # a small benchmark repeats its questions, and would spend a tenth of its time here
 def _different_tokens(
     text: ChatText, before: tuple[tuple[str, str], ...], question: str, with_clip: bool, candidates: tuple[str, ...]
 ) -> tuple[list[int], list[list[int]]]:
-    """Return what a conversation begins with whichever answer it has, and the tokens of each answer behind that."""
+    """Return the tokens that a conversation begins with whatever its answer, and the tokens of each answer behind."""
     encoded = [
         text.encode([*before, (question, answer)], with_clip=with_clip).input_ids.tolist() for answer in candidates
     ]
     first, *others = encoded
     same = 0
-    while all(same < len(each) and each[same] == first[same] for each in others) and same < len(first):
+    while all(same < len(ids) and ids[same] == first[same] for ids in others) and same < len(first):
         same += 1
-    whole = [each[same:] for each in encoded]
-    without_end = [each[:-1] for each in whole]
+    whole = [ids[same:] for ids in encoded]
+    without_end = [ids[:-1] for ids in whole]
     ordered = sorted(without_end)
     needs_end = any(longer[: len(shorter)] == shorter for shorter, longer in pairwise(ordered))
     return first[:same], whole if needs_end else without_end
@@ -171,7 +169,7 @@ def _different_tokens(
 def _with_rows(
     batch: Batch, further: Sequence[tuple[int, list[int], int]], counts: Sequence[int], language_model: LanguageModel
 ) -> SplicePlan:
-    """Return the plan of the samples with further rows behind them, which no loss is taken of."""
+    """Return the plan of the samples followed by further rows, which do not count in the loss."""
     ids = [torch.tensor(row) for _, row, _ in further]
     labels = [torch.tensor([IGNORED_LABEL] * common + row[common:]) for _, row, common in further]
     owners = [*range(len(batch.samples)), *(place for place, _, _ in further)]
@@ -192,12 +190,12 @@ def _with_rows(
 
 def _padded(questions: Sequence[Sequence[Sequence[tuple[int, int, int]]]]) -> Int64[Tensor, "3 questions answers _"]:
     """Return row, column and token of every token of every answer; 0, 0 and -100 where there is none."""
-    answers = max((len(each) for each in questions), default=0)
-    tokens = max((len(answer) for each in questions for answer in each), default=0)
+    answers = max((len(question) for question in questions), default=0)
+    tokens = max((len(answer) for question in questions for answer in question), default=0)
     nothing = (0, 0, IGNORED_LABEL)
     filled = [
-        [[*answer, *[nothing] * (tokens - len(answer))] for answer in [*each, *[()] * (answers - len(each))]]
-        for each in questions
+        [[*answer, *[nothing] * (tokens - len(answer))] for answer in [*question, *[()] * (answers - len(question))]]
+        for question in questions
     ]
     shape = len(questions), answers, tokens, 3
     return torch.tensor(filled, dtype=torch.int64).reshape(shape).movedim(-1, 0).contiguous()

@@ -1,16 +1,18 @@
-"""Scores by comparing answers with references, per question family and per benchmark."""
+"""Generated answers, and the means of what they are worth, per question family and per benchmark."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from datamodules.batch import SampleFacts
-from lightning_modules.scoring import LIKELIHOOD, MEAN
+from lightning_modules.scoring.answer_store import Row
+from lightning_modules.scoring.metrics import LogLikelihood, Metric
 
 
 @dataclass
@@ -19,18 +21,18 @@ class Answer:
 
     Attributes:
         sample: what was asked.
-        prediction: the answer.
-        log_likelihood: of the reference among all answers that the question may have, a natural logarithm; None where
-            these are not known.
+        prediction: the generated answer.
+        log_likelihood: natural logarithm of the probability of the reference among all answers that the question may
+            have; None where these are not known.
     """
 
     sample: SampleFacts
     prediction: str
     log_likelihood: float | None = None
 
-    @property
+    @cached_property
     def verdict(self) -> bool | None:
-        """Whether it is right, as that kind of answer is compared; None if it is no answer to the question."""
+        """Whether it is right, as its kind of answer is compared; None if it is no answer to the question."""
         return self.sample.answer_kind.verdict(self.prediction, self.sample.answer)
 
     @property
@@ -38,87 +40,76 @@ class Answer:
         """Whether it is right; a reply that is no answer is not."""
         return self.verdict is True
 
+    @property
+    def row(self) -> Row:
+        """The answer as it stands on disk, and as metrics read it."""
+        known = {} if self.log_likelihood is None else {LogLikelihood.name: self.log_likelihood}
+        aspects = [str(aspect) for aspect in self.sample.answer_kind.aspects]
+        return {
+            "id": self.sample.id,
+            "video": self.sample.video,
+            "family": self.sample.family,
+            "question": self.sample.question,
+            "reference": self.sample.answer,
+            "prediction": self.prediction,
+            "answered": self.verdict is not None,
+            "right": self.right,
+            **known,
+            **({"aspects": aspects} if aspects else {}),
+        }
+
 
 class FamilyScores:
-    """Counts of right replies, all replies, and those that are answers, per family, on this process.
+    """Sums of what the answers of each family are worth, on this process.
 
-    Behind them come the sum of the log-likelihoods of right answers, and how many of these are known.
+    Attributes:
+        families: names of the families.
+        metrics: by which answers are measured.
+        counts: a row per family: how many replies are answers; then for each metric the sum of values, and how many
+            answers have one.
     """
 
-    def __init__(self, families: Sequence[str]) -> None:
+    def __init__(self, families: Sequence[str], metrics: Sequence[Metric]) -> None:
         """Start at zero for every family, so that all processes hold tensors of one shape."""
         self.families = list(families)
-        self.counts = torch.zeros(len(self.families), 5, dtype=torch.float64)
+        self.metrics = metrics
+        self.counts = torch.zeros(len(self.families), 1 + 2 * len(metrics), dtype=torch.float64)
 
-    def add(self, family: str, verdict: bool | None, log_likelihood: float | None = None) -> None:
-        """Count one reply; None is one that is no answer. The log-likelihood is that of the right one, if known."""
-        counted = [float(verdict is True), 1.0, float(verdict is not None)]
-        counted += [0.0, 0.0] if log_likelihood is None else [log_likelihood, 1.0]
-        self.counts[self.families.index(family)] += torch.tensor(counted, dtype=torch.float64)
-
-    def shares(self, counts: Float[Tensor, "families 5"]) -> dict[str, float]:
-        """Return the share of right replies per family, and their plain mean under `mean`.
-
-        Args:
-            counts: as `self.counts`, summed over processes.
-        """
-        seen = {
-            family: (right / given)
-            for family, (right, given, *_) in zip(self.families, counts.tolist(), strict=True)
-            if given > 0
-        }
-        return _with_mean(seen)
-
-    def log_likelihoods(self, counts: Float[Tensor, "families 5"]) -> dict[str, float]:
-        """Return the mean log-likelihood of right answers per family that has any, and their plain mean under `mean`.
-
-        Args:
-            counts: as `self.counts`, summed over processes.
-        """
-        rows = zip(self.families, counts.tolist(), strict=True)
-        return _with_mean({family: total / known for family, (_, _, _, total, known) in rows if known > 0})
+    def add(self, answer: Row) -> None:
+        """Count one answer, as it stands on disk."""
+        counted = [float(answer["answered"])]
+        for metric in self.metrics:
+            value = metric.value(answer)
+            counted += [0.0, 0.0] if value is None else [value, 1.0]
+        self.counts[self.families.index(answer["family"])] += torch.tensor(counted, dtype=torch.float64)
 
     def figures(
-        self, counts: Float[Tensor, "families 5"], questions: Mapping[str, Mapping[str, int]]
+        self, counts: Float[Tensor, "families columns"], questions: Mapping[str, Mapping[str, int]]
     ) -> dict[str, float]:
-        """Return all figures by name: `exact_match/<family>`, `log_likelihood/<family>`, and those of every benchmark.
+        """Return all figures by name, such as `exact_match/<family>` and `accuracy/<benchmark>`.
 
-        Benchmarks have no mean of their families: it would mix several of them, and weigh types of ten questions like
-        types of thousands.
+        Each metric has the mean of every family. Without benchmarks, `mean` is the plain mean of the families; of
+        benchmarks it would mix several, and weigh types of ten questions like types of thousands. A benchmark has the
+        mean over all its questions, the mean over those answered (`..._of_answered`), and how many are `unanswered`:
+        those not asked, since their clip is missing or cannot be read, and those whose reply is no answer.
 
         Args:
             counts: as `self.counts`, summed over processes.
             questions: benchmark -> family -> number of all its questions.
         """
-        found = {f"exact_match/{family}": share for family, share in self.shares(counts).items()}
-        found |= {f"{LIKELIHOOD}/{family}": mean for family, mean in self.log_likelihoods(counts).items()}
-        if questions:
-            found = {name: figure for name, figure in found.items() if name not in (MEAN, f"{LIKELIHOOD}/mean")}
-        return found | self.accuracies(counts, questions)
-
-    def accuracies(
-        self, counts: Float[Tensor, "families 5"], questions: Mapping[str, Mapping[str, int]]
-    ) -> dict[str, float]:
-        """Return the figures of every benchmark: `accuracy`, `accuracy_of_answered` and `unanswered`, by `/<name>`.
-
-        Not answered are questions that were not asked, since their clip is missing or cannot be read, and those whose
-        reply is no answer.
-
-        Args:
-            counts: as `self.counts`, summed over processes.
-            questions: benchmark -> family -> number of all its questions.
-        """
-        rows = dict(zip(self.families, counts.tolist(), strict=True))
+        answered = dict(zip(self.families, counts[:, 0].tolist(), strict=True))
+        answers = {name: sum(answered.get(family, 0) for family in families) for name, families in questions.items()}
+        numbers = {name: sum(families.values()) for name, families in questions.items()}
         figures: dict[str, float] = {}
-        for name, families in questions.items():
-            there = [rows[family] for family in families if family in rows]
-            right, answered = (sum(row[column] for row in there) for column in (0, 2))
-            figures[f"accuracy/{name}"] = right / sum(families.values())
-            figures[f"unanswered/{name}"] = sum(families.values()) - answered
-            if answered:
-                figures[f"accuracy_of_answered/{name}"] = right / answered
-        return figures
-
-
-def _with_mean(seen: dict[str, float]) -> dict[str, float]:
-    return {**seen, "mean": sum(seen.values()) / len(seen)} if seen else {}
+        for metric, columns in zip(self.metrics, counts[:, 1:].split(2, dim=1), strict=True):
+            sums = dict(zip(self.families, columns.tolist(), strict=True))
+            means = {family: total / known for family, (total, known) in sums.items() if known > 0}
+            figures |= {f"{metric.name}/{family}": mean for family, mean in means.items()}
+            if means and not questions:
+                figures[f"{metric.name}/mean"] = sum(means.values()) / len(means)
+            for name, families in questions.items() if metric.benchmark else ():
+                total = sum(sums[family][0] for family in families if family in sums)
+                figures[f"{metric.benchmark}/{name}"] = total / numbers[name]
+                if answers[name]:
+                    figures[f"{metric.benchmark}_of_answered/{name}"] = total / answers[name]
+        return figures | {f"unanswered/{name}": numbers[name] - answers[name] for name in questions}

@@ -10,7 +10,7 @@ from statistics import NormalDist, fmean
 
 Z = NormalDist().inv_cdf(0.975)  # two-sided 95 %
 HOW_SURE = "95 % intervals, clustered by video"
-ROUNDING = 1e-15  # what of a variance is left of none
+ROUNDING = 1e-15  # what rounding may leave of a variance of zero
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def wilson(share: float, answers: float, quantile: float = Z) -> Interval:
 
     Args:
         share: of all answers.
-        answers: how many there are, or as many as they are worth; more than none.
+        answers: how many answers there are, or how many independent ones they are worth; above zero.
         quantile: of the standard normal distribution, or of Student's where their worth is itself an estimate.
     """
     square = quantile**2
@@ -40,12 +40,12 @@ def wilson(share: float, answers: float, quantile: float = Z) -> Interval:
 def clustered_share(right: Sequence[bool], clusters: Sequence[Hashable]) -> Interval:
     """Return the share of right answers with Wilson's score interval for as many answers as they are worth.
 
-    That number is what independent answers of the same variance would be: all of them where every cluster has one, and
-    never more. Where all are right or all wrong, it is the number of clusters.
+    They are worth as many independent answers as would have the same variance: all of them where every cluster has one
+    answer, and never more. Where all are right or all wrong, they are worth the number of clusters.
 
     Args:
-        right: one per answer.
-        clusters: what each answer is about.
+        right: whether each answer is right.
+        clusters: the video that each answer is about.
 
     Raises:
         ValueError: no answers, or not as many clusters.
@@ -54,34 +54,34 @@ def clustered_share(right: Sequence[bool], clusters: Sequence[Hashable]) -> Inte
 
 
 def clustered_mean_of_shares(
-    right: Sequence[bool], clusters: Sequence[Hashable], families: Sequence[Hashable]
+    shares: Sequence[float], clusters: Sequence[Hashable], families: Sequence[Hashable]
 ) -> Interval:
-    """Return the plain mean of the families' shares of right answers, with an interval as `clustered_share` has it.
+    """Return the plain mean of the families' mean shares, with an interval as `clustered_share` has it.
 
     A cluster may have answers of several families.
 
     Args:
-        right: one per answer.
-        clusters: what each answer is about.
-        families: what each answer is counted under; one counts as much as another, however many answers it has.
+        shares: value of each answer, 0 to 1.
+        clusters: the video that each answer is about.
+        families: the family of each answer; all families weigh the same, however many answers they have.
 
     Raises:
         ValueError: no answers, or not as many clusters or families.
     """
-    _check(len(right), len(clusters), len(families))
-    mean, parts = _mean_of_means([float(each) for each in right], families)
-    answers, variance = len(right), _variance(parts, clusters)
+    _check(len(shares), len(clusters), len(families))
+    mean, parts = _mean_of_means([float(share) for share in shares], families)
+    answers, variance = len(shares), _variance(parts, clusters)
     independent = mean * (1 - mean) / max(1, answers - 1)  # the variance if every answer were a cluster
     worth = min(answers, answers * independent / variance) if variance > ROUNDING else len(set(clusters))
     return wilson(mean, worth)
 
 
 def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable], low: float, high: float) -> Interval:
-    """Return the mean with its interval from the spread between clusters; of one cluster, all that is possible.
+    """Return the mean with its interval from the spread between clusters; over one cluster, all that is possible.
 
     Args:
-        values: one per answer.
-        clusters: what each answer is about.
+        values: value of each answer.
+        clusters: the video that each answer is about.
         low: least possible value.
         high: largest possible value.
 
@@ -97,9 +97,9 @@ def clustered_mean_of_means(
     """Return the plain mean of the families' means, with an interval as `clustered_mean` has it.
 
     Args:
-        values: one per answer.
-        clusters: what each answer is about; it may have answers of several families.
-        families: what each answer is counted under; one counts as much as another, however many answers it has.
+        values: value of each answer.
+        clusters: the video that each answer is about; it may have answers of several families.
+        families: the family of each answer; all families weigh the same, however many answers they have.
         low: least possible value.
         high: largest possible value.
 
@@ -119,7 +119,7 @@ def _mean_of_means(values: Sequence[float], families: Sequence[Hashable]) -> tup
     grouped: dict[Hashable, list[float]] = defaultdict(list)
     for value, family in zip(values, families, strict=True):
         grouped[family].append(value)
-    means = {family: fmean(each) for family, each in grouped.items()}
+    means = {family: fmean(members) for family, members in grouped.items()}
     parts = [
         (value - means[family]) / (len(grouped[family]) * len(grouped))
         for value, family in zip(values, families, strict=True)
@@ -140,4 +140,4 @@ def _variance(parts: Sequence[float], clusters: Sequence[Hashable]) -> float:
         sums[cluster] += part
     groups = len(sums)
     correction = groups / (groups - 1) if groups > 1 else 1.0
-    return correction * sum(each**2 for each in sums.values())
+    return correction * sum(total**2 for total in sums.values())

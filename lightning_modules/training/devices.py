@@ -7,11 +7,15 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, distributed, nn
+
+from lightning_modules.training.model_input import ModelInput
 
 SMALL = 20_000_000  # parameters of a model whose operations take about as long as threads need to find each other
 
@@ -62,6 +66,43 @@ class MeanLoss:
             rank_zero_warn(f"the loss of this evaluation is {total}, which is no figure: it is left out of all files")
             return {}
         return {"loss": total / samples}
+
+
+class JoinedStatistics(Callback):
+    """Gives every device the mean change of all devices' running statistics, after every backward pass.
+
+    The mean of moving averages is the moving average of the means: what a device that sees all clips would have. What a
+    stand-in has changed does not count. A validation, a test and a checkpoint then have the same statistics.
+    """
+
+    def __init__(self) -> None:
+        self.statistics: list[Tensor] = []
+        self.before: list[Tensor] = []
+        self.counts = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find the layers with running statistics."""
+        norms = [norm for norm in pl_module.modules() if isinstance(norm, nn.BatchNorm1d | nn.SyncBatchNorm)]
+        self.statistics = [buffer for norm in norms for buffer in norm.buffers()]
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Note the statistics before the batch, if they will be needed."""
+        self.counts = isinstance(batch, ModelInput) and batch.counts and batch.clips_count
+        alone = trainer.world_size == 1 and self.counts
+        self.before = [] if alone else [buffer.clone() for buffer in self.statistics]
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Join the changes; not earlier, since the backward pass may read the statistics."""
+        if not self.before:
+            return
+        pairs = list(zip(self.statistics, self.before, strict=True))
+        moved = [(now - before).flatten().float() * self.counts for now, before in pairs]
+        joined = torch.cat([*moved, moved[0].new_full((1,), float(self.counts))])
+        if trainer.world_size > 1:
+            distributed.all_reduce(joined)  # Lightning's own waits at a barrier first
+        *sums, devices = joined.split([*map(len, moved), 1])
+        for (now, before), total in zip(pairs, sums, strict=True):
+            now.copy_(before + (total / devices.clamp(min=1)).view_as(before))
 
 
 @contextmanager

@@ -16,7 +16,10 @@ from lightning_modules.scoring.interval import (
     clustered_share,
     wilson,
 )
+from lightning_modules.scoring.metrics import with_usual
 from lightning_modules.scoring.scores import as_table, counts, scored, scored_benchmark, scores
+
+USUAL = with_usual([])
 
 
 def answer(family, video, right, answered=True):
@@ -37,10 +40,10 @@ def bounds(score):
 
 
 def test_values_are_those_that_are_logged():
-    logged = FamilyScores(["colour", "count"])
+    logged = FamilyScores(["colour", "count"], USUAL)
     for row in ANSWERS.values():
-        logged.add(row["family"], row["right"] if row["answered"] else None)
-    found = scores(ANSWERS, [])
+        logged.add(row)
+    found = scores(ANSWERS, [], USUAL)
     assert {name: score.interval.value for name, score in found.items()} == logged.figures(logged.counts, {})
     assert {name: (score.questions, score.videos) for name, score in found.items()} == {
         "exact_match/colour": (3, 2), "exact_match/count": (2, 2), "exact_match/mean": (5, 3)
@@ -48,7 +51,7 @@ def test_values_are_those_that_are_logged():
 
 
 def test_intervals_are_clustered_by_video():
-    found = scores(ANSWERS, [])
+    found = scores(ANSWERS, [], USUAL)
     assert found["exact_match/colour"].interval == clustered_share([True, True, False], "aab")
     whole = clustered_mean_of_shares([True, True, False, True, False], "aabbc", "oooun")
     assert found["exact_match/mean"].interval != whole  # of other families
@@ -59,13 +62,15 @@ def test_intervals_are_clustered_by_video():
 
 def test_log_likelihoods_have_intervals_clustered_by_video_and_a_plain_mean_of_families():
     values = {"q1": -0.1, "q2": -0.3, "q3": -2.0, "q4": -1.0, "q5": -0.5}
-    found = scores({name: row | {"log_likelihood": values[name]} for name, row in ANSWERS.items()}, [])
+    found = scores({name: row | {"log_likelihood": values[name]} for name, row in ANSWERS.items()}, [], USUAL)
     assert found["log_likelihood/colour"].interval == clustered_mean([-0.1, -0.3, -2.0], "aab", -math.inf, 0)
     mean = found["log_likelihood/mean"].interval
     assert mean == clustered_mean_of_means([*values.values()], "aabbc", "ooouu", -math.inf, 0)
     assert mean.value == pytest.approx((-0.8 - 0.75) / 2) and mean.high <= 0
-    assert list(scores(ANSWERS, [])) == [name for name in found if name.startswith("exact_match")], "of older answers"
-    partly = scores({name: row | ({} if name == "q3" else {"log_likelihood": -1}) for name, row in ANSWERS.items()}, [])
+    older = list(scores(ANSWERS, [], USUAL))
+    assert older == [name for name in found if name.startswith("exact_match")]
+    known = {name: row | ({} if name == "q3" else {"log_likelihood": -1}) for name, row in ANSWERS.items()}
+    partly = scores(known, [], USUAL)
     assert "log_likelihood/colour" not in partly, "over one video nothing is known of its spread"
     assert partly["log_likelihood/count"].questions == 2 and partly["log_likelihood/mean"].questions == 4
 
@@ -73,7 +78,7 @@ def test_log_likelihoods_have_intervals_clustered_by_video_and_a_plain_mean_of_f
 def test_questions_without_a_video_are_clusters_of_their_own():
     right = [True, False, True, True]
     answers = {f"q{number}": answer("text", "", each) for number, each in enumerate(right)}
-    (score, mean) = scores(answers, []).values()
+    (score, mean) = scores(answers, [], USUAL).values()
     assert score.videos == 4
     for found, expected in zip(bounds(score), bounds(replace(mean, interval=wilson(3 / 4, 4))), strict=True):
         assert found == pytest.approx(expected)
@@ -82,7 +87,7 @@ def test_questions_without_a_video_are_clusters_of_their_own():
 def test_of_one_video_the_interval_is_that_of_one_answer():
     for right in ([True] * 5, [True, True, False, False, False]):
         answers = {f"q{number}": answer("colour", "a.mp4", each) for number, each in enumerate(right)}
-        score = scores(answers, [])["exact_match/colour"]
+        score = scores(answers, [], USUAL)["exact_match/colour"]
         assert score.interval == wilson(sum(right) / 5, 1) and (score.questions, score.videos) == (5, 1)
 
 
@@ -103,7 +108,7 @@ def test_a_benchmark_is_scored_over_all_its_questions_and_over_the_answered_ones
         "b/1": answer("b/colour", "a.mp4", True),
         "b/2": answer("b/colour", "a.mp4", False, answered=False),  # no answer; b/3 was not asked: it cannot be read
     }
-    found = scores(answers, [benchmark])
+    found = scores(answers, [benchmark], USUAL)
     assert found.keys() == {"exact_match/b/colour", "accuracy/b", "accuracy_of_answered/b"}
     assert found["accuracy/b"].interval == clustered_share([True, False, False, False, False], "aabcc")
     assert (found["accuracy/b"].questions, found["accuracy/b"].videos) == (5, 3)
@@ -114,13 +119,13 @@ def test_a_benchmark_is_scored_over_all_its_questions_and_over_the_answered_ones
 
 
 def test_no_answers_have_no_scores(benchmark):
-    assert scores({}, []) == {} and counts(scored({}), 3)["unanswered"] == 3
-    nothing = scores({}, [benchmark])
+    assert scores({}, [], USUAL) == {} and counts(scored({}), 3)["unanswered"] == 3
+    nothing = scores({}, [benchmark], USUAL)
     assert nothing.keys() == {"accuracy/b"} and nothing["accuracy/b"].interval == wilson(0, 3)
     assert len(as_table({}).splitlines()) == 2
 
 
 def test_the_table_has_a_row_per_score():
-    rows = as_table(scores(ANSWERS, [])).splitlines()
+    rows = as_table(scores(ANSWERS, [], USUAL)).splitlines()
     assert len({row.count("|") for row in rows}) == 1 and len(rows) == 2 + 3
     assert rows[3].startswith("| exact_match/count | 0.5000 [0.0") and rows[3].endswith("] | 2 | 2 |")

@@ -9,7 +9,6 @@ from ablation.comparing.comparison import compare
 from ablation.comparing.experiment import experiments
 from ablation.comparing.finding import find_runs
 from ablation.comparing.latex import escaped
-from ablation.comparing.likelihood import Likelihoods
 from ablation.comparing.tables import text
 from tests.ablation.comparing.run_folders import BAD, GOOD, config, provenance, rows, write_run
 
@@ -213,7 +212,7 @@ def test_a_wide_table_of_scores_is_without_intervals_where_there_is_no_room(two)
     runs, _ = find_runs([two], "fit")
     found = experiments(runs, None)
     comparison = compare(found, found[0], 0.02, although_different=False)
-    wide, narrow = text(comparison, {}, Likelihoods()), text(comparison, {}, Likelihoods(), columns=60)
+    wide, narrow = text(comparison, {}, []), text(comparison, {}, [], columns=60)
     assert line(wide, "| count").count("[") == 2 and "[" not in line(narrow, "| count")
     assert "-75.0 -" in line(narrow, "| count") and "-75.0 [" in line(wide, "| count")
 

@@ -1,0 +1,66 @@
+"""Whether a training diverges: the norm of its gradients, and its end where that or the loss is no finite number."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
+
+from lightning_modules.training.fully_sharded import whole_tensor
+
+WATCHED = ("train/loss", "train/gradient_norm")
+
+
+class GradientNorm(Callback):
+    """Logs the norm of all gradients together; not with DeepSpeed, which keeps them elsewhere."""
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """Log the norm at every step of the optimiser."""
+        gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
+        if not gradients:
+            return
+        norm = whole_tensor(get_total_norm(gradients))
+        # This precision skips the step of an infinite gradient, and reads from the device anyway.
+        if trainer.precision != "16-mixed" or bool(norm.isfinite()):
+            pl_module.log("train/gradient_norm", norm)
+
+
+class Divergence(Callback):
+    """Stops a training whose loss or gradient is infinite or NaN: its weights will not come back from there.
+
+    It looks where figures are read from the device anyway, and before a validation and a checkpoint: so no figure in
+    the run's files is infinite or NaN, and the last checkpoint is from before the divergence.
+    """
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look before figures are logged."""
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]  # set by a connector
+            self._look(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look before a training is validated."""
+        self._look(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Look before weights replace those of an earlier step."""
+        self._look(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look before the test."""
+        self._look(trainer)
+
+    @staticmethod
+    def _look(trainer: Trainer) -> None:
+        figures = {name: float(trainer.callback_metrics[name]) for name in WATCHED if name in trainer.callback_metrics}
+        bad = next((name for name, figure in figures.items() if not math.isfinite(figure)), None)
+        if bad is not None:
+            raise ValueError(
+                f"{bad} is {figures[bad]} at step {trainer.global_step}: the training has diverged. Lower the rates of "
+                "model.stage or lengthen its warmup, or find where it begins with trainer.detect_anomaly=true; "
+                "checkpoints are from before"
+            )

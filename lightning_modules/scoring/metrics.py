@@ -1,0 +1,194 @@
+"""Metrics: what an answer is worth, how sure a mean over answers is, and how it is shown.
+
+A metric reads an answer as it stands in `answers/test.jsonl`. So a validation, the scores of a test, and `compare`,
+which reads that file long afterwards, compute the same by the same code.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from datamodules.answer_kind import AnswerKind, Normalisation
+from lightning_modules.scoring.interval import Interval, clustered_mean_of_means, clustered_mean_of_shares
+from lightning_modules.scoring.unit import PERCENT, Unit
+
+UNASKED: Mapping[str, Any] = {"answered": False, "right": False}  # a question whose clip is missing or cannot be read
+
+
+class Metric(ABC):
+    """The family of metrics. Exact match and log-likelihood are always computed; `model.metrics` names further ones.
+
+    Attributes:
+        name: first part of the names of its figures, such as `exact_match/colour`.
+        title: what charts and headings call it.
+        unit: how its means are shown.
+        bounds: least and largest value of an answer; statistics of a metric that has both are those of shares, 0 to 1.
+        benchmark: first part of the name of its figure over all questions of a benchmark, also those not asked; None if
+            it has no such figure.
+    """
+
+    name: str
+    title: str
+    unit: Unit
+    bounds: tuple[float, float] = (0.0, 1.0)
+    benchmark: str | None = None
+
+    @abstractmethod
+    def value(self, answer: Mapping[str, Any]) -> float | None:
+        """Return what an answer is worth; None where the metric says nothing about its question.
+
+        Args:
+            answer: a line of `answers/test.jsonl`, or `UNASKED`.
+
+        Raises:
+            ValueError: the line is damaged.
+        """
+
+    def measures(self, kind: AnswerKind) -> bool:
+        """Return whether it has values for questions with this kind of answer."""
+        return True
+
+    def interval(
+        self, values: Sequence[float], clusters: Sequence[Hashable], families: Sequence[Hashable]
+    ) -> Interval | None:
+        """Return the plain mean of the families' means with its 95 % interval; None where no spread is known.
+
+        Args:
+            values: one per answer.
+            clusters: the video that each answer is about.
+            families: the family that each answer is counted under.
+        """
+        return clustered_mean_of_shares(values, clusters, families)
+
+    @property
+    def column(self) -> str:
+        """What tables call it."""
+        return self.title
+
+    @property
+    def heading(self) -> str:
+        """Heading of its section on a page."""
+        return self.title[:1].upper() + self.title[1:]
+
+    @property
+    def scale(self) -> str:
+        """What its values mean, for captions."""
+        return f"{self.unit.best:g} is best"
+
+
+class ExactMatch(Metric):
+    """Whether a reply is right, as its kind of answer (`datamodules.answer_kind`) compares it with the reference."""
+
+    name, title, unit, benchmark = "exact_match", "exact match", PERCENT, "accuracy"
+
+    def value(self, answer: Mapping[str, Any]) -> float:
+        """Return 1 for a right answer and 0 for any other."""
+        right = answer["right"]
+        if not isinstance(right, bool):
+            raise ValueError(f"`right` of question {answer['id']!r} is {right!r}; it must be true or false")
+        return float(right)
+
+
+class LogLikelihood(Metric):
+    """Log-likelihood of the right answer among all that its question may have (see `candidate_likelihood`), in nats."""
+
+    name, title = "log_likelihood", "log-likelihood of the right answer"
+    column, heading = "log-likelihood", "How likely the right answer is"
+    unit = Unit(1, 3, "nats", "Mean log-likelihood of the right answer among all that a question may have", "nats", 0.0)
+    scale = "0 is best, and minus the logarithm of their number is chance"
+    bounds = (-math.inf, 0.0)
+
+    def value(self, answer: Mapping[str, Any]) -> float | None:
+        """Return what the pass that gives the loss has found; None where the possible answers are not known."""
+        if self.name not in answer:
+            return None
+        value = answer[self.name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -math.inf < value <= 0:
+            raise ValueError(
+                f"`{self.name}` of question {answer['id']!r} is {value!r}; it must be a number of at most 0"
+            )
+        return float(value)
+
+    def measures(self, kind: AnswerKind) -> bool:
+        """Return whether the possible answers are known."""
+        return bool(kind.candidates)
+
+    def interval(
+        self, values: Sequence[float], clusters: Sequence[Hashable], families: Sequence[Hashable]
+    ) -> Interval | None:
+        """Return as `Metric.interval`; None over one video: its spread is not known, and there is no least value."""
+        return clustered_mean_of_means(values, clusters, families, *self.bounds) if len(set(clusters)) > 1 else None
+
+
+class TokenF1(Metric):
+    """Harmonic mean of precision and recall of a reply's words (SQuAD: Rajpurkar et al., EMNLP 2016, section 6.1).
+
+    For free answers of several words, of which exact match forgives none. Words are compared in lower case, without
+    punctuation and articles, and with number words up to twenty as digits. A reply that is no answer is worth 0.
+    """
+
+    name = benchmark = "token_f1"
+    title = "token F1"
+    unit = Unit(100, 1, "%", "Mean F1 of the words of reply and reference", "percentage points", 2.0)
+
+    _words = Normalisation()
+
+    def value(self, answer: Mapping[str, Any]) -> float:
+        """Return the F1 of the words that reply and reference have in common, 0 to 1."""
+        if not answer["answered"]:
+            return 0.0
+        reply, reference = (Counter(self._words(answer[text]).split()) for text in ("prediction", "reference"))
+        if not reply or not reference:
+            return float(reply == reference)
+        return 2 * (reply & reference).total() / (reply.total() + reference.total())
+
+
+MEAN = f"{ExactMatch.name}/mean"
+
+
+def is_headline(figure: str) -> bool:
+    """Return whether a figure, named as in `FamilyScores.figures`, is what is looked at first."""
+    return figure == MEAN or figure.startswith(f"{ExactMatch.benchmark}/")
+
+
+def with_usual(further: Sequence[Metric]) -> tuple[Metric, ...]:
+    """Return exact match, log-likelihood and further metrics.
+
+    Raises:
+        ValueError: two of them have one name.
+    """
+    metrics = (ExactMatch(), LogLikelihood(), *further)
+    names = [metric.name for metric in metrics]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"model.metrics names {', '.join(twice)} twice; each metric may be named once, and"
+            f" {ExactMatch.name} and {LogLikelihood.name} are always computed"
+        )
+    return metrics
+
+
+def built_metrics(settings: Sequence[Any], key: str) -> list[Metric]:
+    """Return metrics as `model.metrics` names them, for programs that build no model.
+
+    Args:
+        settings: class names, or mappings with `class_path` and `init_args`.
+        key: where they are named, for errors.
+
+    Raises:
+        ValueError: one of them is not a metric, or is not set as it must be.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--metrics", type=list[Metric])
+    try:
+        metrics: list[Metric] = parser.instantiate_classes(parser.parse_object({"metrics": [*settings]})).metrics
+    except ArgumentError as error:
+        known = ", ".join(kind.__name__ for kind in Metric.__subclasses__())
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{key} must name metrics ({known}, or others by their import path): {reason}") from None
+    return metrics
