@@ -17,11 +17,11 @@ from ablation.comparing.costs import measured_costs
 from ablation.comparing.decisions import as_decided, decisions_for
 from ablation.comparing.experiment import choose_baseline, experiments
 from ablation.comparing.finding import find_runs
-from ablation.comparing.latex import as_latex
 from ablation.comparing.likelihood import compare_likelihoods
 from ablation.comparing.page import page
+from ablation.comparing.report import as_csv, as_latex
 from ablation.comparing.sequential import Looks
-from ablation.comparing.tables import as_csv, text
+from ablation.comparing.tables import csv_lines, paper_tables, text
 from ablation.comparing.unit import PERCENT, POINTS
 from components.whole_file import write_whole
 from datamodules.printable import printable, say
@@ -67,8 +67,8 @@ def run(known: argparse.Namespace) -> None:
     say(text(comparison, costs, likelihoods, columns))
     for flag, file, content in (
         ("markdown", known.markdown, lambda: text(comparison, costs, likelihoods) + "\n"),
-        ("csv", known.csv, lambda: as_csv(comparison, costs, likelihoods)),
-        ("latex", known.latex, lambda: as_latex(comparison, likelihoods)),
+        ("csv", known.csv, lambda: as_csv(csv_lines(comparison, costs, likelihoods))),
+        ("latex", known.latex, lambda: as_latex(paper_tables(comparison, likelihoods), widest=None)),
         ("html", known.html, lambda: page(comparison, costs, likelihoods)),
     ):
         if file is not None:

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ablation.comparing.comparison import Cell, Comparison, Row
 from ablation.comparing.costs import Costs
 from ablation.comparing.curves import LIKELIHOOD_CURVE, TRAINING, curve, validation_figure
+from ablation.comparing.entries import score_entry, verdict_text
 from ablation.comparing.likelihood import Likelihoods
 from ablation.comparing.plots import Forest, Panel, Scatter, forest, panels, scatter
-from ablation.comparing.tables import (
-    caption,
-    learnt_text,
-    likelihood_caption,
-    loss_text,
-    minutes_text,
-    p_text,
-    seeds_text,
-    value_text,
-    verdict_text,
-)
-from ablation.comparing.unit import NATS
+from ablation.comparing.report import COLOURS, page_templates
+from ablation.comparing.tables import caption, costs_table, likelihood_table, main_table, score_table
 from ablation.comparing.verdict import Word
 
-KINDS = {Word.BETTER: "better", Word.WORSE: "worse", Word.SAME: "same", Word.TOO_FEW: "few"}
 WIDE, NARROW = 1040, 330  # pixels of the overall plot, and of a small one
 PLOT, PANEL = (510, 300), (250, 140)  # pixels of a plot of costs, and of a learning curve
 
@@ -40,47 +26,39 @@ def page(comparison: Comparison, costs: Mapping[str, Costs], likelihoods: Likeli
         costs: of the experiments for which they are known.
         likelihoods: of the experiments that have them.
     """
-    unit = comparison.unit
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {
-        "bounds": unit.bounds,
-        "gap": unit.gap,
-        "value": unit.value,
-        "p": p_text,
-        "loss": loss_text,
-        "minutes": minutes_text,
-        "learnt": learnt_text,
-        "nats": lambda cell: value_text(cell, NATS),
-        "nats_gap": NATS.gap,
-        "seeds": lambda cell: seeds_text(cell, unit),
-        "verdict": verdict_text,
-        "kind": kind,
-        "shade": _shade,
-    }
     overall, *scores = comparison.sizes
-    return environment.get_template("page.html.jinja").render(
-        comparison=comparison,
-        costs=costs,
-        likelihoods=likelihoods,
-        likelihood_caption=likelihood_caption(likelihoods),
-        overall=overall,
-        forest=_forest(comparison, overall, 190, 640, 30, words=True),
-        forests={name: _forest(comparison, name, 118, NARROW - 10, 20, words=False) for name in scores},
-        scatters=_scatters(comparison, costs),
-        curves=_curves(comparison),
-        counts=_counts(comparison),
-        caption=caption(comparison),
-        Word=Word,
-        kinds=KINDS,
-        sizes={"wide": WIDE, "narrow": NARROW, "plot": PLOT, "panel": PANEL},
+    return (
+        page_templates()
+        .get_template("page.html.jinja")
+        .render(
+            title=f"{len(comparison.rows)} experiments compared",
+            comparison=comparison,
+            costs=costs,
+            likelihoods=likelihoods,
+            tables={
+                "main": main_table(comparison),
+                "scores": score_table(comparison),
+                "likelihoods": likelihood_table(comparison, likelihoods),
+                "costs": costs_table(comparison, costs),
+            },
+            overall=overall,
+            overall_score=score_entry(comparison.rows[0].overall, comparison.unit).whole,
+            verdicts=[verdict_text(row.overall) for row in comparison.rows[1:]],
+            forest=_forest(comparison, overall, 190, 640, 30, words=True),
+            forests={name: _forest(comparison, name, 118, NARROW - 10, 20, words=False) for name in scores},
+            scatters=_scatters(comparison, costs),
+            curves=_curves(comparison),
+            counts=_counts(comparison),
+            caption=caption(comparison),
+            colours=COLOURS,
+            sizes={"wide": WIDE, "narrow": NARROW, "plot": PLOT, "panel": PANEL},
+        )
     )
 
 
 def kind(cell: Cell) -> str:
     """Return the class that colours a cell."""
-    return KINDS[cell.verdict.word] if cell.verdict else "base"
+    return COLOURS[cell.verdict.word] if cell.verdict else "base"
 
 
 def _forest(comparison: Comparison, score: str, start: float, end: float, step: float, words: bool) -> Forest:
@@ -137,8 +115,3 @@ def _curves(comparison: Comparison) -> dict[str, Sequence[Panel]]:
 def _counts(comparison: Comparison) -> dict[Word, int]:
     said = [row.overall.verdict.word for row in comparison.rows if row.overall.verdict]
     return {word: said.count(word) for word in Word}
-
-
-def _shade(cell: Cell) -> float:
-    """Return how strongly a difference colours its cell, 0 to 1: by its square root, so that small ones are seen."""
-    return round(min(1.0, math.sqrt(abs(cell.difference.interval.value) / 0.5)), 3) if cell.difference else 0.0
