@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablation.comparing.answer_rows import Answered, LeftOutError, Question, read_answered
-from ablation.comparing.earlier_stages import Stages, earlier_stages
+from ablation.stage_record import kept_config, read_record
 from components.yaml_file import parse_yaml
 from lightning_modules.runs.folder import STAGE_FILE
 
 Verb = Literal["fit", "test"]
+Stages = Mapping[str, Mapping[str, Any] | None]  # stage -> its configuration; None of one that is gone
 _NAME = re.compile(r"(?:(?P<verb>[a-z]+)_)?seed_(?P<seed>-?\d+)(?:\.(?P<attempt>\d+))?")
 
 
@@ -123,6 +124,25 @@ def read_run(folder: Path, verb: Verb, judge: str | None = None, points: bool = 
         files=config_files(folder, content),
         earlier_stages=earlier_stages(folder),
     )
+
+
+def earlier_stages(folder: Path) -> Stages:
+    """Return the stages of a chain whose weights a run started from, the last one first.
+
+    Raises:
+        LeftOutError: a record or a configuration cannot be read.
+    """
+    stages: dict[str, Mapping[str, Any] | None] = {}
+    try:
+        record = read_record(folder)
+        while record is not None and record.starts_from is not None:
+            earlier = record.starts_from.folder(folder.resolve().parent.parent)
+            kept = (earlier / "config.yaml").is_file()
+            stages[earlier.parent.name.rpartition("+")[2]] = kept_config(earlier) if kept else None
+            record = read_record(earlier) if kept else None
+    except ValueError as error:
+        raise LeftOutError(str(error)) from None
+    return stages
 
 
 def _counted(scores: dict[str, Any]) -> object:
