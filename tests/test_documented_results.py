@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from ablation.reproducing.paper_table import paper_table
+from docs.tables import PAGES as WRITTEN
+from docs.tables import REPORT, reported, written
+
 README, RESULTS, EXPERIMENTS = (
     Path(page).read_text() for page in ("README.md", "docs/results.md", "docs/experiments.md")
 )
@@ -38,6 +42,20 @@ def test_the_documentation_has_the_figures_of_the_report(file):
     text = PAGES[file].read_text().replace("  ", " ")
     for cells in report(file).values():
         assert f"| {' | '.join(cells)} |".replace("  ", " ") in text
+
+
+@pytest.mark.parametrize("file", WRITTEN, ids=str)
+def test_the_tables_of_results_are_those_that_would_be_written(file):
+    page = file.read_text()
+    assert page == written(page, paper_table("4"), reported(REPORT)), "write them: python docs/tables.py"
+    assert page.count("written by docs/tables.py") == 1
+    spoilt = page.replace("| 99.4", "| 99.5")
+    assert spoilt != page == written(spoilt, paper_table("4"), reported(REPORT))
+
+
+def test_a_marker_of_no_table_is_refused():
+    with pytest.raises(ValueError, match="'nothing' is no table of results; known: experiments, beside_the_paper"):
+        written("<!-- nothing: written by docs/tables.py -->\n<!-- end -->", paper_table("4"), {})
 
 
 def test_the_table_of_experiments_has_the_scores_of_table_4():

@@ -18,10 +18,10 @@ from ablation.comparing.decisions import as_decided, decisions_for
 from ablation.comparing.experiment import choose_baseline, experiments
 from ablation.comparing.finding import find_runs
 from ablation.comparing.further_metrics import compare_metric, further_metrics
-from ablation.comparing.latex import as_latex
 from ablation.comparing.page import page
+from ablation.comparing.report import as_csv, as_latex
 from ablation.comparing.sequential import Looks
-from ablation.comparing.tables import as_csv, text
+from ablation.comparing.tables import csv_lines, paper_tables, text
 from ablation.judging.judge import POINTS
 from components.files import write_whole
 from datamodules.printable import printable, say
@@ -74,8 +74,8 @@ def run(known: argparse.Namespace) -> None:
     say(text(comparison, costs, further, columns))
     for flag, file, content in (
         ("markdown", known.markdown, lambda: text(comparison, costs, further) + "\n"),
-        ("csv", known.csv, lambda: as_csv(comparison, costs, further)),
-        ("latex", known.latex, lambda: as_latex(comparison, further)),
+        ("csv", known.csv, lambda: as_csv(csv_lines(comparison, costs, further))),
+        ("latex", known.latex, lambda: as_latex(paper_tables(comparison, further), widest=None)),
         ("html", known.html, lambda: page(comparison, costs, further)),
     ):
         if file is not None:

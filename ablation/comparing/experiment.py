@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from ablation.comparing.answer_rows import Question
 from ablation.comparing.answers import Answers
-from ablation.comparing.earlier_stages import stage_changes
-from ablation.comparing.run import Run
+from ablation.comparing.run import Run, Stages
 from ablation.stage_record import IGNORED
 from lightning_modules.config.difference import difference, flat
 from lightning_modules.scoring.metrics import Metric
@@ -113,7 +112,7 @@ def compared_config(run: Run) -> dict[str, Any]:
     return compared_settings(run.config, run.earlier_stages)
 
 
-def compared_settings(config: Mapping[str, Any], earlier: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any]:
+def compared_settings(config: Mapping[str, Any], earlier: Stages) -> dict[str, Any]:
     """Return the same of a configuration, and of those of earlier stages; None of one that is gone."""
     return {**_parts(config), _EARLIER: {stage: config and _parts(config) for stage, config in earlier.items()}}
 
@@ -121,8 +120,19 @@ def compared_settings(config: Mapping[str, Any], earlier: Mapping[str, Mapping[s
 def changes(ours: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
     """Return one line per setting that differs, as `key: there -> here`, without its class's whole path."""
     last, other = ({key: value for key, value in each.items() if key != _EARLIER} for each in (ours, base))
-    lines = [*difference(last, other), *stage_changes(ours[_EARLIER], base[_EARLIER])]
+    lines = [*difference(last, other), *_stage_changes(ours[_EARLIER], base[_EARLIER])]
     return [line.replace("DamagedVideo.", "") for line in lines]
+
+
+def _stage_changes(ours: Stages, base: Stages) -> list[str]:
+    """Return one line per setting of an earlier stage that differs, and one if the stages are others."""
+    chains = [" > ".join(reversed([*stages])) or "none" for stages in (base, ours)]
+    lines = [] if chains[0] == chains[1] else [f"earlier stages: {chains[0]} -> {chains[1]}"]
+    for stage, config in ours.items():
+        other = base.get(stage)
+        if config is not None and other is not None:
+            lines += [f"{stage}: {line}" for line in difference(config, other)]
+    return lines
 
 
 def _parts(config: Mapping[str, Any]) -> dict[str, Any]:

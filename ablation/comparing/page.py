@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ablation.comparing.comparison import Cell, Comparison, Row
 from ablation.comparing.costs import Costs
 from ablation.comparing.curves import TRAINING, curve, validation_figure
+from ablation.comparing.entries import score_entry, verdict_text
 from ablation.comparing.further_metrics import MetricComparison, curve_of
 from ablation.comparing.plots import Forest, Panel, Scatter, forest, panels, scatter
-from ablation.comparing.tables import (
-    caption,
-    learnt_text,
-    loss_text,
-    metric_caption,
-    minutes_text,
-    p_text,
-    seeds_text,
-    value_text,
-    verdict_text,
-)
+from ablation.comparing.report import COLOURS, page_templates
+from ablation.comparing.tables import caption, costs_table, main_table, metric_table, score_table
 from ablation.comparing.verdict import Word
 
-KINDS = {Word.BETTER: "better", Word.WORSE: "worse", Word.SAME: "same", Word.TOO_FEW: "few"}
 WIDE, NARROW = 1040, 330  # pixels of the overall plot, and of a small one
 PLOT, PANEL = (510, 300), (250, 140)  # pixels of a plot of costs, and of a learning curve
 
@@ -39,46 +26,38 @@ def page(comparison: Comparison, costs: Mapping[str, Costs], further: Sequence[M
         costs: of the experiments for which they are known.
         further: comparisons by further metrics; those without scores have no table.
     """
-    unit = comparison.unit
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {
-        "bounds": unit.bounds,
-        "gap": unit.gap,
-        "value": unit.value,
-        "p": p_text,
-        "loss": loss_text,
-        "minutes": minutes_text,
-        "learnt": learnt_text,
-        "in_unit": value_text,
-        "seeds": lambda cell: seeds_text(cell, unit),
-        "verdict": verdict_text,
-        "kind": kind,
-        "shade": _shade,
-    }
     overall, *scores = comparison.sizes
-    return environment.get_template("page.html.jinja").render(
-        comparison=comparison,
-        costs=costs,
-        further=[each for each in further if each.names],
-        metric_caption=metric_caption,
-        overall=overall,
-        forest=_forest(comparison, overall, 190, 640, 30, words=True),
-        forests={name: _forest(comparison, name, 118, NARROW - 10, 20, words=False) for name in scores},
-        scatters=_scatters(comparison, costs),
-        curves=_curves(comparison, further),
-        counts=_counts(comparison),
-        caption=caption(comparison),
-        Word=Word,
-        kinds=KINDS,
-        sizes={"wide": WIDE, "narrow": NARROW, "plot": PLOT, "panel": PANEL},
+    return (
+        page_templates()
+        .get_template("page.html.jinja")
+        .render(
+            title=f"{len(comparison.rows)} experiments compared",
+            comparison=comparison,
+            costs=costs,
+            tables={
+                "main": main_table(comparison),
+                "scores": score_table(comparison),
+                "costs": costs_table(comparison, costs),
+            },
+            further=[(by.metric, metric_table(comparison, by)) for by in further if by.names],
+            overall=overall,
+            overall_score=score_entry(comparison.rows[0].overall, comparison.unit).whole,
+            verdicts=[verdict_text(row.overall) for row in comparison.rows[1:]],
+            forest=_forest(comparison, overall, 190, 640, 30, words=True),
+            forests={name: _forest(comparison, name, 118, NARROW - 10, 20, words=False) for name in scores},
+            scatters=_scatters(comparison, costs),
+            curves=_curves(comparison, further),
+            counts=_counts(comparison),
+            caption=caption(comparison),
+            colours=COLOURS,
+            sizes={"wide": WIDE, "narrow": NARROW, "plot": PLOT, "panel": PANEL},
+        )
     )
 
 
 def kind(cell: Cell) -> str:
     """Return the class that colours a cell."""
-    return KINDS[cell.verdict.word] if cell.verdict else "base"
+    return COLOURS[cell.verdict.word] if cell.verdict else "base"
 
 
 def _forest(comparison: Comparison, score: str, start: float, end: float, step: float, words: bool) -> Forest:
@@ -126,7 +105,7 @@ def _curves(comparison: Comparison, further: Sequence[MetricComparison]) -> dict
     """Return the panels of the training loss, of the validations, and of further metrics that were logged."""
     experiments = [row.experiment for row in comparison.rows]
     found = {}
-    for name in (TRAINING, validation_figure(experiments), *(curve_of(each.metric) for each in further)):
+    for name in (TRAINING, validation_figure(experiments), *(curve_of(by.metric) for by in further)):
         base, *others = [(each.name, curve(each, name)) for each in experiments]
         found[name] = panels(others, base[1], *PANEL)
     return {name: each for name, each in found.items() if each}
@@ -135,8 +114,3 @@ def _curves(comparison: Comparison, further: Sequence[MetricComparison]) -> dict
 def _counts(comparison: Comparison) -> dict[Word, int]:
     said = [row.overall.verdict.word for row in comparison.rows if row.overall.verdict]
     return {word: said.count(word) for word in Word}
-
-
-def _shade(cell: Cell) -> float:
-    """Return how strongly a difference colours its cell, 0 to 1: by its square root, so that small ones are seen."""
-    return round(min(1.0, math.sqrt(abs(cell.difference.interval.value) / 0.5)), 3) if cell.difference else 0.0

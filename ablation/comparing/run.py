@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablation.comparing.answer_rows import Answered, LeftOutError, Question, read_answered
-from ablation.comparing.earlier_stages import Stages, earlier_stages
+from ablation.stage_record import kept_config, read_record
 from components.yaml_file import parse_yaml
 from lightning_modules.runs.folder import CONFIG, ORIGIN, RUN_NAME_PATTERN, STAGE_FILE, SUMMARY
 from lightning_modules.scoring.answer_store import AnswerStore
 from lightning_modules.scoring.metrics import MEAN, Metric, built_metrics
 
 Verb = Literal["fit", "test"]
+Stages = Mapping[str, Mapping[str, Any] | None]  # stage -> its configuration; None of one that is gone
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,25 @@ def read_run(folder: Path, verb: Verb, judge: str | None = None, points: bool = 
         metrics=_metrics(config),
         earlier_stages=earlier_stages(folder),
     )
+
+
+def earlier_stages(folder: Path) -> Stages:
+    """Return the stages of a chain whose weights a run started from, the last one first.
+
+    Raises:
+        LeftOutError: a record or a configuration cannot be read.
+    """
+    stages: dict[str, Mapping[str, Any] | None] = {}
+    try:
+        record = read_record(folder)
+        while record is not None and record.starts_from is not None:
+            earlier = record.starts_from.folder(folder.resolve().parent.parent)
+            kept = (earlier / CONFIG).is_file()
+            stages[earlier.parent.name.rpartition("+")[2]] = kept_config(earlier) if kept else None
+            record = read_record(earlier) if kept else None
+    except ValueError as error:
+        raise LeftOutError(str(error)) from None
+    return stages
 
 
 def _counted(scores: dict[str, Any]) -> object:

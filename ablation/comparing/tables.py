@@ -1,128 +1,138 @@
-"""A comparison as tables: for the terminal and Markdown, and as CSV."""
+"""A comparison as tables, for the terminal and all files."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ablation.comparing.comparison import LOSS, Cell, Comparison, Row
 from ablation.comparing.costs import Costs
+from ablation.comparing.entries import (
+    MARKS,
+    compared_entry,
+    difference_entry,
+    learnt_text,
+    p_text,
+    score_entry,
+    seeds_text,
+    verdict_text,
+)
 from ablation.comparing.further_metrics import CURVE, MetricComparison
+from ablation.comparing.report import NOTHING, Entry, Table
 from ablation.comparing.verdict import Word
-from lightning_modules.costs.table import table
 from lightning_modules.scoring.unit import Unit
 
-MARKS = {Word.BETTER: "+", Word.WORSE: "-", Word.SAME: "=", Word.TOO_FEW: "?"}
+_LOSS = Unit(1, 3, "nats", "Loss of the test", "nats", 0.0)
 
 
-def p_text(p: float) -> str:
-    """Return a p value as it is read: three digits, and no zero."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def verdict_text(cell: Cell) -> str:
-    """Return the verdict in short; with a word of warning where one seed stands for an experiment."""
-    if cell.verdict is None or cell.difference is None:
-        return "-"
-    return cell.verdict.word if cell.difference.over_seeds else f"{cell.verdict.word} (one seed)"
-
-
-def loss_text(cell: Cell) -> str:
-    """Return a loss with its bounds, if it has any."""
-    if not cell.seeds:
-        return "-"
-    bounds = cell.value and f" [{cell.value.interval.low:.3f}, {cell.value.interval.high:.3f}]"
-    return f"{cell.mean:.3f}{bounds or ''}"
-
-
-def loss_gap(cell: Cell) -> str:
-    """Return the difference of a loss with its bounds."""
-    if cell.difference is None:
-        return "-"
-    gap = cell.difference.interval
-    return f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
-
-
-def minutes_text(minutes: float | None) -> str:
-    """Return how long a training took."""
-    return "-" if minutes is None else f"{minutes:.0f}" if minutes >= 10 else f"{minutes:.2f}"
-
-
-def seeds_text(cell: Cell, unit: Unit) -> str:
-    """Return the number of seeds, the least and largest score among them, and how many have learnt it, if not all."""
-    if len(cell.seeds) == 1:
-        return "1"
-    learnt = f", {learnt_text(cell)}" if cell.learnt else ""
-    return f"{len(cell.seeds)}: {unit.value(min(cell.seeds))} to {unit.value(max(cell.seeds))}{learnt}"
-
-
-def main_table(comparison: Comparison, costs: Mapping[str, Costs]) -> str:
-    """Return a line per experiment: its score over all questions, the difference, and what is to be said of it."""
+def main_table(comparison: Comparison) -> Table:
+    """Return a row per experiment: its score over all questions, the difference, and the verdict."""
     name, unit = next(iter(comparison.sizes)), comparison.unit
-    heads = ["experiment", f"{name}, {unit.sign}", "difference", "p", "verdict", "seeds", LOSS, "minutes"]
-    heads += ["parameters", "GMAC", "tokens"] if costs else []
+    heads = ["experiment", f"{name}, {unit.sign}", "difference", "p", "verdict", "seeds", LOSS]
     rows = []
     for row in comparison.rows:
         cell = row.overall
         assert cell.value is not None
-        cells = [row.experiment.name, unit.bounds(cell.value.interval)]
-        if cell.difference and cell.corrected is not None:
-            cells += [unit.bounds(cell.difference.interval, sign=True), p_text(cell.corrected), verdict_text(cell)]
+        entries = [Entry(row.experiment.name), Entry.measured(cell.value.interval, unit)]
+        if cell.difference and cell.corrected is not None and cell.verdict:
+            entries += [
+                Entry.measured(cell.difference.interval, unit, sign=True),
+                Entry(p_text(cell.corrected), numbers=(cell.corrected,)),
+                Entry(verdict_text(cell), verdict=cell.verdict.word, below=cell.verdict.needed),
+            ]
         else:
-            cells += ["", "", "baseline"]
-        cells += [seeds_text(cell, unit), loss_text(row.loss), minutes_text(row.minutes)]
-        if costs:
-            known = costs.get(row.experiment.name)
-            cells += [f"{known.parameters:,}", f"{known.gmac:.3f}", f"{known.tokens:,}"] if known else ["-"] * 3
-        rows.append(cells)
-    return table(heads, rows)
+            entries += [Entry(), Entry(), Entry("baseline")]
+        rows.append([*entries, Entry(seeds_text(cell, unit)), score_entry(row.loss, _LOSS)])
+    return Table("", heads, rows, caption(comparison))
 
 
-def score_table(comparison: Comparison, bounds: bool = True) -> str:
-    """Return a line per score: the baseline's, and the difference of each other experiment, marked by its verdict.
+def costs_table(comparison: Comparison, costs: Mapping[str, Costs]) -> Table:
+    """Return a row per experiment: how long its training took, and what its visual path costs where that is known."""
+    heads = ["experiment", "minutes", *(["parameters", "GMAC", "tokens"] if costs else [])]
+    rows = []
+    for row in comparison.rows:
+        minutes, cost = row.minutes, costs.get(row.experiment.name)
+        entries = [Entry(row.experiment.name)]
+        if minutes is None:
+            entries.append(NOTHING)
+        else:
+            entries.append(Entry(f"{minutes:.0f}" if minutes >= 10 else f"{minutes:.2f}", numbers=(minutes,)))
+        if cost:
+            entries += [
+                Entry(f"{cost.parameters:,}", numbers=(cost.parameters,)),
+                Entry(f"{cost.gmac:.3f}", numbers=(cost.gmac,)),
+                Entry(f"{cost.tokens:,}", numbers=(cost.tokens,)),
+            ]
+        rows.append([*entries, *[NOTHING] * (len(heads) - len(entries))])
+    return Table("", heads, rows)
 
-    Args:
-        comparison: what to show.
-        bounds: whether intervals are given; without, the table is half as wide.
-    """
+
+def score_table(comparison: Comparison) -> Table:
+    """Return a row per score: the baseline's, and the difference of each other experiment, marked by its verdict."""
     base, *others = comparison.rows
     unit = comparison.unit
-    heads = [
-        "score",
-        "questions",
-        "videos",
-        f"{base.experiment.name}, {unit.sign}",
-        *(row.experiment.name for row in others),
-    ]
+    heads = ["score", "questions", "videos", f"{base.experiment.name}, {unit.sign}"]
     rows = [
-        _score_line(name, size, base.cells[name], [row.cells[name] for row in others], unit, bounds)
+        _score_row(name, size, base.cells[name], [row.cells[name] for row in others], unit)
         for name, size in comparison.sizes.items()
     ]
     if any(row.loss.difference for row in others):
-        losses = [f"{loss_gap(row.loss)} {MARKS[row.loss.verdict.word]}" if row.loss.verdict else "-" for row in others]
-        rows.append([LOSS, "", "", loss_text(base.loss), *losses])
-    return table(heads, rows)
+        rows.append(_score_row(LOSS, None, base.loss, [row.loss for row in others], _LOSS))
+    return Table("", [*heads, *(row.experiment.name for row in others)], rows)
 
 
-def metric_table(comparison: Comparison, further: MetricComparison, bounds: bool = True) -> str:
-    """Return a line per score as `score_table` has it, by a further metric; "-" where an experiment has none."""
+def metric_table(comparison: Comparison, further: MetricComparison) -> Table:
+    """Return a row per score as `score_table` has it, by a further metric."""
     metric = further.metric
     base, *others = [row.experiment.name for row in comparison.rows]
-    heads = [f"{metric.column}, {metric.unit.sign}", "questions", "videos", base, *others]
     rows = [
-        _score_line(
+        _score_row(
             name,
             further.sizes.get(name),
             further.cell(base, name),
             [further.cell(other, name) for other in others],
             metric.unit,
-            bounds,
         )
         for name in further.names
     ]
-    return table(heads, rows)
+    heads = [f"{metric.column}, {metric.unit.sign}", "questions", "videos", base, *others]
+    return Table("", heads, rows, [metric_caption(further)])
+
+
+def _score_row(
+    name: str, size: tuple[int, int] | None, base: Cell, others: Sequence[Cell], unit: Unit
+) -> Sequence[Entry]:
+    sizes = [Entry(f"{number:,}", numbers=(number,)) for number in size] if size else [Entry(), Entry()]
+    return [Entry(name), *sizes, score_entry(base, unit), *(difference_entry(cell, unit) for cell in others)]
+
+
+def paper_tables(comparison: Comparison, further: Sequence[MetricComparison]) -> list[Table]:
+    """Return tables as papers have them: a row per experiment, a column per score; by further metrics too, if any.
+
+    Bounds are those of the first score's differences alone.
+    """
+    scores = {row.experiment.name: list(row.cells.values()) for row in comparison.rows}
+    bold = "Bold: better or worse."
+    tables = [_paper_table(list(comparison.sizes), scores, comparison.unit, [*caption(comparison)[:3], bold])]
+    for compared in further:
+        if compared.names:
+            scores = {name: [compared.cell(name, score) for score in compared.names] for name in scores}
+            unit, notes = compared.metric.unit, [metric_caption(compared), bold]
+            tables.append(_paper_table(compared.names, scores, unit, notes))
+    return tables
+
+
+def _paper_table(names: Sequence[str], scores: Mapping[str, Sequence[Cell]], unit: Unit, notes: Sequence[str]) -> Table:
+    def entry(cell: Cell, first: bool) -> Entry:
+        whole = compared_entry(cell, unit)
+        whole = whole if first and whole.difference else whole.short
+        return replace(whole, mark="", difference=whole.difference and replace(whole.difference, mark=""))
+
+    rows = [
+        [Entry(name), *(entry(cell, first=place == 0) for place, cell in enumerate(cells))]
+        for name, cells in scores.items()
+    ]
+    return Table("", ["Experiment", *names], rows, notes)
 
 
 def metric_caption(further: MetricComparison) -> str:
@@ -132,39 +142,6 @@ def metric_caption(further: MetricComparison) -> str:
         f"{unit.what}, in {unit.sign}: {further.metric.scale}; {CURVE}: mean of a training's validations, compared over"
         f" seeds alone. Marks are corrected for {further.tests} tests of their own, beside those of the scores above."
     )
-
-
-def _score_line(
-    name: str, size: tuple[int, int] | None, base: Cell, others: Sequence[Cell], unit: Unit, bounds: bool
-) -> list[str]:
-    """Return name, size, the baseline's score, and the difference of each other experiment."""
-    sizes = [f"{number:,}" for number in size] if size else ["", ""]
-    said = value_text(base, unit, bounds) + _learnt(base)
-    return [name, *sizes, said, *(_marked(cell, unit, bounds) for cell in others)]
-
-
-def value_text(cell: Cell, unit: Unit, bounds: bool = True) -> str:
-    """Return a score with its bounds, if it has any and they are wanted; "-" if there is none."""
-    if not cell.seeds:
-        return "-"
-    return unit.bounds(cell.value.interval) if bounds and cell.value else unit.value(cell.mean)
-
-
-def _marked(cell: Cell, unit: Unit, bounds: bool) -> str:
-    if cell.difference is None or cell.verdict is None:
-        return "-"
-    interval = cell.difference.interval
-    said = unit.bounds(interval, sign=True) if bounds else unit.gap(interval.value)
-    return f"{said} {MARKS[cell.verdict.word]}{_learnt(cell)}"
-
-
-def _learnt(cell: Cell) -> str:
-    return f" ({cell.learnt} of {len(cell.seeds)})" if cell.learnt else ""
-
-
-def learnt_text(cell: Cell) -> str:
-    """Return in how many seeds a score is learnt, where others have not learnt it at all."""
-    return f"learnt in {cell.learnt} of {len(cell.seeds)} seeds" if cell.learnt else ""
 
 
 def caption(comparison: Comparison) -> list[str]:
@@ -212,21 +189,14 @@ def text(
 
     Args:
         comparison: what to show.
-        costs: of the experiments for which they are known.
+        costs: costs of the experiments for which they are known.
         further: comparisons by further metrics; those without scores are not shown.
-        columns: that there is room for; the table of scores is without intervals where they do not fit.
+        columns: width that there is room for; tables of scores are without intervals where they do not fit.
     """
-    parts = [main_table(comparison, costs), "\n".join(f"- {line}" for line in caption(comparison))]
-
-    def fitting(made: Callable[[bool], str]) -> str:
-        whole = made(True)
-        return whole if columns is None or len(whole.splitlines()[0]) <= columns else made(False)
-
+    parts = [main_table(comparison).beside(costs_table(comparison, costs)).text()]
     if len(comparison.sizes) > 1:
-        parts.append(fitting(lambda bounds: score_table(comparison, bounds)))
-    for each in further:
-        if each.names:
-            parts += [fitting(partial(metric_table, comparison, each)), f"- {metric_caption(each)}"]
+        parts.append(score_table(comparison).text(columns))
+    parts += [metric_table(comparison, compared).text(columns) for compared in further if compared.names]
     base, *others = comparison.rows
     needed = [
         f"{row.experiment.name}: {row.overall.verdict.needed}"
@@ -247,27 +217,25 @@ def _listed(title: str, lines: Sequence[str]) -> str:
     return "\n".join([f"{title} ({len(lines)}):", "", *(f"- {line}" for line in lines)]) if lines else ""
 
 
-def as_csv(comparison: Comparison, costs: Mapping[str, Costs], further: Sequence[MetricComparison]) -> str:
+def csv_lines(
+    comparison: Comparison, costs: Mapping[str, Costs], further: Sequence[MetricComparison]
+) -> list[Mapping[str, object]]:
     """Return a line per experiment and score, with everything there is to it; in shares of the best, not percent."""
-    rows = []
+    lines = []
     for row in comparison.rows:
         name, cost = row.experiment.name, costs.get(row.experiment.name)
         for score, cell in (*row.cells.items(), (LOSS, row.loss)):
-            rows.append(_csv_line(comparison, row, score, comparison.sizes.get(score), cell, cost))
-        for each in further:
-            for score, cell in each.cells.get(name, {}).items():
-                size = each.sizes.get(score)
-                rows.append(_csv_line(comparison, row, f"{each.metric.name}/{score}", size, cell, cost))
-    file = io.StringIO()
-    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
+            lines.append(_csv_line(comparison, row, score, comparison.sizes.get(score), cell, cost))
+        for compared in further:
+            for score, cell in compared.cells.get(name, {}).items():
+                size = compared.sizes.get(score)
+                lines.append(_csv_line(comparison, row, f"{compared.metric.name}/{score}", size, cell, cost))
+    return lines
 
 
 def _csv_line(
     comparison: Comparison, row: Row, name: str, size: tuple[int, int] | None, cell: Cell, costs: Costs | None
-) -> dict[str, object]:
+) -> Mapping[str, object]:
     value = cell.value.interval if cell.value else None
     gap = cell.difference.interval if cell.difference else None
     questions, videos = size or ("", "")

@@ -4,9 +4,42 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 
-from ablation.reproducing.known_benchmark import KnownBenchmark
 from ablation.reproducing.measure import Accuracy, JudgedAccuracy, Measure, Score
+from lightning_modules.config.chain import read_config
+
+BENCHMARKS = Path("configs/benchmarks")
+
+
+@dataclass(frozen=True)
+class KnownBenchmark:
+    """What a file of `configs/benchmarks` says of its benchmark, without its questions.
+
+    Attributes:
+        file: file that describes it.
+        name: name that its questions are counted under.
+        questions: how many it has.
+        judge: model that judged the paper's answers; None where answers are choices, which need none.
+    """
+
+    file: Path
+    name: str
+    questions: int
+    judge: str | None
+
+
+def known_benchmark(stem: str) -> KnownBenchmark:
+    """Return the benchmark that `configs/benchmarks/<stem>.yaml` describes.
+
+    Raises:
+        ValueError: there is no such file here.
+    """
+    file = BENCHMARKS / f"{stem}.yaml"
+    if not file.is_file():
+        raise ValueError(f"{file} does not exist here; give the command in the folder of the repository")
+    (described,) = read_config(file)["data"]["init_args"]["benchmarks+"]
+    return KnownBenchmark(file, described["name"], described["question_count"], described["paper"].get("judge"))
 
 
 @dataclass(frozen=True)
@@ -14,8 +47,8 @@ class Column:
     """A column.
 
     Attributes:
-        key: in the table's file.
-        title: as it is shown.
+        key: name of the column in the table's file.
+        title: name as it is shown.
     """
 
     key: str
@@ -32,7 +65,7 @@ class Asked(Column, ABC):
     """Figures of a benchmark.
 
     Attributes:
-        benchmark: whose questions are asked.
+        benchmark: benchmark whose questions are asked.
     """
 
     benchmark: KnownBenchmark

@@ -10,19 +10,18 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from ablation.comparing.command import add_file_options, write
-from ablation.reproducing.answers import find_answers
-from ablation.reproducing.benchmark_sheet import benchmark_sheet
+from ablation.comparing.report import Table, as_csv, as_latex, as_page, as_text
+from ablation.reproducing.benchmark_table import benchmark_table
 from ablation.reproducing.column import Asked
-from ablation.reproducing.cost_sheet import cost_sheet
-from ablation.reproducing.missing import judgements, tests
-from ablation.reproducing.own_sheet import find_own_tests, own_sheets
-from ablation.reproducing.paper_sheet import paper_sheet
-from ablation.reproducing.paper_table import PaperRow, PaperTable, known_tables, paper_table
-from ablation.reproducing.sheet import Sheet, as_csv, as_latex, as_page, as_text
+from ablation.reproducing.costs import cost_table
+from ablation.reproducing.own_tests import find_own_tests, own_tables
+from ablation.reproducing.paper_table import TABLES, PaperRow, PaperTable, known_tables, paper_numbers, paper_table
+from ablation.reproducing.tested import find_answers, missing_judgements, missing_tests
 from ablation.reproducing.trained import PAPER, Trained, find_trained
 from ablation.sweep.command import add_options, check_options, close, train
 from ablation.sweep.jobs import expand
@@ -31,8 +30,6 @@ from ablation.sweep.runner import Outcome
 from datamodules.printable import say
 from lightning_modules.config.chain import STAGES, is_scale
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-
-SEEDS = 3
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -57,19 +54,20 @@ def reproduce(known: argparse.Namespace, settings: Sequence[str]) -> Outcome:
     title = f"Table {table.number}: {table.title}"
     rows = [*table.rows, *(PaperRow(file.stem, file, {}) for file in known.also)]
     if not any(isinstance(column, Asked) for column in table.columns):
-        _publish([cost_sheet(table, rows, known.config, settings, known.repeats)], [], title, known)
+        _publish([cost_table(table, rows, known.config, settings, known.repeats)], [], title, known)
         return Outcome()
     experiments = [row for row in rows if row.file]
     files = [row.file for row in experiments if row.file]
     stages = table.stages or (STAGES if _is_staged(known.config) else ())
-    request = request_of(files, f"table_{table.number}", known.seeds, known.config, (), settings, stages)
-    say(paper_sheet(table, rows).text() + "\n")
+    seeds = known.seeds or [table.seeds]
+    request = request_of(files, f"table_{table.number}", seeds, known.config, (), settings, stages)
+    say(paper_numbers(table, rows).text() + "\n")
     names = [job.name for job in expand(request, known.runs)[: len(experiments)]]
     outcome = train(request, known)
     found = [find_trained(row, name, known.runs, request.seeds) for row, name in zip(experiments, names, strict=True)]
     if outcome is None or outcome.stopped_by:
         return outcome or Outcome()
-    _publish(*_sheets(table, rows, found, known.judge), title, known)
+    _publish(*_tables(table, rows, found, known.judge), title, known)
     return outcome
 
 
@@ -79,41 +77,58 @@ def _is_staged(configs: Sequence[Path]) -> bool:
     return bool(scales) and scales[-1].stem == PAPER.stem and not any(file.parent.name == "stage" for file in configs)
 
 
-def _sheets(
+def _tables(
     table: PaperTable, rows: Sequence[PaperRow], trained: Sequence[Trained], judge: str | None
-) -> tuple[list[Sheet], list[str]]:
+) -> tuple[list[Table], list[str]]:
     """Return what there is to show, tests on the table's benchmarks and the runs' own tests; and what is missing."""
     problems: list[str] = []
     columns = [column for column in table.columns if isinstance(column, Asked)]
     answers = {column: find_answers(column, trained, judge, problems) for column in columns}
     own = find_own_tests(trained, problems)
     at_scale = any(PAPER.stem in each.scales for each in trained)
-    sheets = []
+    tables = []
     if at_scale or any(row.tested for each in answers.values() for row in each):
-        sheets += [benchmark_sheet(table, rows, column, answers[column]) for column in columns]
-        problems += [f"not tested: {line}" for line in tests(answers)]
-        problems += [f"not judged: {line}" for line in judgements(answers)]
+        tables += [benchmark_table(table, rows, column, answers[column]) for column in columns]
+        problems += [f"not tested: {line}" for line in missing_tests(answers)]
+        problems += [f"not judged: {line}" for line in missing_judgements(answers)]
     if own:
-        sheets += own_sheets(table, rows, trained, own)
-    return sheets or [paper_sheet(table, rows, ["Ours: no row is trained and tested yet."])], problems
+        tables += own_tables(table, rows, trained, own)
+    return tables or [paper_numbers(table, rows, ["Ours: no row is trained and tested yet."])], problems
 
 
-def _publish(sheets: Sequence[Sheet], problems: Sequence[str], title: str, known: argparse.Namespace) -> None:
+def _publish(tables: Sequence[Table], problems: Sequence[str], title: str, known: argparse.Namespace) -> None:
     """Print everything, and write the files that were asked for."""
     remarks = "".join(f"\n- {line}" for line in dict.fromkeys(problems))
     said = f"\n\nremarks:\n{remarks}" if remarks else ""
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    say(f"\n{as_text(sheets, columns)}{said}")
+    say(f"\n{as_text(tables, columns)}{said}")
     contents: dict[str, Callable[[], str]] = {
-        "markdown": lambda: f"{as_text(sheets)}{said}\n",
-        "csv": lambda: as_csv(sheets),
-        "latex": lambda: as_latex(sheets),
-        "html": lambda: as_page(sheets, title),
+        "markdown": lambda: f"{as_text(tables)}{said}\n",
+        "csv": lambda: as_csv(_csv_lines(tables)),
+        "latex": lambda: as_latex(tables),
+        "html": lambda: as_page(tables, title),
     }
     for flag, content in contents.items():
         file: Path | None = getattr(known, flag)
         if file is not None:
             write(flag, file, content())
+
+
+def _csv_lines(tables: Sequence[Table]) -> list[Mapping[str, object]]:
+    """Return a line per cell, with its numbers as they are and not as they are shown."""
+    return [
+        {
+            "table": table.title,
+            "row": label.text,
+            "column": head,
+            "text": entry.whole,
+            **dict(zip_longest(("value", "low", "high"), entry.numbers, fillvalue="")),
+        }
+        for table in tables
+        for label, *entries in table.rows
+        for head, entry in zip(table.heads[1:], entries, strict=True)
+        if entry.text
+    ]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -124,9 +139,9 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     named = ", ".join(f"table-{number}" for number in known_tables())
-    parser.add_argument("table", help=f"one of {named}")
+    parser.add_argument("table", help=f"one of {named}" if named else f"table-4, or another of {TABLES}")
     parser.add_argument("--also", nargs="+", type=Path, default=[], metavar="EXPERIMENT", help="further rows")
-    add_options(parser, SEEDS)
+    add_options(parser)
     parser.add_argument("--judge", help="whose judgements count, by the name of their file without .jsonl")
     parser.add_argument("--repeats", type=int, default=0, help="of a table of costs: timed runs of each row")
     add_file_options(parser)

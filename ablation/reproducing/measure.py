@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from ablation.comparing.answer_rows import Question
+from ablation.comparing.run import Run
 from ablation.judging.judge import BEST_SCORE, POINTS
-from ablation.reproducing.tested import Tested
+from ablation.judging.judgements import JudgedAnswer, Key
 from datamodules.answer_kind import Aspect
 from lightning_modules.scoring.interval import Interval
 from lightning_modules.scoring.unit import PERCENT, Unit
 
+Judgements = Mapping[Key, JudgedAnswer]
 # Which questions of the Video-ChatGPT benchmark an aspect is judged of, by their type.
 _TYPES: Mapping[str | None, str] = {
     Aspect.CORRECTNESS: "generic",
@@ -40,8 +42,13 @@ class Measure(ABC):
     full: int = 1
 
     @abstractmethod
-    def marks(self, tested: Tested) -> dict[Question, int]:
-        """Return what each answer is worth, in parts; without those that nobody has judged."""
+    def marks(self, run: Run, judgements: Judgements) -> dict[Question, int]:
+        """Return what each answer is worth, in parts; without those that nobody has judged.
+
+        Args:
+            run: run with the answers to one benchmark.
+            judgements: what a judge said of them; none where no judge is asked.
+        """
 
     def agrees(self, paper: float, ours: Interval) -> bool:
         """Whether the paper's number lies within our interval, or so near to our value that it says nothing."""
@@ -54,20 +61,20 @@ class Accuracy(Measure):
 
     name, unit, tolerance = "accuracy, %", PERCENT, 1.0
 
-    def marks(self, tested: Tested) -> dict[Question, int]:
+    def marks(self, run: Run, judgements: Judgements) -> dict[Question, int]:
         """Return 1 for a right answer and 0 for another."""
-        return dict(tested.run.marks)
+        return dict(run.marks)
 
 
 class JudgedAccuracy(Accuracy):
     """Share of right ones among judged answers."""
 
-    def marks(self, tested: Tested) -> dict[Question, int]:
+    def marks(self, run: Run, judgements: Judgements) -> dict[Question, int]:
         """Return 1 for an answer that the judge calls right and 0 for another."""
         return {
-            question: int(found.right)
-            for question in tested.run.marks
-            if (found := tested.judgements.get((question.id, None))) and found.right is not None
+            question: int(judged.right)
+            for question in run.marks
+            if (judged := judgements.get((question.id, None))) and judged.right is not None
         }
 
 
@@ -82,13 +89,13 @@ class Score(Measure):
         self.aspect = aspect
         self.paper_digits = 2 if aspect else 1
 
-    def marks(self, tested: Tested) -> dict[Question, int]:
+    def marks(self, run: Run, judgements: Judgements) -> dict[Question, int]:
         """Return the score of each answer that has one, in hundredths."""
         begins = _TYPES.get(self.aspect, "")
         return {
-            question: round(100 * found.score)
-            for question in tested.run.marks
+            question: round(100 * judged.score)
+            for question in run.marks
             if question.family.rpartition("/")[2].startswith(begins)
-            and (found := tested.judgements.get((question.id, self.aspect)))
-            and found.score is not None
+            and (judged := judgements.get((question.id, self.aspect)))
+            and judged.score is not None
         }

@@ -1,19 +1,19 @@
-"""The tables of the paper, as data: `paper_tables/table_4.yaml`."""
+"""The tables of the paper, as data that `sweep` reads too: `experiments/sweeps/table_4.yaml`."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablation.reproducing.column import AspectScore, Choices, Column, Cost, OpenAnswers
-from ablation.reproducing.known_benchmark import known_benchmark
+from ablation.comparing.report import NOTHING, Entry, Table
+from ablation.reproducing.column import Asked, AspectScore, Choices, Column, Cost, OpenAnswers, known_benchmark
 from lightning_modules.config.chain import read_config
 
-FOLDER = Path(__file__).with_name("paper_tables")
-BASE = "full"  # experiment that the others are compared with, in every table
+TABLES = Path("experiments/sweeps")
 Numbers = tuple[float | None, ...]  # accuracy and score of a judge, or one number; None where the paper has none
 
 
@@ -22,9 +22,9 @@ class PaperRow:
     """A row of a table.
 
     Attributes:
-        label: what the paper calls it, about.
-        file: its experiment; None of a model that is not trained here.
-        numbers: column -> what the paper has; of no column, of a row that the paper has not.
+        label: about what the paper calls it.
+        file: config file of its experiment; None of a model that is not trained here.
+        numbers: column -> the paper's numbers; empty for a row that the paper does not have.
     """
 
     label: str
@@ -42,10 +42,12 @@ class PaperTable:
     """A table.
 
     Attributes:
-        number: in the paper.
+        number: its number in the paper.
         title: what it is about.
         columns: what it has of each row.
-        rows: in the paper's order.
+        rows: rows in the paper's order.
+        base: row that the others are compared with.
+        seeds: how many seeds each row is trained with.
         stages: config files of the stages that its rows need in a row; none where one training shows something too.
         notes: what is to be known of the paper's numbers.
     """
@@ -54,13 +56,10 @@ class PaperTable:
     title: str
     columns: tuple[Column, ...]
     rows: tuple[PaperRow, ...]
+    base: PaperRow
+    seeds: int
     stages: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-    @property
-    def base(self) -> PaperRow:
-        """The row that the others are compared with."""
-        return next(row for row in self.rows if row.experiment == BASE)
 
     def paper_gap(self, row: PaperRow, column: Column) -> float | None:
         """Return how far the paper's first number of a row is from that of the full model; None where there is none."""
@@ -72,23 +71,65 @@ class PaperTable:
 
 def known_tables() -> list[int]:
     """Return the numbers of the tables that there are."""
-    return sorted(int(path.stem.removeprefix("table_")) for path in FOLDER.glob("table_*.yaml"))
+    return sorted(int(path.stem.removeprefix("table_")) for path in TABLES.glob("table_*.yaml"))
 
 
 def paper_table(name: str) -> PaperTable:
     """Return a table by its name: `table-4`, `table_4` or `4`.
 
     Raises:
-        ValueError: there is none of this name.
+        ValueError: there is none of this name, or this is not the folder of the repository.
     """
     named = re.fullmatch(r"(?:table[-_ ]?)?(\d+)", name.strip().lower())
     number = int(named[1]) if named else None
     if number == 6:
         raise ValueError("Table 6 has the settings of the stages and no results; they are in configs/stage")
+    if not TABLES.is_dir():
+        raise ValueError(f"{TABLES} does not exist here; give the command in the folder of the repository")
     if number not in known_tables():
-        known = ", ".join(f"table-{each}" for each in known_tables())
+        known = ", ".join(f"table-{number}" for number in known_tables())
         raise ValueError(f"unknown table {name!r}; known: {known}")
-    return _read(FOLDER / f"table_{number}.yaml", number)
+    return _read(TABLES / f"table_{number}.yaml", number)
+
+
+def paper_numbers(table: PaperTable, rows: Sequence[PaperRow], notes: Sequence[str] = ()) -> Table:
+    """Return the rows with the paper's numbers alone, and the experiment of each that is trained here.
+
+    Args:
+        table: table of the paper.
+        rows: rows that are shown.
+        notes: sentences below the table.
+    """
+    columns = [column for column in table.columns if isinstance(column, Asked)]
+    return Table(
+        f"Table {table.number} of the paper, {table.title}: the paper's numbers",
+        ["row", "experiment", *(f"paper: {column.title}" for column in columns)],
+        [[*row_entries(row), *(paper_entry(column, row) for column in columns)] for row in rows],
+        notes,
+    )
+
+
+def row_entries(row: PaperRow) -> list[Entry]:
+    """Return what a row and its experiment are called."""
+    return [Entry(row.label), Entry(row.experiment or "not trained here")]
+
+
+def paper_entry(column: Asked, row: PaperRow, gap: float | None = None) -> Entry:
+    """Return the paper's numbers as it prints them, and in brackets how far the first is from the full model's."""
+    numbers = row.numbers.get(column.key)
+    if not numbers:
+        return NOTHING
+    shown = [
+        "-" if number is None else f"{number:.{measure.paper_digits}f}"
+        for number, measure in zip(numbers, column.measures, strict=True)
+    ]
+    first = () if numbers[0] is None else (numbers[0],)
+    return Entry("/".join(shown), numbers=first, difference=None if gap is None else gap_entry(column, gap))
+
+
+def gap_entry(column: Asked, gap: float) -> Entry:
+    """Return how far a number of the paper is from the full model's."""
+    return Entry(f"{gap:+.{column.measures[0].paper_digits}f}", numbers=(gap,))
 
 
 def _read(path: Path, number: int) -> PaperTable:
@@ -98,14 +139,26 @@ def _read(path: Path, number: int) -> PaperTable:
     rows = tuple(
         PaperRow(
             row["row"],
-            Path("experiments", f"{row['experiment']}.yaml") if "experiment" in row else None,
+            _beside(path, row["experiment"]) if "experiment" in row else None,
             {key: _numbers(row[key]) for key in keys & row.keys()},
         )
         for row in content["rows"]
     )
     return PaperTable(
-        number, content["title"], columns, rows, tuple(content.get("stages", ())), tuple(content.get("notes", ()))
+        number,
+        content["title"],
+        columns,
+        rows,
+        next(row for row in rows if row.file == _beside(path, content["baseline"])),
+        content["seeds"],
+        tuple(str(_beside(path, stage)) for stage in content.get("stages", ())),
+        tuple(content.get("notes", ())),
     )
+
+
+def _beside(path: Path, file: str) -> Path:
+    """Return a file that is named relative to the folder of the table's, without the way back."""
+    return Path(os.path.normpath(path.parent / file))
 
 
 def _columns(content: Mapping[str, Any]) -> list[Column]:

@@ -63,15 +63,10 @@ def main(args: Sequence[str] | None = None) -> None:
         close(outcome)
 
 
-def add_options(parser: argparse.ArgumentParser, seeds: int | None = None) -> None:
-    """Add what says how a sweep is trained, and what all its runs have in common.
-
-    Args:
-        parser: to add it to.
-        seeds: how many by default; None: those of the sweep's file, or 1.
-    """
-    parser.add_argument("--seeds", nargs="+", type=int, default=seeds and [seeds], metavar="SEED",
-                        help=f"how many, from 0; or several: the seeds; default {seeds or 1}")  # fmt: skip
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says how a sweep is trained, and what all its runs have in common."""
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED",
+                        help="how many, from 0; or several: the seeds; default: those of the file, or 1")  # fmt: skip
     parser.add_argument("--config", action="append", type=Path, default=[], help="further config file of all runs")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, on a GPU or a share of the cores each")

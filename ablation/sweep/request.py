@@ -13,6 +13,7 @@ from lightning_modules.config.chain import read_config
 from lightning_modules.runs.folder import checked_name
 
 KEYS = ("experiments", "seeds", "config", "set", "stages")
+TABLE_KEYS = ("title", "baseline", "rows", "benchmarks", "aspects", "costs", "notes")  # of the paper: see `reproduce`
 _OF_THE_SWEEP = {  # flags of fit that a job has from elsewhere
     "--seed_everything": "give --seeds",
     "--ckpt_path": "a job goes on from its own checkpoint by itself",
@@ -53,7 +54,7 @@ def request_of(
         option = setting.partition("=")[0]
         if option in _OF_THE_SWEEP:
             raise ValueError(f"{option} cannot be given to all runs of a sweep; {_OF_THE_SWEEP[option]}")
-    named = [file for file in files if "experiments" in read_config(file)]
+    named = [file for file in files if {"experiments", "rows"} & read_config(file).keys()]
     if named and len(files) > 1:
         raise ValueError(f"{named[0]} is a sweep, which is named alone; {len(files)} files are named")
     asked = read_sweep(named[0]) if named else Request(_name(files), tuple(files))
@@ -73,12 +74,14 @@ def request_of(
 
 
 def read_sweep(path: Path) -> Request:
-    """Read a sweep file; the files that it names are relative to its own folder, as with `base:`.
+    """Read a sweep file, or a table of the paper; files named there are relative to its own folder, as with `base:`.
 
     Raises:
         ValueError: unknown keys, files that do not exist, or values of another kind.
     """
     content = read_config(path)
+    if "rows" in content:
+        content = _of_table(content, path)
     unknown = sorted(str(key) for key in content.keys() - set(KEYS))
     if unknown:
         raise ValueError(f"unknown key {', '.join(unknown)} in {path}; a sweep has {', '.join(KEYS)}")
@@ -96,6 +99,16 @@ def read_sweep(path: Path) -> Request:
         grid={str(key): _values(values, f"`set: {key}` in {path}") for key, values in grid.items()},
         stages=listed_stages(content["stages"], path) if content.get("stages") is not None else (),
     )
+
+
+def _of_table(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return a table of the paper as a sweep: its baseline, and the other experiments in the order of its rows."""
+    rows = content["rows"]
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise ValueError(f"`rows` in {path} is {rows!r}; it must be a list of mappings with an `experiment`")
+    files = [content.get("baseline"), *(row.get("experiment") for row in rows)]
+    experiments = [file for place, file in enumerate(files) if file is not None and file not in files[:place]]
+    return {key: value for key, value in content.items() if key not in TABLE_KEYS} | {"experiments": experiments}
 
 
 def seeds_of(seeds: Any, where: str) -> tuple[int, ...]:

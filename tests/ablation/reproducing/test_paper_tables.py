@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from ablation.reproducing.column import Asked, AspectScore, Cost
-from ablation.reproducing.paper_table import BASE, known_tables, paper_table
+from ablation.reproducing.paper_table import TABLES as FOLDER
+from ablation.reproducing.paper_table import known_tables, paper_table
 from ablation.sweep.request import read_sweep
 from lightning_modules.config.chain import STAGES, read_config
 
+BASE = "full"
 TABLES = [paper_table(f"table-{number}") for number in known_tables()]
 EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
 
@@ -39,7 +41,7 @@ def test_a_table_is_whole(table):
     assert len({row.label for row in table.rows}) == len(table.rows)
     files = [row.file for row in table.rows if row.file]
     assert len(files) >= 2 and len(set(files)) == len(files) and all(file.is_file() for file in files)
-    assert sum(row.experiment == BASE for row in table.rows) == 1
+    assert table.base.experiment == BASE and table.base in table.rows and table.seeds == 3
     keys = {column.key for column in table.columns}
     for row in table.rows:
         assert row.numbers and (row.numbers.keys() == keys or not row.file), row.label
@@ -83,10 +85,13 @@ def test_one_row_has_the_same_numbers_in_all_tables():
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: f"table_{table.number}")
-def test_the_named_sweep_of_a_table_trains_its_rows(table):
-    sweep = Path(f"experiments/sweeps/table_{table.number}.yaml")
-    if sweep.is_file():
-        assert set(read_sweep(sweep).experiments) == {row.file.resolve() for row in table.rows if row.file}
+def test_a_table_is_a_sweep_of_its_rows_the_full_model_first(table):
+    sweep = read_sweep(FOLDER / f"table_{table.number}.yaml")
+    first, *others = sweep.experiments
+    assert first == table.base.file.resolve()
+    assert others == [row.file.resolve() for row in table.rows if row.file and row is not table.base]
+    assert sweep.seeds == (0, 1, 2)
+    assert [file.resolve() for ((file,),) in sweep.stages] == [Path(stage).resolve() for stage in table.stages]
 
 
 def test_a_gap_is_that_of_the_first_number():
@@ -118,5 +123,5 @@ def test_a_table_that_is_none(name, message):
 
 def test_elsewhere_than_in_the_repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=r"msvd_qa.yaml does not exist here; give the command in the folder of the"):
+    with pytest.raises(ValueError, match="experiments/sweeps does not exist here; give the command in the folder of"):
         paper_table("4")

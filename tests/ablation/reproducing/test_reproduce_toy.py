@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from ablation.comparing.report import Entry, Table
 from ablation.reproducing import command
-from ablation.reproducing.sheet import Entry, Sheet
 from ablation.sweep import training
 from ablation.sweep.runner import Outcome
 from tests.ablation.comparing.run_folders import GOOD, rows, write_run
@@ -48,9 +48,9 @@ def test_one_command_trains_what_is_missing_and_prints_the_table(pretended, repr
     assert float(figures["blind", "ours, from full"]["value"]) == pytest.approx(-50)
     assert float(figures["no distillation", "paper: MSVD-QA"]["value"]) == 63.1
     latex = files["latex"].read_text()
-    assert r"no\_distillation" in latex and r"37.5 [" in latex and latex.count(r"\begin{table}") == 2
+    assert r"no\_distillation" in latex and r"$37.5\ [" in latex and latex.count(r"\begin{table}") == 2
     page = files["html"].read_text()
-    assert "<td>63.1/3.7 (-1.6)</td>" in page and "NOT comparable with the paper&#39;s numbers" in page
+    assert '<td class="n">63.1/3.7 (-1.6)</td>' in page and "NOT comparable with the paper&#39;s numbers" in page
 
     status, again = reproduced("table-5", "--seeds", 2, "--also", "experiments/blind.yaml")
     assert status == 0 and not began(again)
@@ -128,8 +128,8 @@ def test_runs_of_several_scales_are_not_in_one_table(pretended, reproduced, runs
 
 
 def test_bounds_give_way_where_there_is_no_room():
-    sheet = Sheet("t", ["row", "figure"], [[Entry("a"), Entry("1.0 [0.5, 1.5]", "1.0")]], ["n"])
-    assert "[0.5" in sheet.text() and "[0.5" in sheet.text(80) and "[0.5" not in sheet.text(15)
+    table = Table("t", ["row", "figure"], [[Entry("a"), Entry("1.0", "[0.5, 1.5]")]], ["n"])
+    assert "[0.5" in table.text() and "[0.5" in table.text(80) and "[0.5" not in table.text(15)
 
 
 @pytest.mark.parametrize("table", ["table-6", "table-99"])
@@ -167,7 +167,7 @@ COMMANDS = commands("video-panda reproduce")
 
 @pytest.mark.parametrize("told", COMMANDS)
 def test_a_command_that_is_told_is_one(pretended, reproduced, told, monkeypatch):
-    monkeypatch.setattr(command, "cost_sheet", lambda *_: Sheet("counted", ["row"], [[Entry("full")]], []))
+    monkeypatch.setattr(command, "cost_table", lambda *_: Table("counted", ["row"], [[Entry("full")]], []))
     assert len(COMMANDS) == 5
     words = told.replace("DATA.yaml", "configs/data/real_clips.yaml").split()
     status, text = reproduced(*words, *([] if "--dry-run" in words else ["--dry-run"]))

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ablation.reproducing.paper_sheet import NOTHING
-from ablation.reproducing.paper_table import PaperRow, PaperTable
-from ablation.reproducing.sheet import Entry, Sheet
+from ablation.comparing.report import NOTHING, Entry, Table
+from ablation.reproducing.paper_table import PaperRow, PaperTable, row_entries
 
 if TYPE_CHECKING:
     from lightning_modules.costs.profile import Record
@@ -20,17 +19,17 @@ _LATENCY = "latency"  # of which the paper does not tell the machine
 _MEASURED = {"parameters": ("parameters", 1e-6), "gmac": ("gmac", 1.0), _LATENCY: ("latency_ms", 1.0)}
 
 
-def cost_sheet(
+def cost_table(
     table: PaperTable, rows: Sequence[PaperRow], configs: Sequence[Path], settings: Sequence[str], repeats: int
-) -> Sheet:
+) -> Table:
     """Count, and time if asked to; at the paper's scale unless a config file says another.
 
     Args:
-        table: of the paper.
-        rows: that are shown.
+        table: table of the paper.
+        rows: rows that are shown.
         configs: further config files of all experiments.
         settings: further flags of `fit`.
-        repeats: timed runs of each; 0: none.
+        repeats: number of timed runs of each; 0: none.
 
     Raises:
         ValueError: an experiment that cannot be built.
@@ -49,8 +48,7 @@ def cost_sheet(
     others = [*([f"{record['scale']} scale"] if record["scale"] != "paper" else []), *given]
     shown = [
         [
-            Entry(row.label),
-            Entry(row.experiment or "not trained here"),
+            *row_entries(row),
             *(
                 entry
                 for column in table.columns
@@ -61,7 +59,7 @@ def cost_sheet(
     ]
     heads = [head for column in table.columns for head in _heads(column.key, column.title, comparable=not others)]
     where = f"{record['device']}, {record['threads']} threads, {record['dtype']}; median of at most {repeats} runs"
-    return Sheet(
+    return Table(
         f"Table {table.number} of the paper, {table.title}",
         ["row", "experiment", *heads],
         shown,
@@ -86,16 +84,16 @@ def _entries(
     name, unit = _MEASURED[key]
     (paper,) = row.numbers.get(key, (None,))
     (base,) = table.base.numbers[key]
-    found = records[row.experiment]["visual"].get(name) if row.experiment else None
-    ours = None if found is None else unit * found
-    ratio = f" ({paper / base:.1f} x)" if key == _LATENCY and paper and base else ""
-    entries = [NOTHING if paper is None else Entry(f"{paper:g}{ratio}", value=paper)]
+    counted = records[row.experiment]["visual"].get(name) if row.experiment else None
+    ours = None if counted is None else unit * counted
+    ratio = f"({paper / base:.1f} x)" if key == _LATENCY and paper and base else ""
+    entries = [NOTHING if paper is None else Entry(f"{paper:g}", mark=ratio, numbers=(paper,))]
     if ours is None:
         entries.append(NOTHING)
     else:
         first = unit * records[table.base.experiment]["visual"][name]
-        ratio = f" ({ours / first:.1f} x)" if key == _LATENCY else ""
-        entries.append(Entry(f"{ours:,.1f}{ratio}", value=ours))
+        ratio = f"({ours / first:.1f} x)" if key == _LATENCY else ""
+        entries.append(Entry(f"{ours:,.1f}", mark=ratio, numbers=(ours,)))
     if comparable and key != _LATENCY:
         if ours is None or paper is None:
             entries.append(NOTHING)
