@@ -7,7 +7,7 @@ from lightning_modules.callbacks.answer_file import AnswerFile
 from lightning_modules.callbacks.interruption import Interruption
 from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
 from lightning_modules.callbacks.model_views import ModelViews
-from lightning_modules.callbacks.origin import ConfigFile, Origin
+from lightning_modules.callbacks.origin import ConfigFile, OriginFile
 from lightning_modules.callbacks.part_report import PartReport
 from lightning_modules.callbacks.record_lengths import RecordLengths
 from lightning_modules.callbacks.run_history import RunHistory
@@ -19,11 +19,11 @@ from lightning_modules.callbacks.training_figures import FusionWeight, GradientN
 from lightning_modules.callbacks.training_health import Divergence, JoinedStatistics
 
 
-def always() -> list[Callback]:
-    """Return the callbacks that every run has, whatever its configuration lists."""
+def always(logged: bool) -> list[Callback]:
+    """Return the callbacks that every run has, whatever its configuration lists; some only with a logger."""
     return [
         StepLabels(),
-        LearningRateMonitor(logging_interval="step"),
+        *([LearningRateMonitor(logging_interval="step")] if logged else []),
         GradientNorm(),
         Divergence(),
         JoinedStatistics(),
@@ -47,7 +47,7 @@ __all__ = [
     "JoinedStatistics",
     "LastCheckpoint",
     "ModelViews",
-    "Origin",
+    "OriginFile",
     "PartReport",
     "RecordLengths",
     "RunHistory",
