@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning_modules.runs.folder import DIFF
 from lightning_modules.runs.show import RUN, history
-from lightning_modules.runs.trained_run import TrainedRun
+
+if TYPE_CHECKING:
+    from lightning_modules.runs.trained_run import TrainedRun
 
 
 def model_card(name: str, run: TrainedRun, components: Mapping[str, str], steps: int) -> str:
