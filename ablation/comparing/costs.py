@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from tempfile import NamedTemporaryFile
 import yaml
 
 from ablation.comparing.experiment import Experiment
-from lightning_modules.config.user_errors import user_error
+from lightning_modules.config.user_errors import CommandLineError, user_error
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,13 @@ def measured_costs(experiments: Sequence[Experiment]) -> tuple[dict[str, Costs],
     for experiment in experiments:
         try:
             found[experiment.name] = _costs(experiment)
-        except (Exception, SystemExit) as error:
-            if isinstance(error, Exception) and user_error(error) is None:
+        except CommandLineError:
+            problems.append(f"{experiment.name}: no costs: its configuration is not one of this version")
+        except Exception as error:
+            line = user_error(error)
+            if line is None:
                 raise
-            said = user_error(error) or "its configuration is not one of this version"
-            problems.append(f"{experiment.name}: no costs: {said}")
+            problems.append(f"{experiment.name}: no costs: {line}")
     return found, problems
 
 
@@ -56,11 +56,10 @@ def _costs(experiment: Experiment) -> Costs:
 
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would say on stderr that there is no GPU
     config = experiment.runs[0].config
-    # The rest of a test by itself is not that of a training. What the parser cannot read it prints, with all its usage.
+    # The rest of a test by itself is not that of a training.
     with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
         yaml.safe_dump({part: config.get(part) for part in ("model", "data")}, file)
         file.flush()
-        with contextlib.redirect_stderr(io.StringIO()):
-            resolved = resolve_as_given([file.name])
+        resolved = resolve_as_given([file.name])
     operations = count_operations(*visual_path(resolved))["visual"]
     return Costs(operations.parameters, operations.gmac, operations.tokens)

@@ -1,9 +1,7 @@
-"""The configuration that a job would have, read in this process: many of them take no time to speak of."""
+"""The configuration that a job would have, resolved in this process: many of them take no time to speak of."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import yaml
 
 from ablation.sweep.jobs import Job
+from lightning_modules.config.user_errors import CommandLineError
 
 
 def configuration(job: Job) -> dict[str, Any]:
@@ -19,20 +18,17 @@ def configuration(job: Job) -> dict[str, Any]:
     Raises:
         ValueError: it cannot be read, such as for an unknown key.
     """
-    from lightning_modules.experiment_cli import ExperimentCLI  # here, since it imports all that a training needs
+    from lightning_modules.config.parser import experiment_parser  # here, since these import all that a training needs
+    from lightning_modules.config.resolve import resolve
 
-    said, wrong = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(wrong), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            ExperimentCLI(["fit", *job.arguments, "--print_config"])
-        except SystemExit as ended:
-            if ended.code:
-                message = wrong.getvalue().rpartition("error: ")[2]
-                raise ValueError(f"{job.id} cannot be read: {' '.join(message.split())}") from None
-        except ValueError as error:
-            raise ValueError(f"{job.id} cannot be read: {error}") from error
-    config: dict[str, Any] = yaml.safe_load(said.getvalue())
+            experiment = resolve(["fit", *job.arguments])
+        except (ValueError, CommandLineError) as error:
+            raise ValueError(f"{job.id} cannot be read: {' '.join(str(error).split())}") from error
+        content: dict[str, Any] = yaml.safe_load(experiment_parser().dump(experiment.by_verb, skip_unset=False))
+    config: dict[str, Any] = content[experiment.verb]
     return config
 
 

@@ -9,7 +9,7 @@ from lightning_modules.callbacks.interruption import Interruption
 from lightning_modules.callbacks.last_checkpoint import LastCheckpoint as LastCheckpoint
 from lightning_modules.callbacks.model_views import ModelViews as ModelViews
 from lightning_modules.callbacks.origin import ConfigFile as ConfigFile
-from lightning_modules.callbacks.origin import Origin as Origin
+from lightning_modules.callbacks.origin import OriginFile as OriginFile
 from lightning_modules.callbacks.part_report import PartReport as PartReport
 from lightning_modules.callbacks.record_lengths import RecordLengths as RecordLengths
 from lightning_modules.callbacks.run_history import RunHistory as RunHistory
@@ -23,11 +23,11 @@ from lightning_modules.runs.loggers import StepLabels
 from lightning_modules.training.devices import JoinedStatistics
 
 
-def always() -> list[Callback]:
-    """Return the callbacks that every run has, whatever its configuration lists."""
+def always(logged: bool) -> list[Callback]:
+    """Return the callbacks that every run has, whatever its configuration lists; some only with a logger."""
     return [
         StepLabels(),
-        LearningRateMonitor(logging_interval="step"),
+        *([LearningRateMonitor(logging_interval="step")] if logged else []),
         GradientNorm(),
         Divergence(),
         JoinedStatistics(),

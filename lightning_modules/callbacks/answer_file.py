@@ -26,17 +26,19 @@ class AnswerFile(Callback):
 
     What a killed run has answered is not asked again when its folder is continued: the data leave it out, and scores
     count it. Of several processes, each has a file of its own until the end.
-
-    Attributes:
-        asked_by: what answers depend on, as the command line has it: model, data, checkpoint.
-        must_continue: whether answers by another model are an error, and not put aside.
-        can_continue: whether the command can go on with them, which that of a training cannot.
     """
 
-    def __init__(self) -> None:
-        self.asked_by: dict[str, Any] = {}
-        self.must_continue = False
-        self.can_continue = False
+    def __init__(self, asked_by: dict[str, Any], must_continue: bool, can_continue: bool) -> None:
+        """Take what is known of the command.
+
+        Args:
+            asked_by: what answers depend on, as the command line has it: model, data, checkpoint.
+            must_continue: whether answers by another model are an error, and not put aside.
+            can_continue: whether the command can go on with them, which that of a training cannot.
+        """
+        self.asked_by = asked_by
+        self.must_continue = must_continue
+        self.can_continue = can_continue
         self.store: AnswerStore | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

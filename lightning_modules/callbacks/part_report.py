@@ -33,13 +33,11 @@ class PartReport(Callback):
 
     A part whose parameters change nothing is warned about. The report is of the weights that the training begins with;
     one that goes on keeps it.
-
-    Attributes:
-        base: encoder of what the experiment builds on, without memory for its weights; None if it is the same.
     """
 
-    def __init__(self) -> None:
-        self.base: VideoEncoder | None = None
+    def __init__(self, base: VideoEncoder | None = None) -> None:
+        """Take the encoder of what the experiment builds on, without memory for its weights; None if it is the same."""
+        self.base = base
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write it, before the weights go to a device or are sharded."""
@@ -207,12 +205,19 @@ def _few_threads(encoder: VideoEncoder) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def without_memory(encoder: dict[str, Any]) -> VideoEncoder:
-    """Return the encoder of a configuration, built without memory for its weights."""
+def other_encoder(ours: Mapping[str, Any], base: Mapping[str, Any] | None) -> VideoEncoder | None:
+    """Return the encoder of a base, built without memory for its weights; None if it is ours, or there is no base.
+
+    Args:
+        ours: configuration of our encoder.
+        base: that of the base's.
+    """
+    if base is None or base == ours:
+        return None
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(VideoEncoder, "encoder")
     with torch.device("meta"):
-        built: VideoEncoder = parser.instantiate(parser.parse_object({"encoder": encoder})).encoder
+        built: VideoEncoder = parser.instantiate(parser.parse_object({"encoder": base})).encoder
     return built
 
 

@@ -18,12 +18,11 @@ class RecordLengths(Callback):
 
     The longest texts are looked at, since all would take minutes. What is not found so, or depends on clips that no
     manifest knows, is found when its batch comes, and counted in the same way.
-
-    Attributes:
-        test_follows: whether a training ends with a test, whose questions are then looked at before the training too.
     """
 
-    test_follows = False
+    def __init__(self, test_follows: bool) -> None:
+        """Take whether a training ends with a test, whose questions are then looked at before the training too."""
+        self.test_follows = test_follows
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at what is learnt from, and at the questions of all validations."""

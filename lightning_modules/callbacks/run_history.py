@@ -9,9 +9,9 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 
 from components.files import append_lines, write_whole
-from lightning_modules.callbacks.origin import Origin
 from lightning_modules.runs.checkout import OWN_FILE, started_by, uncommitted, utc_now
 from lightning_modules.runs.folder import DIFF, HISTORY, run_folder
+from lightning_modules.runs.origin import Origin
 from lightning_modules.runs.provenance import environment
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -25,7 +25,7 @@ class RunHistory(Callback):
     """
 
     def __init__(self, origin: Origin) -> None:
-        """Take what was asked for from `origin`, which comes first."""
+        """Take what the run is made of."""
         self.origin = origin
         self.file: Path | None = None
         self.work = ""

@@ -14,10 +14,10 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from components.files import write_whole
 from datamodules.printable import say
-from lightning_modules.callbacks.origin import Origin
 from lightning_modules.callbacks.score_file import ScoreFile
 from lightning_modules.runs import hparams
 from lightning_modules.runs.folder import SUMMARY, report, run_folder
+from lightning_modules.runs.origin import Origin
 from lightning_modules.video_language import VideoLanguageModel
 
 
@@ -25,7 +25,7 @@ class RunSummary(Callback):
     """Collects final figures; logs what was ablated beside them, one column per slot."""
 
     def __init__(self, origin: Origin, scores: ScoreFile) -> None:
-        """Take what the experiment changes from `origin`, and intervals from `scores`."""
+        """Take what the run is made of, and intervals from `scores`."""
         self.origin = origin
         self.scores = scores
         self.figures: dict[str, float] = {}

@@ -14,9 +14,9 @@ from components.files import json_lines, write_whole
 from datamodules.video_qa import VideoQA
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.callbacks.answer_file import AnswerFile
-from lightning_modules.callbacks.origin import Origin
 from lightning_modules.runs.checkout import utc_now
 from lightning_modules.runs.folder import ANSWERS, run_folder
+from lightning_modules.runs.origin import Origin
 from lightning_modules.runs.provenance import provenance
 from lightning_modules.scoring.answer_store import AnswerStore, Row
 from lightning_modules.scoring.interval import HOW_SURE, Interval
@@ -35,7 +35,7 @@ class ScoreFile(Callback):
     """
 
     def __init__(self, answers: AnswerFile, origin: Origin) -> None:
-        """Take what was answered from `answers`, and what was asked for from `origin`."""
+        """Take what was answered from `answers`, and what the run is made of."""
         self.answers = answers
         self.origin = origin
         self.intervals: dict[str, Interval] = {}

@@ -1,4 +1,4 @@
-"""What the parser lets through in files: null for any setting, and anything at all for a class of plain settings."""
+"""What the parser lets through in files: empty keys, null for any setting, anything for a class of plain settings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,41 @@ from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from pydoc import locate
 from typing import Any
+
+from lightning_modules.config.difference import flat
+
+
+def lost_keys(content: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a file that have nothing but empty mappings under them and are not in what was parsed.
+
+    The parser refuses unknown keys by their values, and finds none there.
+
+    Args:
+        content: of the file, or of a part of it.
+        config: what all files and flags have become. Below a class that has taken the place of the file's, nothing is
+            compared.
+    """
+    if "class_path" in config and not {"class_path", "init_args"} & content.keys():
+        config = config.get("init_args") or {}
+    names = [str(part.get("class_path", "")).rpartition(".")[2] for part in (content, config)]
+    if all(names) and names[0] != names[1]:
+        return []
+    lost = []
+    for key, value in content.items():
+        parsed = config.get(key.removesuffix("+"))
+        if isinstance(value, Mapping) and isinstance(parsed, Mapping):
+            lost += [f"{key}.{below}" for below in lost_keys(value, parsed)]
+        elif isinstance(value, list) and isinstance(parsed, list):
+            lost += [f"{key}.{below}" for item in value for below in _lost_in_all(item, parsed)]
+        elif isinstance(value, Mapping) and not flat(value) and key.removesuffix("+") not in config:
+            lost.append(key)
+    return lost
+
+
+def _lost_in_all(item: Any, parsed: list[Any]) -> list[str]:
+    if not isinstance(item, Mapping):
+        return []
+    return min((lost_keys(item, other) for other in parsed if isinstance(other, Mapping)), key=len, default=[])
 
 
 def check_settings(hint: Any, value: Any, place: str) -> None:

@@ -1,7 +1,8 @@
 """What a user did wrong is said in one line; only our own mistakes print a stack of frames.
 
 In this project a ValueError raised by our own packages means: the user's value, file or data. An OSError about a file
-is the user's or the machine's too. Everything else is a bug and keeps its traceback.
+is the user's or the machine's too, and a CommandLineError is what the parser of an experiment refuses. Everything else
+is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -36,6 +37,19 @@ class ProgramParser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
+class CommandLineError(argparse.ArgumentError):
+    """Words of a command line, or what its config files set, that the parser of an experiment refuses: status 2.
+
+    Attributes:
+        program: whose --help tells what it takes.
+    """
+
+    def __init__(self, message: str, program: str) -> None:
+        """Take what is wrong, in one line or several."""
+        super().__init__(None, message)
+        self.program = program
+
+
 def user_error(error: BaseException | None) -> str | None:
     """Return the one line to print, if `error` or what caused it is a user's error, or the system's about a file.
 
@@ -45,7 +59,7 @@ def user_error(error: BaseException | None) -> str | None:
         line = _system_error(error) if isinstance(error, OSError) else None
         if line is not None:
             return line
-        if isinstance(error, ValueError) and raised_by_us(error):
+        if isinstance(error, CommandLineError) or (isinstance(error, ValueError) and raised_by_us(error)):
             return str(error)
         error = error.__cause__
     return None
@@ -109,7 +123,7 @@ def errors_of_threads() -> Iterator[None]:
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Print a user's error as one line and exit with status 1; `VIDEO_PANDA_TRACEBACK=1` shows where it arose.
+    """Print a user's error as one line and exit with status 1 or 2; `VIDEO_PANDA_TRACEBACK=1` shows where it arose.
 
     Where nobody reads the output any more, as before `| head`, the program ends without a word, as if by SIGPIPE.
     Meanwhile, logs and warnings are printable.
@@ -124,8 +138,10 @@ def user_errors() -> Iterator[None]:
         line = user_error(broken or error)
         if line is None or os.environ.get("VIDEO_PANDA_TRACEBACK"):
             raise
+        if isinstance(error, CommandLineError):
+            say(f"tip: For details of accepted options run: {error.program} --help", file=sys.stderr)
         say(f"error: {line}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, CommandLineError) else 1)
 
 
 @contextmanager

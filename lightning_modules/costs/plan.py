@@ -12,20 +12,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from datamodules.printable import say
 from lightning_modules.config.chain import STAGES
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-from lightning_modules.costs.peak_memory import precision_of
-from lightning_modules.costs.resolved import Resolved, resolve
-from lightning_modules.costs.schedule import Schedule, devices_of, schedule
-from lightning_modules.costs.sharding import on_each_device
 from lightning_modules.costs.table import table
-from lightning_modules.costs.training_memory import GIB, training_batch, training_memory
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lightning_modules.costs.resolved import Resolved
 
 Record = dict[str, Any]
 MEMORY = ("weights", "gradients", "optimiser", "activations", "exchange", "peak")
@@ -42,6 +39,13 @@ def plan(stage: Resolved, text_tokens: int, samples: int | None = None) -> Recor
     Raises:
         ValueError: parts, data or devices that do not go together, or a strategy or precision that is not known here.
     """
+    import torch  # here, as what follows: the parser and the tables need nothing of it
+
+    from lightning_modules.costs.peak_memory import precision_of
+    from lightning_modules.costs.schedule import devices_of, schedule
+    from lightning_modules.costs.sharding import on_each_device
+    from lightning_modules.costs.training_memory import GIB, training_batch, training_memory
+
     trainer = stage.config.trainer
     devices, machines = devices_of(trainer.devices), trainer.num_nodes
     steps = schedule(stage, devices * machines, samples)
@@ -92,9 +96,9 @@ def schedule_table(records: Mapping[str, Record]) -> str:
     """Return how many steps every stage takes, and of what."""
     rows = []
     for stage, record in records.items():
-        steps = Schedule(**record["schedule"])
-        product = f"{steps.devices} x {steps.batch_size} x {steps.accumulation}"
-        counts = (steps.samples, steps.samples_per_step, steps.steps)
+        steps = record["schedule"]
+        product = f"{steps['devices']} x {steps['batch_size']} x {steps['accumulation']}"
+        counts = (steps["samples"], steps["samples_per_step"], steps["steps"])
         rows.append([stage, *(f"{count:,}" for count in counts), product])
     return table(["stage", "samples", "samples per step", "steps", "devices x batch x accumulated"], rows)
 
@@ -125,6 +129,8 @@ def main(args: Sequence[str]) -> None:
     if known.text_tokens < 2:
         parser.error(f"--text_tokens is {known.text_tokens}; it must be at least 2")
     stages = {Path(stage.split("+")[0]).stem: stage.split("+") for stage in known.stages} or {"fit": []}
+    from lightning_modules.costs.resolved import resolve  # here, as above
+
     with user_errors():
         resolved = {name: resolve([*known.config, *files], settings) for name, files in stages.items()}
         records = {name: plan(stage, known.text_tokens, known.samples) for name, stage in resolved.items()}

@@ -11,17 +11,17 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from datamodules.printable import say
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-from lightning_modules.costs.operations import count_operations
-from lightning_modules.costs.resolved import Resolved, resolve
 from lightning_modules.costs.table import table
-from lightning_modules.costs.timing import TimedPath, Timing, time_side_by_side
-from lightning_modules.costs.visual_path import visual_path
+
+if TYPE_CHECKING:
+    import torch
+
+    from lightning_modules.costs.resolved import Resolved
+    from lightning_modules.costs.timing import Timing
 
 Record = dict[str, Any]
 
@@ -41,6 +41,12 @@ def profile(
     Raises:
         ValueError: an experiment whose parts or data do not go together, or no such device.
     """
+    import torch  # here, as what follows: the parser and the tables need nothing of it
+
+    from lightning_modules.costs.operations import count_operations
+    from lightning_modules.costs.timing import TimedPath, time_side_by_side
+    from lightning_modules.costs.visual_path import visual_path
+
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"--device is {device}, but torch finds no CUDA device here; use --device cpu")
     paths, clips, counted = {}, {}, {}
@@ -54,7 +60,7 @@ def profile(
         time_side_by_side(list(timed.values()), repeats, seconds)
         timings = {name: path.timings() for name, path in timed.items()}
     where = {
-        "device": device_name(device),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "threads": torch.get_num_threads(),
         "dtype": str(dtype),
         "torch": torch.__version__,
@@ -68,11 +74,6 @@ def profile(
         }
         records[name] = {"scale": experiment.scale, "input": asdict(clips[name])} | where | costs
     return records
-
-
-def device_name(device: torch.device) -> str:
-    """Return what a device is called."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def parts_table(record: Record) -> str:
@@ -119,18 +120,21 @@ def main(args: Sequence[str]) -> None:
     )
     parser.add_argument("--compare", nargs="+", default=[], help="further experiments, with the same other files")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="what is printed")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1; default: cuda where there is one")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="number format")
     parser.add_argument("--repeats", type=int, default=10, help="timed runs of each; 0: count only")
     parser.add_argument("--seconds", type=float, default=60.0, help="begin no further round of runs after this long")
     known, settings = parser.parse_known_args(args)
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would say on stderr that there is no GPU
+    import torch  # here, as above
+
+    from lightning_modules.costs.resolved import resolve
+
     with user_errors():
+        device = torch.device(known.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         first, *others = known.config
         experiments = [resolve([file, *others], settings) for file in dict.fromkeys((first, *known.compare))]
-        records = profile(
-            experiments, torch.device(known.device), getattr(torch, known.dtype), known.repeats, known.seconds
-        )
+        records = profile(experiments, device, getattr(torch, known.dtype), known.repeats, known.seconds)
     if known.format == "json":
         say(json.dumps(records, indent=2))
         return

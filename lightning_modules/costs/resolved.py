@@ -9,26 +9,15 @@ from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
-from lightning.pytorch.cli import LightningArgumentParser
 
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.config.chain import config_chain, is_general, is_scale
-from lightning_modules.experiment_cli import ExperimentCLI
+from lightning_modules.config.resolve import resolve as resolve_words
 from lightning_modules.training.stage import Stage
 from lightning_modules.video_language import VideoLanguageModel
 
 PAPER = "configs/scale/paper.yaml"
 _A_LONG_CLIP = 100_000  # frames: of which a sampler takes as many as it ever does
-
-
-class _ResolvedError(Exception):
-    """Carries the configuration out of a command line that is not to be run."""
-
-
-class _ResolveOnly(ExperimentCLI):
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        super().parse_arguments(parser, args)
-        raise _ResolvedError(self.config.fit)
 
 
 @dataclass(frozen=True)
@@ -132,9 +121,4 @@ def resolve_as_given(configs: Sequence[str], settings: Sequence[str] = ()) -> Re
 
 
 def _configuration(configs: Sequence[str], settings: Sequence[str]) -> Namespace:
-    try:
-        _ResolveOnly(["fit", *(f"--config={file}" for file in configs), *settings])
-    except _ResolvedError as resolved:
-        config: Namespace = resolved.args[0]
-        return config
-    raise AssertionError("unreachable: the command line ends before it builds anything")
+    return resolve_words(["fit", *(f"--config={file}" for file in configs), *settings]).config

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.files import read_object
 from lightning_modules.runs.folder import DIFF, LAST_CHECKPOINT, SUMMARY
 from lightning_modules.runs.show import RUN, history
-from lightning_modules.runs.trained_run import TrainedRun
+
+if TYPE_CHECKING:
+    from lightning_modules.runs.trained_run import TrainedRun
 
 
 def model_card(name: str, run: TrainedRun, components: Mapping[str, str], steps: int) -> str:

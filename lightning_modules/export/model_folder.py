@@ -11,14 +11,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from safetensors.torch import save_file
 
-from components.adapters import NoAdapter
 from components.files import read_object
-from components.official.folder import new_folder
 from datamodules.printable import say
 from lightning_modules.config.chain import HERE
 from lightning_modules.config.redaction import without_secrets
@@ -26,7 +23,9 @@ from lightning_modules.config.user_errors import ProgramParser, user_errors
 from lightning_modules.export.model_card import model_card
 from lightning_modules.runs.folder import CONFIG, DIFF, HISTORY, ORIGIN, SUMMARY
 from lightning_modules.runs.show import RUN
-from lightning_modules.runs.trained_run import TrainedModel, TrainedRun, find_run, load
+
+if TYPE_CHECKING:
+    from lightning_modules.runs.trained_run import TrainedModel, TrainedRun
 
 WEIGHTS, FACTS, LANGUAGE_MODEL, ADAPTER = "weights.safetensors", "origin.json", "language_model", "adapter"
 
@@ -43,6 +42,9 @@ def export(source: Path, out: Path, merge: bool = False) -> None:
         ValueError: no such run; its checkpoint does not fit its configuration or the frozen weights that are there
             now; nothing to merge; or `out` is not empty.
     """
+    from components.official.folder import new_folder  # here, as below: the parser needs nothing of a model
+    from lightning_modules.runs.trained_run import find_run, load
+
     run = find_run(source)
     with new_folder(out) as folder:
         trained = load(run)
@@ -59,6 +61,8 @@ def export(source: Path, out: Path, merge: bool = False) -> None:
 
 
 def _merge(trained: TrainedModel) -> None:
+    from components.adapters import NoAdapter
+
     language_model = trained.model.language_model
     if isinstance(language_model.adapter, NoAdapter):
         raise ValueError("there is no adapter to merge: model.language_model.init_args.adapter of the run is NoAdapter")
@@ -67,6 +71,10 @@ def _merge(trained: TrainedModel) -> None:
 
 def _write_weights(trained: TrainedModel, folder: Path, config: dict[str, Any]) -> dict[str, str]:
     """Write all tensors, change `config` so that it names them, and return the components that read them."""
+    from safetensors.torch import save_file
+
+    from components.adapters import NoAdapter
+
     model = trained.model
     parts = model.frozen_base.parts
     ours = {

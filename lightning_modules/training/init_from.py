@@ -1,19 +1,22 @@
-"""Start from the weights of another run: what hands over from one training stage to the next.
+"""The weights that a run begins with, such as those of another run: what hands over from one stage to the next.
 
-Unlike `ckpt_path`, which continues a run with its optimiser and counters, this takes weights alone.
+Unlike `ckpt_path`, which continues a run with its optimiser and counters, `init_from` takes weights alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from components.model_files import read_weights
+from datamodules.printable import say
+from lightning_modules.runs.provenance import base_weights, untrained_groups
 from lightning_modules.training.checkpoint import (
     CheckpointError,
     changed_components,
@@ -22,6 +25,7 @@ from lightning_modules.training.checkpoint import (
     tensor_differences,
     weights_digest,
 )
+from lightning_modules.training.resume import check_resumable
 from lightning_modules.video_language import VideoLanguageModel
 
 
@@ -52,6 +56,64 @@ class InitReport:
             f"{kind}: {len(names)} tensors{': ' if names else ''}{', '.join(by_module(names))}"
             for kind, names in kinds.items()
         ]
+
+
+@dataclass(frozen=True)
+class FirstWeights:
+    """What weights a run begins with.
+
+    Attributes:
+        pretrained: part of the model -> where its pretrained weights are from, and a hash of samples of them.
+        lines: on weights that were taken from elsewhere, left aside, or are of no training.
+        init_from: file that weights were taken from, and a hash of samples of it; None of none.
+    """
+
+    pretrained: Mapping[str, Any]
+    lines: list[str]
+    init_from: Mapping[str, Any] | None = None
+
+
+def begin(
+    model: VideoLanguageModel, checkpoint: str | None, path: str | None, partially: bool, training: bool
+) -> FirstWeights:
+    """Give a model the weights that its run begins with, and say which these are.
+
+    A run that is continued has its own weights, which must be of this model before its config.yaml is written anew.
+
+    Args:
+        model: as built.
+        checkpoint: that the run goes on from.
+        path: of another run's checkpoint, as `init_from`.
+        partially: as `init_from`.
+        training: whether the run trains.
+
+    Raises:
+        CheckpointError: as `init_from`, or no run with this model goes on from the checkpoint.
+    """
+    if checkpoint is not None and Path(checkpoint).is_file():
+        check_resumable(model, Path(checkpoint), training)
+    pretrained = base_weights(model)  # before others take their place
+    lines = []
+    left_aside = model.language_model.left_aside
+    if left_aside:
+        modules = ", ".join(by_module(left_aside))
+        lines = [f"not used, stored with the language model: {len(left_aside)} tensors: {modules}"]
+        say(lines[0], end="\n\n")
+    if checkpoint is None and path is None and not training and (fresh := untrained_groups(model)):
+        lines.append(f"random weights, of no training: {', '.join(fresh)}")
+        say(f"{lines[-1]}; ckpt_path or init_from names trained ones", end="\n\n")
+    if path is None:
+        return FirstWeights(pretrained, lines)
+    taken_from = None
+    if checkpoint is not None:
+        report = [f"not read: ckpt_path {checkpoint} has the weights of this run"]
+    else:
+        taken = init_from(model, path, partially)
+        taken_from = {"path": path, "sampled_sha256": taken.sampled_sha256}
+        report = taken.lines()
+    taken_lines = [f"init_from {path}", *(f"  {line}" for line in report)]
+    say("\n".join(taken_lines), end="\n\n")
+    return FirstWeights(pretrained, [*lines, *taken_lines], taken_from)
 
 
 def by_module(names: Iterable[str], depth: int = 2) -> list[str]:

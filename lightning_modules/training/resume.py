@@ -1,4 +1,4 @@
-"""Can a run go on from a checkpoint? Asked once the model is built, and before anything is written over."""
+"""Can a run go on from a checkpoint? Asked before the model is built, and again before anything is written over."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from components.model_files import not_finite
-from lightning_modules.training.checkpoint import CheckpointError, check_same_model, read_checkpoint
+from datamodules.printable import say
+from lightning_modules.training.checkpoint import (
+    LAST,
+    CheckpointError,
+    check_checkpoint,
+    check_same_model,
+    named_checkpoint,
+    read_checkpoint,
+)
 from lightning_modules.video_language import VideoLanguageModel
 
 # Without these Lightning restores nothing, or no training.
@@ -15,6 +23,25 @@ _OF_A_RUN = ("pytorch-lightning_version",)
 _OF_A_TRAINING = (*_OF_A_RUN, "optimizer_states", "lr_schedulers")
 # Weights have been looked at before; of callbacks and settings, infinity may mean that there is no best or bound yet.
 _NOT_OF_THE_STATE = ("state_dict", "callbacks", "hyper_parameters", "datamodule_hyper_parameters")
+
+
+def found_checkpoint(path: str | Path, experiment: Path, seed: int, folder: bool) -> str:
+    """Return the checkpoint that the user means by `ckpt_path`, after a look whether it is one; say which is the last.
+
+    Args:
+        path: what the user gave.
+        experiment: folder of the experiment's runs.
+        seed: of the run.
+        folder: whether it is to be a folder of DeepSpeed's.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be read.
+    """
+    checkpoint = named_checkpoint(path, experiment, seed)
+    if path == LAST:
+        say(f"ckpt_path last is {checkpoint}")
+    check_checkpoint(checkpoint, folder=folder)
+    return str(checkpoint)
 
 
 def check_resumable(model: VideoLanguageModel, path: Path, training: bool) -> None:

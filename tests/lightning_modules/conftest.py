@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from lightning_modules.cli import main
+from lightning_modules.config.resolve import resolve
 from lightning_modules.experiment_cli import ExperimentCLI
+from lightning_modules.training.trainer_options import check_trainer
 from tests.lightning_modules.short_run import NO_LSTE, SHORT
 
 TINY = [
@@ -46,16 +48,34 @@ def tiny(clips):
 
 
 @pytest.fixture
-def run(clips, tmp_path):
-    """Run a verb on ShapesInMotion at toy size; returns the finished command line object."""
+def words(clips, tmp_path):
+    """The words of a verb on ShapesInMotion at toy size."""
 
-    def run_verb(verb, *arguments, tiny=True):
+    def words_of(verb, *arguments, tiny=True):
         size = [f"--data.root={clips}", *TINY] if tiny else []
         given = {argument.partition("=")[0] for argument in arguments}
         rest = [default for default in (*size, *SMALL_STEP) if default.partition("=")[0] not in given]
-        return ExperimentCLI([verb, *arguments, *rest, f"--runs={tmp_path / 'runs'}"])
+        return [verb, *arguments, *rest, f"--runs={tmp_path / 'runs'}"]
 
-    return run_verb
+    return words_of
+
+
+@pytest.fixture
+def run(words):
+    """Run a verb; returns the finished command line object."""
+    return lambda verb, *arguments, tiny=True: ExperimentCLI(words(verb, *arguments, tiny=tiny))
+
+
+@pytest.fixture
+def resolved(words):
+    """Return the configuration that `run` would use."""
+
+    def config_of(verb, *arguments, tiny=True):
+        config = resolve(words(verb, *arguments, tiny=tiny)).config
+        check_trainer(config.trainer)
+        return config.as_dict()
+
+    return config_of
 
 
 @pytest.fixture

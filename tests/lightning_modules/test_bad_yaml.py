@@ -1,15 +1,13 @@
 """YAML that goes wrong: one line with the file and the key or line, and nothing of it is lost without a word."""
 
-import io
 import subprocess
 import sys
-from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
 
 from ablation.sweep.request import read_sweep
-from lightning_modules.config.user_errors import user_error
+from lightning_modules.config.user_errors import CommandLineError, user_error
 from lightning_modules.costs.resolved import resolve_as_given
 
 
@@ -19,10 +17,9 @@ def refused(tmp_path):
 
     def read(text, *flags, base="experiments/full.yaml"):
         (tmp_path / "x.yaml").write_text(text)
-        said = io.StringIO()
-        with redirect_stderr(said), pytest.raises((ValueError, SystemExit)) as caught:
+        with pytest.raises((ValueError, CommandLineError)) as caught:
             resolve_as_given([base, str(tmp_path / "x.yaml")], [*flags, f"--runs={tmp_path / 'runs'}"])
-        return said.getvalue() if caught.type is SystemExit else user_error(caught.value) or "TRACEBACK"
+        return user_error(caught.value) or "TRACEBACK"
 
     return read
 

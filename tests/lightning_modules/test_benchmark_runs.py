@@ -9,7 +9,7 @@ import pytest
 
 from ablation.judging.answers import read_generated_answers
 from lightning_modules.config.chain import read_config
-from lightning_modules.experiment_cli import ExperimentCLI
+from lightning_modules.config.resolve import resolve
 from tests.datamodules.benchmark_excerpts import write_benchmark
 
 FULL = ("--config", "experiments/full.yaml")
@@ -26,13 +26,11 @@ def rows(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_descriptions_go_together_and_with_an_experiment_in_either_order(monkeypatch, tmp_path):
-    monkeypatch.setattr(ExperimentCLI, "instantiate_classes", lambda cli: None)
-    monkeypatch.setattr(ExperimentCLI, "_run_subcommand", lambda cli, subcommand: None)
+def test_descriptions_go_together_and_with_an_experiment_in_either_order():
     files = [f"--config={config}" for config in DESCRIPTIONS]
     names = [described(config)[0]["name"] for config in DESCRIPTIONS]
     for arguments in (["--config=experiments/frames_4.yaml", *files], [*files, "--config=experiments/frames_4.yaml"]):
-        data = ExperimentCLI(["test", *arguments]).config.test.data.init_args
+        data = resolve(["test", *arguments]).config.data.init_args
         assert [benchmark.name for benchmark in data.benchmarks] == names
         assert data.sampler.init_args.frames == 4 and data.canvas == 36
         assert data.root == "data/benchmarks", "and not that of another data module"

@@ -2,9 +2,10 @@
 
 import pytest
 
-from lightning_modules.callbacks import Origin
-from lightning_modules.config.difference import difference
-from lightning_modules.experiment_cli import ExperimentCLI
+from lightning_modules.config.difference import changes, difference
+from lightning_modules.config.parser import experiment_parser
+from lightning_modules.config.resolve import resolve
+from lightning_modules.runs.origin import Origin, kept_changes
 
 
 def slot(name, **settings):
@@ -28,28 +29,25 @@ def test_of_a_list_of_things_with_names_these_are_given():
 
 
 def test_what_is_put_into_slots_fits_into_one_cell():
-    origin = Origin()
-    assert origin.ablated() == "-"
-    origin.changes = ["data.sampler.frames: 8 -> 4", "model.encoder.fusion: LearnedFusion -> FrameOnly",
-                      "trainer.max_epochs: 10 -> 3", "data.root: data -> /disk", "data.batch_size: 16 -> 8",
-                      "model.feature_cache: NoFeatureCache -> DiskFeatureCache"]  # fmt: skip
-    assert origin.ablated() == "frames: 4, FrameOnly"
+    assert Origin().ablated() == "-"
+    changed = ["data.sampler.frames: 8 -> 4", "model.encoder.fusion: LearnedFusion -> FrameOnly",
+               "trainer.max_epochs: 10 -> 3", "data.root: data -> /disk", "data.batch_size: 16 -> 8",
+               "model.feature_cache: NoFeatureCache -> DiskFeatureCache"]  # fmt: skip
+    assert Origin(changes=changed).ablated() == "frames: 4, FrameOnly"
 
 
 @pytest.mark.parametrize("flags", [[], ["--seed_everything=3"]])
-def test_another_seed_is_not_a_change(monkeypatch, flags):
-    monkeypatch.setattr(ExperimentCLI, "instantiate_classes", lambda cli: None)
-    monkeypatch.setattr(ExperimentCLI, "_run_subcommand", lambda cli, subcommand: None)
-    cli = ExperimentCLI(["fit", "--config=experiments/no_lste.yaml", *flags])
-    assert cli.changes() == ["model.encoder.local_encoding: LSTE -> NoLocalEncoding"]
+def test_another_seed_is_not_a_change(flags):
+    experiment = resolve(["fit", "--config=experiments/no_lste.yaml", *flags])
+    assert changes(experiment, experiment_parser()).own == ["model.encoder.local_encoding: LSTE -> NoLocalEncoding"]
 
 
-def test_an_experiment_on_an_experiment_has_in_its_cell_what_both_change(monkeypatch):
-    monkeypatch.setattr(ExperimentCLI, "instantiate_classes", lambda cli: None)
-    monkeypatch.setattr(ExperimentCLI, "_run_subcommand", lambda cli, subcommand: None)
-    origin = ExperimentCLI(["fit", "--config=experiments/no_gstra_no_lste.yaml"]).origin
+def test_an_experiment_on_an_experiment_has_in_its_cell_what_both_change(tmp_path):
+    experiment = resolve(["fit", "--config=experiments/no_gstra_no_lste.yaml"])
+    found = changes(experiment, experiment_parser())
+    origin = Origin(changes=found.own, inherited=found.inherited)
     assert origin.changes == ["model.encoder.local_encoding: LSTE -> NoLocalEncoding"]
     assert origin.ablated() == "FrameOnly, NoVideoAggregator, NoLocalEncoding"
-    again = Origin()
-    again.changes = [line.strip() for line in origin.text().splitlines() if line.startswith("  model.")]
+    (tmp_path / "origin.txt").write_text(origin.text())
+    again = Origin(changes=kept_changes(tmp_path))
     assert again.ablated() == "NoLocalEncoding, FrameOnly, NoVideoAggregator", "as a run that goes on reads it"

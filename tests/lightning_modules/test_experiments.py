@@ -13,6 +13,7 @@ from components.registry import slots
 from components.stab import Chunking, DenseConnection, DownsamplingPlacement, NormalisationStatistics
 from lightning_modules.callbacks.part_report import effects, inert
 from lightning_modules.config.chain import base_files, read_config
+from lightning_modules.config.resolve import resolve
 from lightning_modules.experiment_cli import ExperimentCLI
 from tests.guides import commands
 
@@ -90,11 +91,9 @@ def test_a_config_goes_with_the_full_model_in_either_order(run, config):
 
 @pytest.mark.parametrize("scale", SCALES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=names(EXPERIMENTS))
-def test_a_scale_and_an_experiment_give_the_same_in_either_order(monkeypatch, experiment, scale):
-    monkeypatch.setattr(ExperimentCLI, "instantiate_classes", lambda cli: None)
-    monkeypatch.setattr(ExperimentCLI, "_run_subcommand", lambda cli, subcommand: None)
+def test_a_scale_and_an_experiment_give_the_same_in_either_order(experiment, scale):
     first, second = (
-        ExperimentCLI(["fit", f"--config={a}", f"--config={b}"]).config.fit.as_dict()
+        resolve(["fit", f"--config={a}", f"--config={b}"]).config.as_dict()
         for a, b in ((experiment, scale), (scale, experiment))
     )
     for part in ("model", "data", "trainer"):
@@ -102,11 +101,9 @@ def test_a_scale_and_an_experiment_give_the_same_in_either_order(monkeypatch, ex
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=names(EXPERIMENTS))
-def test_the_scale_that_an_experiment_builds_on_changes_nothing_when_named(monkeypatch, experiment):
-    monkeypatch.setattr(ExperimentCLI, "instantiate_classes", lambda cli: None)
-    monkeypatch.setattr(ExperimentCLI, "_run_subcommand", lambda cli, subcommand: None)
+def test_the_scale_that_an_experiment_builds_on_changes_nothing_when_named(experiment):
     alone, named = (
-        ExperimentCLI(["fit", *(f"--config={file}" for file in files)]).config.fit.as_dict()
+        resolve(["fit", *(f"--config={file}" for file in files)]).config.as_dict()
         for files in ([experiment], [experiment, "configs/scale/toy.yaml"])
     )
     for part in ("model", "data", "trainer"):

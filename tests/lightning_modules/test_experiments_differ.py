@@ -5,16 +5,12 @@ from itertools import combinations
 from pathlib import Path
 
 import components.distillation
-from lightning_modules.experiment_cli import ExperimentCLI
+from lightning_modules.config.resolve import resolve
 
 
-def made_of(monkeypatch, *arguments):
+def made_of(*arguments):
     """Model, data and stage that a command line comes to; hidden states by number, whichever way they are chosen."""
-    with monkeypatch.context() as patch:
-        patch.setattr(ExperimentCLI, "instantiate_classes", lambda cli: None)
-        patch.setattr(ExperimentCLI, "_run_subcommand", lambda cli, subcommand: None)
-        patch.setattr(ExperimentCLI, "changes", lambda cli: [])
-        config = ExperimentCLI(["fit", *arguments]).config.fit.as_dict()
+    config = resolve(["fit", *arguments]).config.as_dict()
     model, chosen = config["model"], config["model"]["distillation"]
     kind = getattr(components.distillation, chosen["class_path"].rsplit(".", 1)[-1])
     layers = model["language_model"]["init_args"].get("layers", 32)
@@ -24,14 +20,14 @@ def made_of(monkeypatch, *arguments):
     return json.dumps([model, config["data"], hidden_layers], sort_keys=True, default=str)
 
 
-def test_no_two_experiments_are_the_same(monkeypatch, tmp_path):
+def test_no_two_experiments_are_the_same(tmp_path):
     # In a run of one stage `stage1_full_data` is the full model; its question is asked in the first stage.
     first_stage = {"stage1_full_data": ["--config=configs/stage/align.yaml"]}
     found = {
-        file.stem: made_of(monkeypatch, f"--config={file}", *first_stage.get(file.stem, []), f"--runs={tmp_path}")
+        file.stem: made_of(f"--config={file}", *first_stage.get(file.stem, []), f"--runs={tmp_path}")
         for file in sorted(Path("experiments").glob("*.yaml"))
     }
     full = [f"--config={file}" for file in ("experiments/full.yaml", "configs/stage/align.yaml")]
-    found["full in the first stage"] = made_of(monkeypatch, *full, f"--runs={tmp_path}")
+    found["full in the first stage"] = made_of(*full, f"--runs={tmp_path}")
     same = [(a, b) for a, b in combinations(found, 2) if found[a] == found[b]]
     assert not same

@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from lightning_modules.cli import main
-from lightning_modules.export import model_folder as export
 from lightning_modules.runs.checkout import OWN_FILE, checkout_of
 from lightning_modules.runs.show import history, shown
 from tests.components.eve_folder import save_eve
@@ -218,7 +217,10 @@ def test_what_cannot_be_exported_is_refused(run, fails, pretrained, tmp_path):
 
 @pytest.mark.parametrize(
     ("place", "error"),
-    [("save_file", SafetensorError(FULL_DISK)), ("_run_config", OSError(errno.ENOSPC, FULL_DISK, "config.yaml"))],
+    [
+        ("safetensors.torch.save_file", SafetensorError(FULL_DISK)),
+        ("lightning_modules.export.model_folder._run_config", OSError(errno.ENOSPC, FULL_DISK, "config.yaml")),
+    ],
     ids=["weights", "configuration"],
 )
 def test_a_full_disk_leaves_nothing(finished, fails, tmp_path, monkeypatch, place, error):
@@ -226,7 +228,7 @@ def test_a_full_disk_leaves_nothing(finished, fails, tmp_path, monkeypatch, plac
         assert not (tmp_path / "out").exists()  # not before all is written
         raise error
 
-    monkeypatch.setattr(export, place, full)
+    monkeypatch.setattr(place, full)
     status, said = fails("export", str(finished.folder), "--out", str(tmp_path / "out"))
     assert status == 1 and "no space left on" in said.lower()
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]

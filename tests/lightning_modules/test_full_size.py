@@ -32,14 +32,6 @@ TABLE_6 = {
 }
 
 
-class ParsedError(Exception):
-    """Carries a configuration out of a run that is not to begin."""
-
-
-def stop(cli):
-    raise ParsedError(cli.config.fit.as_dict())
-
-
 def stand_in(folder, family="llama"):
     made = save_eve(folder) if family == "eve" else save_tiny_network(family, folder, max_length=2048)
     return f"--model.language_model.name_or_path={made}"
@@ -57,11 +49,8 @@ def test_the_paper_takes_a_step(run, tmp_path):
 
 
 @pytest.mark.parametrize(("stage", "expected"), TABLE_6.items(), ids=TABLE_6.keys())
-def test_the_paper_trains_by_table_6(run, monkeypatch, stage, expected):
-    monkeypatch.setattr("lightning_modules.experiment_cli.ExperimentCLI.instantiate_classes", stop)
-    with pytest.raises(ParsedError) as caught:
-        run("fit", *PAPER, f"--config=configs/stage/{stage}.yaml")
-    config = caught.value.args[0]
+def test_the_paper_trains_by_table_6(resolved, stage, expected):
+    config = resolved("fit", *PAPER, f"--config=configs/stage/{stage}.yaml")
     found = Stage(**config["model"]["stage"])
     assert found.encoder == found.projector == found.distillation == expected[0]
     assert (found.language_model, found.global_batch, found.warmup) == expected[1:4]
@@ -71,11 +60,8 @@ def test_the_paper_trains_by_table_6(run, monkeypatch, stage, expected):
 
 
 @pytest.mark.parametrize("arguments", SHOWN)
-def test_a_training_of_the_guides_is_understood(run, monkeypatch, arguments):
-    monkeypatch.setattr("lightning_modules.experiment_cli.ExperimentCLI.instantiate_classes", stop)
-    with pytest.raises(ParsedError) as caught:
-        run("fit", *shlex.split(arguments))
-    config = caught.value.args[0]
+def test_a_training_of_the_guides_is_understood(resolved, arguments):
+    config = resolved("fit", *shlex.split(arguments))
     assert config["data"]["init_args"]["canvas"] == 448
     assert config["model"]["language_model"]["init_args"]["name_or_path"].count("/") == 1
 

@@ -1,4 +1,4 @@
-"""Programs that read files, or start trainings in other processes, start without what a training needs."""
+"""Programs start without what a training needs, until they need it."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 from lightning_modules.cli import main
 from lightning_modules.programs import PROGRAMS
 
-LIGHT = ("compare", "show", "agreement", "judge", "sweep", "chain", "reproduce")
+LIGHT = ("compare", "show", "agreement", "judge", "sweep", "chain", "reproduce", "plan", "profile", "export")
 HEAVY = ("torch", "lightning", "transformers", "peft", "av", "decord")
 
 

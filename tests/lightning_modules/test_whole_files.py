@@ -19,9 +19,10 @@ from components.official.folder import new_folder
 from datamodules.checking.manifest import finish
 from datamodules.shapes_in_motion import SceneSettings, build_split
 from datamodules.video_qa import VideoQA
-from lightning_modules.callbacks import BenchmarkReport, ConfigFile, Origin, PartReport, RunHistory
+from lightning_modules.callbacks import BenchmarkReport, ConfigFile, OriginFile, PartReport, RunHistory
 from lightning_modules.callbacks.model_views import save_picture
 from lightning_modules.runs.folder import is_unused
+from lightning_modules.runs.origin import Origin
 from lightning_modules.video_language import VideoLanguageModel
 
 PACKAGES = ("components", "datamodules", "lightning_modules", "ablation")
@@ -80,8 +81,7 @@ def writers(finished, tmp_path, monkeypatch):
     code = {"code": {"commit": "0" * 40, "changed": True}}
     monkeypatch.setattr("lightning_modules.callbacks.run_history.environment", lambda trainer: code)
     monkeypatch.setattr("lightning_modules.callbacks.run_history.uncommitted", lambda file: b"a patch of some length")
-    origin = Origin()
-    origin.changes = ["model.encoder.fusion: LearnedFusion -> FrameOnly"]
+    origin = Origin(changes=["model.encoder.fusion: LearnedFusion -> FrameOnly"])
     (config,) = (callback for callback in trainer.callbacks if isinstance(callback, ConfigFile))
     benchmark = SimpleNamespace(report=lambda: {"name": "a benchmark"}, unanswered=[])
     asked = Mock(spec=VideoLanguageModel, data=Mock(spec=VideoQA, loaded=lambda: [benchmark]))
@@ -97,7 +97,7 @@ def writers(finished, tmp_path, monkeypatch):
         "test.x.scores.json": lambda: keep_scores(folder / "judgements/test/x.jsonl", answers, judge, [], [], {}),
         "test_scores.json": lambda: finished.score_file.on_test_end(trainer, model),
         "summary.json": lambda: finished.summary.keep(trainer),
-        "origin.txt": lambda: origin.setup(trainer, model, "fit"),
+        "origin.txt": lambda: OriginFile(origin).setup(trainer, model, "fit"),
         "config.yaml": lambda: config.save_config(trainer, model, "fit"),
         "parts.md": lambda: PartReport().setup(trainer, model, "fit"),
         "uncommitted.diff": lambda: RunHistory(origin).setup(trainer, model, "fit"),
