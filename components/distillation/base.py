@@ -17,9 +17,6 @@ from torch import Tensor, nn
 class Distillation(nn.Module, ABC):
     """A loss that pulls the language model's visual positions towards a teacher: the family `distillation`.
 
-    A member takes the width and the number of layers of the language model and the width of the teacher first, and then
-    settings of its own, which are chosen in YAML.
-
     Attributes:
         hidden_layers: hidden states of the language model that `forward` takes, in that order; 0 is the input, n the
             output of layer n, the last one after the final norm. Empty: nothing is needed, not even a teacher.
@@ -29,6 +26,16 @@ class Distillation(nn.Module, ABC):
 
     hidden_layers: tuple[int, ...] = ()
     weight: float = 0.0
+
+    def __init__(self, llm_width: int, llm_layers: int, teacher_width: int) -> None:
+        """Take what the model hands to every distillation; settings of its own follow.
+
+        Args:
+            llm_width: width of the language model.
+            llm_layers: layers of the language model.
+            teacher_width: width of the teacher.
+        """
+        super().__init__()
 
     @abstractmethod
     def forward(
@@ -53,16 +60,6 @@ class Distillation(nn.Module, ABC):
 
 class NoDistillation(Distillation):
     """Has no parameters, asks for no hidden states and returns 0 (paper table 5, "none")."""
-
-    def __init__(self, llm_width: int, llm_layers: int, teacher_width: int) -> None:
-        """Take what all distillations take.
-
-        Args:
-            llm_width: width of the language model.
-            llm_layers: layers of the language model.
-            teacher_width: width of the teacher.
-        """
-        super().__init__()
 
     def forward(
         self,

@@ -43,7 +43,7 @@ class FeatureDistillation(Distillation):
             ValueError: there is no teacher, the weight is negative, a hidden state is not one of the language model's
                 or is named twice, there are fewer than two, or the heads do not divide the teacher's width.
         """
-        super().__init__()
+        super().__init__(llm_width, llm_layers, teacher_width)
         if teacher_width == 0:
             raise ValueError(
                 f"model.teacher is NoTeacher and model.distillation is {type(self).__name__}; set a teacher, or "

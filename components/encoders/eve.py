@@ -1,17 +1,16 @@
 """EVE's tokenizer as a video encoder: STAB without anything that looks beyond a frame."""
 
-from collections.abc import Callable
+from typing import Any
 
 from components.encoders.stab import STAB
 from components.stab import (
     FSRA,
-    LSD,
+    AfterLocalEncoding,
     BareFrame,
-    LearnedRowTokens,
+    EqualChunks,
     NoLocalEncoding,
     NoVideoAggregator,
-    RowTokens,
-    SpatialDownsampling,
+    PatchEmbedding,
 )
 
 
@@ -23,22 +22,13 @@ class EVE(STAB):
     projector to a width of 4096. It is `STAB` with its slots set, so what loads weights for that one loads them here.
     """
 
-    def __init__(
-        self,
-        width: int = 1024,
-        patch_size: int = 14,
-        dropout: float = 0.5,
-        downsampling: Callable[[int], SpatialDownsampling] = LSD,
-        row_tokens: Callable[[int], RowTokens] = LearnedRowTokens,
-    ) -> None:
+    def __init__(self, width: int = 1024, patch_size: int = 14, **settings: Any) -> None:
         """Build the parts.
 
         Args:
             width: size of every token inside.
             patch_size: side of a patch in pixels.
-            dropout: has no use here; encoders take the same sizes, so that a scale goes with any.
-            downsampling: merges windows of patches.
-            row_tokens: what ends a row of tokens.
+            settings: `dropout`, `downsampling` and `row_tokens`, see STAB.
 
         Raises:
             ValueError: a size is not positive, or the parts cannot be that wide.
@@ -46,11 +36,13 @@ class EVE(STAB):
         super().__init__(
             width,
             patch_size,
-            dropout=dropout,
+            chunk_frames=4,
+            patch_embedding=PatchEmbedding,
             local_encoding=NoLocalEncoding,
             video_aggregator=NoVideoAggregator,
-            downsampling=downsampling,
             frame_aggregator=FSRA,
             fusion=BareFrame,
-            row_tokens=row_tokens,
+            chunking=EqualChunks,
+            downsampling_placement=AfterLocalEncoding,
+            **settings,
         )

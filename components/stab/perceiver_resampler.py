@@ -6,8 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from components.groups import Groups
-from components.stab.base import SpatialDownsampling
-from components.stab.downsampling import check_stride
+from components.stab.downsampling import SpatialDownsampling, check_stride
 
 
 class PerceiverLayer(nn.Module):
@@ -72,7 +71,7 @@ class PerceiverResampler(SpatialDownsampling):
         Raises:
             ValueError: the width is not a multiple of the heads, or a number is not positive.
         """
-        super().__init__()
+        super().__init__(width)
         for name, number in {"heads": heads, "layers": layers, "latents": latents}.items():
             if number < 1:
                 raise ValueError(f"downsampling.init_args.{name}: {number} is not at least 1")

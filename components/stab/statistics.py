@@ -1,11 +1,28 @@
 """Whose statistics the batch normalisation of LSTE takes while training; at test it always takes the running ones."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.stab.base import NormalisationStatistics
+
+class NormalisationStatistics(nn.Module, ABC):
+    """Applies a batch normalisation with the statistics of its choice: a slot of `LSTE`."""
+
+    @abstractmethod
+    def forward(
+        self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], clips: int
+    ) -> Float[Tensor, "tokens width"]:
+        """Return the normalised tokens.
+
+        Args:
+            norm: holds weights and running statistics: an `nn.BatchNorm1d`, or what a strategy put in its place.
+            tokens: of all clips.
+            clip: of each token.
+            clips: how many there are.
+        """
 
 
 class BatchStatistics(NormalisationStatistics):

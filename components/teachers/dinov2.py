@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
 
-from components.teachers.base import ImageTeacher, Untrained
+from components.teachers.base import ImageTeacher, LoadedTeacher, Untrained
 from components.teachers.pretrained import layers_needed, load_pretrained
 
 RELEASED = "facebook/dinov2-large"
@@ -19,18 +19,9 @@ class DINOv2Teacher(ImageTeacher):
     pixel_mean = (0.485, 0.456, 0.406)  # of ImageNet
     pixel_std = (0.229, 0.224, 0.225)
 
-    def __init__(self, weights: str | Untrained | None = None, layer: int = -2, canvas: int = 224) -> None:
-        """Load or build the network.
-
-        Args:
-            weights: folder or name on the Hugging Face hub, sizes of a network with random weights, or None for
-                `RELEASED`.
-            layer: hidden state whose features are given, without the final norm; -2 is that before the last layer.
-            canvas: side of a frame in pixels; position embeddings are interpolated to it.
-
-        Raises:
-            ValueError: the weights cannot be used, there is no such layer, or the canvas is not in whole patches.
-        """
+    @staticmethod
+    def load(weights: str | Untrained | None, layer: int, canvas: int) -> LoadedTeacher:
+        """Load or build the network, whose position embeddings are interpolated to the canvas."""
         if isinstance(weights, Untrained):
             config = Dinov2Config(
                 hidden_size=weights.width,
@@ -46,7 +37,7 @@ class DINOv2Teacher(ImageTeacher):
         network.set_submodule("layernorm", nn.Identity())  # the final norm is not part of a hidden state
         patch_size = network.config.patch_size
         assert isinstance(patch_size, int)
-        super().__init__(network, network.config.hidden_size, patch_size, canvas)
+        return LoadedTeacher(network, network.config.hidden_size, patch_size, canvas)
 
     def tokens(self, pixels: Float[Tensor, "frames 3 canvas canvas"]) -> Float[Tensor, "frames patches width"]:
         """Return the features of the patches, without the class token."""

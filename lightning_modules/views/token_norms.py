@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from components.encoders import STAB
 from components.encoders.stab_layout import STABLayout
 from components.stab import NoContext, NoFrameAggregator, NoLocalEncoding, NoVideoAggregator
-from components.stab.valid_area import ValidArea
+from components.stab.grid import ValidArea
 from lightning_modules.video_language import VideoLanguageModel
 from lightning_modules.views.base import ClipView
 from lightning_modules.views.film import FONT, GAP, LINE, WIDTH

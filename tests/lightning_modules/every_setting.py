@@ -84,7 +84,7 @@ def parsed(hint, value):
 def arguments(kind):
     """Return what a class is built with, all small."""
     parameters, taken = inspect.signature(kind).parameters, takes(kind)
-    hands_on = issubclass(kind, VideoTextDataModule)
+    hands_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     given = dict(OWN.get(kind.__name__, {}))
     for name in [name for name in taken if name not in given and (hands_on or name in parameters)]:
         if name in GIVEN or name in PARTS_OF_DATA:
