@@ -11,7 +11,7 @@ from ablation.comparing.costs import Costs
 from ablation.comparing.likelihood import CURVE, Likelihoods
 from ablation.comparing.unit import NATS, Unit
 from ablation.comparing.verdict import Word
-from lightning_modules.costs.table import table
+from datamodules.printable import table
 from lightning_modules.scoring import LIKELIHOOD
 
 MARKS = {Word.BETTER: "+", Word.WORSE: "-", Word.SAME: "=", Word.TOO_FEW: "?"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ablation.comparing.latex import escaped
-from lightning_modules.costs.table import table
+from datamodules.printable import table
 from lightning_modules.scoring.interval import Interval
 
 WIDEST = 200  # characters of a line of a table for LaTeX; intervals of a wider one have no room on a page

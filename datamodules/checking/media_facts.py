@@ -10,8 +10,8 @@ from pathlib import Path
 from datamodules.checking.clips import named
 from datamodules.checking.manifest import ManifestError, data_hash, read_manifest
 from datamodules.records.media_root import located
+from datamodules.regular_file import content_hash
 from datamodules.video.clip_facts import ClipFacts
-from datamodules.video.content import content_hash
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.open import open_known, open_video
 from datamodules.video.reader import VideoReader

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import av
 
+from datamodules.regular_file import content_hash
 from datamodules.video import pyav_reader
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.container import Container
-from datamodules.video.content import content_hash
 from datamodules.video.counted_reader import CountedReader
 from datamodules.video.damage import DamagedVideo, expected_frames, incomplete, warn_if_cut_off
 from datamodules.video.decord_reader import DecordReader

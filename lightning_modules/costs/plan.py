@@ -17,14 +17,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from datamodules.printable import say
+from datamodules.printable import say, table
 from lightning_modules.config.chain import STAGES
 from lightning_modules.config.user_errors import ProgramParser, user_errors
 from lightning_modules.costs.peak_memory import precision_of
 from lightning_modules.costs.resolved import Resolved, resolve
 from lightning_modules.costs.schedule import Schedule, devices_of, schedule
 from lightning_modules.costs.sharding import on_each_device
-from lightning_modules.costs.table import table
 from lightning_modules.costs.training_memory import GIB, training_batch, training_memory
 
 Record = dict[str, Any]

@@ -15,11 +15,10 @@ from typing import Any
 
 import torch
 
-from datamodules.printable import say
+from datamodules.printable import say, table
 from lightning_modules.config.user_errors import ProgramParser, user_errors
 from lightning_modules.costs.operations import count_operations
 from lightning_modules.costs.resolved import Resolved, resolve
-from lightning_modules.costs.table import table
 from lightning_modules.costs.timing import TimedPath, Timing, time_side_by_side
 from lightning_modules.costs.visual_path import visual_path
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from datamodules.checking.media_facts import NoManifest
-from datamodules.video.content import content_hash
+from datamodules.regular_file import content_hash
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.frame_cache import DiskFrameCache, Recipe
 from datamodules.video.frame_cache.disk import UNIT

@@ -10,7 +10,7 @@ from datamodules.checking.manifest import ManifestError, read_manifest
 from datamodules.checking.page import thumbnails
 from datamodules.records.json_items import JsonItems
 from datamodules.records.record import RecordError
-from datamodules.video.content import content_hash
+from datamodules.regular_file import content_hash
 from datamodules.video.open import open_video
 from datamodules.video.reader import VideoError
 from lightning_modules.config.chain import ConfigChainError, read_config

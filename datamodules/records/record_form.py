@@ -1,4 +1,4 @@
-"""The contract of a form: how a file writes down a conversation about a clip."""
+"""The contract of a form, how a file writes down a conversation about a clip, and what forms have in common."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class WrittenRecord:
 
 
 class RecordForm(ABC):
-    """The family `form`. A member says how an item of a file of conversations is to be read."""
+    """Reads one item of a file of conversations: the family `form`."""
 
     @abstractmethod
     def read(self, item: dict[str, Any], where: str) -> WrittenRecord:

@@ -1,4 +1,4 @@
-"""Forms of published files: LLaVA, VideoChat-Flash, Video-ChatGPT, lmms-finetune and LLaMA-Factory."""
+"""The forms of published files of conversations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from datamodules.records.forms.base import (
+from datamodules.records.json_items import kind
+from datamodules.records.media_root import MediaRoot
+from datamodules.records.record import RecordError
+from datamodules.records.record_form import (
     Dialogue,
     RecordForm,
     WrittenRecord,
@@ -17,9 +20,6 @@ from datamodules.records.forms.base import (
     refuse_other_media,
     refuse_tags,
 )
-from datamodules.records.json_items import kind
-from datamodules.records.media_root import MediaRoot
-from datamodules.records.record import RecordError
 
 
 class LLaVA(RecordForm):
