@@ -50,6 +50,25 @@ class Untrained:
             )
 
 
+def layers_needed(layer: int, layers: int) -> int:
+    """Return how many layers must run for a hidden state.
+
+    Args:
+        layer: 0 for the input of the first layer, n for the output of layer n; or counted back from -1, the output of
+            the last one.
+        layers: of the whole network.
+
+    Raises:
+        ValueError: there is no such hidden state.
+    """
+    if not -layers - 1 <= layer <= layers:
+        raise ValueError(
+            f"model.teacher.init_args.layer is {layer}; this teacher has the hidden states 0 (its input) to {layers}, "
+            f"or {-layers - 1} to -1"
+        )
+    return layer % (layers + 1)
+
+
 class LoadedTeacher(NamedTuple):
     """A network, the width of its features, the side of its patches and that of the frames it takes, in pixels."""
 
@@ -160,21 +179,6 @@ class Teacher(nn.Module, ABC):
             for values in (self.pixel_mean, self.pixel_std)
         )
         return (frames.float() / 255).sub_(mean).div_(std).to(like.dtype)
-
-
-class ImageTeacher(Teacher):
-    """A teacher that sees every frame on its own."""
-
-    @abstractmethod
-    def tokens(self, pixels: Float[Tensor, "frames 3 canvas canvas"]) -> Float[Tensor, "frames patches width"]:
-        """Return the features of the patches, row by row, without those of other tokens."""
-
-    def features(
-        self, pixels: Float[Tensor, "frames 3 {self.canvas} {self.canvas}"], frame_counts: Sequence[int]
-    ) -> Float[Tensor, "frames rows columns {self.width}"]:
-        """Return the features of normalised frames, whatever clips they belong to."""
-        grids: Tensor = self.tokens(pixels).unflatten(1, self.grid)
-        return grids
 
 
 class VideoTeacher(Teacher):

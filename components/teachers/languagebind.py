@@ -7,8 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from components.groups import Groups
-from components.teachers.base import LoadedTeacher, Teacher, Untrained
-from components.teachers.pretrained import layers_needed
+from components.teachers.base import LoadedTeacher, Teacher, Untrained, layers_needed
 from components.vision_transformers import LanguageBindViT, PretrainedLanguageBind
 from components.vision_transformers.checkpoint import read_architecture
 
@@ -34,7 +33,8 @@ class LanguageBindTeacher(Teacher):
         """
         weights = RELEASED if weights is None else weights
         network = _untrained(weights, layer, canvas) if isinstance(weights, Untrained) else _pretrained(weights, layer)
-        if not isinstance(weights, Untrained) and network.image_size != canvas:
+        in_patches = canvas >= network.patch_size and canvas % network.patch_size == 0  # every teacher refuses others
+        if in_patches and network.image_size != canvas:
             raise ValueError(
                 f"model.teacher.init_args.canvas is {canvas}; the weights {weights!r} know the positions of frames of "
                 f"{network.image_size} pixels only"
