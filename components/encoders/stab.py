@@ -1,6 +1,6 @@
 """STAB as a video encoder: Video-Panda's Spatio-Temporal Alignment Block, composed of parts that can be swapped.
 
-What a part does is in its own file under `components/stab`; here is only how they are joined.
+The parts are in `components/stab`, one file for each slot; this file only joins them.
 """
 
 from collections.abc import Callable
@@ -153,16 +153,16 @@ class STAB(VideoEncoder):
         return features
 
     def _check_fusion(self) -> None:
-        """Refuse a fusion that reads what is not there, or leaves a part without use, which would never learn."""
+        """Refuse a fusion that reads a missing context, or ignores an aggregator, which would then never learn."""
         has_frame = not isinstance(self.frame_aggregator, NoFrameAggregator)
         has_video = not isinstance(self.video_aggregator, NoVideoAggregator)
         fitting = _FITTING_FUSION[has_frame, has_video].__name__
         fusion = type(self.fusion).__name__
-        for context, slot, part, there, read in (
+        for context, slot, part, given, read in (
             ("frame", "frame_aggregator", self.frame_aggregator, has_frame, self.fusion.reads_frame),
             ("video", "video_aggregator", self.video_aggregator, has_video, self.fusion.reads_video),
         ):
-            if there != read:
+            if given != read:
                 does = "reads" if read else "does not read"
                 raise ValueError(
                     f"fusion {fusion} {does} the {context} context, but {slot} is {type(part).__name__}; "

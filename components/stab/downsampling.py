@@ -11,7 +11,7 @@ from components.stab.single_query_attention import SingleQueryAttention
 
 
 class SpatialDownsampling(nn.Module, ABC):
-    """Merges each window of stride x stride patches into one token.
+    """Merges each window of stride x stride patches into one token (paper section 3.1, "LSD").
 
     Attributes:
         stride: side of a window in patches.
@@ -72,8 +72,8 @@ class LSD(SpatialDownsampling):
     ) -> Float[Tensor, "windows width"]:
         """Merge each window."""
         average = windows.mean(1)
-        seen: Tensor = self.attention(average, windows)
-        return average + seen
+        attended: Tensor = self.attention(average, windows)
+        return average + attended
 
     def attention_weights(
         self, windows: Float[Tensor, "windows patches width"], frames: Groups
@@ -122,7 +122,7 @@ class LearnedQueryLSD(SpatialDownsampling):
         return self._weights(self.attention.token_norm(windows)).mT
 
     def _weights(self, patches: Float[Tensor, "windows patches width"]) -> Float[Tensor, "windows patches heads"]:
-        # The one query is projected once, not for every window.
+        # All windows share the query, so it is projected once.
         query = self.attention.query_in_token_space(self.query[None])[0]
         return (patches @ query.T).softmax(1)
 

@@ -31,7 +31,7 @@ class FSRA(FrameAggregator):
 
     A class embedding, the same for all frames, attends to the downsampled tokens of a frame and is added to the result.
     The logits are scaled by width ** -0.5 although there are several heads (official). Initialisation: class embedding
-    N(0, 0.02), so that at first the context token is what was seen and not a constant (official: N(0, 1)); PyTorch's
+    N(0, 0.02), so that the context token depends on the frame from the start (official: N(0, 1)); PyTorch's
     default elsewhere.
     """
 
@@ -52,8 +52,8 @@ class FSRA(FrameAggregator):
     def forward(self, tokens: Float[Tensor, "windows width"], frames: Groups) -> Float[Tensor, "frames width"]:
         """Aggregate each frame."""
         query = self.class_embedding.expand(len(frames.members), -1)
-        seen: Tensor = self.attention(query, frames.pad(tokens, 0.0), frames.occupied)
-        return query + seen
+        attended: Tensor = self.attention(query, frames.pad(tokens, 0.0), frames.occupied)
+        return query + attended
 
     def attention_weights(
         self, tokens: Float[Tensor, "windows width"], frames: Groups

@@ -59,7 +59,7 @@ class _Projection(nn.Sequential):
 
 
 class _WeightedFusion(ContextFusion):
-    """f_proj((1 - w) * video + w * frame); the context token of an image is its frame context itself (official)."""
+    """f_proj((1 - w) * video + w * frame); the context token of an image is its bare frame context (official)."""
 
     reads_frame = True
     reads_video = True
@@ -84,7 +84,7 @@ class _WeightedFusion(ContextFusion):
 class LearnedFusion(_WeightedFusion):
     """f_proj((1 - w) * video + w * frame) with w = sigmoid(balance) learned per channel (paper eq. 14, alpha).
 
-    The context token of an image is its frame context itself (official). Initialisation: balance 0, i.e. both contexts
+    The context token of an image is its bare frame context (official). Initialisation: balance 0, i.e. both contexts
     count the same; PyTorch's default for f_proj.
     """
 
@@ -130,9 +130,9 @@ class FixedFusion(_WeightedFusion):
 
 
 class SumFusion(ContextFusion):
-    """frame + video, with nothing learned in between.
+    """frame + video, with nothing learned.
 
-    There is no f_proj: it begins with a layer norm, so of a sum it would make what it makes of `FixedFusion`'s mean.
+    There is no f_proj: as it begins with a layer norm, it would make the same of a sum as of `FixedFusion`'s mean.
     The context token of an image is its frame context, as in `LearnedFusion`.
     """
 
@@ -164,9 +164,9 @@ class _OneContext(ContextFusion):
 
 
 class FrameOnly(_OneContext):
-    """f_proj(frame), for an encoder without video aggregator.
+    """f_proj(frame), for an encoder without video aggregator (paper table 4, "without GSTRA").
 
-    The context token of an image is its frame context itself, as in `LearnedFusion`.
+    The context token of an image is its bare frame context, as in `LearnedFusion`.
     """
 
     reads_frame = True
@@ -200,7 +200,7 @@ class BareFrame(ContextFusion):
 
 
 class VideoOnly(_OneContext):
-    """f_proj(video), for an encoder without frame aggregator.
+    """f_proj(video), for an encoder without frame aggregator (paper table 4, "without FSRA").
 
     There is no frame context that could stand for an image, so an image is a video of one frame here.
     """

@@ -180,10 +180,10 @@ class MaskedLSTE(LSTE):
         self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "video_frames rows columns width"]:
         """Encode the valid cells, inside their chunks."""
-        seen = valid.pick(patches)
+        cells = valid.pick(patches)
         clip = chunks.clips.group.index_select(0, valid.cells // (patches.shape[1] * patches.shape[2]))
-        reduced = valid.spread(self.reduce(self.normalise(seen, clip, chunks)))
-        tokens = seen + self.expand(valid.pick(self.temporal(reduced, chunks)))
+        reduced = valid.spread(self.reduce(self.normalise(cells, clip, chunks)))
+        tokens = cells + self.expand(valid.pick(self.temporal(reduced, chunks)))
         encoded = self.position_encoding(valid.spread(tokens), chunks)
         return valid.spread(valid.pick(encoded))
 

@@ -14,7 +14,7 @@ from components.stab.downsampling import SpatialDownsampling
 
 
 class DownsamplingPlacement(nn.Module, ABC):
-    """Says where in the block windows are merged: one of the two methods that are given the downsampling calls it."""
+    """Says where in the block windows are merged: one of `make_grid` and `make_tokens` calls the downsampling."""
 
     @abstractmethod
     def cell_side(self, stride: int) -> int:
@@ -98,8 +98,8 @@ class BeforeLocalEncoding(DownsamplingPlacement):
         # (frames, window_rows, window_columns, rows of a window, columns of a window)
         index = index.unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3)
         windows = patches.flatten(0, 2).index_select(0, index.flatten()).unflatten(0, (-1, side**2))
-        every = Groups.equal(frames, index.shape[1] * index.shape[2], device)
-        merged: Tensor = downsampling(windows, every)
+        windows_of_frames = Groups.equal(frames, index.shape[1] * index.shape[2], device)
+        merged: Tensor = downsampling(windows, windows_of_frames)
         return merged.view(*index.shape[:3], -1)
 
     def make_tokens(
