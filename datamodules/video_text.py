@@ -22,7 +22,7 @@ from datamodules.batch import Batch
 from datamodules.batching import Batching, EpochPlace, EvaluationBatches, RandomBatches, SeededOrder, SharedBatches
 from datamodules.benchmarks import LoadedBenchmark
 from datamodules.checking.media_facts import MediaFacts, NoManifest
-from datamodules.clip_dataset import ClipDataset, Sample, collate_loaded, stand_in
+from datamodules.clip_dataset import ClipDataset, Sample, canvases, collate_loaded, stand_in
 from datamodules.long_records import ErrorOnLongRecords, LongRecords
 from datamodules.processes import start_worker
 from datamodules.records import AllRecords, RecordSelection, RecordTable
@@ -31,7 +31,7 @@ from datamodules.skips import SkipCounter
 from datamodules.video.augmentation import Augmentation, NoAugmentation
 from datamodules.video.fit import Fit, Pad
 from datamodules.video.frame_cache import FrameCache
-from datamodules.video.geometry import CanvasGeometry, canvases
+from datamodules.video.geometry import CanvasGeometry
 from datamodules.video.media_policy import MediaPolicy, Skipped
 from datamodules.video.open import DamagedVideo
 from datamodules.video.resizing import PillowBicubic, Resizing

@@ -96,7 +96,7 @@ def long_records(
         data: with the manifest of all clips.
         records: of every split.
     """
-    from datamodules.long_records import TokenLimits, find_long_records
+    from datamodules.record_lengths import TokenLimits, find_long_records
 
     try:
         text = model.language_model.read_text()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
-from datamodules.long_records import TokenLimits, find_long_records
+from datamodules.record_lengths import TokenLimits, find_long_records
 from lightning_modules.video_language import VideoLanguageModel
 
 LOOKED_AT = 1000  # texts that are tokenised before the start, of each split: about a second

@@ -14,7 +14,8 @@ from datamodules.batch import Batch, PackedClips
 from datamodules.checking.check import check
 from datamodules.checking.media_facts import Manifest, NoManifest
 from datamodules.clip_dataset import ClipDataset, collate
-from datamodules.long_records import ErrorOnLongRecords, SkipLongRecords, TokenLimits, find_long_records
+from datamodules.long_records import ErrorOnLongRecords, SkipLongRecords
+from datamodules.record_lengths import TokenLimits, find_long_records
 from datamodules.records import Record, RecordStore, RecordTable, Turn
 from datamodules.sample_sizes import ClipShapes
 from datamodules.skips import SkipCounter
