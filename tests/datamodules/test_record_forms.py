@@ -191,4 +191,4 @@ def test_the_forms_that_errors_recommend_can_be_named_in_yaml_and_are_documented
     documented = re.findall(r"^\| `(\w+)` \|", Path("docs/training_files.md").read_text(), re.MULTILINE)
     forms = members(RecordForm)
     assert forms == {name: getattr(records, name) for name in forms}
-    assert set(forms) == {name for name in documented if name in vars(records)}
+    assert set(forms) == {name for name in documented if name in records.__all__}
