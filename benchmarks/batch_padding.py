@@ -19,12 +19,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a file, Python would look for packages beside it only
 
-from datamodules.batching import Batching, RandomBatches, SimilarBatches
+from datamodules.batching import Batching, RandomBatches, SeededOrder, SimilarBatches
 from datamodules.checking.media_facts import NoManifest
 from datamodules.records import Record, RecordStore, RecordTable
 from datamodules.records.record import Turn
 from datamodules.sample_sizes import ClipShapes, SampleSizes, sample_sizes
-from datamodules.seeded_order import SeededOrder
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.geometry import CanvasGeometry
 from datamodules.video.sampling import OfficialSampler

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from components.encoders import STAB, VideoShapes
-from components.stab.chunks import chunk_sizes
+from components.stab.chunking import chunk_sizes
 from components.stab.local_encoding import LSTE
 from components.stab.single_query_attention import SingleQueryAttention
 

@@ -21,9 +21,9 @@ from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a file, Python would look for packages beside it only
 
+from datamodules.batching import SeededOrder
 from datamodules.processes import start_worker
 from datamodules.records import Record, load_records
-from datamodules.seeded_order import SeededOrder
 
 MIB = 2**20
 WORDS = [

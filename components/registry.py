@@ -10,6 +10,7 @@ import collections.abc
 import inspect
 import types
 import typing
+from abc import ABC
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 
@@ -30,8 +31,8 @@ def members(base: type) -> dict[str, type]:
 
 
 def _is_concrete(member: type) -> bool:
-    # A class that only its subclasses can fill in sensibly is a contract, abstract methods or not.
-    return not inspect.isabstract(member) and not (member.__subclasses__() and member.__module__.endswith(".base"))
+    # A class that derives from ABC itself is a contract, abstract methods or not.
+    return not inspect.isabstract(member) and ABC not in member.__bases__
 
 
 def _family(hint: object, packages: tuple[str, ...]) -> type | None:

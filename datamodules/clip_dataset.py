@@ -12,17 +12,20 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from components.encoders.base import VideoShapes
+from components.encoders.base import VideoEncoder, VideoShapes
 from components.language_models.text import ChatText, EncodedText
+from components.teachers import Teacher
 from datamodules.batch import Batch, Failed, PackedClips, SampleFacts
 from datamodules.checking.media_facts import MediaFacts
 from datamodules.records import Record, RecordTable
 from datamodules.video.augmentation import Augmentation
 from datamodules.video.damage import DamagedVideo
+from datamodules.video.fit import Fit
 from datamodules.video.frame_cache import FrameCache, Recipe, Views
 from datamodules.video.geometry import CanvasGeometry, FittedClip
 from datamodules.video.media_policy import MediaPolicy, Skipped
 from datamodules.video.reader import VideoError
+from datamodules.video.resizing import Resizing
 from datamodules.video.sampling import FrameSampler
 from datamodules.video.shown_frames import ShownFrames
 
@@ -206,3 +209,39 @@ def _pack(clips: Sequence[FittedClip]) -> PackedClips:
             canvas=clips[0].canvas if clips else (0, 0),
         ),
     )
+
+
+def canvases(
+    canvas: int, encoder: VideoEncoder, teacher: Teacher | None, resizing: Resizing, fit: Fit
+) -> list[CanvasGeometry]:
+    """Return how frames are fitted to the model's canvas, and then to the teacher's.
+
+    Args:
+        canvas: side of the model's canvas in pixels.
+        encoder: says how large its patches are, how many make a token, and what colour padding has.
+        teacher: says the same, and how large its own canvas is; None if nobody is asked.
+        resizing: how pictures are brought to their size on both.
+        fit: which size that is on both.
+
+    Raises:
+        ValueError: the canvas does not suit the encoder, or the teacher's does not suit it.
+    """
+    if encoder.canvas not in (None, canvas):
+        raise ValueError(
+            f"data.init_args.canvas is {canvas}, but {type(encoder).__name__} takes {encoder.canvas} only "
+            "(image_size of its tower)"
+        )
+    fill = _colour(encoder.pixel_mean)
+    geometries = [CanvasGeometry(canvas, encoder.patch_size, encoder.stride, fill, resizing, fit)]
+    if teacher is not None:
+        # Where the teacher has a whole number of patches per token, valid areas agree to the patch.
+        tokens, patches = canvas // (encoder.patch_size * encoder.stride), teacher.grid[0]
+        stride = patches // tokens if patches % tokens == 0 else 1
+        fill = _colour(teacher.pixel_mean)
+        geometries.append(CanvasGeometry(teacher.canvas, teacher.patch_size, stride, fill, resizing, fit))
+    return geometries
+
+
+def _colour(share: tuple[float, float, float]) -> tuple[int, int, int]:
+    red, green, blue = (int(255 * value) for value in share)
+    return red, green, blue

@@ -1,10 +1,11 @@
-"""Texts of others on their way to a terminal or a page."""
+"""Texts for a terminal or a page: made harmless where others wrote them, and laid out as tables."""
 
 from __future__ import annotations
 
 import logging
 import re
 import sys
+from collections.abc import Sequence
 from typing import TextIO
 
 # All control characters but tab and line feed, line ends and turns of direction of Unicode, and half characters.
@@ -43,3 +44,20 @@ class PrintableRecord(logging.LogRecord):
     def getMessage(self) -> str:
         """Return the message with its arguments in it."""
         return printable(super().getMessage())
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows under their heads as a Markdown table, the first column to the left and numbers to the right.
+
+    Args:
+        heads: of the columns.
+        rows: as many cells each.
+    """
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *rest = (f"{cell:{'<' if place == 0 else '>'}{widths[place]}}" for place, cell in enumerate(cells))
+        return f"| {' | '.join([first, *rest])} |"
+
+    rule = f"| {' | '.join(['-' * widths[0], *('-' * (width - 1) + ':' for width in widths[1:])])} |"
+    return "\n".join([line(heads), rule, *map(line, rows)])

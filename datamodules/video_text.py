@@ -19,16 +19,14 @@ from components.encoders.base import VideoEncoder
 from components.language_models.text import ChatText
 from components.teachers import Teacher
 from datamodules.batch import Batch
-from datamodules.batching import Batching, EpochPlace, EvaluationBatches, RandomBatches, SharedBatches
+from datamodules.batching import Batching, EpochPlace, EvaluationBatches, RandomBatches, SeededOrder, SharedBatches
 from datamodules.benchmarks import LoadedBenchmark
-from datamodules.canvases import canvases
 from datamodules.checking.media_facts import MediaFacts, NoManifest
-from datamodules.clip_dataset import ClipDataset, Sample, collate_loaded, stand_in
+from datamodules.clip_dataset import ClipDataset, Sample, canvases, collate_loaded, stand_in
 from datamodules.long_records import ErrorOnLongRecords, LongRecords
 from datamodules.processes import start_worker
 from datamodules.records import AllRecords, RecordSelection, RecordTable
 from datamodules.sample_sizes import ClipShapes, sample_sizes
-from datamodules.seeded_order import SeededOrder
 from datamodules.skips import SkipCounter
 from datamodules.video.augmentation import Augmentation, NoAugmentation
 from datamodules.video.fit import Fit, Pad

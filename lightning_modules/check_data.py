@@ -21,12 +21,11 @@ from datamodules.checking.page import write_page
 from datamodules.checking.report import Report, make_report
 from datamodules.checking.verdict import Verdict
 from datamodules.long_records import ErrorOnLongRecords
-from datamodules.printable import say
+from datamodules.printable import say, table
 from datamodules.skips import SkipCounter
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.media_policy import ErrorOnBadMedia, Skipped
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-from lightning_modules.costs.table import table
 
 if TYPE_CHECKING:
     from datamodules.records import RecordTable

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ablation.comparing.verdict import Word
-from lightning_modules.costs.table import table as plain_table
+from datamodules.printable import table as plain_table
 from lightning_modules.scoring.interval import Interval
 from lightning_modules.scoring.unit import Unit
 

@@ -12,7 +12,7 @@ from ablation.sweep.display import duration, progress
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Event
 from ablation.sweep.standing import Standing, stages_left
-from lightning_modules.costs.table import table
+from datamodules.printable import table
 
 
 @dataclass(frozen=True)

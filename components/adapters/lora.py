@@ -9,8 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from components.adapters.base import is_quantized
-from components.adapters.peft_adapter import PeftAdapter, wrapped
+from components.adapters.base import PeftAdapter, is_quantized, wrapped
 
 KEY = "model.language_model.init_args.adapter"
 

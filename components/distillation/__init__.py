@@ -2,8 +2,7 @@
 
 from components.distillation.alignment import Alignment, align
 from components.distillation.alignment_head import AlignmentHead
-from components.distillation.base import Distillation, NoDistillation
-from components.distillation.feature_distillation import CosineDistillation, MSEDistillation
+from components.distillation.base import CosineDistillation, Distillation, MSEDistillation, NoDistillation
 
 __all__ = [
     "Alignment",

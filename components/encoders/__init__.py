@@ -2,8 +2,7 @@
 
 from components.encoders.base import TokenLayout, VideoEncoder, VideoShapes
 from components.encoders.clip_frames import CLIPFrames
-from components.encoders.eve import EVE
 from components.encoders.languagebind_video import LanguageBindVideo
-from components.encoders.stab import STAB
+from components.encoders.stab import EVE, STAB
 
 __all__ = ["EVE", "STAB", "CLIPFrames", "LanguageBindVideo", "TokenLayout", "VideoEncoder", "VideoShapes"]

@@ -67,6 +67,8 @@ class TokenLayout:
 class VideoEncoder(nn.Module, ABC):
     """Turns frames into visual features: the family `encoders`.
 
+    Every encoder is built with a `width`, a `patch_size` and a `dropout`, which a scale file sets whatever the encoder.
+
     Attributes:
         width: size C of a feature.
         patch_size: side of a patch in pixels.

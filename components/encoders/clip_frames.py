@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -43,27 +44,25 @@ class CLIPFrames(ViTEncoder):
         self,
         width: int = 1024,
         patch_size: int = 14,
-        dropout: float = 0.0,
         tower: Callable[[int, int], VisionTransformer] = CLIPViT,
-        train_tower: bool = True,
         fill_up_to: int = 0,
+        **settings: Any,
     ) -> None:
         """Build the tower.
 
         Args:
             width: size of a token.
             patch_size: side of a patch in pixels.
-            dropout: has no use here; encoders take the same sizes, so that a scale goes with any.
             tower: vision transformer; `PretrainedCLIP` for released weights.
-            train_tower: whether the tower learns in a stage that trains the encoder.
             fill_up_to: frames up to which tokens of zeros follow those of the frames (official: 100).
+            settings: see ViTEncoder.
 
         Raises:
             ValueError: the tower's sizes do not go together, its weights do not fit, or a number is negative.
         """
         if fill_up_to < 0:
             raise ValueError(f"model.encoder.init_args.fill_up_to is {fill_up_to}; it must be 0 or more")
-        super().__init__(width, patch_size, tower, train_tower)
+        super().__init__(width, patch_size, tower, **settings)
         self.fill_up_to = fill_up_to
 
     def layout(self, shapes: VideoShapes) -> PooledLayout:

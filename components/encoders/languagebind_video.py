@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -40,23 +41,21 @@ class LanguageBindVideo(ViTEncoder):
         self,
         width: int = 1024,
         patch_size: int = 14,
-        dropout: float = 0.0,
         tower: Callable[[int, int], VisionTransformer] = LanguageBindViT,
-        train_tower: bool = True,
+        **settings: Any,
     ) -> None:
         """Build the tower.
 
         Args:
             width: size of a token.
             patch_size: side of a patch in pixels.
-            dropout: has no use here; encoders take the same sizes, so that a scale goes with any.
             tower: vision transformer; `PretrainedLanguageBind` for released weights.
-            train_tower: whether the tower learns in a stage that trains the encoder.
+            settings: see ViTEncoder.
 
         Raises:
             ValueError: the tower's sizes do not go together, or its weights do not fit.
         """
-        super().__init__(width, patch_size, tower, train_tower)
+        super().__init__(width, patch_size, tower, **settings)
 
     def layout(self, shapes: VideoShapes) -> PatchLayout:
         """Work out the tokens of a batch, on the host.

@@ -1,9 +1,10 @@
-"""STAB as a video encoder: Video-Panda's Spatio-Temporal Alignment Block, composed of parts that can be swapped.
+"""STAB, Video-Panda's Spatio-Temporal Alignment Block, composed of parts that can be swapped; EVE is a case of it.
 
-What a part does is in its own file under `components/stab`; here is only how they are joined.
+The parts are in `components/stab`, one file for each slot; this file only joins them.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,7 @@ from components.stab import (
     LSD,
     LSTE,
     AfterLocalEncoding,
+    BareFrame,
     Chunking,
     ContextFusion,
     DownsamplingPlacement,
@@ -28,6 +30,7 @@ from components.stab import (
     LocalEncoding,
     NoContext,
     NoFrameAggregator,
+    NoLocalEncoding,
     NoVideoAggregator,
     PatchEmbedding,
     RowTokens,
@@ -153,18 +156,52 @@ class STAB(VideoEncoder):
         return features
 
     def _check_fusion(self) -> None:
-        """Refuse a fusion that reads what is not there, or leaves a part without use, which would never learn."""
+        """Refuse a fusion that reads a missing context, or ignores an aggregator, which would then never learn."""
         has_frame = not isinstance(self.frame_aggregator, NoFrameAggregator)
         has_video = not isinstance(self.video_aggregator, NoVideoAggregator)
         fitting = _FITTING_FUSION[has_frame, has_video].__name__
         fusion = type(self.fusion).__name__
-        for context, slot, part, there, read in (
+        for context, slot, part, given, read in (
             ("frame", "frame_aggregator", self.frame_aggregator, has_frame, self.fusion.reads_frame),
             ("video", "video_aggregator", self.video_aggregator, has_video, self.fusion.reads_video),
         ):
-            if there != read:
+            if given != read:
                 does = "reads" if read else "does not read"
                 raise ValueError(
                     f"fusion {fusion} {does} the {context} context, but {slot} is {type(part).__name__}; "
                     f"set model.encoder.init_args.fusion to {fitting}, or another model.encoder.init_args.{slot}"
                 )
+
+
+class EVE(STAB):
+    """Every frame as an image (paper Tables 1 and 2, "EVE*", appendix F; arXiv 2406.11832).
+
+    Patch embedding, downsampling, one token in front of the frame and one after every row: the parts that Video-Panda
+    takes over from EVE, and that an image passes through in the official code. 29,982,720 parameters with the MLP
+    projector to a width of 4096. It is `STAB` with its slots set, so what loads weights for that one loads them here.
+    """
+
+    def __init__(self, width: int = 1024, patch_size: int = 14, **settings: Any) -> None:
+        """Build the parts.
+
+        Args:
+            width: size of every token inside.
+            patch_size: side of a patch in pixels.
+            settings: `dropout`, `downsampling` and `row_tokens`, see STAB.
+
+        Raises:
+            ValueError: a size is not positive, or the parts cannot be that wide.
+        """
+        super().__init__(
+            width,
+            patch_size,
+            chunk_frames=4,
+            patch_embedding=PatchEmbedding,
+            local_encoding=NoLocalEncoding,
+            video_aggregator=NoVideoAggregator,
+            frame_aggregator=FSRA,
+            fusion=BareFrame,
+            chunking=EqualChunks,
+            downsampling_placement=AfterLocalEncoding,
+            **settings,
+        )

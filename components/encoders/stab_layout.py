@@ -13,8 +13,7 @@ from torch import Tensor
 
 from components.encoders.base import TokenLayout, VideoShapes
 from components.groups import Groups
-from components.stab.chunks import Chunks
-from components.stab.valid_area import ValidArea
+from components.stab.grid import Chunks, ValidArea
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What encoders share that read a vision transformer: its geometry, and which patches show the clip."""
+"""What encoders with a vision transformer share: its geometry, and which patches show the clip."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,8 +32,25 @@ class ViTEncoder(VideoEncoder):
     """
 
     def __init__(
-        self, width: int, patch_size: int, tower: Callable[[int, int], VisionTransformer], train_tower: bool
+        self,
+        width: int,
+        patch_size: int,
+        tower: Callable[[int, int], VisionTransformer],
+        dropout: float = 0.0,
+        train_tower: bool = True,
     ) -> None:
+        """Build the tower.
+
+        Args:
+            width: size of a token.
+            patch_size: side of a patch in pixels.
+            tower: vision transformer, possibly with pretrained weights.
+            dropout: of every encoder; a tower drops nothing.
+            train_tower: whether the tower learns in a stage that trains the encoder.
+
+        Raises:
+            ValueError: the tower's sizes do not go together, or its weights do not fit.
+        """
         super().__init__()
         self.tower = tower(width, patch_size)
         self.train_tower = train_tower

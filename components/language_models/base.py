@@ -8,6 +8,7 @@ Legend: B samples, L spliced length, C width, V vocabulary, S columns that are s
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class LanguageModelOutput:
     hidden_states: tuple[Float[Tensor, "batch length width"], ...]
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(nn.Module, ABC):
     """A causal language model: the family `language_models`.
 
     Attributes:

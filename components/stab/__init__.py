@@ -1,37 +1,43 @@
-"""Parts of the Spatio-Temporal Alignment Block, one slot of `STAB` each; importing this makes their names known."""
+"""Parts of the Spatio-Temporal Alignment Block (paper section 3.1), one file for each slot of `STAB`.
 
-from components.stab.base import (
-    Chunking,
-    Connection,
+A file holds the contract of its slot and the parts that fill it. A part takes what the block hands to every part of the
+slot, the width first, and then settings of its own, which are chosen in YAML. An absent part is a class without
+parameters (`NoLocalEncoding`, ...).
+
+Legend of shapes: "frames" are those of the whole batch; "video_frames" those of clips that take the video path, i.e.
+not images. "rows columns" are those of the grid that local encoding reads: of patches, or of windows where these are
+merged before it.
+"""
+
+from components.stab.chunking import Chunking, EqualChunks, OfficialChunks, WholeVideo
+from components.stab.downsampling import LSD, AveragePool, LearnedQueryLSD, NoDownsampling, SpatialDownsampling
+from components.stab.frame_aggregator import FSRA, FrameAggregator, NoFrameAggregator
+from components.stab.fusion import (
+    BareFrame,
     ContextFusion,
-    DownsamplingPlacement,
-    FrameAggregator,
-    LocalEncoding,
-    NormalisationStatistics,
-    PositionEncoding,
-    RowTokens,
-    SpatialDownsampling,
-    VideoAggregator,
+    FixedFusion,
+    FrameOnly,
+    LearnedFusion,
+    NoContext,
+    SumFusion,
+    VideoOnly,
 )
-from components.stab.chunking import EqualChunks, OfficialChunks, WholeVideo
-from components.stab.downsampling import LSD, AveragePool, LearnedQueryLSD, NoDownsampling
-from components.stab.frame_aggregator import FSRA, NoFrameAggregator
-from components.stab.fusion import BareFrame, FixedFusion, FrameOnly, LearnedFusion, NoContext, SumFusion, VideoOnly
 from components.stab.local_encoding import (
     LSTE,
+    Connection,
     DenseConnection,
-    DynamicPositionEncoding,
+    LocalEncoding,
+    MaskedLSTE,
     NoDenseConnection,
     NoLocalEncoding,
-    NoPositionEncoding,
 )
-from components.stab.masked import MaskedGSTRA, MaskedLSTE
 from components.stab.patch_embedding import HalfResolution, PatchEmbedding
 from components.stab.perceiver_resampler import PerceiverResampler
-from components.stab.placement import AfterLocalEncoding, BeforeLocalEncoding
-from components.stab.row_tokens import LearnedRowTokens, NoRowTokens
-from components.stab.statistics import BatchStatistics, ClipStatistics, FrozenStatistics
-from components.stab.video_aggregator import GSTRA, NoVideoAggregator
+from components.stab.placement import AfterLocalEncoding, BeforeLocalEncoding, DownsamplingPlacement
+from components.stab.position_encoding import DynamicPositionEncoding, NoPositionEncoding, PositionEncoding
+from components.stab.row_tokens import LearnedRowTokens, NoRowTokens, RowTokens
+from components.stab.statistics import BatchStatistics, ClipStatistics, FrozenStatistics, NormalisationStatistics
+from components.stab.video_aggregator import GSTRA, MaskedGSTRA, NoVideoAggregator, VideoAggregator
 
 __all__ = [
     "FSRA",

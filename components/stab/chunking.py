@@ -1,24 +1,48 @@
 """Chunking: how far in time local encoding and video aggregation can see."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Int64
-from torch import Tensor
+from torch import Tensor, nn
 
-from components.stab.base import Chunking
-from components.stab.chunks import chunk_sizes
+
+class Chunking(nn.Module, ABC):
+    """Cuts clips into chunks, the runs of frames inside which local encoding and video aggregation mix time.
+
+    It runs on the host. (The paper has no chunks; official: runs of 4 frames.)
+    """
+
+    def __init__(self, chunk_frames: int) -> None:
+        """Take what the block hands to every chunking.
+
+        Args:
+            chunk_frames: frames that a chunk should have, if clips are cut.
+        """
+        super().__init__()
+        self.chunk_frames = chunk_frames
+
+    @abstractmethod
+    def forward(self, frame_counts: Int64[Tensor, " clips"]) -> Int64[Tensor, " chunks"]:
+        """Return the sizes of the chunks, clip by clip, each >= 1; those of one clip add up to its frames."""
+
+
+def chunk_sizes(frame_counts: Int64[Tensor, " clips"], chunk_frames: int) -> Int64[Tensor, " chunks"]:
+    """Cut each clip into `max(1, frames // chunk_frames)` chunks as equal as possible, longer ones first.
+
+    Up to 24 frames this is the official rule wherever that one works: its number of chunks is frames // 4 too, but it
+    fails for fewer than 4 frames and where the pieces differ (9, 11, 13, ...). Longer clips it cuts into fewer chunks
+    for a few counts (25 frames into 5 x 5, where this gives 5 and 5 x 4).
+    """
+    chunks = (frame_counts // chunk_frames).clamp(min=1)
+    clip = torch.repeat_interleave(chunks)
+    place = torch.arange(len(clip)) - (chunks.cumsum(0) - chunks)[clip]
+    longer = place < (frame_counts % chunks)[clip]
+    return (frame_counts // chunks)[clip] + longer
 
 
 class EqualChunks(Chunking):
     """Cuts a clip into short chunks as equal as possible (official: chunks of 4 frames), see `chunk_sizes`."""
-
-    def __init__(self, chunk_frames: int) -> None:
-        """Keep the length.
-
-        Args:
-            chunk_frames: frames of a chunk; a few more where they do not divide the clip.
-        """
-        super().__init__()
-        self.chunk_frames = chunk_frames
 
     def forward(self, frame_counts: Int64[Tensor, " clips"]) -> Int64[Tensor, " chunks"]:
         """Return the sizes of all chunks."""
@@ -30,15 +54,6 @@ class OfficialChunks(Chunking):
 
     Those are clips shorter than a chunk, and those whose chunks would differ in length (9, 11, 13 frames, ...).
     """
-
-    def __init__(self, chunk_frames: int) -> None:
-        """Keep the length.
-
-        Args:
-            chunk_frames: frames of a chunk, if they divide the clip; officially 4.
-        """
-        super().__init__()
-        self.chunk_frames = chunk_frames
 
     def forward(self, frame_counts: Int64[Tensor, " clips"]) -> Int64[Tensor, " chunks"]:
         """Return the sizes of all chunks.
@@ -60,15 +75,7 @@ class OfficialChunks(Chunking):
 
 
 class WholeVideo(Chunking):
-    """Takes every clip as one chunk: the paper's text ("all tokens of the video"), which the official code cuts."""
-
-    def __init__(self, chunk_frames: int) -> None:
-        """Take what every chunking takes.
-
-        Args:
-            chunk_frames: has no use here.
-        """
-        super().__init__()
+    """Takes every clip as one chunk, as the paper writes it (eqs. 11 to 13, "all tokens of the video")."""
 
     def forward(self, frame_counts: Int64[Tensor, " clips"]) -> Int64[Tensor, " clips"]:
         """Return the lengths of the clips."""

@@ -1,12 +1,37 @@
 """Spatial downsampling: fewer tokens for the language model, each made of a window of patches."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from components.groups import Groups
-from components.stab.base import SpatialDownsampling
 from components.stab.single_query_attention import SingleQueryAttention
+
+
+class SpatialDownsampling(nn.Module, ABC):
+    """Merges each window of stride x stride patches into one token (paper section 3.1, "LSD").
+
+    Attributes:
+        stride: side of a window in patches.
+    """
+
+    stride: int
+
+    def __init__(self, width: int) -> None:
+        """Take what the block hands to every downsampling.
+
+        Args:
+            width: size of a token.
+        """
+        super().__init__()
+
+    @abstractmethod
+    def forward(
+        self, windows: Float[Tensor, "windows patches width"], frames: Groups
+    ) -> Float[Tensor, "windows width"]:
+        """Return one token per window; its patches come row by row, and `frames` groups the windows."""
 
 
 def check_stride(stride: int) -> int:
@@ -21,7 +46,7 @@ def check_stride(stride: int) -> int:
 
 
 class LSD(SpatialDownsampling):
-    """Local spatial downsampling (paper section 3.1, "LSD"; official: `local_attention`, from EVE).
+    """Local spatial downsampling (paper section 3.1, eqs. 5 to 7; official: `local_attention`, from EVE).
 
     The average of a window attends to the patches of the window and is added to the result. The logits are scaled by
     width ** -0.5 although there are several heads (official). Initialisation: PyTorch's default.
@@ -38,7 +63,7 @@ class LSD(SpatialDownsampling):
         Raises:
             ValueError: the width is not a multiple of the heads, or the stride is not positive.
         """
-        super().__init__()
+        super().__init__(width)
         self.stride = check_stride(stride)
         self.attention = SingleQueryAttention(width, heads, scale=width**-0.5, bias=False)
 
@@ -47,8 +72,8 @@ class LSD(SpatialDownsampling):
     ) -> Float[Tensor, "windows width"]:
         """Merge each window."""
         average = windows.mean(1)
-        seen: Tensor = self.attention(average, windows)
-        return average + seen
+        attended: Tensor = self.attention(average, windows)
+        return average + attended
 
     def attention_weights(
         self, windows: Float[Tensor, "windows patches width"], frames: Groups
@@ -76,7 +101,7 @@ class LearnedQueryLSD(SpatialDownsampling):
         Raises:
             ValueError: the width is not a multiple of the heads, or the stride is not positive.
         """
-        super().__init__()
+        super().__init__(width)
         self.stride = check_stride(stride)
         self.query = nn.Parameter(torch.randn(width) * 0.02)
         self.attention = SingleQueryAttention(width, heads, scale=width**-0.5, bias=False)
@@ -97,7 +122,7 @@ class LearnedQueryLSD(SpatialDownsampling):
         return self._weights(self.attention.token_norm(windows)).mT
 
     def _weights(self, patches: Float[Tensor, "windows patches width"]) -> Float[Tensor, "windows patches heads"]:
-        # The one query is projected once, not for every window.
+        # All windows share the query, so it is projected once.
         query = self.attention.query_in_token_space(self.query[None])[0]
         return (patches @ query.T).softmax(1)
 
@@ -115,7 +140,7 @@ class AveragePool(SpatialDownsampling):
         Raises:
             ValueError: the stride is not positive.
         """
-        super().__init__()
+        super().__init__(width)
         self.stride = check_stride(stride)
 
     def forward(
@@ -129,14 +154,6 @@ class NoDownsampling(SpatialDownsampling):
     """Makes every patch a token, for a patch embedding that has fewer of them (`HalfResolution`)."""
 
     stride = 1
-
-    def __init__(self, width: int) -> None:
-        """Take what every spatial downsampling takes.
-
-        Args:
-            width: size of a token.
-        """
-        super().__init__()
 
     def forward(self, windows: Float[Tensor, "windows 1 width"], frames: Groups) -> Float[Tensor, "windows width"]:
         """Return the patches."""

@@ -1,20 +1,37 @@
 """Frame aggregation: one token that has seen a whole frame."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from components.groups import Groups
-from components.stab.base import FrameAggregator
 from components.stab.single_query_attention import SingleQueryAttention
 
 
+class FrameAggregator(nn.Module, ABC):
+    """Condenses the downsampled tokens of a frame into one token, the frame context."""
+
+    def __init__(self, width: int) -> None:
+        """Take what the block hands to every frame aggregator.
+
+        Args:
+            width: size of a token.
+        """
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, tokens: Float[Tensor, "windows width"], frames: Groups) -> Float[Tensor, "frames width"]:
+        """Return one token per frame; `frames` groups the windows."""
+
+
 class FSRA(FrameAggregator):
-    """Frame-wise spatial relationship aggregator (paper section 3.1, "FSRA"; official: `global_attention`, from EVE).
+    """Frame-wise spatial relationship aggregator (paper section 3.1, eqs. 8 to 10; official: `global_attention`).
 
     A class embedding, the same for all frames, attends to the downsampled tokens of a frame and is added to the result.
     The logits are scaled by width ** -0.5 although there are several heads (official). Initialisation: class embedding
-    N(0, 0.02), so that at first the context token is what was seen and not a constant (official: N(0, 1)); PyTorch's
+    N(0, 0.02), so that the context token depends on the frame from the start (official: N(0, 1)); PyTorch's
     default elsewhere.
     """
 
@@ -28,15 +45,15 @@ class FSRA(FrameAggregator):
         Raises:
             ValueError: the width is not a multiple of the heads.
         """
-        super().__init__()
+        super().__init__(width)
         self.class_embedding = nn.Parameter(torch.randn(width) * 0.02)
         self.attention = SingleQueryAttention(width, heads, scale=width**-0.5, bias=False)
 
     def forward(self, tokens: Float[Tensor, "windows width"], frames: Groups) -> Float[Tensor, "frames width"]:
         """Aggregate each frame."""
         query = self.class_embedding.expand(len(frames.members), -1)
-        seen: Tensor = self.attention(query, frames.pad(tokens, 0.0), frames.occupied)
-        return query + seen
+        attended: Tensor = self.attention(query, frames.pad(tokens, 0.0), frames.occupied)
+        return query + attended
 
     def attention_weights(
         self, tokens: Float[Tensor, "windows width"], frames: Groups
@@ -48,15 +65,7 @@ class FSRA(FrameAggregator):
 
 
 class NoFrameAggregator(FrameAggregator):
-    """Gives no frame context: zeros, which no fusion reads."""
-
-    def __init__(self, width: int) -> None:
-        """Take what every frame aggregator takes.
-
-        Args:
-            width: size of a token.
-        """
-        super().__init__()
+    """Gives no frame context (paper table 4, "without FSRA"): zeros, which no fusion reads."""
 
     def forward(self, tokens: Float[Tensor, "windows width"], frames: Groups) -> Float[Tensor, "frames width"]:
         """Return zeros."""

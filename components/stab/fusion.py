@@ -1,16 +1,55 @@
-"""Context fusion: the one token in front of a frame, made of what its frame and its chunk have to say."""
+"""Context fusion: the token in front of a frame, made of the contexts of the frame and of its chunk."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from components.stab.base import ContextFusion
+
+class ContextFusion(nn.Module, ABC):
+    """Makes the context token of a frame out of the contexts it reads.
+
+    Attributes:
+        reads_frame: whether the frame context is used.
+        reads_video: whether the video context is used.
+        tokens_per_frame: context tokens in front of every frame, 0 or 1.
+        shortest_video: frames from which a clip takes the video path; shorter ones are images, which skip local
+            encoding, video aggregation and fusion.
+    """
+
+    reads_frame: bool
+    reads_video: bool
+    tokens_per_frame: int = 1
+    shortest_video: int = 2
+
+    def __init__(self, width: int, dropout: float = 0.5) -> None:
+        """Take what the block hands to every fusion.
+
+        Args:
+            width: size of a token.
+            dropout: share of its projection's input that is dropped while training.
+        """
+        super().__init__()
+
+    @abstractmethod
+    def forward(
+        self,
+        frame_context: Float[Tensor, "frames width"],
+        video_context: Float[Tensor, "video_frames width"],
+        video_frames: Int64[Tensor, " video_frames"],
+    ) -> Float[Tensor, "contexts width"]:
+        """Return the context tokens of all frames.
+
+        Args:
+            frame_context: of every frame, images included.
+            video_context: that of the chunk which the frame is in, for the frames of videos.
+            video_frames: which of all frames these are.
+        """
 
 
 class _Projection(nn.Sequential):
-    """The paper's f_proj: layer norm, dropout and a linear layer, without residual."""
+    """The f_proj of paper eq. 14: layer norm, dropout and a linear layer, without residual."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
@@ -20,7 +59,7 @@ class _Projection(nn.Sequential):
 
 
 class _WeightedFusion(ContextFusion):
-    """f_proj((1 - w) * video + w * frame); the context token of an image is its frame context itself (official)."""
+    """f_proj((1 - w) * video + w * frame); the context token of an image is its bare frame context (official)."""
 
     reads_frame = True
     reads_video = True
@@ -43,9 +82,9 @@ class _WeightedFusion(ContextFusion):
 
 
 class LearnedFusion(_WeightedFusion):
-    """f_proj((1 - w) * video + w * frame) with w = sigmoid(balance) learned per channel (paper section 3.1, alpha).
+    """f_proj((1 - w) * video + w * frame) with w = sigmoid(balance) learned per channel (paper eq. 14, alpha).
 
-    The context token of an image is its frame context itself (official). Initialisation: balance 0, i.e. both contexts
+    The context token of an image is its bare frame context (official). Initialisation: balance 0, i.e. both contexts
     count the same; PyTorch's default for f_proj.
     """
 
@@ -56,7 +95,7 @@ class LearnedFusion(_WeightedFusion):
             width: size of a token.
             dropout: in front of the linear layer, while training.
         """
-        super().__init__()
+        super().__init__(width, dropout)
         self.balance = nn.Parameter(torch.zeros(width))
         self.projection = _Projection(width, dropout)
 
@@ -79,7 +118,7 @@ class FixedFusion(_WeightedFusion):
         Raises:
             ValueError: the weight leaves out a context.
         """
-        super().__init__()
+        super().__init__(width, dropout)
         if not 0 < frame_weight < 1:
             raise ValueError(f"fusion.init_args.frame_weight: {frame_weight} is not between 0 and 1")
         self.frame_weight = frame_weight
@@ -91,23 +130,14 @@ class FixedFusion(_WeightedFusion):
 
 
 class SumFusion(ContextFusion):
-    """frame + video, with nothing learned in between.
+    """frame + video, with nothing learned.
 
-    There is no f_proj: it begins with a layer norm, so of a sum it would make what it makes of `FixedFusion`'s mean.
+    There is no f_proj: as it begins with a layer norm, it would make the same of a sum as of `FixedFusion`'s mean.
     The context token of an image is its frame context, as in `LearnedFusion`.
     """
 
     reads_frame = True
     reads_video = True
-
-    def __init__(self, width: int, dropout: float = 0.5) -> None:
-        """Take what every fusion takes.
-
-        Args:
-            width: size of a token.
-            dropout: has no use here.
-        """
-        super().__init__()
 
     def forward(
         self,
@@ -129,14 +159,14 @@ class _OneContext(ContextFusion):
             width: size of a token.
             dropout: in front of the linear layer, while training.
         """
-        super().__init__()
+        super().__init__(width, dropout)
         self.projection = _Projection(width, dropout)
 
 
 class FrameOnly(_OneContext):
-    """f_proj(frame), for an encoder without video aggregator.
+    """f_proj(frame), for an encoder without video aggregator (paper table 4, "without GSTRA").
 
-    The context token of an image is its frame context itself, as in `LearnedFusion`.
+    The context token of an image is its bare frame context, as in `LearnedFusion`.
     """
 
     reads_frame = True
@@ -159,15 +189,6 @@ class BareFrame(ContextFusion):
     reads_frame = True
     reads_video = False
 
-    def __init__(self, width: int, dropout: float = 0.5) -> None:
-        """Take what every fusion takes.
-
-        Args:
-            width: size of a token.
-            dropout: has no use here.
-        """
-        super().__init__()
-
     def forward(
         self,
         frame_context: Float[Tensor, "frames width"],
@@ -179,7 +200,7 @@ class BareFrame(ContextFusion):
 
 
 class VideoOnly(_OneContext):
-    """f_proj(video), for an encoder without frame aggregator.
+    """f_proj(video), for an encoder without frame aggregator (paper table 4, "without FSRA").
 
     There is no frame context that could stand for an image, so an image is a video of one frame here.
     """
@@ -205,15 +226,6 @@ class NoContext(ContextFusion):
     reads_frame = False
     reads_video = False
     tokens_per_frame = 0
-
-    def __init__(self, width: int, dropout: float = 0.5) -> None:
-        """Take what every fusion takes.
-
-        Args:
-            width: size of a token.
-            dropout: has no use here.
-        """
-        super().__init__()
 
     def forward(
         self,

@@ -1,20 +1,62 @@
 """Local spatio-temporal encoding: patches learn about their neighbours in space and time."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from components.stab.base import Connection, LocalEncoding, NormalisationStatistics, PositionEncoding
-from components.stab.chunks import Chunks
-from components.stab.statistics import BatchStatistics
-from components.stab.valid_area import ValidArea
+from components.stab.grid import Chunks, ValidArea
+from components.stab.position_encoding import DynamicPositionEncoding, PositionEncoding
+from components.stab.statistics import BatchStatistics, NormalisationStatistics
+
+
+class LocalEncoding(nn.Module, ABC):
+    """Relates patches to their neighbours in space and time."""
+
+    def __init__(self, width: int) -> None:
+        """Take what the block hands to every local encoding.
+
+        Args:
+            width: size of a token.
+        """
+        super().__init__()
+
+    @abstractmethod
+    def forward(
+        self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
+    ) -> Float[Tensor, "video_frames rows columns width"]:
+        """Return the encoded patches, which the video aggregator reads; `valid` tells them from padding."""
+
+    @abstractmethod
+    def connect(
+        self,
+        patches: Float[Tensor, "frames rows columns width"],
+        encoded: Float[Tensor, "video_frames rows columns width"],
+        video_frames: Int64[Tensor, " video_frames"],
+    ) -> Float[Tensor, "frames rows columns width"]:
+        """Combine patch embeddings and encoded patches into what the spatial downsampling reads.
+
+        Frames that are not in `video_frames` are images and stay patch embeddings.
+        """
+
+
+class Connection(nn.Module, ABC):
+    """Combines patch embeddings and encoded patches into what the downsampling reads: a slot of `LSTE`."""
+
+    @abstractmethod
+    def forward(
+        self,
+        patches: Float[Tensor, "frames rows columns width"],
+        encoded: Float[Tensor, "video_frames rows columns width"],
+        video_frames: Int64[Tensor, " video_frames"],
+    ) -> Float[Tensor, "frames rows columns width"]:
+        """Return the combination; frames that are not in `video_frames` are images and stay patch embeddings."""
 
 
 class DenseConnection(Connection):
-    """Adds the patch embeddings once more (official; its own comment calls that optional)."""
+    """Adds the patch embeddings once more (not in the paper; official, where a comment calls it optional)."""
 
     def forward(
         self,
@@ -39,56 +81,11 @@ class NoDenseConnection(Connection):
         return patches.index_copy(0, video_frames, encoded.to(patches.dtype))
 
 
-class DynamicPositionEncoding(PositionEncoding):
-    """Depthwise 3x3x3 convolution over time and space, zero padding, added to its input (paper: DPE).
-
-    Initialisation: PyTorch's default for the weight, zero bias (official).
-    """
-
-    def __init__(self, width: int) -> None:
-        """Build the weights.
-
-        Args:
-            width: size of a token.
-        """
-        super().__init__()
-        convolution = nn.Conv3d(width, width, kernel_size=3, groups=width)
-        self.weight = nn.Parameter(convolution.weight.detach())
-        self.bias = nn.Parameter(torch.zeros(width))
-
-    def forward(
-        self, tokens: Float[Tensor, "video_frames rows columns width"], chunks: Chunks
-    ) -> Float[Tensor, "video_frames rows columns width"]:
-        """Add the encoding; time does not cross the borders of chunks."""
-        # One 2D convolution per time tap: frames stay packed, and its backward pass is about twice as fast as in 3D.
-        images = tokens.permute(0, 3, 1, 2)
-        before, here, after = (
-            F.conv2d(images, taps, bias, padding=1, groups=len(self.weight)).permute(0, 2, 3, 1)
-            for taps, bias in zip(self.weight.unbind(2), (None, self.bias, None), strict=True)
-        )
-        return chunks.add_neighbours(tokens + here, before, after)
-
-
-class NoPositionEncoding(PositionEncoding):
-    """Leaves tokens without position."""
-
-    def __init__(self, width: int) -> None:
-        """Take what every position encoding takes.
-
-        Args:
-            width: size of a token.
-        """
-        super().__init__()
-
-    def forward(
-        self, tokens: Float[Tensor, "video_frames rows columns width"], chunks: Chunks
-    ) -> Float[Tensor, "video_frames rows columns width"]:
-        """Return the tokens."""
-        return tokens
-
-
 class TemporalConvolution(nn.Module):
-    """Depthwise convolution over 3 frames, zero padding at chunk borders; initialised as PyTorch does Conv1d."""
+    """Depthwise convolution over 3 frames (Conv3D_2 of paper eq. 2), with zero padding at chunk borders.
+
+    Initialised as PyTorch initialises a Conv1d.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -106,10 +103,10 @@ class TemporalConvolution(nn.Module):
 
 
 class LSTE(LocalEncoding):
-    """Local spatio-temporal encoding (paper section 3.1, "LSTE"; official: `lmhra1` and `dpe`).
+    """Local spatio-temporal encoding (paper section 3.1, eqs. 2 and 3; official: `lmhra1` and `dpe`).
 
     x1 = x + expand(temporal(reduce(norm(x)))) with 1x1x1 convolutions as reduce and expand, then the position encoding.
-    The patch embeddings are added once more before the downsampling reads the result (the paper's dense connection).
+    The patch embeddings are added once more before the downsampling reads the result (the dense connection).
 
     Batch normalisation takes its statistics from all frames of the videos of a batch, padding included; with
     `statistics: ClipStatistics` from each video on its own, as in the official code. Initialisation: the last 1x1x1
@@ -131,7 +128,7 @@ class LSTE(LocalEncoding):
             connection: what the downsampling reads beside the encoded patches.
             statistics: whose statistics the batch normalisation takes while training.
         """
-        super().__init__()
+        super().__init__(width)
         reduced = int(width / 1.5)
         self.norm = nn.BatchNorm1d(width)
         self.reduce = nn.Linear(width, reduced)
@@ -166,21 +163,33 @@ class LSTE(LocalEncoding):
     def normalise(
         self, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], chunks: Chunks
     ) -> Float[Tensor, "tokens width"]:
-        """Normalise tokens, which are of these clips."""
+        """Normalise tokens of these clips with the chosen statistics."""
         normalised: Tensor = self.statistics(self.norm, tokens, clip, len(chunks.clips.members))
         return normalised
 
 
+class MaskedLSTE(LSTE):
+    """LSTE of the valid cells alone, as if the canvas ended where the picture does (paper section 4.1: "valid tokens").
+
+    It has the parameters of `LSTE` and computes the same where a frame fills its canvas. Padding counts as zero in both
+    convolutions, is left out of the statistics of the batch normalisation, and comes out as zeros. The linear layers
+    skip it, so this is cheaper than `LSTE` on any frame with padding.
+    """
+
+    def forward(
+        self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
+    ) -> Float[Tensor, "video_frames rows columns width"]:
+        """Encode the valid cells, inside their chunks."""
+        cells = valid.pick(patches)
+        clip = chunks.clips.group.index_select(0, valid.cells // (patches.shape[1] * patches.shape[2]))
+        reduced = valid.spread(self.reduce(self.normalise(cells, clip, chunks)))
+        tokens = cells + self.expand(valid.pick(self.temporal(reduced, chunks)))
+        encoded = self.position_encoding(valid.spread(tokens), chunks)
+        return valid.spread(valid.pick(encoded))
+
+
 class NoLocalEncoding(LocalEncoding):
-    """Leaves patches as they are embedded; there is then nothing to connect either."""
-
-    def __init__(self, width: int) -> None:
-        """Take what every local encoding takes.
-
-        Args:
-            width: size of a token.
-        """
-        super().__init__()
+    """Leaves patches as they are embedded, with nothing to connect (paper table 4, "without LSTE")."""
 
     def forward(
         self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea

@@ -1,11 +1,11 @@
-"""Patch embedding: the one layer that stands where other models have a vision encoder."""
+"""Patch embedding: the one layer that takes the place of a vision encoder."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
 class PatchEmbedding(nn.Module):
-    """Maps every patch of pixels to a token (paper section 3.1; official: Conv2d with kernel = stride, no bias).
+    """Maps every patch of pixels to a token (paper eq. 1; official: Conv2d with kernel = stride, no bias).
 
     Initialisation: PyTorch's default.
     """

@@ -6,8 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from components.groups import Groups
-from components.stab.base import SpatialDownsampling
-from components.stab.downsampling import check_stride
+from components.stab.downsampling import SpatialDownsampling, check_stride
 
 
 class PerceiverLayer(nn.Module):
@@ -38,14 +37,14 @@ class PerceiverLayer(nn.Module):
         visible: Bool[Tensor, "frames tokens_and_latents"],
     ) -> Float[Tensor, "frames latents width"]:
         """Update the latents from what is visible."""
-        asking = self.latent_norm(latents)
-        read = torch.cat([self.token_norm(tokens), asking], 1)
+        queries = self.latent_norm(latents)
+        keys = torch.cat([self.token_norm(tokens), queries], 1)
         query, key, value = (
             x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for x in (self.query(asking), *self.key_value(read).chunk(2, -1))
+            for x in (self.query(queries), *self.key_value(keys).chunk(2, -1))
         )
-        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=visible[:, None, None])
-        latents = latents + self.output(seen.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=visible[:, None, None])
+        latents = latents + self.output(attended.transpose(1, 2).flatten(2))
         updated: Tensor = latents + self.feed_forward(latents)
         return updated
 
@@ -56,7 +55,7 @@ class PerceiverResampler(SpatialDownsampling):
     The paper states neither the number of latents nor that of layers. Here a frame has as many latents as it has
     windows, so that the language model reads as many tokens as with `LSD`, in rows as long. The k-th token of a frame
     is made by the k-th latent, whatever the shape of the frame: nothing ties a latent to a place. Initialisation:
-    latents N(0, 0.02), so that tokens are at first what was seen and not a constant; PyTorch's default elsewhere.
+    latents N(0, 0.02), so that tokens depend on the frame from the start; PyTorch's default elsewhere.
     """
 
     def __init__(self, width: int, heads: int = 8, layers: int = 2, latents: int = 256, stride: int = 2) -> None:
@@ -72,7 +71,7 @@ class PerceiverResampler(SpatialDownsampling):
         Raises:
             ValueError: the width is not a multiple of the heads, or a number is not positive.
         """
-        super().__init__()
+        super().__init__(width)
         for name, number in {"heads": heads, "layers": layers, "latents": latents}.items():
             if number < 1:
                 raise ValueError(f"downsampling.init_args.{name}: {number} is not at least 1")

@@ -3,12 +3,43 @@
 The grid that they read consists of cells: patches, or windows of patches if these are merged first.
 """
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from components.groups import Groups
-from components.stab.base import DownsamplingPlacement, SpatialDownsampling
+from components.stab.downsampling import SpatialDownsampling
+
+
+class DownsamplingPlacement(nn.Module, ABC):
+    """Says where in the block windows are merged: one of `make_grid` and `make_tokens` calls the downsampling."""
+
+    @abstractmethod
+    def cell_side(self, stride: int) -> int:
+        """Return the side in patches of a cell of the grid that local encoding reads: 1, or the stride."""
+
+    @abstractmethod
+    def make_grid(
+        self,
+        downsampling: SpatialDownsampling,
+        patches: Float[Tensor, "frames patch_rows patch_columns width"],
+        shift: Int64[Tensor, "frames 2"],
+    ) -> Float[Tensor, "frames rows columns width"]:
+        """Return the grid that local encoding reads.
+
+        Args:
+            downsampling: merges windows.
+            patches: all patch embeddings, padding included.
+            shift: (rows, columns) of patches in front of the first cell, less than the side of a cell.
+        """
+
+    @abstractmethod
+    def make_tokens(
+        self, downsampling: SpatialDownsampling, windows: Float[Tensor, "windows cells width"], frames: Groups
+    ) -> Float[Tensor, "windows width"]:
+        """Return the tokens of the valid rectangles, given the cells in the window of each; `frames` groups them."""
 
 
 class AfterLocalEncoding(DownsamplingPlacement):
@@ -67,8 +98,8 @@ class BeforeLocalEncoding(DownsamplingPlacement):
         # (frames, window_rows, window_columns, rows of a window, columns of a window)
         index = index.unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3)
         windows = patches.flatten(0, 2).index_select(0, index.flatten()).unflatten(0, (-1, side**2))
-        every = Groups.equal(frames, index.shape[1] * index.shape[2], device)
-        merged: Tensor = downsampling(windows, every)
+        windows_of_frames = Groups.equal(frames, index.shape[1] * index.shape[2], device)
+        merged: Tensor = downsampling(windows, windows_of_frames)
         return merged.view(*index.shape[:3], -1)
 
     def make_tokens(

@@ -1,14 +1,36 @@
 """Row tokens: a token after every row tells the language model the shape of a frame."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from components.stab.base import RowTokens
+
+class RowTokens(nn.Module, ABC):
+    """Marks where a row of tokens ends.
+
+    Attributes:
+        tokens_per_row: tokens after every row, 0 or 1.
+    """
+
+    tokens_per_row: int
+
+    def __init__(self, width: int) -> None:
+        """Take what the block hands to every kind of row tokens.
+
+        Args:
+            width: size of a token.
+        """
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, features: Float[Tensor, "features width"]) -> Float[Tensor, "features_and_marks width"]:
+        """Append the token that ends rows, once: the token order repeats it."""
 
 
 class LearnedRowTokens(RowTokens):
-    """One learned token ends every row of every frame (paper: `<row>`; official: `split_embedding`, from EVE).
+    """One learned token ends every row of every frame (paper eqs. 15 and 16, `<row>`; official: `split_embedding`).
 
     Initialisation: N(0, 0.02), below the size of visual tokens (official: N(0, 1)).
     """
@@ -21,7 +43,7 @@ class LearnedRowTokens(RowTokens):
         Args:
             width: size of a token.
         """
-        super().__init__()
+        super().__init__(width)
         self.token = nn.Parameter(torch.randn(width) * 0.02)
 
     def forward(self, features: Float[Tensor, "features width"]) -> Float[Tensor, "features_and_token width"]:
@@ -33,14 +55,6 @@ class NoRowTokens(RowTokens):
     """Rows follow each other without a mark (paper table 4, "without <row> tokens")."""
 
     tokens_per_row = 0
-
-    def __init__(self, width: int) -> None:
-        """Take what all row tokens take.
-
-        Args:
-            width: size of a token.
-        """
-        super().__init__()
 
     def forward(self, features: Float[Tensor, "features width"]) -> Float[Tensor, "features width"]:
         """Return the features."""

@@ -2,8 +2,8 @@
 
 GSTRA, LSD and FSRA each condense many tokens with a single query. Written as usual, every token is projected to a key
 and a value. But q . (K x) = (K^T q) . x, so the one query can be projected into the space of the tokens instead, and
-the weighted sum of values is the value projection of the weighted sum of tokens. Same function, and the two large
-projections act on groups instead of tokens.
+the weighted sum of values is the value projection of the weighted sum of tokens. It is the same function, but
+the two large projections act on groups instead of tokens.
 """
 
 import torch

@@ -1,15 +1,32 @@
-"""Whose statistics the batch normalisation of LSTE takes while training; at test it always takes the running ones."""
+"""Which statistics the batch normalisation of LSTE takes while training; in evaluation it takes the running ones."""
+
+from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.stab.base import NormalisationStatistics
+
+class NormalisationStatistics(nn.Module, ABC):
+    """Applies a batch normalisation with the statistics of its choice: a slot of `LSTE`."""
+
+    @abstractmethod
+    def forward(
+        self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], clips: int
+    ) -> Float[Tensor, "tokens width"]:
+        """Return the normalised tokens.
+
+        Args:
+            norm: holds weights and running statistics: an `nn.BatchNorm1d`, or what a strategy put in its place.
+            tokens: of all clips.
+            clip: of each token.
+            clips: how many there are.
+        """
 
 
 class BatchStatistics(NormalisationStatistics):
-    """Those of all clips of the batch together, on every device on its own.
+    """Statistics of all clips of the batch together, on each device on its own.
 
     `trainer.sync_batchnorm: true` joins them, on GPUs and with the strategy ddp; then the clip of a stand-in, which a
     device without a readable clip trains with, is among them.
@@ -24,7 +41,7 @@ class BatchStatistics(NormalisationStatistics):
 
 
 class ClipStatistics(NormalisationStatistics):
-    """Those of each clip on its own (official: one clip at a time goes through the block).
+    """Statistics of each clip on its own (official: one clip at a time goes through the block).
 
     The running statistics move once per clip, in the order of the batch.
     """
@@ -33,7 +50,7 @@ class ClipStatistics(NormalisationStatistics):
         self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], clips: int
     ) -> Float[Tensor, "tokens width"]:
         """Normalise."""
-        if not norm.training:  # no matter of which class: Lightning puts one of its own after `sync_batchnorm`
+        if not norm.training:  # of any class: `sync_batchnorm` makes Lightning put in its own
             evaluated: Tensor = norm(tokens)
             return evaluated
         assert isinstance(norm, nn.BatchNorm1d | nn.SyncBatchNorm)
@@ -64,7 +81,7 @@ class ClipStatistics(NormalisationStatistics):
 
 
 class FrozenStatistics(NormalisationStatistics):
-    """The running ones while training too, and these stay as they are: for weights that were trained elsewhere."""
+    """Running statistics while training too, which do not change: for weights that were trained elsewhere."""
 
     def forward(
         self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], clips: int

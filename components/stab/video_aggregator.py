@@ -1,18 +1,37 @@
 """Video aggregation: one token that has seen a whole chunk of frames."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from components.quick_gelu import QuickGELU
-from components.stab.base import VideoAggregator
-from components.stab.chunks import Chunks
+from components.stab.grid import Chunks, ValidArea
 from components.stab.single_query_attention import SingleQueryAttention
-from components.stab.valid_area import ValidArea
+
+
+class VideoAggregator(nn.Module, ABC):
+    """Condenses a chunk of frames into one token, the video context."""
+
+    def __init__(self, width: int, dropout: float = 0.5) -> None:
+        """Take what the block hands to every video aggregator.
+
+        Args:
+            width: size of a token.
+            dropout: share that its layers drop while training.
+        """
+        super().__init__()
+
+    @abstractmethod
+    def forward(
+        self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
+    ) -> Float[Tensor, "chunks width"]:
+        """Return one token per chunk; `valid` tells patches from padding."""
 
 
 class GSTRA(VideoAggregator):
-    """Global spatio-temporal relationship aggregator (paper section 3.1, "GSTRA"; official: `dec`).
+    """Global spatio-temporal relationship aggregator (paper section 3.1, eqs. 11 to 13; official: `dec`).
 
     A learned query attends to every patch of its chunk, those of padding included, followed by a feed-forward layer;
     both are residual. The logits are scaled by head size ** -0.5. Initialisation: zero query (official), PyTorch's
@@ -30,7 +49,7 @@ class GSTRA(VideoAggregator):
         Raises:
             ValueError: the width is not a multiple of the heads.
         """
-        super().__init__()
+        super().__init__(width, dropout)
         self.query = nn.Parameter(torch.zeros(width))
         self.attention = SingleQueryAttention(width, heads, scale=(width / max(heads, 1)) ** -0.5, bias=True)
         self.feed_forward_norm = nn.LayerNorm(width)
@@ -70,17 +89,21 @@ class GSTRA(VideoAggregator):
         return logits
 
 
+class MaskedGSTRA(GSTRA):
+    """GSTRA that attends to the valid cells of its chunk alone (paper section 4.1: "valid tokens").
+
+    It has the parameters of `GSTRA` and computes the same where a frame fills its canvas.
+    """
+
+    def visible(
+        self, logits: Float[Tensor, "video_frames cells heads"], valid: ValidArea
+    ) -> Float[Tensor, "video_frames cells heads"]:
+        """Hide padding."""
+        return logits.masked_fill(~valid.inside.flatten(1)[..., None], -float("inf"))
+
+
 class NoVideoAggregator(VideoAggregator):
-    """Gives no video context: zeros, which no fusion reads."""
-
-    def __init__(self, width: int, dropout: float = 0.5) -> None:
-        """Take what every video aggregator takes.
-
-        Args:
-            width: size of a token.
-            dropout: has no use here.
-        """
-        super().__init__()
+    """Gives no video context (paper table 4, "without GSTRA"): zeros, which no fusion reads."""
 
     def forward(
         self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea

@@ -1,9 +1,8 @@
 """Frozen vision networks whose features are distilled, and the cache of these: the family `teachers`."""
 
-from components.teachers.base import ImageTeacher, NoTeacher, Teacher, Untrained, VideoTeacher
-from components.teachers.clip import CLIPTeacher
-from components.teachers.dinov2 import DINOv2Teacher
+from components.teachers.base import NoTeacher, Teacher, Untrained, VideoTeacher
 from components.teachers.feature_cache import DiskFeatureCache, FeatureCache, NoFeatureCache, cached_features, clip_key
+from components.teachers.image_teachers import CLIPTeacher, DINOv2Teacher, ImageTeacher
 from components.teachers.internvideo2 import InternVideo2Teacher
 from components.teachers.languagebind import LanguageBindTeacher
 

@@ -10,7 +10,7 @@ Legend: F frames of all clips, S side of the canvas in pixels, C width.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, UInt8
@@ -19,13 +19,70 @@ from torch import Tensor, nn
 from components.fingerprint import fingerprint
 
 
+@dataclass(frozen=True)
+class Untrained:
+    """Plain sizes of a vision transformer; its weights come from torch's seed.
+
+    Given as a teacher's `weights`, it makes tests, the toy scale and the meta device independent of downloads. The
+    features of random weights still tell patches apart, but carry no meaning.
+
+    Attributes:
+        width: size of a feature; must be a multiple of the heads.
+        layers: number of layers.
+        heads: attention heads.
+        patch_size: side of a patch in pixels.
+    """
+
+    width: int = 32
+    layers: int = 3
+    heads: int = 4
+    patch_size: int = 14
+
+    def __post_init__(self) -> None:
+        for name in ("width", "layers", "heads", "patch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"model.teacher.init_args.weights.{name} is {getattr(self, name)}; it must be at least 1"
+                )
+        if self.width % self.heads:
+            raise ValueError(
+                f"model.teacher.init_args.weights.heads is {self.heads}; it must divide the width {self.width}"
+            )
+
+
+def layers_needed(layer: int, layers: int) -> int:
+    """Return how many layers must run for a hidden state.
+
+    Args:
+        layer: 0 for the input of the first layer, n for the output of layer n; or counted back from -1, the output of
+            the last one.
+        layers: of the whole network.
+
+    Raises:
+        ValueError: there is no such hidden state.
+    """
+    if not -layers - 1 <= layer <= layers:
+        raise ValueError(
+            f"model.teacher.init_args.layer is {layer}; this teacher has the hidden states 0 (its input) to {layers}, "
+            f"or {-layers - 1} to -1"
+        )
+    return layer % (layers + 1)
+
+
+class LoadedTeacher(NamedTuple):
+    """A network, the width of its features, the side of its patches and that of the frames it takes, in pixels."""
+
+    network: nn.Module
+    width: int
+    patch_size: int
+    canvas: int
+
+
 class Teacher(nn.Module, ABC):
     """A frozen vision network: the family `teachers`.
 
-    Members build on `ImageTeacher` or `VideoTeacher`. Each takes `weights`: where to load from, `Untrained` sizes, or
-    None for the released ones; then `layer`, the hidden state whose features it gives (0 is the input of the first
-    layer, -1 the output of the last; official: -2), and `canvas`. As all take the same, an experiment may change the
-    class alone, and a scale the settings.
+    All members take the same settings, so that an experiment may change the class alone, and a scale the settings. Most
+    build on `ImageTeacher` or `VideoTeacher`.
 
     Attributes:
         network: the network, without what its features do not need.
@@ -39,20 +96,39 @@ class Teacher(nn.Module, ABC):
     pixel_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)  # of CLIP
     pixel_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
 
-    def __init__(self, network: nn.Module, width: int, patch_size: int, canvas: int) -> None:
+    def __init__(self, weights: str | Untrained | None = None, layer: int = -2, canvas: int = 224) -> None:
+        """Load or build the network.
+
+        Args:
+            weights: folder or name on the Hugging Face hub, sizes of a network with random weights, or None for the
+                released ones.
+            layer: hidden state whose features are given, without a final norm; 0 is the input of the first layer, -1
+                the output of the last one (official: -2).
+            canvas: side of a frame in pixels.
+
+        Raises:
+            ValueError: the weights cannot be used, there is no such layer, or the canvas is not in whole patches.
+        """
         super().__init__()
-        if canvas < patch_size or canvas % patch_size:
+        self.network, self.width, self.patch_size, self.canvas = self.load(weights, layer, canvas)
+        if self.canvas < self.patch_size or self.canvas % self.patch_size:
             raise ValueError(
                 f"model.teacher.init_args.canvas is {canvas}; {type(self).__name__} needs a multiple of its patches of "
-                f"{patch_size} pixels"
+                f"{self.patch_size} pixels"
             )
-        self.network = network.requires_grad_(False)
-        self.width = width
-        self.patch_size = patch_size
-        self.canvas = canvas
+        self.network.requires_grad_(False)
         self.register_state_dict_post_hook(_leave_out)
         self.register_load_state_dict_pre_hook(_put_back)
         self.eval()
+
+    @staticmethod
+    @abstractmethod
+    def load(weights: str | Untrained | None, layer: int, canvas: int) -> LoadedTeacher:
+        """Load or build the network, as far as the features of `layer` need it.
+
+        Raises:
+            ValueError: the weights cannot be used, or there is no such layer.
+        """
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -105,21 +181,6 @@ class Teacher(nn.Module, ABC):
         return (frames.float() / 255).sub_(mean).div_(std).to(like.dtype)
 
 
-class ImageTeacher(Teacher):
-    """A teacher that sees every frame on its own."""
-
-    @abstractmethod
-    def tokens(self, pixels: Float[Tensor, "frames 3 canvas canvas"]) -> Float[Tensor, "frames patches width"]:
-        """Return the features of the patches, row by row, without those of other tokens."""
-
-    def features(
-        self, pixels: Float[Tensor, "frames 3 {self.canvas} {self.canvas}"], frame_counts: Sequence[int]
-    ) -> Float[Tensor, "frames rows columns {self.width}"]:
-        """Return the features of normalised frames, whatever clips they belong to."""
-        grids: Tensor = self.tokens(pixels).unflatten(1, self.grid)
-        return grids
-
-
 class VideoTeacher(Teacher):
     """A teacher that sees the frames of a clip together."""
 
@@ -161,49 +222,13 @@ def _put_back(module: nn.Module, state_dict: dict[str, Any], prefix: str, *rest:
     state_dict.update({f"{prefix}network.{name}": tensor for name, tensor in module.network.state_dict().items()})
 
 
-@dataclass(frozen=True)
-class Untrained:
-    """Plain sizes of a vision transformer; its weights come from torch's seed.
-
-    Given as a teacher's `weights`, it makes tests, the toy scale and the meta device independent of downloads. The
-    features of random weights still tell patches apart, but carry no meaning.
-
-    Attributes:
-        width: size of a feature; must be a multiple of the heads.
-        layers: number of layers.
-        heads: attention heads.
-        patch_size: side of a patch in pixels.
-    """
-
-    width: int = 32
-    layers: int = 3
-    heads: int = 4
-    patch_size: int = 14
-
-    def __post_init__(self) -> None:
-        for name in ("width", "layers", "heads", "patch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"model.teacher.init_args.weights.{name} is {getattr(self, name)}; it must be at least 1"
-                )
-        if self.width % self.heads:
-            raise ValueError(
-                f"model.teacher.init_args.weights.heads is {self.heads}; it must divide the width {self.width}"
-            )
-
-
 class NoTeacher(Teacher):
     """Has no network and features without channels."""
 
-    def __init__(self, weights: str | Untrained | None = None, layer: int = -2, canvas: int = 224) -> None:
-        """Build nothing.
-
-        Args:
-            weights: has no use here; teachers take the same settings, so that a scale goes with any.
-            layer: has no use here.
-            canvas: has no use here.
-        """
-        super().__init__(nn.Identity(), width=0, patch_size=1, canvas=1)
+    @staticmethod
+    def load(weights: str | Untrained | None, layer: int, canvas: int) -> LoadedTeacher:
+        """Load nothing, whatever the settings."""
+        return LoadedTeacher(nn.Identity(), width=0, patch_size=1, canvas=1)
 
     def forward(self, frames: Tensor, frame_counts: Sequence[int]) -> Float[Tensor, "frames 1 1 0"]:
         """Return features without channels, whatever the frames."""

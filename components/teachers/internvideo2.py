@@ -10,9 +10,8 @@ from torch import Tensor
 
 from components.model_files import read_weight_file, why
 from components.published import only_sizes
-from components.teachers.base import Untrained, VideoTeacher
+from components.teachers.base import LoadedTeacher, Untrained, VideoTeacher, layers_needed
 from components.teachers.internvideo2_vit import InternVideo2ViT
-from components.teachers.pretrained import layers_needed
 
 # Weights do not tell the number of heads; these are the published sizes (1B and 6B).
 HEADS_OF_WIDTH = {1408: 16, 3200: 25}
@@ -37,24 +36,16 @@ class InternVideo2Teacher(VideoTeacher):
     """InternVideo2's vision encoder after stage 2 (paper table 10, "InternVideo v2").
 
     The paper does not say which size; 1B and 6B are known here. Network and names follow the published ones, but no
-    features of the published weights were at hand to compare with.
+    features of the published weights were at hand to compare with. `weights` is the published file, or a folder with it
+    as the only .pt, .pth, .bin or .safetensors file; it is no model of transformers, so nothing can stand for None.
     """
 
     pixel_mean = (0.485, 0.456, 0.406)  # of ImageNet
     pixel_std = (0.229, 0.224, 0.225)
 
-    def __init__(self, weights: str | Untrained | None = None, layer: int = -2, canvas: int = 224) -> None:
-        """Load or build the network.
-
-        Args:
-            weights: the published file, or a folder with it as the only .pt, .pth, .bin or .safetensors file; or sizes
-                of a network with random weights. It is no model of transformers, so nothing can stand for None.
-            layer: hidden state whose features are given; -2 is that before the last layer.
-            canvas: side of a frame in pixels; position embeddings are interpolated to it.
-
-        Raises:
-            ValueError: the weights cannot be used, there is no such layer, or the canvas is not in whole patches.
-        """
+    @staticmethod
+    def load(weights: str | Untrained | None, layer: int, canvas: int) -> LoadedTeacher:
+        """Load or build the network, whose position embeddings are interpolated to the canvas."""
         if weights is None and not only_sizes():
             raise ValueError(
                 "model.teacher.init_args.weights is not set; InternVideo2Teacher needs the path of the published file "
@@ -67,7 +58,7 @@ class InternVideo2Teacher(VideoTeacher):
         else:
             network = _network(_vision_tensors(_read(Path(weights))), layer, Path(weights))
         width, _, _, patch_size, _ = network.patch_embed.proj.weight.shape
-        super().__init__(network, width, patch_size, canvas)
+        return LoadedTeacher(network, width, patch_size, canvas)
 
     def tokens(
         self, clips: Float[Tensor, "clips frames 3 canvas canvas"]

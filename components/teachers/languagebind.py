@@ -7,8 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from components.groups import Groups
-from components.teachers.base import Teacher, Untrained
-from components.teachers.pretrained import layers_needed
+from components.teachers.base import LoadedTeacher, Teacher, Untrained, layers_needed
 from components.vision_transformers import LanguageBindViT, PretrainedLanguageBind
 from components.vision_transformers.checkpoint import read_architecture
 
@@ -19,38 +18,28 @@ class LanguageBindTeacher(Teacher):
     """LanguageBind for video (paper section 4.1 and table 10, "LanguageBind"; arXiv 2310.01852).
 
     It knows 8 points in time, so a longer clip is shown to it in pieces of 8 frames, the last one with what is left.
-    (Official: pieces of 4 frames are handed over, which the network joins to 8 again.)
+    (Official: pieces of 4 frames are handed over, which the network joins to 8 again.) The input of the first layer,
+    `layer: 0`, cannot be had from this network, and pretrained weights know one canvas only (224).
     """
 
     network: LanguageBindViT
 
-    def __init__(
-        self,
-        weights: str | Untrained | None = None,
-        layer: int = -2,
-        canvas: int = 224,
-    ) -> None:
+    @staticmethod
+    def load(weights: str | Untrained | None, layer: int, canvas: int) -> LoadedTeacher:
         """Load or build the network.
 
-        Args:
-            weights: folder or name on the Hugging Face hub, sizes of a network with random weights, or None for
-                `RELEASED`.
-            layer: hidden state whose features are given, without the final norm; -2 is that before the last layer. The
-                input of the first layer, 0, cannot be had from this network.
-            canvas: side of a frame in pixels; the weights know one only (224).
-
         Raises:
-            ValueError: the weights cannot be used or are for another canvas, there is no such layer, or the canvas is
-                not in whole patches.
+            ValueError: the weights cannot be used or are for another canvas, or there is no such layer.
         """
         weights = RELEASED if weights is None else weights
         network = _untrained(weights, layer, canvas) if isinstance(weights, Untrained) else _pretrained(weights, layer)
-        super().__init__(network, network.width, network.patch_size, canvas)
-        if network.image_size != canvas:
+        in_patches = canvas >= network.patch_size and canvas % network.patch_size == 0  # every teacher refuses others
+        if in_patches and network.image_size != canvas:
             raise ValueError(
                 f"model.teacher.init_args.canvas is {canvas}; the weights {weights!r} know the positions of frames of "
                 f"{network.image_size} pixels only"
             )
+        return LoadedTeacher(network, network.width, network.patch_size, canvas)
 
     def features(
         self, pixels: Float[Tensor, "frames 3 {self.canvas} {self.canvas}"], frame_counts: Sequence[int]

@@ -8,11 +8,11 @@ from datamodules.benchmarks.open_questions import (
     MSVDQuestions,
     SeparateAnswers,
     TGIFFrameQuestions,
+    VideoChatGPTQuestions,
 )
 from datamodules.benchmarks.question import ChoiceQuestion, OpenQuestion, Question
 from datamodules.benchmarks.question_file import QuestionFile
 from datamodules.benchmarks.question_types import FirstWord, OneType, QuestionTypes, TypeCodes, TypeNames
-from datamodules.benchmarks.video_chatgpt import VideoChatGPTQuestions
 
 __all__ = [
     "Benchmark",

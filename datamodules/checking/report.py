@@ -1,17 +1,62 @@
-"""What a check found, put together for people."""
+"""What a check found, put together for people: verdicts and duplicates."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from datamodules.checking.check import Checked
 from datamodules.checking.clips import Clips, named
-from datamodules.checking.duplicates import Duplicate, find_duplicates
 from datamodules.checking.verdict import Judged, Verdict
+from datamodules.video.clip_facts import ClipFacts
 
 WORST_FIRST = list(Verdict)[::-1]
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """One content that is there more than once.
+
+    Attributes:
+        sha256: of the content.
+        splits: the paths of its clips, by split.
+    """
+
+    sha256: str
+    splits: Mapping[str, Sequence[str]]
+
+    @property
+    def leaks(self) -> bool:
+        """Whether what is learnt from is also what is scored."""
+        return "train" in self.splits and len(self.splits) > 1
+
+    @property
+    def repeated(self) -> bool:
+        """Whether a split has it under more than one name."""
+        return any(len(paths) > 1 for paths in self.splits.values())
+
+    def where(self) -> str:
+        """Return the splits and paths in one line."""
+        return "; ".join(f"{split}: {', '.join(paths)}" for split, paths in self.splits.items())
+
+
+def find_duplicates(splits: Mapping[str, Sequence[ClipFacts]]) -> list[Duplicate]:
+    """Return every content that a split has twice, where it counts double, or that leaks from `train`; leaks first.
+
+    Args:
+        splits: facts of the clips of every split, each clip once.
+    """
+    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for split, clips in splits.items():
+        for facts in clips:
+            if facts.sha256:
+                found[facts.sha256][split].append(facts.path)
+    duplicates = [
+        Duplicate(sha256, {split: sorted(paths) for split, paths in at.items()}) for sha256, at in found.items()
+    ]
+    kept = [duplicate for duplicate in duplicates if duplicate.leaks or duplicate.repeated]
+    return sorted(kept, key=lambda duplicate: (not duplicate.leaks, str(duplicate.splits)))
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,11 @@
 """Records and the file formats they come from."""
 
 from datamodules.answer_kind import AnswerKind, Choice, Described, FreeAnswer
-from datamodules.records.forms import (
-    LlamaFactory,
-    LLaVA,
-    LmmsFinetune,
-    RecordForm,
-    VideoChatFlash,
-    VideoChatGPT,
-)
 from datamodules.records.loading import load_records
 from datamodules.records.mixture import Source, mix
+from datamodules.records.published_forms import LlamaFactory, LLaVA, LmmsFinetune, VideoChatFlash, VideoChatGPT
 from datamodules.records.record import Record, RecordError, Turn
+from datamodules.records.record_form import RecordForm
 from datamodules.records.selection import AllRecords, FirstRecords, RandomRecords, RandomShare, RecordSelection
 from datamodules.records.table import RecordStore, RecordTable
 

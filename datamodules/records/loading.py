@@ -9,10 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datamodules.records.forms import FORMS, LLaVA, RecordForm, WrittenRecord
+from components.registry import members
 from datamodules.records.json_items import JsonItems, kind
 from datamodules.records.media_root import MediaRoot
+from datamodules.records.published_forms import LLaVA
 from datamodules.records.record import Record, RecordError
+from datamodules.records.record_form import RecordForm, WrittenRecord
 from datamodules.records.table import RecordStore, RecordTable
 
 _NAMED = 5  # how many missing files an error names
@@ -70,7 +72,7 @@ def _read(item: Any, where: str, form: RecordForm) -> WrittenRecord:
     try:
         return form.read(item, where)
     except RecordError as error:
-        right = next((other.__name__ for other in FORMS if _reads(other(), item)), None)
+        right = next((name for name, other in members(RecordForm).items() if _reads(other(), item)), None)
         hint = f". The record is of the form {right}: set `form: {right}`" if right else ""
         raise RecordError(f"{error}{hint}") from error
 

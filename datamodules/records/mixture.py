@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from datamodules.records.forms import LLaVA, RecordForm
 from datamodules.records.loading import add_records
 from datamodules.records.media_root import located
+from datamodules.records.published_forms import LLaVA
 from datamodules.records.record import RecordError
+from datamodules.records.record_form import RecordForm
 from datamodules.records.selection import AllRecords, RecordSelection, random_indices
 from datamodules.records.table import RecordStore, RecordTable
 

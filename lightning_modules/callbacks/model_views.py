@@ -24,7 +24,11 @@ from datamodules.printable import say
 from lightning_modules.runs.folder import run_folder
 from lightning_modules.training.model_input import prepare
 from lightning_modules.video_language import VideoLanguageModel
-from lightning_modules.views import CLIP_VIEWS, ClipView, FusionWeights, ShownClip, TokenNorms, chosen_clips, medians
+from lightning_modules.views import CLIP_VIEWS
+from lightning_modules.views.choice import chosen_clips
+from lightning_modules.views.clip_view import ClipView, ShownClip
+from lightning_modules.views.fusion_weights import FusionWeights
+from lightning_modules.views.token_norms import TokenNorms, medians
 
 log = logging.getLogger(__name__)
 

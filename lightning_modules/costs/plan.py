@@ -14,10 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datamodules.printable import say
+from datamodules.printable import say, table
 from lightning_modules.config.chain import STAGES
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-from lightning_modules.costs.table import table
 
 if TYPE_CHECKING:
     from torch import nn

@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from datamodules.printable import say
+from datamodules.printable import say, table
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-from lightning_modules.costs.table import table
 
 if TYPE_CHECKING:
     import torch

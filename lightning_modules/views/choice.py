@@ -7,8 +7,7 @@ from pathlib import Path
 
 from components.teachers import Teacher
 from datamodules.batch import Batch
-from datamodules.canvases import canvases
-from datamodules.clip_dataset import Sample, collate
+from datamodules.clip_dataset import Sample, canvases, collate
 from lightning_modules.video_language import VideoLanguageModel
 
 

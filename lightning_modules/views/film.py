@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from lightning_modules.views.base import RISING, Array, Colours, colour
-from lightning_modules.views.shown_clip import ShownClip
+from lightning_modules.views.clip_view import ShownClip
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Colours = tuple[tuple[int, int, int], ...]
 
 FRAME_SIDE = 192  # pixels of a shown frame: small ones are enlarged, large ones reduced
 FRAMES_PER_ROW = 4
@@ -22,6 +25,26 @@ LINE = 16  # height of a line of text
 WIDTH = FRAMES_PER_ROW * (FRAME_SIDE + GAP) + GAP
 FONT = ImageFont.load_default(12)
 OPACITY = 0.6
+# Viridis: as bright as the value is high, also for eyes that tell few colours apart.
+RISING = ((68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141), (39, 173, 129), (92, 200, 99),
+          (170, 220, 50), (253, 231, 37))  # fmt: skip
+DIVERGING = ((33, 102, 172), (103, 169, 207), (209, 229, 240), (247, 247, 247), (253, 219, 199), (239, 138, 98),
+             (178, 24, 43))  # fmt: skip
+
+
+def colour(values: Float[Array, "*shape"], low: float, high: float, scale: Colours) -> UInt8[Array, "*shape 3"]:
+    """Return the colours of values on a scale from `low` to `high`; those outside have that of the nearest end."""
+    place = np.clip((np.nan_to_num(values) - low) / max(high - low, 1e-12), 0, 1) * (len(scale) - 1)
+    channels = [np.interp(place, np.arange(len(scale)), ends) for ends in zip(*scale, strict=True)]
+    mixed: Array = np.stack(channels, -1).round()
+    return mixed.astype(np.uint8)
+
+
+def apart(count: int) -> UInt8[Array, "count 3"]:
+    """Return so many colours that are told apart, around the circle of hues."""
+    hues = np.arange(count)[:, None] / count * 6 + np.array([0, 4, 2])
+    channels: Array = np.clip(np.abs(hues % 6 - 3) - 1, 0, 1) * 215 + 40
+    return channels.astype(np.uint8)
 
 
 @dataclass

@@ -15,8 +15,7 @@ from components.encoders import STAB
 from components.stab import LearnedFusion
 from lightning_modules.training.fully_sharded import whole_tensor
 from lightning_modules.video_language import VideoLanguageModel
-from lightning_modules.views.base import DIVERGING, colour
-from lightning_modules.views.film import FONT, FRAME_SIDE, GAP, LINE, WIDTH
+from lightning_modules.views.film import DIVERGING, FONT, FRAME_SIDE, GAP, LINE, WIDTH, colour
 
 HEIGHT = 384
 

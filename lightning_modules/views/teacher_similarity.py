@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
-from components.distillation.feature_distillation import FeatureDistillation
+from components.distillation.base import FeatureDistillation
 from lightning_modules.video_language import VideoLanguageModel
-from lightning_modules.views.base import RISING, ClipView
-from lightning_modules.views.film import Swatch, film, heat
-from lightning_modules.views.shown_clip import ShownClip
+from lightning_modules.views.clip_view import ClipView, ShownClip
+from lightning_modules.views.film import RISING, Swatch, film, heat
 
 
 class TeacherSimilarity(ClipView):
@@ -44,7 +43,7 @@ class TeacherSimilarity(ClipView):
         alone = self.part.head.of_single_layers(states)
         predictions = [self.part.head(states), *(alone if len(alone) > 1 else [])]
         self.seen: Float[Tensor, "maps tokens"] = torch.stack(
-            [functional.cosine_similarity(each.float(), teacher.float(), dim=-1) for each in predictions]
+            [functional.cosine_similarity(prediction.float(), teacher.float(), dim=-1) for prediction in predictions]
         ).cpu()
 
     def draw(self, clip: ShownClip) -> Image.Image:

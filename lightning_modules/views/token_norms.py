@@ -15,11 +15,10 @@ from torch.utils.hooks import RemovableHandle
 from components.encoders import STAB
 from components.encoders.stab_layout import STABLayout
 from components.stab import NoContext, NoFrameAggregator, NoLocalEncoding, NoVideoAggregator
-from components.stab.valid_area import ValidArea
+from components.stab.grid import ValidArea
 from lightning_modules.video_language import VideoLanguageModel
-from lightning_modules.views.base import ClipView
+from lightning_modules.views.clip_view import ClipView, ShownClip
 from lightning_modules.views.film import FONT, GAP, LINE, WIDTH
-from lightning_modules.views.shown_clip import ShownClip
 
 SLOTS = ("patch_embedding", "local_encoding", "downsampling", "frame_aggregator", "video_aggregator", "fusion")
 GIVES_NOTHING = (NoLocalEncoding, NoFrameAggregator, NoVideoAggregator, NoContext)

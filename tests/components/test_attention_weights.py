@@ -6,8 +6,7 @@ import torch
 from components.distillation.alignment_head import AlignmentHead
 from components.groups import Groups
 from components.stab import FSRA, GSTRA, LSD, LearnedQueryLSD, MaskedGSTRA
-from components.stab.chunks import Chunks
-from components.stab.valid_area import ValidArea
+from components.stab.grid import Chunks, ValidArea
 
 WIDTH, HEADS = 24, 4
 FRAMES = Groups.of_sizes(torch.tensor([3, 5, 1]))

@@ -25,10 +25,10 @@ from components.stab import (
     NoVideoAggregator,
     OfficialChunks,
 )
-from components.stab.chunks import Chunks, chunk_sizes
+from components.stab.chunking import chunk_sizes
+from components.stab.grid import Chunks, ValidArea
 from components.stab.local_encoding import TemporalConvolution
 from components.stab.single_query_attention import SingleQueryAttention
-from components.stab.valid_area import ValidArea
 
 
 @pytest.mark.parametrize(

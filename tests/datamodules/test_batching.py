@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.batching import RandomBatches, SimilarBatches
+from datamodules.batching import RandomBatches, SeededOrder, SimilarBatches
 from datamodules.checking.media_facts import NoManifest
 from datamodules.records import Record, RecordStore, RecordTable, Turn
 from datamodules.sample_sizes import ClipShapes, SampleSizes, sample_sizes
-from datamodules.seeded_order import SeededOrder
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.geometry import CanvasGeometry
 from datamodules.video.sampling import OfficialSampler

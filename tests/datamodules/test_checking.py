@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from datamodules.checking.check import MANIFEST, check
-from datamodules.checking.duplicates import find_duplicates
 from datamodules.checking.examine import examine
 from datamodules.checking.manifest import ManifestError, data_hash, read_manifest
+from datamodules.checking.report import find_duplicates
 from datamodules.checking.verdict import judge
 from datamodules.processes import results_of_processes
 from datamodules.video import pyav_reader

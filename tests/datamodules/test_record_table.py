@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
+from datamodules.batching import SeededOrder
 from datamodules.processes import start_worker
 from datamodules.records import Record, RecordStore, RecordTable, Turn
-from datamodules.seeded_order import SeededOrder
 
 RECORDS = [
     Record(

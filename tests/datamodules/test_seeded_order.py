@@ -1,6 +1,6 @@
 """The order of samples: fixed by seed and epoch, shared by ranks, continued in mid-epoch."""
 
-from datamodules.seeded_order import SeededOrder
+from datamodules.batching import SeededOrder
 
 
 def test_the_order_depends_on_seed_and_epoch_only():

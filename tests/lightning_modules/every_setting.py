@@ -84,9 +84,9 @@ def parsed(hint, value):
 def arguments(kind):
     """Return what a class is built with, all small."""
     parameters, taken = inspect.signature(kind).parameters, takes(kind)
-    hands_on = issubclass(kind, VideoTextDataModule)
+    parameters = {*parameters, *settings()[kind]}  # its own, and those that it hands on
     given = dict(OWN.get(kind.__name__, {}))
-    for name in [name for name in taken if name not in given and (hands_on or name in parameters)]:
+    for name in [name for name in taken if name not in given and name in parameters]:
         if name in GIVEN or name in PARTS_OF_DATA:
             given[name] = GIVEN.get(name)
         elif taken[name][1] is inspect.Parameter.empty:

@@ -16,7 +16,8 @@ from lightning_modules.callbacks import ModelViews
 from lightning_modules.callbacks.model_views import file_name
 from lightning_modules.costs.resolved import resolve
 from lightning_modules.experiment_cli import ExperimentCLI
-from lightning_modules.views import CLIP_VIEWS, FusionWeights
+from lightning_modules.views import CLIP_VIEWS
+from lightning_modules.views.fusion_weights import FusionWeights
 from tests.lightning_modules.short_run import SHORT, losses
 
 # Those of the documentation are run here, each by one test.

@@ -16,9 +16,10 @@ from components.stab import (
     LearnedQueryLSD,
     NoLocalEncoding,
 )
-from lightning_modules.views import FrameAttention, ShownClip, TeacherSimilarity, VideoAttention, WindowAttention
-from lightning_modules.views.base import apart
-from lightning_modules.views.film import FRAME_SIDE, GAP, LINE
+from lightning_modules.views.attention import FrameAttention, VideoAttention, WindowAttention
+from lightning_modules.views.clip_view import ShownClip
+from lightning_modules.views.film import FRAME_SIDE, GAP, LINE, apart
+from lightning_modules.views.teacher_similarity import TeacherSimilarity
 from tests.components.small_stab import CANVAS, PATCH, WIDTH, build
 
 PIXELS = FRAME_SIDE // CANVAS[1]  # of a patch, in the picture

@@ -1,4 +1,4 @@
-"""The contract of a form: how a file writes down a conversation about a clip."""
+"""The contract of a form, how a file writes down a conversation about a clip, and what forms have in common."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class WrittenRecord:
 
 
 class RecordForm(ABC):
-    """The family `form`. A member says how an item of a file of conversations is to be read."""
+    """Reads one item of a file of conversations: the family `form`."""
 
     @abstractmethod
     def read(self, item: dict[str, Any], where: str) -> WrittenRecord:
@@ -54,7 +54,7 @@ class RecordForm(ABC):
         return media.find(video, where)
 
 
-def needed(item: dict[str, Any], keys: tuple[str, ...], where: str) -> None:
+def require_keys(item: dict[str, Any], keys: tuple[str, ...], where: str) -> None:
     """Make sure that an item has all `keys`.
 
     Raises:
@@ -76,7 +76,7 @@ def file_name(value: Any, key: str, where: str) -> str:
     return value
 
 
-def identity(item: dict[str, Any], where: str) -> str | None:
+def record_id(item: dict[str, Any], where: str) -> str | None:
     """Return an item's `id`, or None where it has none.
 
     Raises:
@@ -124,20 +124,20 @@ class Dialogue:
     roles: tuple[str, str]
     tag: str | None = "<video>"
 
-    def turns(self, said: Any, where: str, first: int = 0) -> tuple[Turn, ...]:
+    def turns(self, messages: Any, where: str, first: int = 0) -> tuple[Turn, ...]:
         """Check the turns and return them without the tag.
 
         Args:
-            said: the list of turns.
+            messages: the list of turns.
             where: words for the place of the record.
             first: position of the first question, where something else comes before.
 
         Raises:
             RecordError: they are not questions and answers, or not about one clip, or none.
         """
-        self.check_list(said, where)
+        self.check_list(messages, where)
         texts: list[str] = []
-        for index, turn in enumerate(said[first:]):
+        for index, turn in enumerate(messages[first:]):
             place = f"{where}, {self.key}[{index + first}]"
             expected = self.roles[index % 2]
             text = self._text(turn, expected, place)
@@ -153,17 +153,17 @@ class Dialogue:
                 f"{where}: the last question has no answer; add a turn from {self.roles[1]!r} or take the question out"
             )
         texts[0] = self._without_tag(texts[0], f"{where}, {self.key}[{first}]")
-        return paired(texts)
+        return pair_turns(texts)
 
-    def check_list(self, said: Any, where: str) -> None:
+    def check_list(self, messages: Any, where: str) -> None:
         """Make sure that there are turns.
 
         Raises:
             RecordError: there are none, or something else is there.
         """
-        if not isinstance(said, list):
-            raise RecordError(f"{where}: {self.key!r} is {kind(said)}; it must be a list of turns")
-        if not said:
+        if not isinstance(messages, list):
+            raise RecordError(f"{where}: {self.key!r} is {kind(messages)}; it must be a list of turns")
+        if not messages:
             raise RecordError(f"{where}: {self.key!r} is empty; give at least one question and its answer")
 
     def _text(self, turn: Any, expected: str, place: str) -> str:
@@ -194,7 +194,7 @@ class Dialogue:
         return text.replace(self.tag, "").strip()
 
 
-def paired(texts: Sequence[str]) -> tuple[Turn, ...]:
+def pair_turns(texts: Sequence[str]) -> tuple[Turn, ...]:
     """Return questions and answers, which alternate, as turns."""
     return tuple(Turn(question, answer) for question, answer in zip(texts[::2], texts[1::2], strict=True))
 

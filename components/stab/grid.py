@@ -1,10 +1,49 @@
-"""The valid area: which cells of the grid that local encoding works on show the picture; the rest is padding."""
+"""The grid of cells that local encoding and video aggregation read: its chunks in time and its valid area in space.
+
+A cell is a patch, or a window of patches where windows are merged before local encoding. The official code cuts a video
+into chunks of 4 frames; nothing that mixes time looks beyond one. Frames of all chunks follow each other without
+padding, so the frame before or after is simply the neighbour on the axis, unless a chunk border lies between.
+"""
 
 from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+
+from components.groups import Groups
+
+
+@dataclass
+class Chunks(Groups):
+    """Frames grouped into chunks.
+
+    Attributes:
+        followers: frames that follow another one in the same chunk.
+        clips: the frames of each clip.
+    """
+
+    followers: Int64[Tensor, " followers"]
+    clips: Groups
+
+    @classmethod
+    def of_clips(cls, frame_counts: Int64[Tensor, " clips"], sizes: Int64[Tensor, " groups"]) -> "Chunks":
+        """Cut the frames of clips into consecutive chunks of the given sizes, each >= 1."""
+        groups = Groups.of_sizes(sizes)
+        followers = (groups.group[1:] == groups.group[:-1]).nonzero()[:, 0] + 1
+        clips = Groups.of_sizes(frame_counts)
+        return cls(groups.members, groups.occupied, groups.slots, groups.group, followers, clips)
+
+    def add_neighbours(
+        self,
+        here: Float[Tensor, "frames *shape"],
+        before: Float[Tensor, "frames *shape"],
+        after: Float[Tensor, "frames *shape"],
+    ) -> Float[Tensor, "frames *shape"]:
+        """Return here[t] + before[t - 1] + after[t + 1], where a neighbour outside the chunk counts as zero."""
+        leaders = self.followers - 1
+        with_previous = here.index_add(0, self.followers, before.index_select(0, leaders).to(here.dtype))
+        return with_previous.index_add_(0, leaders, after.index_select(0, self.followers).to(here.dtype))
 
 
 @dataclass

@@ -1,16 +1,21 @@
-"""A clip that is shown: its frames, and where on them its tokens are."""
+"""The contract of a view, and the clip that it draws over."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from jaxtyping import Float, Int64, UInt8
+from PIL import Image
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from components.encoders import TokenLayout
 from datamodules.batch import Batch
+from lightning_modules.video_language import VideoLanguageModel
 
 
 @dataclass
@@ -78,3 +83,26 @@ class ShownClip:
         """Put values at these places of the flattened (frames, rows, columns); NaN at all others."""
         shape = (len(self.frames), *self.canvas)
         return torch.full(shape, torch.nan).flatten().index_copy(0, patches, values.float()).view(shape)
+
+
+class ClipView(ABC):
+    """A view over a clip. It sees the model through forward hooks alone, which are there only while a clip is shown.
+
+    Attributes:
+        name: of its pictures in TensorBoard and of its files.
+    """
+
+    name: str
+
+    @classmethod
+    @abstractmethod
+    def of(cls, model: VideoLanguageModel) -> Self | None:
+        """Return the view of a model; None if the model has not what it shows."""
+
+    @abstractmethod
+    def watch(self) -> list[RemovableHandle]:
+        """Begin to watch, until the hooks are removed."""
+
+    @abstractmethod
+    def draw(self, clip: ShownClip) -> Image.Image | None:
+        """Draw what was seen of the clip that went through the model last; None if the clip does not show it."""

@@ -1,4 +1,4 @@
-"""Forms of published files: LLaVA, VideoChat-Flash, Video-ChatGPT, lmms-finetune and LLaMA-Factory."""
+"""The forms of published files of conversations."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from datamodules.records.forms.base import (
+from datamodules.records.json_items import kind
+from datamodules.records.media_root import MediaRoot
+from datamodules.records.record import RecordError
+from datamodules.records.record_form import (
     Dialogue,
     RecordForm,
     WrittenRecord,
     file_name,
-    identity,
-    needed,
-    paired,
+    pair_turns,
+    record_id,
     refuse_other_media,
     refuse_tags,
+    require_keys,
 )
-from datamodules.records.json_items import kind
-from datamodules.records.media_root import MediaRoot
-from datamodules.records.record import RecordError
 
 
 class LLaVA(RecordForm):
@@ -35,7 +35,7 @@ class LLaVA(RecordForm):
 
     def read(self, item: dict[str, Any], where: str) -> WrittenRecord:
         """Read one item."""
-        needed(item, ("conversations",), where)
+        require_keys(item, ("conversations",), where)
         key = next((key for key in ("video", "image") if item.get(key) is not None), None)
         tags = {"video": self.dialogue.tag, "image": "<image>", None: None}
         dialogue = replace(self.dialogue, tag=tags[key])
@@ -44,7 +44,7 @@ class LLaVA(RecordForm):
         refuse_other_media(item, others, key, where)
         if item.get("system_prompt"):
             raise RecordError(f"{where}: has a 'system_prompt', which this form does not know; take it out")
-        return WrittenRecord(identity(item, where), file, dialogue.turns(item["conversations"], where))
+        return WrittenRecord(record_id(item, where), file, dialogue.turns(item["conversations"], where))
 
 
 class VideoChatFlash(LLaVA):
@@ -58,7 +58,7 @@ class VideoChatGPT(RecordForm):
 
     def read(self, item: dict[str, Any], where: str) -> WrittenRecord:
         """Read one item."""
-        needed(item, ("q", "a", "video_id"), where)
+        require_keys(item, ("q", "a", "video_id"), where)
         for key in ("q", "a"):
             if not isinstance(item[key], str):
                 raise RecordError(f"{where}: {key!r} is {kind(item[key])}; it must be a string")
@@ -66,7 +66,7 @@ class VideoChatGPT(RecordForm):
         if not item["a"].strip():
             raise RecordError(f"{where}: the answer is empty; write one or take the question out")
         video = file_name(item["video_id"], "video_id", where)
-        return WrittenRecord(identity(item, where), video, paired([item["q"].strip(), item["a"]]))
+        return WrittenRecord(record_id(item, where), video, pair_turns([item["q"].strip(), item["a"]]))
 
     def find(self, video: str, media: MediaRoot, where: str) -> Path | None:
         """Look the clip up by its name and any extension of a video."""
@@ -116,7 +116,7 @@ class LlamaFactory(RecordForm):
 
     def read(self, item: dict[str, Any], where: str) -> WrittenRecord:
         """Read one item."""
-        needed(item, ("messages",), where)
+        require_keys(item, ("messages",), where)
         videos, messages = item.get("videos"), item["messages"]
         videos = [] if videos is None else videos
         if not isinstance(videos, list):
@@ -130,5 +130,5 @@ class LlamaFactory(RecordForm):
         system = first if isinstance(first, dict) and first.get("role") == "system" else {}
         turns = dialogue.turns(messages, where, first=1 if system else 0)
         file = file_name(videos[0], "videos", where) if videos else None
-        record = WrittenRecord(identity(item, where), file, turns)
+        record = WrittenRecord(record_id(item, where), file, turns)
         return after_system_prompt(system.get("content"), record, "messages[0]", where)
