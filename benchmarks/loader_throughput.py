@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a file, Python w
 from benchmarks.plain_loader import FILL, MEAN, STD, STUDENT, TEACHER, PlainClips, plain_frames, stack_plain
 from components.language_models.prompt import ShortPrompt
 from components.language_models.text import ChatText
-from components.language_models.tiny import build_tiny_tokenizer
+from components.language_models.tiny_causal_lm import build_tiny_tokenizer
 from datamodules.checking.check import check
 from datamodules.checking.media_facts import Manifest, MediaFacts, NoManifest
 from datamodules.clip_dataset import ClipDataset, Sample, collate

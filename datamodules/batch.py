@@ -14,7 +14,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from components.encoders.base import VideoShapes
+from components.encoders.video_encoder import VideoShapes
 from datamodules.answer_kind import FREE_ANSWER, AnswerKind
 from datamodules.processes import raised_by_us
 from datamodules.records.record import described

@@ -12,7 +12,7 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from components.encoders.base import VideoEncoder, VideoShapes
+from components.encoders.video_encoder import VideoEncoder, VideoShapes
 from components.language_models.text import ChatText, EncodedText
 from components.teachers import Teacher
 from datamodules.batch import Batch, Failed, PackedClips, SampleFacts

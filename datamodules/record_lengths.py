@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from components.encoders.base import TokenLayout, VideoShapes
+from components.encoders.video_encoder import TokenLayout, VideoShapes
 from components.language_models.text import ChatText
 from datamodules.records import Record, RecordTable
 from datamodules.records.record import described

@@ -15,7 +15,7 @@ from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
-from components.encoders.base import VideoEncoder
+from components.encoders.video_encoder import VideoEncoder
 from components.language_models.text import ChatText
 from components.teachers import Teacher
 from datamodules.batch import Batch

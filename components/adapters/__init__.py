@@ -1,6 +1,6 @@
 """Adapters, which fine-tune a language model by a few parameters of their own: the family `adapters`."""
 
-from components.adapters.base import Adapter, NoAdapter
+from components.adapters.adapter import Adapter, NoAdapter
 from components.adapters.lora import LoRA, QLoRA
 from components.adapters.saved import SavedAdapter
 

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from components.adapters.base import PeftAdapter, is_quantized, wrapped
+from components.adapters.adapter import PeftAdapter, is_quantized, wrapped
 
 KEY = "model.language_model.init_args.adapter"
 

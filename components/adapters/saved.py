@@ -12,7 +12,7 @@ from peft import (
 )
 from transformers import PreTrainedModel
 
-from components.adapters.base import PeftAdapter, is_quantized, wrapped
+from components.adapters.adapter import PeftAdapter, is_quantized, wrapped
 from components.model_files import read_weights, why
 
 KEY = "model.language_model.init_args.adapter.init_args.folder"

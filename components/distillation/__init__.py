@@ -2,7 +2,7 @@
 
 from components.distillation.alignment import Alignment, align
 from components.distillation.alignment_head import AlignmentHead
-from components.distillation.base import CosineDistillation, Distillation, MSEDistillation, NoDistillation
+from components.distillation.distillation import CosineDistillation, Distillation, MSEDistillation, NoDistillation
 
 __all__ = [
     "Alignment",

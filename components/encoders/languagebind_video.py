@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from components.encoders.base import TokenLayout, VideoShapes
-from components.encoders.vit import ViTEncoder, ViTLayout
+from components.encoders.video_encoder import TokenLayout, VideoShapes
+from components.encoders.vit_encoder import ViTEncoder, ViTLayout
 from components.groups import Groups
 from components.vision_transformers import LanguageBindViT, VisionTransformer
 

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from components.encoders.base import TokenLayout, VideoEncoder, VideoShapes
 from components.encoders.stab_layout import STABLayout, stab_layout
+from components.encoders.video_encoder import TokenLayout, VideoEncoder, VideoShapes
 from components.stab import (
     FSRA,
     GSTRA,

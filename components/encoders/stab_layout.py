@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from components.encoders.base import TokenLayout, VideoShapes
+from components.encoders.video_encoder import TokenLayout, VideoShapes
 from components.groups import Groups
 from components.stab.grid import Chunks, ValidArea
 

@@ -3,10 +3,11 @@
 The prompt formats are here too, because a language model takes one.
 """
 
-from components.language_models.base import LanguageModel, LanguageModelOutput
 from components.language_models.chat_template import ChatTemplate
-from components.language_models.eve import EVECausalLM
-from components.language_models.pretrained import PretrainedCausalLM
+from components.language_models.eve_causal_lm import EVECausalLM
+from components.language_models.language_model import LanguageModel, LanguageModelOutput
+from components.language_models.pretrained_causal_lm import PretrainedCausalLM
+from components.language_models.pretrained_tiny_llama import PretrainedTinyLlama
 from components.language_models.prompt import (
     FixedFormat,
     PromptFormat,
@@ -17,8 +18,7 @@ from components.language_models.prompt import (
 )
 from components.language_models.quantization import NF4, NoQuantization, Quantization
 from components.language_models.text import ChatText, EncodedText
-from components.language_models.tiny import TinyCausalLM, TinyLlama, TinyQwen3
-from components.language_models.tiny_pretrained import PretrainedTinyLlama
+from components.language_models.tiny_causal_lm import TinyCausalLM, TinyLlama, TinyQwen3
 
 __all__ = [
     "NF4",

@@ -17,7 +17,7 @@ from transformers import LlamaForCausalLM
 
 from components.distillation import CosineDistillation
 from components.encoders import STAB
-from components.language_models.eve import llama_config
+from components.language_models.eve_causal_lm import llama_config
 from components.official.folder import FolderError, new_folder, read_config, read_tensors, write_model
 from components.official.names import to_ours
 from components.projectors import MLPProjector

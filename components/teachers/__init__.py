@@ -1,10 +1,10 @@
 """Frozen vision networks whose features are distilled, and the cache of these: the family `teachers`."""
 
-from components.teachers.base import NoTeacher, Teacher, Untrained, VideoTeacher
 from components.teachers.feature_cache import DiskFeatureCache, FeatureCache, NoFeatureCache, cached_features, clip_key
 from components.teachers.image_teachers import CLIPTeacher, DINOv2Teacher, ImageTeacher
-from components.teachers.internvideo2 import InternVideo2Teacher
-from components.teachers.languagebind import LanguageBindTeacher
+from components.teachers.internvideo2_teacher import InternVideo2Teacher
+from components.teachers.languagebind_teacher import LanguageBindTeacher
+from components.teachers.teacher import NoTeacher, Teacher, Untrained, VideoTeacher
 
 __all__ = [
     "CLIPTeacher",

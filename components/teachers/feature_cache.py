@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from components.files import write_whole
-from components.teachers.base import Teacher
+from components.teachers.teacher import Teacher
 
 Compute = Callable[[list[int]], Sequence[Tensor]]
 

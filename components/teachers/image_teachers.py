@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from components.model_files import UNREADABLE, not_finite, whereabouts, why
 from components.published import only_sizes, sizes_of
-from components.teachers.base import LoadedTeacher, Teacher, Untrained, layers_needed
+from components.teachers.teacher import LoadedTeacher, Teacher, Untrained, layers_needed
 
 _RELEASED_CLIP = "openai/clip-vit-large-patch14"
 _RELEASED_DINOV2 = "facebook/dinov2-large"

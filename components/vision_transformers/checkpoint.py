@@ -20,7 +20,7 @@ from transformers.utils.hub import cached_file
 
 from components.model_files import read_weights, whereabouts, why
 from components.published import only_sizes, sizes_of
-from components.vision_transformers.clip import CLIPViT
+from components.vision_transformers.clip_vit import CLIPViT
 
 _WHERE = "init_args.name_or_path of the tower"
 _FAMILIES = ("clip", "clip_vision_model", "LanguageBindVideo")

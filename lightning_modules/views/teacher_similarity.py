@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
-from components.distillation.base import FeatureDistillation
+from components.distillation.distillation import FeatureDistillation
 from lightning_modules.video_language import VideoLanguageModel
 from lightning_modules.views.clip_view import ClipView, ShownClip
 from lightning_modules.views.film import RISING, Swatch, film, heat

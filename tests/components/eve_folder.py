@@ -5,7 +5,7 @@ import json
 import torch
 from safetensors.torch import save_file
 
-from components.language_models.tiny import build_tiny_tokenizer
+from components.language_models.tiny_causal_lm import build_tiny_tokenizer
 from tests.components.tiny_networks import tiny_network
 
 VISION = {

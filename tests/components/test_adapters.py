@@ -9,7 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from components.adapters import LoRA, NoAdapter
 from components.language_models import ChatText, LanguageModel, ShortPrompt, TinyLlama
-from components.language_models.tiny import build_tiny_tokenizer
+from components.language_models.tiny_causal_lm import build_tiny_tokenizer
 from components.splice import PaddingSide
 from lightning_modules.training.stage import Stage
 from tests.components.adapted_networks import adapted, disturb, inputs, learning, visual_tokens

@@ -13,7 +13,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2
 from components.language_models import PretrainedCausalLM
 from components.model_files import whereabouts
 from components.teachers import CLIPTeacher, DINOv2Teacher, InternVideo2Teacher, LanguageBindTeacher
-from components.teachers import internvideo2 as internvideo2_file
+from components.teachers import internvideo2_teacher as internvideo2_file
 from components.vision_transformers import PretrainedCLIP, PretrainedLanguageBind
 from tests.components.languagebind_folder import SIZES as TOWER
 from tests.components.languagebind_folder import languagebind_weights, save_languagebind

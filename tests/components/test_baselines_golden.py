@@ -7,14 +7,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from components.encoders import EVE, CLIPFrames, LanguageBindVideo
-from components.encoders.base import VideoShapes
+from components.encoders.video_encoder import VideoShapes
 from components.groups import Groups
 from components.official.eve import import_eve
 from components.official.names import our_names
 from components.projectors import LinearProjector, MLPProjector
 from components.splice import PLACEHOLDER, PaddingSide, plan_splice, splice
 from components.teachers import InternVideo2Teacher, LanguageBindTeacher
-from components.teachers import internvideo2 as internvideo2_file
+from components.teachers import internvideo2_teacher as internvideo2_file
 from components.vision_transformers import PretrainedCLIP, PretrainedLanguageBind
 from tests.baselines_formula import FACTS, FORMULA, KEYS, arrays, normal, weights
 

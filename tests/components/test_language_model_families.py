@@ -10,7 +10,7 @@ from transformers import BloomConfig, BloomForCausalLM
 
 from components.adapters import LoRA
 from components.language_models import ChatText, LanguageModel, PretrainedCausalLM, ShortPrompt
-from components.language_models.tiny import build_tiny_tokenizer
+from components.language_models.tiny_causal_lm import build_tiny_tokenizer
 from components.splice import PaddingSide, plan_splice, splice
 from tests.components.tiny_networks import LAYERS, WIDTH
 

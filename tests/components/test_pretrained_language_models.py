@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from components.language_models import PretrainedCausalLM, ShortPrompt
-from components.language_models.tiny import build_tiny_tokenizer
+from components.language_models.tiny_causal_lm import build_tiny_tokenizer
 from tests.components.small_language_model import generation_inputs, small_llama, training_inputs, visual_tokens
 from tests.components.tiny_networks import save_tiny_network
 
@@ -84,7 +84,7 @@ def test_attention_that_is_unknown(saved_llama):
 
 @pytest.mark.parametrize("there", [True, False])
 def test_flash_attention_that_cannot_be_used(monkeypatch, saved_llama, there):
-    monkeypatch.setattr("components.language_models.pretrained.is_flash_attn_2_available", lambda: there)
+    monkeypatch.setattr("components.language_models.pretrained_causal_lm.is_flash_attn_2_available", lambda: there)
     said = r"dtype bfloat16, not float32" if there else r"`pip install flash-attn .*or set it to sdpa"
     with pytest.raises(ValueError, match=said):
         PretrainedCausalLM(str(saved_llama), attention="flash_attention_2")

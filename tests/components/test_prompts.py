@@ -11,7 +11,7 @@ import torch
 from transformers import AutoTokenizer
 
 from components.language_models import ChatText, FixedFormat, ShortPrompt, VicunaV1, VideoPandaV1
-from components.language_models.tiny import VOCABULARY, build_tiny_tokenizer
+from components.language_models.tiny_causal_lm import VOCABULARY, build_tiny_tokenizer
 from components.splice import IGNORED_LABEL, PLACEHOLDER
 
 GOLDEN = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parents[1] / "golden"))

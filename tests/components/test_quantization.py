@@ -15,7 +15,7 @@ from components.language_models import (
     ShortPrompt,
     TinyLlama,
 )
-from components.language_models.tiny import build_tiny_tokenizer
+from components.language_models.tiny_causal_lm import build_tiny_tokenizer
 from tests.components.tiny_networks import save_tiny_network, tiny_network
 
 TRUE_FIND_SPEC = importlib.util.find_spec

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from components.teachers import InternVideo2Teacher
-from components.teachers import internvideo2 as internvideo2_file
+from components.teachers import internvideo2_teacher as internvideo2_file
 from tests.components.small_teachers import SMALL, normalized, published_internvideo2, video
 
 

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from components.encoders.base import VideoEncoder
+from components.encoders.video_encoder import VideoEncoder
 from datamodules.video.fit import CentreCrop, Stretch
 from datamodules.video.geometry import CanvasGeometry
 from datamodules.video.resizing import Nearest, TorchBilinear

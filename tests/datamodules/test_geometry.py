@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from components.encoders.base import VideoEncoder
+from components.encoders.video_encoder import VideoEncoder
 from datamodules.video.geometry import CanvasGeometry
 
 GOLDEN_DIR = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parents[1] / "golden"))

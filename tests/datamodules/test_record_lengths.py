@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from components.encoders import STAB
-from components.encoders.base import VideoShapes
+from components.encoders.video_encoder import VideoShapes
 from components.language_models import TinyLlama
 from components.splice import IGNORED_LABEL, PLACEHOLDER, TooLongError
 from components.teachers import NoFeatureCache

@@ -9,7 +9,7 @@ from functools import cache
 from jsonargparse import ArgumentError, ArgumentParser
 
 from components.registry import members
-from components.teachers.base import Untrained
+from components.teachers.teacher import Untrained
 from datamodules.benchmarks import NExTQuestions, OneType
 from datamodules.records import Source
 from datamodules.video_text import VideoTextDataModule

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from components.encoders.base import VideoShapes
+from components.encoders.video_encoder import VideoShapes
 from components.splice import PaddingSide, TooLongError, plan_splice, splice
 from datamodules.batch import Batch, PackedClips, SampleFacts
 from datamodules.records import Choice, FreeAnswer

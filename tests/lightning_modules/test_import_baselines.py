@@ -33,7 +33,7 @@ SIZES = (f"--model.encoder.width={WIDTH}", f"--model.encoder.patch_size={PATCH}"
 
 def language_model(width, folder):
     """The tensors and config.json of a small Llama, whose tokenizer is put into the folder."""
-    from components.language_models.tiny import build_tiny_tokenizer
+    from components.language_models.tiny_causal_lm import build_tiny_tokenizer
 
     network, tokenizer = tiny_network("llama", width=width, max_length=4096), build_tiny_tokenizer()
     tokenizer.save_pretrained(folder)

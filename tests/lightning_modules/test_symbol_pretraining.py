@@ -9,8 +9,8 @@ import torch
 from lightning import seed_everything
 
 from components.language_models import PretrainedCausalLM, PretrainedTinyLlama, ShortPrompt
-from components.language_models import tiny_pretrained as shipped
-from components.language_models.tiny import build_tiny_tokenizer
+from components.language_models import pretrained_tiny_llama as shipped
+from components.language_models.tiny_causal_lm import build_tiny_tokenizer
 from datamodules.shapes_in_motion import FAMILIES, SceneSettings, all_texts, sample_scene
 from lightning_modules import symbol_pretraining
 from lightning_modules.cli import main

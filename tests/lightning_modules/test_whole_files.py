@@ -39,7 +39,7 @@ ALLOWED = {
     "components/official/importing.py": "into `new_folder`",
     "components/official/baselines.py": "into `new_folder`",
     "components/official/eve.py": "into `new_folder`",
-    "components/language_models/pretrained.py": "into `new_folder`, for an export",
+    "components/language_models/pretrained_causal_lm.py": "into `new_folder`, for an export",
     "components/vision_transformers/checkpoint.py": "into `new_folder`, for an export",
     "lightning_modules/export/model_folder.py": "into `new_folder`",
     "lightning_modules/symbol_pretraining.py": "into `new_folder`",

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from components.files import write_whole
 from datamodules.records.media_root import located
-from datamodules.video.frame_cache.base import FrameCache, Views
+from datamodules.video.frame_cache.frame_cache import FrameCache, Views
 from datamodules.video.frame_cache.recipe import Recipe, from_file, to_file
 from datamodules.video.geometry import FittedClip
 

@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from components.adapters import Adapter, NoAdapter
-from components.language_models.base import LanguageModel
+from components.language_models.language_model import LanguageModel
 from components.language_models.prompt import PromptFormat, ShortPrompt
 from components.language_models.text import ChatText
 from components.positive import check_positive

@@ -21,12 +21,12 @@ from transformers.utils.hub import cached_file
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from components.adapters import Adapter, NoAdapter
-from components.adapters.base import is_quantized
-from components.language_models.base import LanguageModel
+from components.adapters.adapter import is_quantized
+from components.language_models.language_model import LanguageModel
 from components.language_models.prompt import PromptFormat, ShortPrompt, VicunaV1
 from components.language_models.quantization import NoQuantization, Quantization
 from components.language_models.text import ChatText
-from components.language_models.tiny import build_tiny_tokenizer
+from components.language_models.tiny_causal_lm import build_tiny_tokenizer
 from components.model_files import UNREADABLE, not_finite, whereabouts, why
 from components.published import Pretrained, only_sizes, sizes_of
 

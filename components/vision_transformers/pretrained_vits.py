@@ -4,8 +4,8 @@ from pathlib import Path
 
 from components.published import Pretrained
 from components.vision_transformers.checkpoint import check_sizes, load, read_architecture, save
-from components.vision_transformers.clip import CLIPViT
-from components.vision_transformers.languagebind import LanguageBindViT
+from components.vision_transformers.clip_vit import CLIPViT
+from components.vision_transformers.languagebind_vit import LanguageBindViT
 
 
 class PretrainedCLIP(CLIPViT, Pretrained):

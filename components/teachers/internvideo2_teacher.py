@@ -10,8 +10,8 @@ from torch import Tensor
 
 from components.model_files import read_weight_file, why
 from components.published import only_sizes
-from components.teachers.base import LoadedTeacher, Untrained, VideoTeacher, layers_needed
 from components.teachers.internvideo2_vit import InternVideo2ViT
+from components.teachers.teacher import LoadedTeacher, Untrained, VideoTeacher, layers_needed
 
 # Weights do not tell the number of heads; these are the published sizes (1B and 6B).
 HEADS_OF_WIDTH = {1408: 16, 3200: 25}

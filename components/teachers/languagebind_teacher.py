@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from components.groups import Groups
-from components.teachers.base import LoadedTeacher, Teacher, Untrained, layers_needed
+from components.teachers.teacher import LoadedTeacher, Teacher, Untrained, layers_needed
 from components.vision_transformers import LanguageBindViT, PretrainedLanguageBind
 from components.vision_transformers.checkpoint import read_architecture
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from transformers import LlamaConfig, PreTrainedConfig
 
-from components.language_models.pretrained import KEYS, PretrainedCausalLM
+from components.language_models.pretrained_causal_lm import KEYS, PretrainedCausalLM
 
 # What EVE stores beside its language model: image tokenizer, projector, teacher, and the head that learns from it.
 _VISION = ("model.vision_tower.", "model.mm_projector.", "model.vision_clip.", "model.vision_tower_compressor.")

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from components.encoders.base import TokenLayout, VideoEncoder, VideoShapes
+from components.encoders.video_encoder import TokenLayout, VideoEncoder, VideoShapes
 from components.groups import Groups
 from components.vision_transformers import VisionTransformer
 

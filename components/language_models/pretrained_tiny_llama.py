@@ -10,7 +10,7 @@ from pathlib import Path
 from transformers.utils import logging
 
 from components.adapters import Adapter, NoAdapter
-from components.language_models.pretrained import PretrainedCausalLM
+from components.language_models.pretrained_causal_lm import PretrainedCausalLM
 from components.language_models.prompt import PromptFormat, ShortPrompt
 
 FOLDER = Path(__file__).with_name("tiny_llama")

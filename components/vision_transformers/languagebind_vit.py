@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from components.groups import Groups
-from components.vision_transformers.clip import CLIPViT, SelfAttention
+from components.vision_transformers.clip_vit import CLIPViT, SelfAttention
 
 
 class TemporalAttention(nn.Module):

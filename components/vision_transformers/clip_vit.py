@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from components.groups import Groups
 from components.quick_gelu import QuickGELU
 from components.stab.patch_embedding import PatchEmbedding
-from components.vision_transformers.base import VisionTransformer
+from components.vision_transformers.vision_transformer import VisionTransformer
 
 
 class SelfAttention(nn.Module):
