@@ -13,7 +13,7 @@ from ablation.reproducing.paper_table import PaperRow
 from ablation.stage_record import kept_config, stage_difference
 from ablation.sweep.configuration import configuration
 from ablation.sweep.jobs import Job
-from ablation.sweep.standing import is_finished, latest_trained
+from ablation.sweep.state import is_finished, latest_trained
 
 PAPER, LAST_STAGE = Path("configs/scale/paper.yaml"), Path("configs/stage/instruct.yaml")
 # What of the trainer decides what is learnt.
