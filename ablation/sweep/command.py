@@ -23,12 +23,11 @@ from pathlib import Path
 from ablation.comparing.sequential import FIRST
 from ablation.comparing.unit import PERCENT
 from ablation.sweep.configuration import configuration, steps_of
-from ablation.sweep.display import display
 from ablation.sweep.dry_run import listing, outlook
 from ablation.sweep.jobs import Job, distinct_stages, expand
 from ablation.sweep.journal import Journal
 from ablation.sweep.request import Request, request_of
-from ablation.sweep.runner import Outcome, Runner, shares
+from ablation.sweep.runner import Outcome, Runner
 from ablation.sweep.slurm import queued, slurm_options, submit_unfinished
 from ablation.sweep.state import Plan
 from ablation.sweep.until_decided import Until, UntilDecided
@@ -79,9 +78,7 @@ def main(args: Sequence[str] | None = None) -> None:
 def add_options(parser: argparse.ArgumentParser, seeds: int | None = None) -> None:
     """Add what says how a sweep is trained, and what all its runs have in common.
 
-    Args:
-        parser: parser of a program that trains a sweep.
-        seeds: how many by default; None: those of the sweep's file, or 1.
+    `seeds` is how many there are by default; None: those of the sweep's file, or 1.
     """
     parser.add_argument("--seeds", nargs="+", type=int, default=seeds and [seeds], metavar="SEED",
                         help=f"how many, from 0; or several: the seeds; default {seeds or 1}")  # fmt: skip
@@ -138,10 +135,6 @@ def _seconds(budget: str) -> float:
 def train(request: Request, options: argparse.Namespace) -> Outcome | None:
     """Train what is not finished, or hand it to a cluster, or list it; say how it ended.
 
-    Args:
-        request: what is asked for.
-        options: options of `add_options`.
-
     Returns:
         How it ended; None if nothing was trained here.
 
@@ -167,7 +160,7 @@ def train(request: Request, options: argparse.Namespace) -> Outcome | None:
             unfinished = {job: stages for job, stages in left.items() if stages}
             submit_unfinished(unfinished, plan, journal, cluster, options.jobs, options.retries)
             return None
-        outcome = Runner(jobs, plan, journal, steps, shares(options.jobs), options.retries, display(), holds).run()
+        outcome = Runner(jobs, plan, journal, steps, options.jobs, options.retries, holds).run()
     say(f"\n{len(outcome.finished)} of {len(jobs)} jobs are finished; look at them with tensorboard --logdir "
         f"{options.runs}")  # fmt: skip
     if outcome.failed:
@@ -177,12 +170,7 @@ def train(request: Request, options: argparse.Namespace) -> Outcome | None:
 
 
 def train_until_decided(request: Request, options: argparse.Namespace, until: Until) -> Outcome | None:
-    """Add seeds until each row is decided, or say what is left of that; say what it came to.
-
-    Args:
-        request: what is asked for; its seeds are not.
-        options: options of `add_options`.
-        until: when no more seeds are added.
+    """Add seeds, whatever those of the request, until each row is decided, or say what is left; say what it came to.
 
     Returns:
         How it ended; None if nothing was trained.
@@ -200,13 +188,13 @@ def train_until_decided(request: Request, options: argparse.Namespace, until: Un
         return None
     with _opened(journal) as holds:
         sweep = UntilDecided(jobs, until, plan, journal, options.jobs)
-        steps, environments = _steps(distinct_stages(jobs)), shares(options.jobs)
+        steps = _steps(distinct_stages(jobs))
 
         def train_batch(batch: Sequence[Job]) -> Outcome:
             _note_planned(distinct_stages(batch), plan, journal)
-            return Runner(batch, plan, journal, steps, environments, options.retries, display(), holds).run()
+            return Runner(batch, plan, journal, steps, options.jobs, options.retries, holds).run()
 
-        outcome = sweep.run(train_batch, say)
+        outcome = sweep.run(train_batch)
     say("\n" + "\n".join(sweep.summary()))
     _say_stopped(outcome)
     return outcome

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,35 +20,23 @@ from datamodules.printable import printable, say
 BETWEEN_LINES = 60.0  # seconds between two looks at what is running, where the output is no terminal
 
 
-class Display(AbstractContextManager["Display"], ABC):
-    """Says what happens, and shows how far everything is."""
+class Lines(AbstractContextManager["Lines"]):
+    """Says what happens, and shows how far everything is, in plain lines, for a file or a pipe."""
 
-    @abstractmethod
-    def say(self, line: str) -> None:
-        """Say that something happened."""
-
-    @abstractmethod
-    def show(self, board: Board) -> None:
-        """Show how far everything is; called often."""
+    def __init__(self) -> None:
+        self._shown = time.monotonic()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Show no longer."""
 
-
-class Lines(Display):
-    """Plain lines, for a file or a pipe."""
-
-    def __init__(self) -> None:
-        self._shown = time.monotonic()
-
     def say(self, line: str) -> None:
-        """Print it with the time of day."""
+        """Say that something happened, with the time of day."""
         say(f"{time.strftime('%H:%M:%S')}  {printable(line)}")
 
     def show(self, board: Board) -> None:
-        """Print a line per running job now and then."""
+        """Say how far every running job is, now and then; called often."""
         if time.monotonic() - self._shown < BETWEEN_LINES:
             return
         self._shown = time.monotonic()
@@ -59,15 +46,11 @@ class Lines(Display):
         self.say(board.counts())
 
 
-class LiveTable(Display):
+class LiveTable(Lines):
     """A table at the foot of a terminal, below the lines that say what happened."""
 
     def __init__(self, console: Console | None = None) -> None:
-        """Take the terminal.
-
-        Args:
-            console: to draw on; None is standard output.
-        """
+        """Take the terminal to draw on; None is standard output."""
         # Drawn by this thread: children are started from it, and there is to be no other.
         self._live = Live(console=console or Console(), auto_refresh=False, transient=True)
 
@@ -107,7 +90,7 @@ def drawn(board: Board) -> Group:
     return Group(table, Text(board.counts(), style="bold"))
 
 
-def display() -> Display:
+def display() -> Lines:
     """Return what suits the output."""
     return LiveTable() if sys.stdout.isatty() else Lines()
 

@@ -36,12 +36,7 @@ def listing(
 ) -> str:
     """Return a line per job, and below that of a chain one per stage.
 
-    Args:
-        jobs: jobs of the sweep.
-        plan: what their stages are to be, and where.
-        steps: id of a training -> optimiser steps, where they are known.
-        events: what happened to the trainings so far.
-        queue: id of a training -> where it is in the queue of a cluster, if it is.
+    `steps` has the optimiser steps of trainings where they are known, `queue` where they are in that of a cluster.
     """
     keys = {stage: plan.key(stage) for stage in distinct_stages(jobs)}
     counts = Counter(keys[stage] for job in jobs for stage in job.stages)

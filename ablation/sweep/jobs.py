@@ -65,10 +65,6 @@ class Job:
 def expand(request: Request, runs: Path) -> list[Job]:
     """Return the jobs: all experiments with the first seed, then with the next, so that comparisons are early.
 
-    Args:
-        request: what is to be trained.
-        runs: folder of all runs.
-
     Raises:
         ValueError: two jobs would train in one folder.
     """
@@ -145,11 +141,9 @@ def distinct_stages(jobs: Sequence[Job]) -> list[Job]:
 
 
 def common_stages(jobs: Mapping[Job, Sequence[Job]], key: Callable[[Job], str]) -> list[Job]:
-    """Return what several jobs have in common, each once and with all before it: where their chains part.
+    """Return what several jobs, of which these stages are left, have in common: the stages after which chains part.
 
-    Args:
-        jobs: job -> its stages that are still to be trained.
-        key: returns what is the same of trainings that are one.
+    Trainings that are one for several jobs have the same `key`.
     """
     keys = {stage: key(stage) for stage in distinct_stages([*jobs])}
     counts = Counter(keys[stage] for stages in jobs.values() for stage in stages)

@@ -37,12 +37,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, task: str = "") -> None:
-        """Name the file.
-
-        Args:
-            folder: folder of the sweep.
-            task: task of the cluster; empty for the sweep itself.
-        """
+        """Name the file in a sweep's folder: that of a task of the cluster, or of the sweep itself."""
         self.folder = folder
         self.path = folder / (f"jobs.{task}.jsonl" if task else "jobs.jsonl")
 
@@ -136,12 +131,7 @@ def spent(events: Sequence[Event]) -> float:
 
 
 def measured(jobs: Sequence[Job], events: Sequence[Event]) -> dict[str, float]:
-    """Return row -> mean seconds of its finished jobs, with all their stages that were trained for them.
-
-    Args:
-        jobs: jobs that are finished.
-        events: what happened to the trainings.
-    """
+    """Return row -> mean seconds of its finished jobs, with all their stages that were trained for them."""
     seconds = {job: sum(ended - begun for begun, ended in moments) for job, moments in _tries(events).items()}
     rows: dict[str, list[float]] = defaultdict(list)
     for job in jobs:
@@ -151,12 +141,9 @@ def measured(jobs: Sequence[Job], events: Sequence[Event]) -> dict[str, float]:
 
 
 def expected(jobs: Sequence[Job], rows: Mapping[str, float], at_once: int) -> float:
-    """Return how many seconds jobs take, some at a time, each begun as soon as there is room.
+    """Return how many seconds jobs take, `at_once` at a time, each begun as soon as there is room.
 
-    Args:
-        jobs: jobs in their order.
-        rows: row -> mean seconds, of one row at least; others are expected to take the mean of these.
-        at_once: how many run at a time.
+    `rows` has the mean seconds of one row at least; others are expected to take the mean of these.
     """
     usual = fmean(rows.values())
     ends = [0.0] * at_once

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablation.sweep.display import Board, Display, Row, duration
+from ablation.sweep.display import Board, Row, display, duration
 from ablation.sweep.jobs import Job, distinct_stages
 from ablation.sweep.journal import Journal, UnwritableError
 from ablation.sweep.state import Plan, progress
-from ablation.sweep.training import Busy, Training, begin
+from ablation.sweep.training import Busy, Ending, Training, begin
 
 POLL = 0.2  # seconds
 LOOK = 2.0  # seconds between two looks at what runs have written
@@ -66,7 +66,10 @@ class _Running:
 
 
 class Runner:
-    """Keeps as many jobs running as are allowed, tries again what fails, and stops them gently."""
+    """Keeps as many jobs running as may run at once, tries again what fails up to `retries` times, and stops gently.
+
+    `steps` has the optimiser steps of trainings, by their ids, where they are known. Runs hold the locks `holds` too.
+    """
 
     def __init__(
         self,
@@ -74,25 +77,13 @@ class Runner:
         plan: Plan,
         journal: Journal,
         steps: Mapping[str, int],
-        environments: Sequence[Mapping[str, str]],
+        at_once: int,
         retries: int,
-        display: Display,
         holds: tuple[int, ...] = (),
     ) -> None:
-        """Take everything; nothing is started yet.
-
-        Args:
-            jobs: jobs to be trained, finished ones too.
-            plan: what their stages are to be, and where.
-            journal: journal of the sweep.
-            steps: id of a training -> optimiser steps, where they are known.
-            environments: one for each of the jobs at a time.
-            retries: how many times a job that fails is tried again.
-            display: shows how far everything is.
-            holds: descriptors of locks that the runs hold too.
-        """
-        self.plan, self.journal, self.environments, self.retries = plan, journal, environments, retries
-        self.display, self.holds = display, holds
+        """Take everything; nothing is started yet."""
+        self.plan, self.journal, self.retries, self.holds = plan, journal, retries, holds
+        self.environments, self.display = shares(at_once), display()
         self.waiting = list(jobs)
         self.running: list[_Running] = []
         self.outcome = Outcome()
@@ -171,9 +162,8 @@ class Runner:
         for run in [run for run in self.running if run.training.process.poll() is not None]:
             self.running.remove(run)
             training, job, stage = run.training, run.job, run.training.stage
-            training.claim.release()
-            if training.ended_well():
-                self.journal.append(stage.id, "finished", folder=training.folder)
+            ending = training.end(self.journal, stopped, self._stages[stage].fails + 1)
+            if ending is Ending.FINISHED:
                 self._stages[stage].trained = True
                 took = f"in {duration(time.monotonic() - run.began)}"
                 if stage is job:
@@ -181,8 +171,7 @@ class Runner:
                 else:
                     self.waiting.insert(0, job)  # for its next stage
                     self.display.say(f"finished  {stage.id} {took}; next is that of {job.id}")
-            elif stopped:
-                self.journal.append(stage.id, "stopped", folder=training.folder)
+            elif ending is Ending.STOPPED:
                 self.waiting.append(job)
                 self.display.say(f"stopped   {stage.id}")
             else:
@@ -192,7 +181,6 @@ class Runner:
     def _retry(self, job: Job, training: Training) -> None:
         stage, how = self._stages[training.stage], training.how_it_ended()
         stage.fails += 1
-        self.journal.append(training.stage.id, "failed", folder=training.folder, how=how, tries=stage.fails)
         if stage.fails <= self.retries:
             self.display.say(f"fails     {training.stage.id}: {how}; is tried again")
             return

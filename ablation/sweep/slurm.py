@@ -17,7 +17,7 @@ from ablation.sweep.jobs import Job, common_stages
 from ablation.sweep.journal import Event, Journal
 from ablation.sweep.runner import noted_signals
 from ablation.sweep.state import Plan
-from ablation.sweep.training import Busy, Training, begin
+from ablation.sweep.training import Busy, Ending, Training, begin
 from datamodules.printable import say
 
 POLL = 1.0  # seconds
@@ -39,16 +39,9 @@ class Task:
     """
 
     def __init__(self, job: Job, plan: Plan, folder: Path, retries: int) -> None:
-        """Say what is to be trained.
-
-        Args:
-            job: job to be trained.
-            plan: what its stages are to be, and where, which all machines share.
-            folder: folder of the sweep.
-            retries: how many times each stage of the job is tried again if it fails.
-        """
+        """Say what is to be trained, of which sweep's folder, and how many times a stage that fails is tried again."""
         self.job, self.runs, self.folder, self.retries = job, plan.runs, folder, retries
-        self.configs = {stage: plan.configuration(stage) for stage in job.stages}  # is not read again there
+        self.configs = {stage.id: plan.configuration(stage) for stage in job.stages}  # not to be read again there
         self._training: Training | None = None
 
     def __call__(self) -> str:
@@ -62,7 +55,7 @@ class Task:
         os.environ.pop("SLURM_NTASKS", None)
         journal = Journal(self.folder, self.job.file_name)
         journal.open()
-        plan = Plan(self.runs, self.configs.__getitem__, journal.begun)
+        plan = Plan(self.runs, lambda stage: self.configs[stage.id], journal.begun)
         tries: Counter[Job] = Counter()
         ended = "finished before"
         with noted_signals() as signals:
@@ -73,22 +66,16 @@ class Task:
                 elif isinstance(begun, Training):
                     self._training = begun
                     _wait(begun, signals)
-                    begun.claim.release()
                     stage = begun.stage
-                    if begun.ended_well():
-                        journal.append(stage.id, "finished", folder=begun.folder)
+                    tries[stage] += 1
+                    ending = begun.end(journal, bool(signals), tries[stage])
+                    if ending is Ending.FINISHED:
                         ended = "finished"
                         if stage is self.job:
                             return ended
-                    elif signals:
-                        journal.append(stage.id, "stopped", folder=begun.folder)
-                    else:
-                        tries[stage] += 1
-                        how = begun.how_it_ended()
-                        journal.append(stage.id, "failed", folder=begun.folder, how=how, tries=tries[stage])
-                        if tries[stage] > self.retries:
-                            lines = [f"{stage.id}: {how}; all it said is in {begun.log}", *begun.last_lines()]
-                            raise TaskError("\n".join(lines))
+                    elif ending is Ending.FAILED and tries[stage] > self.retries:
+                        why = f"{stage.id}: {begun.how_it_ended()}; all it said is in {begun.log}"
+                        raise TaskError("\n".join([why, *begun.last_lines()]))
                 else:
                     return "is trained by another process" if isinstance(begun, Busy) else ended
                 if signals:
@@ -108,12 +95,12 @@ class Task:
 
 def _wait(training: Training, signals: Sequence[int]) -> None:
     """Wait for the end of a training; a signal that stops the task stops it too."""
-    told = False
+    stopped = False
     # Not wait(): the signal upon which `checkpoint` is called would find it holding a lock.
     while training.process.poll() is None:
-        if signals and not told:
+        if signals and not stopped:
             training.stop()
-            told = True
+            stopped = True
         time.sleep(POLL)
 
 
@@ -125,15 +112,7 @@ def submit_unfinished(
     at_once: int,
     retries: int,
 ) -> None:
-    """Hand over what is neither finished nor in the queue, what several jobs have in common first.
-
-    Args:
-        jobs: unfinished job -> its stages that are still to be trained.
-        plan: what their stages are to be, and where.
-        journal: journal of the sweep.
-        options: options of sbatch, with `_` for `-`.
-        at_once: tasks at a time.
-        retries: how many times a stage that fails is tried again.
+    """Hand over unfinished jobs, of which these stages are left, that are not in the queue; common stages come first.
 
     Raises:
         ValueError: there is no SLURM here, or it does not know an option, or does not answer.
@@ -246,12 +225,9 @@ def minutes(time: str) -> int:
 
 
 def queued(events: Sequence[Event]) -> dict[str, str]:
-    """Return job -> state and number of its task: `pending as 12_0`.
+    """Return id of a job -> state and number of its task, by the events of the sweep: `pending as 12_0`.
 
     A job that has none was not submitted, or its task has ended, or was cancelled; or there is no SLURM here.
-
-    Args:
-        events: what happened to the jobs so far.
 
     Raises:
         ValueError: the cluster does not answer.

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 from ablation.stage_record import StageRecord, Start, kept_config, read_record, sha256_of
@@ -181,6 +182,14 @@ def _lock(name: str, runs: Path) -> Lock:
     return Lock(runs / "sweeps" / ".locks" / name)
 
 
+class Ending(StrEnum):
+    """How a training ended; an event of the journal."""
+
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
 @dataclass
 class Training:
     """A process that trains a job, or a stage of it.
@@ -210,9 +219,20 @@ class Training:
         if self.process.poll() is None:
             self.process.send_signal(number)
 
-    def ended_well(self) -> bool:
-        """Whether a process that has ended trained to the end."""
-        return self.process.returncode == 0 and is_finished(self.folder)
+    def end(self, journal: Journal, stopped: bool, tries: int) -> Ending:
+        """Let others have the stage of a process that has ended, and note how it ended.
+
+        Args:
+            journal: journal of the sweep.
+            stopped: whether the sweep was stopped; it has not failed then.
+            tries: how many tries at the stage there were with this one.
+        """
+        self.claim.release()
+        well = self.process.returncode == 0 and is_finished(self.folder)
+        ending = Ending.FINISHED if well else Ending.STOPPED if stopped else Ending.FAILED
+        failure = {"how": self.how_it_ended(), "tries": tries} if ending is Ending.FAILED else {}
+        journal.append(self.stage.id, ending, folder=self.folder, **failure)
+        return ending
 
     def how_it_ended(self) -> str:
         """Return in a few words how a process ended that did not end well."""
@@ -230,14 +250,9 @@ class Training:
 def begin(
     job: Job, plan: Plan, journal: Journal, environment: Mapping[str, str], holds: tuple[int, ...] = ()
 ) -> Training | State | Busy:
-    """Begin to train the next stage of a job.
+    """Begin to train the next stage of a job, in an environment beside that of this process.
 
-    Args:
-        job: job to be trained.
-        plan: what its stages are to be, and where.
-        journal: journal of the sweep.
-        environment: environment of the process, beside that of this one.
-        holds: descriptors of further locks that the process is to hold.
+    The process holds the claim's locks, and those of the descriptors `holds`.
 
     Returns:
         The training; or the state of the job if it is finished; or what another process trains now.

@@ -29,6 +29,7 @@ from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal, UnwritableError, expected, measured, spent
 from ablation.sweep.runner import Outcome
 from ablation.sweep.state import Plan, latest_trained
+from datamodules.printable import say
 
 MANY = 2  # failed seeds of a row, after which it gets no more
 
@@ -64,17 +65,13 @@ class Next:
 
 
 class UntilDecided:
-    """Says which jobs are next, and looks at the table whenever they are finished."""
+    """Says which jobs are next, and looks at the table whenever they are finished.
+
+    `jobs` are all that there may be: of each row those of seeds 0, 1, ... in this order. `at_once` run at a time.
+    """
 
     def __init__(self, jobs: Sequence[Job], until: Until, plan: Plan, journal: Journal, at_once: int) -> None:
         """Read what was decided before; nothing is written.
-
-        Args:
-            jobs: all that there may be: of each row those of seeds 0, 1, ... in this order.
-            until: when no more seeds are added.
-            plan: what their stages are to be, and where.
-            journal: journal of the sweep.
-            at_once: how many runs there are at a time.
 
         Raises:
             ValueError: there are fewer than two rows, a run would not be tested, or what was decided before was of
@@ -92,13 +89,13 @@ class UntilDecided:
         self.failed: dict[str, str] = {}  # id of a job -> what is wrong with it
         self._read: dict[str, Run] = {}
         settings = {name: self._settings(row[0]) for name, row in self.rows.items()}
-        asked = {
+        digests = {
             name: hashlib.sha256(json.dumps(row_settings, sort_keys=True, default=str).encode()).hexdigest()
             for name, row_settings in settings.items()
         }
         baseline = [*settings][middle([*settings.values()])]
-        self.decisions = record.read(journal.folder) or Decisions(baseline, asked, until.smallest, until.most)
-        self._check(asked)
+        self.decisions = record.read(journal.folder) or Decisions(baseline, digests, until.smallest, until.most)
+        self._check(digests)
 
     def _settings(self, job: Job) -> dict[str, Any]:
         *earlier, config = map(self.plan.configuration, job.stages)
@@ -107,16 +104,14 @@ class UntilDecided:
         names = [stage.stage for stage in job.stages[:-1]]
         return compared_settings(config, dict(zip(names, earlier, strict=True)))
 
-    def _check(self, asked: Mapping[str, str]) -> None:
-        before = self.decisions
-        differing = [f"--max-seeds: {before.most} -> {self.until.most}"] * (before.most != self.until.most)
-        differing += [f"--smallest: {before.smallest:g} -> {self.until.smallest:g}"] * (
-            before.smallest != self.until.smallest
-        )
-        differing += [f"rows: without {name}" for name in before.asked.keys() - asked.keys()]
-        differing += [f"rows: with {name}" for name in asked.keys() - before.asked.keys()]
+    def _check(self, digests: Mapping[str, str]) -> None:
+        before, now, rows = self.decisions, self.until, self.decisions.asked
+        numbers = [("--max-seeds", before.most, now.most), ("--smallest", before.smallest, now.smallest)]
+        differing = [f"{flag}: {then:g} -> {here:g}" for flag, then, here in numbers if then != here]
+        differing += [f"rows: without {name}" for name in rows.keys() - digests.keys()]
+        differing += [f"rows: with {name}" for name in digests.keys() - rows.keys()]
         differing += [
-            f"other settings of {name}" for name in asked if before.asked.get(name, asked[name]) != asked[name]
+            f"other settings of {name}" for name in rows.keys() & digests.keys() if rows[name] != digests[name]
         ]
         if differing:
             raise ValueError(
@@ -158,12 +153,8 @@ class UntilDecided:
         unknown = self.until.budget is not None and not self.seconds()
         return Next(batch[: self.at_once] if unknown else batch, chosen, why)
 
-    def run(self, train: Callable[[Sequence[Job]], Outcome], say: Callable[[str], None]) -> Outcome:
-        """Train and look until nothing is left to do, or a signal comes.
-
-        Args:
-            train: trains jobs, and returns how they ended.
-            say: is given a line on what was seen.
+    def run(self, train: Callable[[Sequence[Job]], Outcome]) -> Outcome:
+        """Train and look until nothing is left to do, or a signal comes; say what was seen.
 
         Raises:
             UnwritableError: what was seen cannot be written.

@@ -17,7 +17,7 @@ from ablation.sweep.display import Lines
 from ablation.sweep.dry_run import listing
 from ablation.sweep.jobs import chained, common_stages
 from ablation.sweep.journal import Journal
-from ablation.sweep.runner import Runner, shares
+from ablation.sweep.runner import Runner
 from ablation.sweep.state import Plan
 from ablation.sweep.training import Busy, Claim, claim, job_lock
 from tests.ablation.test_sweep_runner import PRETENDED, trained, when
@@ -45,7 +45,7 @@ def sweep(tmp_path, monkeypatch):
         jobs, plan = planned(chains, tmp_path, settings or {})
         journal = Journal(tmp_path / "sweeps" / name)
         journal.open()
-        return Runner(jobs, replace(plan, begun=journal.begun), journal, steps_of(jobs), shares(at_once), 1, Lines())
+        return Runner(jobs, replace(plan, begun=journal.begun), journal, steps_of(jobs), at_once, 1)
 
     return make
 

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from ablation.sweep import runner, training
-from ablation.sweep.display import Board, Lines, LiveTable, Row
+from ablation.sweep.display import Board, LiveTable, Row
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal, UnwritableError
 from ablation.sweep.runner import Runner, shares
@@ -43,7 +43,7 @@ def sweep(tmp_path, monkeypatch):
         journal = Journal(tmp_path / "sweeps" / name)
         journal.open()
         plan = Plan(tmp_path, lambda job: {}, journal.begun)
-        return Runner(jobs, plan, journal, {job.id: 8 for job in jobs}, shares(at_once), retries, Lines())
+        return Runner(jobs, plan, journal, {job.id: 8 for job in jobs}, at_once, retries)
 
     return make
 
