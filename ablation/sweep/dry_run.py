@@ -106,8 +106,8 @@ def _whole(lines: Sequence[_Line], left: int, in_queue: str) -> _Line:
 def _seconds_per_step(state: State) -> float:
     """Return how long a step of a finished run took."""
     summary = json.loads((state.folder / "summary.json").read_text(encoding="utf-8"))
-    minutes: float = summary["figures"].get("train/minutes", 0.0)
-    return 60.0 * minutes / max(1, summary["steps"])
+    seconds: float = 60.0 * summary["figures"].get("train/minutes", 0.0) / max(1, summary["steps"])
+    return seconds
 
 
 def outlook(sweep: UntilDecided) -> list[str]:
