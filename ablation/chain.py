@@ -16,11 +16,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablation.sweep.claim import Busy, Claim, claim
 from ablation.sweep.configuration import configuration
 from ablation.sweep.jobs import Job, chained
 from ablation.sweep.request import typed_stages
-from ablation.sweep.standing import Standing, is_finished, standing
+from ablation.sweep.state import Plan, State, is_finished
+from ablation.sweep.training import Busy, Claim, claim
 from datamodules.printable import say
 from lightning_modules.config.chain import STAGES
 from lightning_modules.config.user_errors import ProgramParser, user_errors
@@ -37,8 +37,8 @@ def train_stage(arguments: Sequence[str], stage: str, holds: tuple[int, ...] = (
     """Run the training of a stage and return its exit status; Ctrl-C is left to it, which saves before it ends.
 
     Args:
-        arguments: of `fit`.
-        stage: what its history is to say started it.
+        arguments: arguments of `fit`.
+        stage: place and name of the stage, which its history is to have.
         holds: descriptors of locks that it holds too.
     """
     before = signal.signal(signal.SIGINT, lambda *_: None)
@@ -59,7 +59,7 @@ def chain(
         configs: config files of all stages: the experiment first.
         stages: config file of each stage; several are joined by `+`, such as a stage and its data.
         runs: folder of all runs; a stage goes to `<experiment>+<stage>`, or is one that is there with the same hash.
-        seed: of every stage.
+        seed: seed of every stage.
         settings: further arguments of every stage.
 
     Raises:
@@ -67,31 +67,30 @@ def chain(
         ValueError: a stage was trained before with other settings than these, or what is asked for cannot be read.
     """
     alternatives = typed_stages(stages)
-    several = [stage for stage, each in zip(stages, alternatives, strict=True) if len(each) > 1]
-    if several:
-        raise ValueError(f"--stages has alternatives, {several[0]}; a chain has one, and `video-panda sweep` takes all")
-    files = [Path(config) for config in configs]
-    job = chained(files[0].stem, seed, files, [each[0] for each in alternatives], settings, runs)
-    asked = {stage.id: configuration(stage) for stage in job.stages}
-    while not isinstance(claimed := claim(job, asked, runs), Standing):
+    varied = [typed for typed, files in zip(stages, alternatives, strict=True) if len(files) > 1]
+    if varied:
+        raise ValueError(f"--stages has alternatives, {varied[0]}; a chain has one, and `video-panda sweep` takes all")
+    experiment = [Path(config) for config in configs]
+    job = chained(experiment[0].stem, seed, experiment, [files for (files,) in alternatives], settings, runs)
+    plan = Plan(runs, {stage: configuration(stage) for stage in job.stages}.__getitem__)
+    while not isinstance(claimed := claim(job, plan), State):
         if isinstance(claimed, Busy):
             say(f"{claimed.stage.name}: is trained by another process, which is waited for")
-            while isinstance(claimed := claim(job, asked, runs), Busy):
+            while isinstance(claimed := claim(job, plan), Busy):
                 time.sleep(BUSY)
         if isinstance(claimed, Claim):
             _train(claimed, job)
-    folders = [standing(stage, asked, runs).folder for stage in job.stages]
+    folders = [plan.state(stage).folder for stage in job.stages]
     for stage, folder in zip(job.stages, folders, strict=True):
         say(f"{stage.name}: finished in {folder}")
     return folders
 
 
 def _train(claimed: Claim, job: Job) -> None:
-    name = claimed.stage.name
-    place = [stage.id for stage in job.stages].index(claimed.stage.id)
+    name, place = claimed.stage.name, job.stages.index(claimed.stage) + 1
     say(f"{name}: {'goes on in' if claimed.continues else 'starts in'} {claimed.folder}")
     try:
-        status = train_stage(claimed.words, f"{place + 1} of {len(job.stages)}: {name}", claimed.descriptors)
+        status = train_stage(claimed.arguments, f"{place} of {len(job.stages)}: {name}", claimed.descriptors)
     finally:
         claimed.release()
     if status or not is_finished(claimed.folder):
@@ -107,11 +106,11 @@ def main(args: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
     parser.add_argument("--seed_everything", type=int, default=0, help="seed of every stage")
-    known, settings = parser.parse_known_args(args)
+    options, settings = parser.parse_known_args(args)
     with user_errors():
         if os.environ.get("SLURM_PROCID", "0") != "0":  # it would wait for the first one, which waits for it
             raise ValueError(
                 "video-panda chain is one process, and this is one of several tasks of SLURM: let each stage be a job, "
                 "as in docs/slurm.sh, with --init_from of the one before"
             )
-        chain(known.config, known.stages, known.runs, known.seed_everything, settings)
+        chain(options.config, options.stages, options.runs, options.seed_everything, settings)

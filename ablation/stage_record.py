@@ -42,8 +42,8 @@ class Start:
     """The checkpoint that a stage started from.
 
     Attributes:
-        checkpoint: its file, in the run folder of the stage before.
-        sha256: of the whole file, as of `sha256sum`.
+        checkpoint: path of the file, in the run folder of the stage before.
+        sha256: hash of the whole file, as of `sha256sum`.
         configuration: hash of the configuration of the stage before.
     """
 
@@ -62,8 +62,8 @@ class StageRecord:
 
     Attributes:
         configuration: hash of its configuration and of what it starts from.
-        starts_from: the stage before; None for the first one.
-        checkpoint_sha256: of its last checkpoint, since a later stage started from it first.
+        starts_from: checkpoint of the stage before; None for the first one.
+        checkpoint_sha256: hash of its last checkpoint, noted when a later stage first starts from it.
     """
 
     configuration: str
@@ -109,11 +109,8 @@ def recorded(runs: Path, seed: int, configuration: str) -> list[Path]:
     """
     name = run_name(seed)
     folders = sorted(path.parent for path in runs.glob(f"*/{name}*/{STAGE_FILE}"))
-    return [
-        folder
-        for folder in folders
-        if folder.stem == name and (found := read_record(folder)) and found.configuration == configuration
-    ]
+    records = {folder: read_record(folder) for folder in folders if folder.stem == name}
+    return [folder for folder, record in records.items() if record and record.configuration == configuration]
 
 
 def sha256_of(file: Path) -> str:
@@ -140,27 +137,24 @@ def kept_config(folder: Path) -> dict[str, Any]:
         raise ValueError(f"it is not known what was trained in {folder}: {error}") from error
 
 
-def stage_difference(kept: Mapping[str, Any], asked: Mapping[str, Any], also: Sequence[str] = ()) -> list[str]:
-    """Return one line per key that differs, as `key: there -> asked for`.
+def stage_difference(kept: Mapping[str, Any], wanted: Mapping[str, Any], also: Sequence[str] = ()) -> list[str]:
+    """Return one line per key that differs, as `key: there -> wanted`.
 
     Args:
         kept: configuration of a run.
-        asked: configuration that is asked for now.
+        wanted: configuration that is asked for now.
         also: keys that count beside those of `COMPARED`. Those of `IGNORED` never do.
     """
-    ours, theirs = (_decisive(config, also) for config in (asked, kept))
-    return [
-        f"{key}: {theirs.get(key, '-')} -> {ours.get(key, '-')}"
-        for key in sorted(ours.keys() | theirs.keys())
-        if ours.get(key, "-") != theirs.get(key, "-")
-    ]
+    old, new = (_decisive(config, also) for config in (kept, wanted))
+    changes = {key: (old.get(key, "-"), new.get(key, "-")) for key in sorted(old.keys() | new.keys())}
+    return [f"{key}: {there} -> {here}" for key, (there, here) in changes.items() if there != here]
 
 
 def configuration_hash(config: Mapping[str, Any], start: str | None) -> str:
     """Return the SHA-256 of what a stage learns by: as of a commit, that of what it starts from is a part of it.
 
     Args:
-        config: of the stage, of which what `stage_difference` compares counts.
+        config: configuration of the stage, of which what `stage_difference` compares counts.
         start: hash of the configuration of the stage before, or of a file that the first stage starts from; None if
             that starts from nothing.
     """

@@ -12,7 +12,7 @@ from ablation.reproducing.paper_table import PaperRow
 from ablation.stage_record import kept_config, stage_difference
 from ablation.sweep.configuration import configuration
 from ablation.sweep.jobs import Job
-from ablation.sweep.standing import is_finished, latest_trained
+from ablation.sweep.state import is_finished, latest_trained
 from components.files import read_object
 from lightning_modules.runs.folder import SUMMARY
 from lightning_modules.scoring.answer_store import AnswerStore

@@ -10,31 +10,36 @@ the same command trains only what is missing.
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from ablation.comparing.sequential import FIRST
 from ablation.sweep.configuration import configuration, steps_of
-from ablation.sweep.display import display
-from ablation.sweep.jobs import Job, Request, common_stages, expand
+from ablation.sweep.dry_run import listing, outlook
+from ablation.sweep.jobs import Job, distinct_stages, expand
 from ablation.sweep.journal import Journal
-from ablation.sweep.listing import listing
-from ablation.sweep.outlook import add_until_options, came_to, outlook, until_options
-from ablation.sweep.request import request_of
+from ablation.sweep.request import Request, request_of
 from ablation.sweep.runner import Outcome, Runner
-from ablation.sweep.slurm import Task, queued, slurm_options, submit
-from ablation.sweep.standing import Configs, Standing, identity, key, next_stage, stages_left, standing
-from ablation.sweep.training import shares
+from ablation.sweep.slurm import queued, slurm_options, submit_unfinished
+from ablation.sweep.state import Plan
 from ablation.sweep.until_decided import Until, UntilDecided
 from datamodules.printable import say
 from lightning_modules.config.redaction import as_typed
 from lightning_modules.config.user_errors import ProgramParser, user_errors
 from lightning_modules.runs.lock import Lock
+from lightning_modules.scoring.unit import PERCENT
 
 PATIENCE = 60.0  # seconds for the runs of a killed sweep to end
+MAX_SEEDS = 12
+_UNITS = {"h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)\s*")
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -52,13 +57,20 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=V1,V2", help="values to vary; repeatable")
     parser.add_argument("--name", help="of the sweep's folder, <runs>/sweeps/<name>; default: the files' names")
     add_options(parser)
-    add_until_options(parser)
-    known, settings = parser.parse_known_args(args)
-    check_options(parser, known)
+    parser.add_argument("--until", choices=["decided"], help="add seeds to each row until it is better, worse or not"
+                        " distinguishable from the baseline")  # fmt: skip
+    parser.add_argument("--max-seeds", type=int, help=f"with --until, seeds of a row at most; default {MAX_SEEDS}")
+    parser.add_argument("--smallest", type=float, help="with --until, the difference that matters, in percentage"
+                        f" points; default {PERCENT.smallest:g}")  # fmt: skip
+    parser.add_argument("--budget", help="with --until, how long to train, such as 2h; what is in work is finished")
+    options, settings = parser.parse_known_args(args)
+    check_options(parser, options)
     with user_errors():
-        until = until_options(known)
-        request = request_of(known.files, known.name, known.seeds, known.config, known.set, settings, known.stages)
-        outcome = train(request, known) if until is None else train_until_decided(request, known, until)
+        until = _until(options)
+        request = request_of(
+            options.files, options.name, options.seeds, options.config, options.set, settings, options.stages
+        )
+        outcome = train(request, options) if until is None else train_until_decided(request, options, until)
     if outcome is not None:
         close(outcome)
 
@@ -75,20 +87,50 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="list what would be done")
 
 
-def check_options(parser: argparse.ArgumentParser, known: argparse.Namespace) -> None:
+def check_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """End the program with status 2 if a number is none."""
-    if known.jobs < 1:
-        parser.error(f"--jobs is {known.jobs}; it must be at least 1")
-    if known.retries < 0:
-        parser.error(f"--retries is {known.retries}; it must be 0 or more")
+    if options.jobs < 1:
+        parser.error(f"--jobs is {options.jobs}; it must be at least 1")
+    if options.retries < 0:
+        parser.error(f"--retries is {options.retries}; it must be 0 or more")
 
 
-def train(request: Request, known: argparse.Namespace) -> Outcome | None:
+def _until(options: argparse.Namespace) -> Until | None:
+    """Return when no more seeds are added; None without `--until`.
+
+    Raises:
+        ValueError: a flag goes only with it or not with it, or a number is none.
+    """
+    if options.until is None:
+        for name in ("max_seeds", "smallest", "budget"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"--{name.replace('_', '-')} goes with --until decided, which is not given")
+        return None
+    if options.slurm is not None:
+        raise ValueError(
+            "--until decided looks at runs before it trains others, which --slurm does not wait for; give --seeds there"
+        )
+    if options.seeds is not None:
+        raise ValueError("--seeds does not go with --until decided, which takes seeds 0, 1, ... up to --max-seeds")
+    most = MAX_SEEDS if options.max_seeds is None else options.max_seeds
+    smallest = PERCENT.smallest if options.smallest is None else options.smallest
+    if most < FIRST:
+        raise ValueError(f"--max-seeds is {most}; the first look is at {FIRST} seeds, so that it must be at least that")
+    if not 0 < smallest < PERCENT.best:
+        raise ValueError(f"--smallest is {smallest:g}; it must be between 0 and {PERCENT.best} {PERCENT.points}")
+    return Until(most, smallest, None if options.budget is None else _seconds(options.budget))
+
+
+def _seconds(budget: str) -> float:
+    """Return a time such as `2h`, `90min` or `1h 30min` in seconds."""
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(budget))
+    if not seconds or _PART.sub("", budget):
+        raise ValueError(f"--budget is {budget!r}; it must be a time such as 2h, 90min or 1h30min")
+    return seconds
+
+
+def train(request: Request, options: argparse.Namespace) -> Outcome | None:
     """Train what is not finished, or hand it to a cluster, or list it; say how it ended.
-
-    Args:
-        request: what is asked for.
-        known: the options of `add_options`.
 
     Returns:
         How it ended; None if nothing was trained here.
@@ -96,42 +138,36 @@ def train(request: Request, known: argparse.Namespace) -> Outcome | None:
     Raises:
         ValueError: something is wrong with what is asked for, or a run of it has other settings.
     """
-    options = slurm_options(known.slurm) if known.slurm is not None else None
-    jobs = expand(request, known.runs)
+    cluster = slurm_options(options.slurm) if options.slurm is not None else None
+    jobs = expand(request, options.runs)
     say(f"sweep {request.name}: {len(jobs)} job{'s' if len(jobs) > 1 else ''}")
-    stages = {stage.id: stage for job in jobs for stage in job.stages}.values()
-    configs = {stage.id: configuration(stage) for stage in stages}
-    steps, unknown = steps_of([*stages])
-    say("".join(f"{line}\n" for line in unknown), end="")
-    journal = Journal(known.runs / "sweeps" / request.name)
-    if known.dry_run:
-        keys = {stage.id: key(stage, configs) for stage in stages}
-        standings, events = _standings(jobs, configs, known.runs, journal), journal.events()
-        say(listing(jobs, standings, steps, events, keys, queued(events)))
+    configs = {stage: configuration(stage) for stage in distinct_stages(jobs)}
+    steps = _steps([*configs])
+    journal = Journal(options.runs / "sweeps" / request.name)
+    plan = Plan(options.runs, configs.__getitem__, journal.begun)
+    if options.dry_run:
+        events = journal.events()
+        say(listing(jobs, plan, steps, events, queued(events)))
         return None
-    lock = _lock(journal.folder)
-    try:
-        journal.open()
-        _plan([*stages], configs, journal)
-        standings = _standings(jobs, configs, known.runs, journal)
-        if options is not None:
-            _submit(jobs, configs, standings, known.runs, journal, known.retries, options, known.jobs)
+    with _opened(journal) as holds:
+        _note_planned([*configs], plan, journal)
+        states = {job: plan.states(job) for job in jobs}  # before any begins, since one may have other settings
+        if cluster is not None:
+            left = {job: [stage for stage, state in states[job] if not state.finished] for job in jobs}
+            unfinished = {job: stages for job, stages in left.items() if stages}
+            submit_unfinished(unfinished, plan, journal, cluster, options.jobs, options.retries)
             return None
-        environments, holds = shares(known.jobs), (lock.descriptor,)
-        outcome = Runner(jobs, configs, steps, known.runs, journal, environments, known.retries, display(), holds).run()
-    finally:
-        lock.release()
-    _say(outcome, len(jobs), known.runs)
+        outcome = Runner(jobs, plan, journal, steps, options.jobs, options.retries, holds).run()
+    say(f"\n{len(outcome.finished)} of {len(jobs)} jobs are finished; look at them with tensorboard --logdir "
+        f"{options.runs}")  # fmt: skip
+    if outcome.failed:
+        say(f"{len(outcome.failed)} failed, and the same command tries again: {', '.join(outcome.failed)}")
+    _say_stopped(outcome)
     return outcome
 
 
-def train_until_decided(request: Request, known: argparse.Namespace, until: Until) -> Outcome | None:
-    """Add seeds until each row is decided, or say what is left of that; say what it came to.
-
-    Args:
-        request: what is asked for; its seeds are not.
-        known: the options of `add_options`.
-        until: when no more seeds are added.
+def train_until_decided(request: Request, options: argparse.Namespace, until: Until) -> Outcome | None:
+    """Add seeds, whatever those of the request, until each row is decided, or say what is left; say what it came to.
 
     Returns:
         How it ended; None if nothing was trained.
@@ -139,37 +175,26 @@ def train_until_decided(request: Request, known: argparse.Namespace, until: Unti
     Raises:
         ValueError: something is wrong with what is asked for, or runs cannot be compared.
     """
-    jobs = expand(replace(request, seeds=tuple(range(until.most))), known.runs)
+    jobs = expand(replace(request, seeds=tuple(range(until.most))), options.runs)
     say(f"sweep {request.name}: {len(jobs) // until.most} rows, seeds 0 to at most {until.most - 1}, until decided")
-    journal = Journal(known.runs / "sweeps" / request.name)
-    if known.dry_run:
-        sweep = UntilDecided(jobs, until, known.runs, journal, known.jobs, configuration)
+    journal = Journal(options.runs / "sweeps" / request.name)
+    plan = Plan(options.runs, functools.cache(configuration), journal.begun)
+    if options.dry_run:
+        sweep = UntilDecided(jobs, until, plan, journal, options.jobs)
         say("\n".join((*sweep.decisions.lines(sweep.rows), *outlook(sweep))))
         return None
-    lock = _lock(journal.folder)
-    try:
-        journal.open()
-        sweep = UntilDecided(jobs, until, known.runs, journal, known.jobs, configuration)
-        steps, unknown = steps_of([stage for job in jobs for stage in job.stages])
-        say("".join(f"{line}\n" for line in unknown), end="")
-        environments, holds = shares(known.jobs), (lock.descriptor,)
+    with _opened(journal) as holds:
+        sweep = UntilDecided(jobs, until, plan, journal, options.jobs)
+        steps = _steps(distinct_stages(jobs))
 
-        def train_some(some: Sequence[Job]) -> Outcome:
-            stages = {stage.id: stage for job in some for stage in job.stages}
-            for job in some:
-                sweep.know(job)
-            _plan([*stages.values()], sweep.configs, journal)
-            configs, repeats = sweep.configs, known.retries
-            return Runner(some, configs, steps, known.runs, journal, environments, repeats, display(), holds).run()
+        def train_batch(batch: Sequence[Job]) -> Outcome:
+            _note_planned(distinct_stages(batch), plan, journal)
+            return Runner(batch, plan, journal, steps, options.jobs, options.retries, holds).run()
 
-        ended = sweep.run(train_some, say)
-    finally:
-        lock.release()
-    say("\n" + "\n".join(came_to(sweep)))
-    if ended.stopped_by:
-        say("stopped; the same command goes on from here")
-    sys.stdout.flush()
-    return ended
+        outcome = sweep.run(train_batch)
+    say("\n" + "\n".join(sweep.summary()))
+    _say_stopped(outcome)
+    return outcome
 
 
 def close(outcome: Outcome) -> None:
@@ -180,81 +205,49 @@ def close(outcome: Outcome) -> None:
         sys.exit(1)
 
 
-def _lock(folder: Path) -> Lock:
+def _steps(stages: Sequence[Job]) -> dict[str, int]:
+    """Return id of a training -> optimiser steps, where they are known; say where they are not."""
+    steps, unknown = steps_of(stages)
+    say("".join(f"{line}\n" for line in unknown), end="")
+    return steps
+
+
+@contextmanager
+def _opened(journal: Journal) -> Iterator[tuple[int, ...]]:
+    """Let no other process train the sweep meanwhile; gives the descriptor of the lock, which its runs hold too."""
+    folder = journal.folder
     lock = Lock(folder / "lock")
-    if lock.take():
-        return lock
-    if lock.holder_is_gone():
-        say("runs of the sweep before, which was killed, are still ending; waiting for them")
-        if lock.take(PATIENCE):
-            return lock
-    process, host = lock.holder()
-    lock.release()
-    raise ValueError(
-        f"{folder} is in use by process {process} on {host}; wait for it or stop it, or give this sweep another --name"
-    )
+    try:
+        if not lock.take():
+            patience = 0.0
+            if lock.holder_is_gone():
+                patience = PATIENCE
+                say("runs of the sweep before, which was killed, are still ending; waiting for them")
+            if not lock.take(patience):
+                process, host = lock.holder()
+                raise ValueError(
+                    f"{folder} is in use by process {process} on {host}; wait for it or stop it, or give this sweep "
+                    "another --name"
+                )
+        journal.open()
+        yield (lock.descriptor,)
+    finally:
+        lock.release()
 
 
-def _plan(stages: Sequence[Job], configs: Configs, journal: Journal) -> None:
+def _note_planned(stages: Sequence[Job], plan: Plan, journal: Journal) -> None:
     """Note each training once with what it is: its configuration, of which the hash stands in the journal."""
-    planned = {(event["job"], event["configuration"]) for event in journal.events() if event["event"] == "planned"}
+    digests = {}
     for stage in stages:
-        if stage.in_chain:
-            digest = identity(stage, configs)
-        else:
-            digest = hashlib.sha256(json.dumps(configs[stage.id], sort_keys=True, default=str).encode()).hexdigest()
+        content = json.dumps(plan.configuration(stage), sort_keys=True, default=str)
+        digests[stage] = plan.identity(stage) if stage.in_chain else hashlib.sha256(content.encode()).hexdigest()
+    planned = {(event["job"], event["configuration"]) for event in journal.events() if event["event"] == "planned"}
+    for stage, digest in digests.items():
         if (stage.id, digest) not in planned:
             journal.append(stage.id, "planned", configuration=digest, arguments=as_typed(stage.arguments))
 
 
-def _standings(jobs: Sequence[Job], configs: Configs, runs: Path, journal: Journal) -> dict[str, Standing]:
-    """Return training -> where it stands, of every job and those of its stages that this depends on."""
-    found: dict[str, Standing] = {}
-
-    def stands(stage: Job) -> Standing:
-        if stage.id not in found:
-            begun = None if stage.in_chain else journal.begun(stage.id)
-            found[stage.id] = standing(stage, configs, runs, begun)
-        return found[stage.id]
-
-    for job in jobs:
-        next_stage(job, stands)
-    return found
-
-
-def _submit(
-    jobs: Sequence[Job],
-    configs: Configs,
-    standings: Mapping[str, Standing],
-    runs: Path,
-    journal: Journal,
-    retries: int,
-    options: Mapping[str, str | int],
-    at_once: int,
-) -> None:
-    """Hand over what is neither finished nor in the queue, what several jobs have in common first."""
-    queue = queued(journal.events())
-    unfinished = {job: stages for job in jobs if (stages := stages_left(job, standings))}
-    say("".join(f"left alone {job.id}, {queue[job.id]}\n" for job in unfinished if job.id in queue), end="")
-    left = {job: stages for job, stages in unfinished.items() if job.id not in queue}
-    common = common_stages(left, {stage.id: key(stage, configs) for job in left for stage in job.stages})
-    waited_for = {stage.id for stages in left.values() for stage in stages if stage.prefix and stage.id in queue}
-    earlier = [queue[stage].rpartition(" ")[2] for stage in waited_for]
-    for several in ([stage for stage in common if stage.id not in queue], left):
-        tasks = [Task(job, configs, runs, journal.folder, retries) for job in several]
-        submitted = submit(tasks, journal.folder / "slurm", options, at_once, after=earlier) if tasks else []
-        for task, job in zip(tasks, submitted, strict=True):
-            journal.append(task.job.id, "submitted", task=job.job_id)
-            say(f"submitted {task.job.id} as {job.job_id}")
-        earlier += [job.job_id for job in submitted]
-    say(f"submitted: {len(left)}; the same command with --dry-run says where all jobs stand")
-
-
-def _say(outcome: Outcome, jobs: int, runs: Path) -> None:
-    """Say how it ended."""
-    say(f"\n{len(outcome.finished)} of {jobs} jobs are finished; look at them with tensorboard --logdir {runs}")
-    if outcome.failed:
-        say(f"{len(outcome.failed)} failed, and the same command tries again: {', '.join(outcome.failed)}")
+def _say_stopped(outcome: Outcome) -> None:
     if outcome.stopped_by:
         say("stopped; the same command goes on from here")
     sys.stdout.flush()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -19,41 +16,27 @@ from rich.table import Table
 from rich.text import Text
 
 from datamodules.printable import printable, say
-from lightning_modules.scoring.metrics import is_headline
 
 BETWEEN_LINES = 60.0  # seconds between two looks at what is running, where the output is no terminal
-LOSS = "train/loss"
 
 
-class Display(AbstractContextManager["Display"], ABC):
-    """Says what happens, and shows how far everything is."""
+class Lines(AbstractContextManager["Lines"]):
+    """Says what happens, and shows how far everything is, in plain lines, for a file or a pipe."""
 
-    @abstractmethod
-    def say(self, line: str) -> None:
-        """Say that something happened."""
-
-    @abstractmethod
-    def show(self, board: Board) -> None:
-        """Show how far everything is; called often."""
+    def __init__(self) -> None:
+        self._shown = time.monotonic()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Show no longer."""
 
-
-class Lines(Display):
-    """Plain lines, for a file or a pipe."""
-
-    def __init__(self) -> None:
-        self._shown = time.monotonic()
-
     def say(self, line: str) -> None:
-        """Print it with the time of day."""
+        """Say that something happened, with the time of day."""
         say(f"{time.strftime('%H:%M:%S')}  {printable(line)}")
 
     def show(self, board: Board) -> None:
-        """Print a line per running job now and then."""
+        """Say how far every running job is, now and then; called often."""
         if time.monotonic() - self._shown < BETWEEN_LINES:
             return
         self._shown = time.monotonic()
@@ -63,15 +46,11 @@ class Lines(Display):
         self.say(board.counts())
 
 
-class LiveTable(Display):
+class LiveTable(Lines):
     """A table at the foot of a terminal, below the lines that say what happened."""
 
     def __init__(self, console: Console | None = None) -> None:
-        """Take the terminal.
-
-        Args:
-            console: to draw on; None is standard output.
-        """
+        """Take the terminal to draw on; None is standard output."""
         # Drawn by this thread: children are started from it, and there is to be no other.
         self._live = Live(console=console or Console(), auto_refresh=False, transient=True)
 
@@ -111,7 +90,7 @@ def drawn(board: Board) -> Group:
     return Group(table, Text(board.counts(), style="bold"))
 
 
-def display() -> Display:
+def display() -> Lines:
     """Return what suits the output."""
     return LiveTable() if sys.stdout.isatty() else Lines()
 
@@ -121,12 +100,12 @@ class Row:
     """A job that is being trained.
 
     Attributes:
-        job: its name.
-        step: that it is in.
-        steps: of its training; None if not known.
+        job: id of the job.
+        step: step that it is in.
+        steps: steps of its training, of all stages of a chain; None if not known.
         figure: what it has reached, in words.
         seconds_left: None as long as nobody can tell.
-        stage: that it is in, of a chain; steps are then those of all its stages.
+        stage: stage of a chain that it is in.
     """
 
     job: str
@@ -151,11 +130,11 @@ class Board:
     """All jobs.
 
     Attributes:
-        rows: what is being trained.
-        finished: how many jobs.
-        failed: how many jobs.
-        waiting: how many jobs.
-        seconds_left: of all of them.
+        rows: jobs that are being trained.
+        finished: how many jobs are finished.
+        failed: how many jobs failed.
+        waiting: how many jobs wait.
+        seconds_left: time until all are finished; None as long as nobody can tell.
     """
 
     rows: Sequence[Row]
@@ -175,64 +154,14 @@ def left(seconds: float | None) -> str:
     return "" if seconds is None else f"about {duration(seconds)} left"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: `1 run`, `12 runs`."""
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"
+
+
 def duration(seconds: float) -> str:
     """Return a time as one reads it: `40 s`, `12 min`, `3 h 05 min`."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a run has written.
-
-    Attributes:
-        step: that it is in; the file lags behind by what its logger keeps back.
-        figure: name of what is looked at: the first figure of the validation, before there is one the training loss.
-        last: its last value, None if there is none.
-        best: its best value so far.
-    """
-
-    step: int = 0
-    figure: str = LOSS
-    last: float | None = None
-    best: float | None = None
-
-    def text(self) -> str:
-        """Return the figure as it is shown."""
-        if self.last is None or self.best is None:
-            return ""
-        best = "" if self.figure == LOSS else f" (best {self.best:.4g})"
-        return f"{self.figure} {self.last:.4g}{best}"
-
-
-def progress(folder: Path) -> Progress:
-    """Return how far a run is; what is being written meanwhile is read the next time."""
-    rows = _rows(folder / "metrics.csv")
-    kept = sorted(folder.glob("metrics.*.csv"), key=lambda path: int(path.suffixes[0][1:]))
-    earlier = [row for path in kept for row in _rows(path)]
-    step = max((int(row["step"]) + 1 for row in rows if row.get("step", "").isdecimal()), default=0)
-    every = [*earlier, *rows]
-    columns = dict.fromkeys(name for row in rows[:1] + earlier[:1] for name in row)
-    validated = [name for name in columns if name.startswith("val/") and is_headline(name.removeprefix("val/"))]
-    for figure in (*validated, LOSS):
-        values = [value for row in every if (value := _number(row.get(figure))) is not None]
-        if values:
-            return Progress(step, figure, values[-1], max(values) if figure != LOSS else min(values))
-    return Progress(step)
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
-    except FileNotFoundError:
-        return []
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return None

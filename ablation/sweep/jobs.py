@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from ablation.sweep.request import Request, StageFiles
 from lightning_modules.config.chain import given_files
 from lightning_modules.runs.folder import checked_name
 
@@ -16,44 +17,17 @@ _NOT_IN_A_NAME = re.compile(r"[^\w.+=-]+")
 _LONGEST_VALUE = 40  # characters, in the name of a folder
 
 
-StageFiles = tuple[Path, ...]  # what belongs to a stage: its own file, and others such as its data
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a sweep is asked to train.
-
-    Attributes:
-        name: of the sweep.
-        experiments: config files, one of which each job has.
-        seeds: each of which every experiment has.
-        configs: further config files of all jobs, such as a scale.
-        grid: key -> values, all combinations of which every experiment has.
-        settings: further flags of all jobs.
-        stages: of each job, one after the other; of each stage one or more alternatives, all combinations of which
-            every experiment has. None: a job is one training.
-    """
-
-    name: str
-    experiments: tuple[Path, ...]
-    seeds: tuple[int, ...] = (0,)
-    configs: tuple[Path, ...] = ()
-    grid: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    settings: tuple[str, ...] = ()
-    stages: tuple[tuple[StageFiles, ...], ...] = ()
-
-
 @dataclass(frozen=True)
 class Job:
     """One training, or a chain of them: then this is the last one, and has those before it.
 
     Attributes:
-        name: of the experiment, with what is set, and with its stage if it is one of several.
-        seed: of the training.
-        arguments: of `fit`.
-        before: the stage from whose weights it starts; None if it is the first.
-        prefix: whether it is trained for later stages alone: it is not tested, and of another experiment's training
-            with the same configuration the weights will do.
+        name: name of the experiment, with what is set, and with the stage if it is one of several.
+        seed: seed of the training.
+        arguments: arguments of `fit`.
+        before: stage from whose weights it starts; None if it is the first.
+        prefix: whether it is trained for later stages alone: it is not tested, and weights of another experiment's
+            training with the same configuration will do.
     """
 
     name: str
@@ -64,12 +38,12 @@ class Job:
 
     @property
     def id(self) -> str:
-        """Where its run folder is, below that of all runs."""
+        """Place of its run folder, below that of all runs."""
         return f"{self.name}/seed_{self.seed}"
 
     @property
     def file_name(self) -> str:
-        """What a file about it is called."""
+        """Name of a file about it."""
         return f"{self.name}+seed_{self.seed}"
 
     @property
@@ -84,44 +58,39 @@ class Job:
 
     @property
     def stage(self) -> str:
-        """What its stage is called; empty if it is one training."""
+        """Name of its stage; empty if it is one training."""
         return self.name.rpartition("+")[2] if self.in_chain else ""
 
 
 def expand(request: Request, runs: Path) -> list[Job]:
-    """Return the jobs: all experiments with the first seed, then with the next, so that a comparison is there early.
-
-    Args:
-        request: what is to be trained.
-        runs: folder of all runs.
+    """Return the jobs: all experiments with the first seed, then with the next, so that comparisons are early.
 
     Raises:
         ValueError: two jobs would train in one folder.
     """
-    jobs: dict[str, tuple[Job, Path]] = {}
-    keys = list(request.grid)
+    jobs: dict[str, Job] = {}
+    experiments: dict[str, Path] = {}
+    varied = [len(alternatives) > 1 for alternatives in request.stages]
     for seed, experiment, stages, values in product(
         request.seeds, request.experiments, product(*request.stages), product(*request.grid.values())
     ):
         files = (experiment, *request.configs)
-        settings = dict(zip(keys, values, strict=True))
+        settings = dict(zip(request.grid, values, strict=True))
         name = "+".join([*(file.stem for file in given_files(files)), *_set_in_name(settings)])
         arguments = (
             "--trainer.enable_progress_bar=false",  # goes to a file
             *request.settings,
             *(f"--{key}={value}" for key, value in settings.items()),
         )
-        varied = [len(alternatives) > 1 for alternatives in request.stages]
         job = chained(name, seed, files, stages, arguments, runs, varied)
         if job.id in jobs:
-            other = jobs[job.id][1]
+            values_too = f", or values of --set ({', '.join(settings)}) that differ in letters and digits"
             raise ValueError(
-                f"two jobs would train in {runs / job.id}: one of {other}, one of {experiment}; name each experiment "
-                "once, and experiments in different folders differently"
-                + (f", or values of --set ({', '.join(keys)}) that differ in letters and digits" if keys else "")
+                f"two jobs would train in {runs / job.id}: one of {experiments[job.id]}, one of {experiment}; name "
+                f"each experiment once, and experiments in different folders differently{values_too * bool(settings)}"
             )
-        jobs[job.id] = job, experiment
-    return [job for job, _ in jobs.values()]
+        jobs[job.id], experiments[job.id] = job, experiment
+    return list(jobs.values())
 
 
 def chained(
@@ -136,8 +105,8 @@ def chained(
     """Return a job of these stages; none makes it one training.
 
     Args:
-        name: of the experiment; a stage is called `<experiment>+<stage>`.
-        seed: of every stage.
+        name: name of the experiment; a stage is called `<experiment>+<stage>`.
+        seed: seed of every stage.
         files: config files of all stages: the experiment first.
         stages: config files of each stage.
         settings: further arguments of all stages.
@@ -150,37 +119,41 @@ def chained(
     job = None
     for place, stage in enumerate(stages or [()]):
         prefix = place < len(stages) - 1
-        called = checked_name(f"{name}+{stage[0].stem}" if stage else name, "name of the run")
+        stage_name = checked_name(f"{name}+{stage[0].stem}" if stage else name, "name of the run")
         arguments = (
             *(f"--config={file}" for file in (*files, *stage)),
             *(["--test_after_fit=false"] if prefix else []),
             *settings,
-            f"--name={called}",
+            f"--name={stage_name}",
             f"--seed_everything={seed}",
             f"--runs={runs}",
         )
-        job = Job(called, seed, arguments, job, prefix)
+        job = Job(stage_name, seed, arguments, job, prefix)
         if varied and varied[place]:
-            name = called
+            name = stage_name
     assert job is not None
     return job
 
 
-def common_stages(jobs: Mapping[Job, Sequence[Job]], keys: Mapping[str, str]) -> list[Job]:
-    """Return what several jobs have in common, each once and with all before it: where their chains part.
+def distinct_stages(jobs: Sequence[Job]) -> list[Job]:
+    """Return the stages of jobs, each once."""
+    return list(dict.fromkeys(stage for job in jobs for stage in job.stages))
 
-    Args:
-        jobs: job -> its stages that are still to be trained.
-        keys: training -> what is the same of trainings that are one.
+
+def common_stages(jobs: Mapping[Job, Sequence[Job]], key: Callable[[Job], str]) -> list[Job]:
+    """Return what several jobs, of which these stages are left, have in common: the stages after which chains part.
+
+    Trainings that are one for several jobs have the same `key`.
     """
-    counts = Counter(keys[stage.id] for stages in jobs.values() for stage in stages)
+    keys = {stage: key(stage) for stage in distinct_stages([*jobs])}
+    counts = Counter(keys[stage] for stages in jobs.values() for stage in stages)
     common: dict[str, Job] = {}
     for stages in jobs.values():
-        several = [stage for stage in stages if counts[keys[stage.id]] > 1]
-        if several:
-            common.setdefault(keys[several[-1].id], several[-1])
-    earlier = {keys[stage.id] for last in common.values() for stage in last.stages[:-1]}
-    return [last for key, last in common.items() if key not in earlier]
+        shared = [stage for stage in stages if counts[keys[stage]] > 1]
+        if shared:
+            common.setdefault(keys[shared[-1]], shared[-1])
+    earlier = {keys[stage] for last in common.values() for stage in last.stages[:-1]}
+    return [last for key_of_last, last in common.items() if key_of_last not in earlier]
 
 
 def _set_in_name(settings: Mapping[str, str]) -> Sequence[str]:

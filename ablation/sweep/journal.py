@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import heapq
 import json
-import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -18,8 +17,6 @@ from ablation.sweep.jobs import Job
 
 Event = dict[str, Any]
 _BEGINS, _ENDS = {"begun", "continued"}, {"finished", "failed", "stopped"}
-_UNITS = {"h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)\s*")
 
 
 class UnwritableError(ValueError):
@@ -40,12 +37,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, task: str = "") -> None:
-        """Name the file.
-
-        Args:
-            folder: of the sweep.
-            task: of the cluster; empty for the sweep itself.
-        """
+        """Name the file in a sweep's folder: that of a task of the cluster, or of the sweep itself."""
         self.folder = folder
         self.path = folder / (f"jobs.{task}.jsonl" if task else "jobs.jsonl")
 
@@ -57,10 +49,7 @@ class Journal:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a+b") as file:
-                file.seek(0)
-                content = file.read()
-                file.truncate(content.rfind(b"\n") + 1)
+            _cut_unfinished(self.path)
         except OSError as error:
             raise UnwritableError(self.path, error) from error
 
@@ -72,8 +61,7 @@ class Journal:
         """
         row = {"job": job, "event": event, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts}
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row, default=str) + "\n")
+            _append(self.path, row)
         except OSError as error:
             raise UnwritableError(self.path, error) from error
 
@@ -88,8 +76,20 @@ class Journal:
 
     def begun(self, job: str) -> Path | None:
         """Return the run folder in which this sweep began a job and did not finish it, if there is one."""
-        folders = [event for event in self.events() if event["job"] == job and "folder" in event]
-        return Path(folders[-1]["folder"]) if folders and folders[-1]["event"] != "finished" else None
+        events = [event for event in self.events() if event["job"] == job and "folder" in event]
+        return Path(events[-1]["folder"]) if events and events[-1]["event"] != "finished" else None
+
+
+def _cut_unfinished(path: Path) -> None:
+    with path.open("a+b") as file:
+        file.seek(0)
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
+
+
+def _append(path: Path, row: Event) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, default=str) + "\n")
 
 
 def _events(path: Path) -> list[Event]:
@@ -107,68 +107,43 @@ def _events(path: Path) -> list[Event]:
     return events
 
 
-def seconds_of(text: str) -> float:
-    """Return a time such as `2h`, `90min` or `1h 30min` in seconds.
-
-    Raises:
-        ValueError: it is none, or not above zero.
-    """
-    parts = _PART.findall(text)
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if not seconds or _PART.sub("", text):
-        raise ValueError(f"--budget is {text!r}; it must be a time such as 2h, 90min or 1h30min")
-    return seconds
-
-
-def tries(events: Sequence[Event]) -> dict[str, list[tuple[float, float]]]:
-    """Return training -> when each try at it began and ended; of one that was killed nobody knows when.
-
-    Args:
-        events: what happened to the trainings, in its order.
-    """
-    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    of_job: dict[str, list[Event]] = defaultdict(list)
+def _tries(events: Sequence[Event]) -> dict[str, list[tuple[float, float]]]:
+    """Return id of a training -> when each try at it began and ended; of one that was killed nobody knows when."""
+    by_job: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         if event["event"] in _BEGINS | _ENDS:
-            of_job[event["job"]].append(event)
-    for job, happened in of_job.items():
-        for begun, ended in pairwise(happened):
+            by_job[event["job"]].append(event)
+    moments: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for job, job_events in by_job.items():
+        for begun, ended in pairwise(job_events):
             if begun["event"] in _BEGINS and ended["event"] in _ENDS:
-                found[job].append((_seconds(begun), _seconds(ended)))
-    return dict(found)
+                moments[job].append((_seconds(begun), _seconds(ended)))
+    return moments
 
 
 def spent(events: Sequence[Event]) -> float:
     """Return for how many seconds a sweep has trained something, whatever its runs at a time."""
     total, until = 0.0, 0.0
-    for begun, ended in sorted(each for several in tries(events).values() for each in several):
+    for begun, ended in sorted(chain.from_iterable(_tries(events).values())):
         total += max(0.0, ended - max(begun, until))
         until = max(until, ended)
     return total
 
 
 def measured(jobs: Sequence[Job], events: Sequence[Event]) -> dict[str, float]:
-    """Return row -> mean seconds of its finished jobs, with all their stages that were trained for them.
-
-    Args:
-        jobs: that are finished.
-        events: what happened to the trainings.
-    """
-    took = {job: sum(ended - begun for begun, ended in each) for job, each in tries(events).items()}
+    """Return row -> mean seconds of its finished jobs, with all their stages that were trained for them."""
+    seconds = {job: sum(ended - begun for begun, ended in moments) for job, moments in _tries(events).items()}
     rows: dict[str, list[float]] = defaultdict(list)
     for job in jobs:
-        if job.id in took:
-            rows[job.name].append(sum(took.get(stage.id, 0.0) for stage in job.stages))
-    return {row: fmean(each) for row, each in rows.items()}
+        if job.id in seconds:
+            rows[job.name].append(sum(seconds.get(stage.id, 0.0) for stage in job.stages))
+    return {row: fmean(job_seconds) for row, job_seconds in rows.items()}
 
 
 def expected(jobs: Sequence[Job], rows: Mapping[str, float], at_once: int) -> float:
-    """Return how many seconds jobs take, some at a time, each begun as soon as there is room.
+    """Return how many seconds jobs take, `at_once` at a time, each begun as soon as there is room.
 
-    Args:
-        jobs: in their order.
-        rows: row -> mean seconds, of one row at least; others are expected to take the mean of these.
-        at_once: how many run at a time.
+    `rows` has the mean seconds of one row at least; others are expected to take the mean of these.
     """
     usual = fmean(rows.values())
     ends = [0.0] * at_once

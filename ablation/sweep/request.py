@@ -5,23 +5,47 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablation.sweep.jobs import Request, StageFiles
 from lightning_modules.config.chain import read_config
 from lightning_modules.runs.folder import checked_name
 
 KEYS = ("experiments", "seeds", "config", "set", "stages")
 TABLE_KEYS = ("title", "baseline", "rows", "benchmarks", "aspects", "costs", "notes")  # of the paper: see `reproduce`
-_OF_THE_SWEEP = {  # flags of fit that a job has from elsewhere
+_NOT_OF_A_JOB = {  # flags of fit that a job has from elsewhere
     "--seed_everything": "give --seeds",
     "--ckpt_path": "a job goes on from its own checkpoint by itself",
     "--print_config": "give --dry-run",
     "-c": "give --config",
 }
 _OPEN, _CLOSE = "[{(", "]})"
-Stages = tuple[tuple[StageFiles, ...], ...]
+StageFiles = tuple[Path, ...]  # config files of a stage: its own, and others such as its data
+Stages = tuple[tuple[StageFiles, ...], ...]  # one after the other; of each one or more alternatives
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a sweep is asked to train: all combinations of its experiments, seeds, alternative stages and values.
+
+    Attributes:
+        name: name of the sweep.
+        experiments: config files, one for each row.
+        seeds: seeds of every row.
+        configs: further config files of all jobs, such as a scale.
+        grid: key -> values.
+        settings: further flags of all jobs.
+        stages: stages of each job; none: a job is one training.
+    """
+
+    name: str
+    experiments: tuple[Path, ...]
+    seeds: tuple[int, ...] = (0,)
+    configs: tuple[Path, ...] = ()
+    grid: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    settings: tuple[str, ...] = ()
+    stages: Stages = ()
 
 
 def request_of(
@@ -37,12 +61,12 @@ def request_of(
 
     Args:
         files: experiments, or one sweep file.
-        name: of the sweep; None takes that of the file, or those of the experiments.
+        name: name of the sweep; None takes that of the file, or those of the experiments.
         seeds: how many, or several seeds, instead of the file's.
         configs: config files of all jobs, behind the file's.
         assignments: `key=v1,v2`, beside the file's.
         settings: further flags of all jobs.
-        stages: of each job, instead of the file's: `stage.yaml+data.yaml`, alternatives with a comma between them.
+        stages: stages of each job, instead of the file's: `stage.yaml+data.yaml`, with a comma between alternatives.
 
     Raises:
         ValueError: a file that is missing or asks for something unknown, or a flag with nothing or too much in it.
@@ -52,24 +76,25 @@ def request_of(
             raise ValueError(f"{file} does not exist; name experiments, such as experiments/no_lste.yaml, or a sweep")
     for setting in settings:
         option = setting.partition("=")[0]
-        if option in _OF_THE_SWEEP:
-            raise ValueError(f"{option} cannot be given to all runs of a sweep; {_OF_THE_SWEEP[option]}")
-    named = [file for file in files if {"experiments", "rows"} & read_config(file).keys()]
-    if named and len(files) > 1:
-        raise ValueError(f"{named[0]} is a sweep, which is named alone; {len(files)} files are named")
-    asked = read_sweep(named[0]) if named else Request(_name(files), tuple(files))
-    given = [_assignment(text) for text in assignments]
-    for position, (key, _) in enumerate(given):
-        if key in asked.grid or key in dict(given[:position]):
+        if option in _NOT_OF_A_JOB:
+            raise ValueError(f"{option} cannot be given to all runs of a sweep; {_NOT_OF_A_JOB[option]}")
+    sweeps = [file for file in files if {"experiments", "rows"} & read_config(file).keys()]
+    if sweeps and len(files) > 1:
+        raise ValueError(f"{sweeps[0]} is a sweep, which is named alone; {len(files)} files are named")
+    request = read_sweep(sweeps[0]) if sweeps else Request(_name(files), tuple(files))
+    grid = dict(request.grid)
+    for key, values in map(_assignment, assignments):
+        if key in grid:
             raise ValueError(f"--set {key} is given twice, here or in the file; give all values at once: {key}=1,2")
+        grid[key] = values
     return Request(
-        name=checked_name(asked.name if name is None else name, "name of the sweep"),
-        experiments=asked.experiments,
-        seeds=asked.seeds if seeds is None else seeds_of(seeds[0] if len(seeds) == 1 else list(seeds), "--seeds"),
-        configs=(*asked.configs, *configs),
-        grid={**asked.grid, **dict(given)},
+        name=checked_name(request.name if name is None else name, "name of the sweep"),
+        experiments=request.experiments,
+        seeds=request.seeds if seeds is None else seeds_of(seeds[0] if len(seeds) == 1 else list(seeds), "--seeds"),
+        configs=(*request.configs, *configs),
+        grid=grid,
         settings=tuple(settings),
-        stages=asked.stages if stages is None else typed_stages(stages),
+        stages=request.stages if stages is None else typed_stages(stages),
     )
 
 
@@ -97,7 +122,7 @@ def read_sweep(path: Path) -> Request:
         seeds=seeds_of(content.get("seeds", 1), f"`seeds` in {path}"),
         configs=_files(content, "config", path),
         grid={str(key): _values(values, f"`set: {key}` in {path}") for key, values in grid.items()},
-        stages=listed_stages(content["stages"], path) if content.get("stages") is not None else (),
+        stages=_listed_stages(content["stages"], path) if content.get("stages") is not None else (),
     )
 
 
@@ -126,6 +151,41 @@ def seeds_of(seeds: Any, where: str) -> tuple[int, ...]:
     if len(set(chosen)) < len(chosen):
         raise ValueError(f"{where} is {seeds!r}, which has a seed twice")
     return tuple(chosen)
+
+
+def typed_stages(stages: Sequence[str]) -> Stages:
+    """Return stages as they are typed: files of one are joined by `+`, alternatives by commas.
+
+    Raises:
+        ValueError: a file does not exist, or two stages have one name.
+    """
+    return _stages([stage.split(",") for stage in stages], Path(), "--stages")
+
+
+def _listed_stages(stages: Any, path: Path) -> Stages:
+    """Return stages as a sweep file lists them, relative to it; alternatives are a list in the list."""
+    where = f"`stages` in {path}"
+    listed = [stage if isinstance(stage, list) else [stage] for stage in stages] if isinstance(stages, list) else []
+    if not listed or not all(stage and all(isinstance(files, str) for files in stage) for stage in listed):
+        raise ValueError(f"{where} is {stages!r}; it must be a list of files, each of a stage, or of lists of these")
+    return _stages(listed, path.parent.resolve(), where)
+
+
+def _stages(texts: Sequence[Sequence[str]], folder: Path, where: str) -> Stages:
+    stages = tuple(
+        tuple(tuple(folder / file for file in files.split("+")) for files in alternatives) for alternatives in texts
+    )
+    every = [files for alternatives in stages for files in alternatives]
+    missing = [str(file) for files in every for file in files if not file.is_file()]
+    if missing:
+        raise ValueError(f"{where} names {', '.join(missing)}, which does not exist")
+    twice = [name for name, count in Counter(files[0].stem for files in every).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"{where} has two stages called {', '.join(twice)}; a stage is called like its first file: give one of them"
+            " a file of its own, which may have the other as its `base`"
+        )
+    return stages
 
 
 def _name(files: Sequence[Path]) -> str:
@@ -172,44 +232,3 @@ def _split(values: str) -> list[str]:
         else:
             parts[-1] += character
     return parts
-
-
-def typed_stages(stages: Sequence[str]) -> Stages:
-    """Return stages as they are typed: files of one are joined by `+`, alternatives by commas.
-
-    Raises:
-        ValueError: a file does not exist, or two stages have one name.
-    """
-    return _checked([stage.split(",") for stage in stages], Path(), "--stages")
-
-
-def listed_stages(stages: Any, path: Path) -> Stages:
-    """Return stages as a sweep file lists them, relative to it; alternatives are a list in the list.
-
-    Args:
-        stages: content of the key.
-        path: of the sweep file.
-
-    Raises:
-        ValueError: no such list, a file does not exist, or two stages have one name.
-    """
-    where = f"`stages` in {path}"
-    listed = [each if isinstance(each, list) else [each] for each in stages] if isinstance(stages, list) else []
-    if not listed or not all(each and all(isinstance(stage, str) for stage in each) for each in listed):
-        raise ValueError(f"{where} is {stages!r}; it must be a list of files, each of a stage, or of lists of these")
-    return _checked(listed, path.parent.resolve(), where)
-
-
-def _checked(stages: Sequence[Sequence[str]], folder: Path, where: str) -> Stages:
-    found = tuple(tuple(tuple(folder / file for file in stage.split("+")) for stage in each) for each in stages)
-    every = [files for each in found for files in each]
-    missing = [str(file) for files in every for file in files if not file.is_file()]
-    if missing:
-        raise ValueError(f"{where} names {', '.join(missing)}, which does not exist")
-    twice = [name for name, count in Counter(files[0].stem for files in every).items() if count > 1]
-    if twice:
-        raise ValueError(
-            f"{where} has two stages called {', '.join(twice)}; a stage is called like its first file: give one of them"
-            " a file of its own, which may have the other as its `base`"
-        )
-    return found

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, Self
 
-from ablation.sweep.claim import Busy
-from ablation.sweep.display import Board, Display, Row, duration, progress
-from ablation.sweep.jobs import Job
+from ablation.sweep.display import Board, Row, display, duration
+from ablation.sweep.jobs import Job, distinct_stages
 from ablation.sweep.journal import Journal, UnwritableError
-from ablation.sweep.standing import key
-from ablation.sweep.training import Training, begin
+from ablation.sweep.state import Plan, progress
+from ablation.sweep.training import Busy, Ending, Training, begin
 
 POLL = 0.2  # seconds
 LOOK = 2.0  # seconds between two looks at what runs have written
@@ -28,14 +27,33 @@ class Outcome:
     """How a sweep ended.
 
     Attributes:
-        finished: names of jobs.
-        failed: name of a job -> what is wrong with it.
+        finished: ids of jobs.
+        failed: id of a job -> what is wrong with it.
         stopped_by: number of the signal that stopped it; 0 if none did.
     """
 
     finished: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     stopped_by: int = 0
+
+
+@dataclass(eq=False)
+class _Stage:
+    """What happened to a stage in this sweep; jobs that have a stage in common share it.
+
+    Attributes:
+        steps: optimiser steps; None if not known.
+        trained: whether it is finished.
+        fails: tries that failed.
+        given_up_by: job whose tries were all in vain; None as long as there is hope.
+        pace: seconds per step; None before it was seen to go on.
+    """
+
+    steps: int | None
+    trained: bool = False
+    fails: int = 0
+    given_up_by: Job | None = None
+    pace: float | None = None
 
 
 @dataclass
@@ -48,47 +66,34 @@ class _Running:
 
 
 class Runner:
-    """Keeps as many jobs running as are allowed, tries again what fails, and stops them gently."""
+    """Keeps as many jobs running as may run at once, tries again what fails up to `retries` times, and stops gently.
+
+    `steps` has the optimiser steps of trainings, by their ids, where they are known. Runs hold the locks `holds` too.
+    """
 
     def __init__(
         self,
         jobs: Sequence[Job],
-        configs: Mapping[str, Mapping[str, Any]],
-        steps: Mapping[str, int],
-        runs: Path,
+        plan: Plan,
         journal: Journal,
-        environments: Sequence[Mapping[str, str]],
+        steps: Mapping[str, int],
+        at_once: int,
         retries: int,
-        display: Display,
         holds: tuple[int, ...] = (),
     ) -> None:
-        """Take everything; nothing is started yet.
-
-        Args:
-            jobs: to be trained, finished ones too.
-            configs: training -> its configuration, of every stage of a job.
-            steps: training -> optimiser steps, where they are known.
-            runs: folder of all runs.
-            journal: of the sweep.
-            environments: one for each of the jobs at a time.
-            retries: how many times a job that fails is tried again.
-            display: to show it on.
-            holds: descriptors of locks that the runs hold too.
-        """
-        self.configs, self.steps, self.runs, self.journal = configs, steps, runs, journal
-        self.environments, self.retries, self.display, self.holds = environments, retries, display, holds
+        """Take everything; nothing is started yet."""
+        self.plan, self.journal, self.retries, self.holds = plan, journal, retries, holds
+        self.environments, self.display = shares(at_once), display()
         self.waiting = list(jobs)
         self.running: list[_Running] = []
         self.outcome = Outcome()
-        self._fails: dict[str, int] = {}
-        self._not_before: dict[str, float] = {}
+        self._not_before: dict[Job, float] = {}
         self._rows: list[Row] = []
         self._looked = 0.0
-        self._pace: dict[str, float] = {}  # seconds per step of each training that was seen to go on
-        # What trainings of several jobs have in common is one.
-        self._key = {stage.id: key(stage, configs) for job in jobs for stage in job.stages}
-        self._trained: set[str] = set()
-        self._given_up: dict[str, str] = {}  # stage -> job whose tries at it were in vain
+        shared: dict[str, _Stage] = {}
+        self._stages = {
+            stage: shared.setdefault(plan.key(stage), _Stage(steps.get(stage.id))) for stage in distinct_stages(jobs)
+        }
 
     def run(self) -> Outcome:
         """Train until nothing is left to do, or a signal comes.
@@ -96,113 +101,108 @@ class Runner:
         Raises:
             UnwritableError: a file of the sweep cannot be written; runs were stopped, and have saved a checkpoint.
         """
-        with self.display, Stopping() as stopping:
+        with self.display, noted_signals() as signals:
             passed_on = 0
             try:
-                while self.running or (self.waiting and not stopping.times):
-                    if stopping.times > passed_on:
+                while self.running or (self.waiting and not signals):
+                    if len(signals) > passed_on:
                         self._stop(first=passed_on == 0)
-                        passed_on = stopping.times
-                    elif not stopping.times:
+                        passed_on = len(signals)
+                    elif not signals:
                         self._fill()
-                    self._reap(stopped=bool(stopping.times))
+                    self._reap(stopped=bool(signals))
                     self.display.show(self._board())
                     time.sleep(POLL)
             except BaseException:
-                for each in self.running:
-                    each.training.stop()
-                for each in self.running:
-                    each.training.process.wait()
-                    each.training.claim.release()
+                for run in self.running:
+                    run.training.stop()
+                for run in self.running:
+                    run.training.process.wait()
+                    run.training.claim.release()
                 raise
-        self.outcome.stopped_by = stopping.number
+        self.outcome.stopped_by = signals[0] if signals else 0
         return self.outcome
 
     def _fill(self) -> None:
         for job in list(self.waiting):
-            free = set(range(len(self.environments))) - {each.slot for each in self.running}
+            free = set(range(len(self.environments))) - {run.slot for run in self.running}
             if not free:
                 return
-            if time.monotonic() < self._not_before.get(job.id, 0.0):
-                continue
-            vain = [stage for stage in job.stages if self._key[stage.id] in self._given_up]
-            if vain:
-                self.waiting.remove(job)
-                other = self._given_up[self._key[vain[0].id]]
-                self._failed(job, f"its stage {vain[0].stage}, which is that of {other} too, failed there")
-                continue
-            try:
-                slot = min(free)
-                begun = begin(job, self.configs, self.runs, self.journal, self.environments[slot], self.holds)
-            except UnwritableError:
-                raise
-            except ValueError as error:
-                self.waiting.remove(job)
-                self._failed(job, str(error))
-                continue
-            if isinstance(begun, Busy):
-                if job.id not in self._not_before:
-                    it = "it is" if begun.stage is job else f"its stage {begun.stage.id} is"
-                    self.display.say(f"waits     {job.id}: {it} trained by another {'job or ' * job.in_chain}process")
-                self._not_before[job.id] = time.monotonic() + BUSY
-                continue
+            if time.monotonic() >= self._not_before.get(job, 0.0):
+                self._begin(job, min(free))
+
+    def _begin(self, job: Job, slot: int) -> None:
+        for stage in job.stages:
+            if other := self._stages[stage].given_up_by:
+                self._failed(job, f"its stage {stage.stage}, which is that of {other.id} too, failed there")
+                return
+        try:
+            begun = begin(job, self.plan, self.journal, self.environments[slot], self.holds)
+        except UnwritableError:
+            raise
+        except ValueError as error:
+            self._failed(job, str(error))
+            return
+        if isinstance(begun, Busy):
+            if job not in self._not_before:
+                busy = "it is" if begun.stage is job else f"its stage {begun.stage.id} is"
+                self.display.say(f"waits     {job.id}: {busy} trained by another {'job or ' * job.in_chain}process")
+            self._not_before[job] = time.monotonic() + BUSY
+        elif isinstance(begun, Training):
             self.waiting.remove(job)
-            if isinstance(begun, Training):
-                self.running.append(_Running(job, begun, slot))
-                self._trained |= {self._key[stage.id] for stage in begun.stage.stages[:-1]}
-                self.display.say(f"{'continues' if begun.claim.continues else 'begins':<9} {begun.stage.id}")
-            else:
-                self._finished(job, begun.folder)
+            self.running.append(_Running(job, begun, slot))
+            for stage in begun.stage.stages[:-1]:
+                self._stages[stage].trained = True
+            self.display.say(f"{'continues' if begun.claim.continues else 'begins':<9} {begun.stage.id}")
+        else:
+            self.waiting.remove(job)
+            self._finished(job, begun.folder, "before")
 
     def _reap(self, stopped: bool) -> None:
-        for each in [each for each in self.running if each.training.process.poll() is not None]:
-            self.running.remove(each)
-            training, job, stage = each.training, each.job, each.training.stage
-            training.claim.release()
-            if training.ended_well():
-                self.journal.append(stage.id, "finished", folder=training.folder)
-                self._trained.add(self._key[stage.id])
-                seconds = time.monotonic() - each.began
+        for run in [run for run in self.running if run.training.process.poll() is not None]:
+            self.running.remove(run)
+            training, job, stage = run.training, run.job, run.training.stage
+            ending = training.end(self.journal, stopped, self._stages[stage].fails + 1)
+            if ending is Ending.FINISHED:
+                self._stages[stage].trained = True
+                took = f"in {duration(time.monotonic() - run.began)}"
                 if stage is job:
-                    self._finished(job, training.folder, seconds)
-                    continue
-                self.waiting.insert(0, job)  # for its next stage
-                self.display.say(f"finished  {stage.id} in {duration(seconds)}; next is that of {job.id}")
-            elif stopped:
-                self.journal.append(stage.id, "stopped", folder=training.folder)
+                    self._finished(job, training.folder, took)
+                else:
+                    self.waiting.insert(0, job)  # for its next stage
+                    self.display.say(f"finished  {stage.id} {took}; next is that of {job.id}")
+            elif ending is Ending.STOPPED:
                 self.waiting.append(job)
                 self.display.say(f"stopped   {stage.id}")
             else:
+                self.waiting.append(job)
                 self._retry(job, training)
 
     def _retry(self, job: Job, training: Training) -> None:
-        stage, how = training.stage, training.how_it_ended()
-        common = self._key[stage.id]
-        self._fails[common] = tries = self._fails.get(common, 0) + 1
-        self.journal.append(stage.id, "failed", folder=training.folder, how=how, tries=tries)
-        if tries <= self.retries:
-            self.waiting.append(job)
-            self.display.say(f"fails     {stage.id}: {how}; is tried again")
+        stage, how = self._stages[training.stage], training.how_it_ended()
+        stage.fails += 1
+        if stage.fails <= self.retries:
+            self.display.say(f"fails     {training.stage.id}: {how}; is tried again")
             return
-        times = f" in try {tries}" if tries > 1 else ""
-        where = "" if stage is job else f"{stage.id}: "
-        said = "".join(f"\n    | {line}" for line in training.last_lines())
-        self._given_up[common] = job.id
-        self._failed(job, f"{where}{how}{times}; all it said is in {training.log}{said}")
+        stage.given_up_by = job
+        where = "" if training.stage is job else f"{training.stage.id}: "
+        times = f" in try {stage.fails}" if stage.fails > 1 else ""
+        last_lines = "".join(f"\n    | {line}" for line in training.last_lines())
+        self._failed(job, f"{where}{how}{times}; all it said is in {training.log}{last_lines}")
 
     def _failed(self, job: Job, why: str) -> None:
+        self.waiting.remove(job)
         self.outcome.failed[job.id] = why
         self.display.say(f"failed    {job.id}: {why}")
 
-    def _finished(self, job: Job, folder: Path, seconds: float | None = None) -> None:
+    def _finished(self, job: Job, folder: Path, when: str) -> None:
         self.outcome.finished.append(job.id)
-        took = f" in {duration(seconds)}" if seconds is not None else " before"
         figure = progress(folder).text()
-        self.display.say(f"finished  {job.id}{took}{f', {figure}' if figure else ''}")
+        self.display.say(f"finished  {job.id} {when}{f', {figure}' if figure else ''}")
 
     def _stop(self, first: bool) -> None:
-        for each in self.running:
-            each.training.stop(signal.SIGTERM if first else signal.SIGKILL)
+        for run in self.running:
+            run.training.stop(signal.SIGTERM if first else signal.SIGKILL)
         if first and self.running:
             self.display.say(
                 f"stopping  {len(self.running)} runs after the step that they are in; Ctrl-C again ends them at once"
@@ -212,72 +212,77 @@ class Runner:
         now = time.monotonic()
         if now - self._looked > LOOK or len(self._rows) != len(self.running):
             self._looked = now
-            self._rows = [self._row(each, now) for each in self.running]
-        return Board(
-            self._rows, len(self.outcome.finished), len(self.outcome.failed), len(self.waiting), self._seconds_left()
-        )
+            self._rows = [self._row(run, now) for run in self.running]
+        finished, failed = len(self.outcome.finished), len(self.outcome.failed)
+        return Board(self._rows, finished, failed, len(self.waiting), self._seconds_left())
 
-    def _row(self, each: _Running, now: float) -> Row:
-        job, stage, reached = each.job, each.training.stage, progress(each.training.folder)
-        if reached.step and each.pace_from is None:
-            each.pace_from = now, reached.step
-        elif each.pace_from and reached.step > each.pace_from[1]:
-            self._pace[stage.id] = (now - each.pace_from[0]) / (reached.step - each.pace_from[1])
-        before, steps = self._steps(stage.stages[:-1]), self._steps(job.stages)
-        pace = self._pace.get(stage.id)
+    def _row(self, run: _Running, now: float) -> Row:
+        job, stage, reached = run.job, run.training.stage, progress(run.training.folder)
+        if reached.step and run.pace_from is None:
+            run.pace_from = now, reached.step
+        elif run.pace_from and reached.step > run.pace_from[1]:
+            self._stages[stage].pace = (now - run.pace_from[0]) / (reached.step - run.pace_from[1])
+        all_steps, pace = [self._stages[stage].steps for stage in job.stages], self._stages[stage].pace
+        before, steps = _sum(all_steps[: job.stages.index(stage)]), _sum(all_steps)
         seconds = pace * max(0, steps - before - reached.step) if pace and steps and before is not None else None
-        step = (before or 0) + reached.step if reached.step else before or 0
-        return Row(job.id, step, steps, reached.text(), seconds, stage.stage)
-
-    def _steps(self, stages: Sequence[Job]) -> int | None:
-        """Return the steps of some stages together; None if one's are not known."""
-        steps = [self.steps.get(stage.id) for stage in stages]
-        return sum(known) if len(known := [each for each in steps if each is not None]) == len(steps) else None
+        return Row(job.id, (before or 0) + reached.step, steps, reached.text(), seconds, stage.stage)
 
     def _seconds_left(self) -> float | None:
         """Return how long it takes if what waits goes as fast as what ran; what jobs have in common is trained once."""
-        running = {self._key[stage.id] for each in self.running for stage in each.job.stages}
-        waiting = {
-            self._key[stage.id]: self.steps.get(stage.id)
-            for job in self.waiting
-            for stage in job.stages
-            if self._key[stage.id] not in self._trained | running
-        }
-        known = [steps for steps in waiting.values() if steps is not None]
-        if not self._pace or len(known) < len(waiting) or not all(row.steps for row in self._rows):
+        running = {self._stages[stage] for run in self.running for stage in run.job.stages}
+        waiting = {self._stages[stage] for stage in distinct_stages(self.waiting)}
+        steps = _sum([stage.steps for stage in waiting - running if not stage.trained])
+        paces = [stage.pace for stage in {*self._stages.values()} if stage.pace is not None]
+        if not paces or steps is None or not all(row.steps for row in self._rows):
             return None
-        pace = sum(self._pace.values()) / len(self._pace)
+        pace = sum(paces) / len(paces)
         left = sum(row.seconds_left or pace * (row.steps or 0) for row in self._rows)
-        return (left + pace * sum(known)) / len(self.environments)
+        return (left + pace * steps) / len(self.environments)
 
 
-class Stopping:
-    """Within it, these signals end nothing, but are counted.
+def _sum(numbers: Sequence[int | None]) -> int | None:
+    """Return the sum of numbers; None if one of them is not known."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
 
-    Attributes:
-        number: of the first signal; 0 if none came.
-        times: how many came.
+
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Let Ctrl-C and the like end nothing within it; gives the signals that came so far.
+
+    To what this process was started deaf to, as a background job is to Ctrl-C, it stays deaf.
     """
-
-    def __init__(self) -> None:
-        self.number = 0
-        self.times = 0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        """Listen; not to what this process was started deaf to, as a background job is to Ctrl-C."""
-        for number in STOPPING:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Listen no longer."""
-        for number, handler in self._before.items():
+    came: list[int] = []
+    heard = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in heard}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.number = self.number or number
-        self.times += 1
+
+def shares(jobs: int) -> list[dict[str, str]]:
+    """Return what to set in the environment of as many runs at a time; a single one gets all there is.
+
+    More runs than GPUs share them. What the user has set for the number of threads stays.
+
+    Args:
+        jobs: runs at a time.
+    """
+    if jobs == 1:
+        return [{}]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(max(1, cores // jobs))}
+    gpus = _gpus()
+    return [threads | ({"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}) for slot in range(jobs)]
+
+
+def _gpus() -> list[str]:
+    """Return the names of the GPUs that this process may use."""
+    import torch  # here, since nothing else of a sweep needs it
+
+    if not torch.cuda.is_available():
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]

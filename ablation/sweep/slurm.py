@@ -13,12 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ablation.sweep.claim import Busy
-from ablation.sweep.jobs import Job
+from ablation.sweep.jobs import Job, common_stages
 from ablation.sweep.journal import Event, Journal
-from ablation.sweep.runner import Stopping
-from ablation.sweep.standing import Configs
-from ablation.sweep.training import Training, begin
+from ablation.sweep.runner import noted_signals
+from ablation.sweep.state import Plan
+from ablation.sweep.training import Busy, Ending, Training, begin
+from datamodules.printable import say
 
 POLL = 1.0  # seconds
 BUSY = 30.0  # seconds until it is asked again whether another task has finished a stage
@@ -38,18 +38,10 @@ class Task:
     stage that another task trains for its own job is waited for.
     """
 
-    def __init__(self, job: Job, configs: Configs, runs: Path, folder: Path, retries: int) -> None:
-        """Say what is to be trained.
-
-        Args:
-            job: to be trained.
-            configs: training -> the configuration that it is to have, of the job and its earlier stages.
-            runs: folder of all runs, which all machines share.
-            folder: of the sweep.
-            retries: how many times each stage of the job is tried again if it fails.
-        """
-        self.job, self.runs, self.folder, self.retries = job, runs, folder, retries
-        self.configs = {stage.id: configs[stage.id] for stage in job.stages}
+    def __init__(self, job: Job, plan: Plan, folder: Path, retries: int) -> None:
+        """Say what is to be trained, of which sweep's folder, and how many times a stage that fails is tried again."""
+        self.job, self.runs, self.folder, self.retries = job, plan.runs, folder, retries
+        self.configs = {stage.id: plan.configuration(stage) for stage in job.stages}  # not to be read again there
         self._training: Training | None = None
 
     def __call__(self) -> str:
@@ -63,35 +55,30 @@ class Task:
         os.environ.pop("SLURM_NTASKS", None)
         journal = Journal(self.folder, self.job.file_name)
         journal.open()
-        tries: Counter[str] = Counter()
+        plan = Plan(self.runs, lambda stage: self.configs[stage.id], journal.begun)
+        tries: Counter[Job] = Counter()
         ended = "finished before"
-        with Stopping() as stopping:
+        with noted_signals() as signals:
             while True:
-                begun = begin(self.job, self.configs, self.runs, journal, {})
+                begun = begin(self.job, plan, journal, {})
                 if isinstance(begun, Busy) and begun.stage is not self.job:
                     time.sleep(BUSY)
                 elif isinstance(begun, Training):
                     self._training = begun
-                    _wait(begun, stopping)
-                    begun.claim.release()
-                    stage = begun.stage.id
-                    if begun.ended_well():
-                        journal.append(stage, "finished", folder=begun.folder)
+                    _wait(begun, signals)
+                    stage = begun.stage
+                    tries[stage] += 1
+                    ending = begun.end(journal, bool(signals), tries[stage])
+                    if ending is Ending.FINISHED:
                         ended = "finished"
-                        if begun.stage is self.job:
+                        if stage is self.job:
                             return ended
-                    elif stopping.times:
-                        journal.append(stage, "stopped", folder=begun.folder)
-                    else:
-                        tries[stage] += 1
-                        how = begun.how_it_ended()
-                        journal.append(stage, "failed", folder=begun.folder, how=how, tries=tries[stage])
-                        if tries[stage] > self.retries:
-                            said = [f"{stage}: {how}; all it said is in {begun.log}", *begun.last_lines()]
-                            raise TaskError("\n".join(said))
+                    elif ending is Ending.FAILED and tries[stage] > self.retries:
+                        why = f"{stage.id}: {begun.how_it_ended()}; all it said is in {begun.log}"
+                        raise TaskError("\n".join([why, *begun.last_lines()]))
                 else:
                     return "is trained by another process" if isinstance(begun, Busy) else ended
-                if stopping.times:
+                if signals:
                     raise TaskError(f"{self.job.id}: stopped by the cluster")
 
     def checkpoint(self) -> Any:
@@ -106,15 +93,44 @@ class Task:
         return DelayedSubmission(again)
 
 
-def _wait(training: Training, stopping: Stopping) -> None:
+def _wait(training: Training, signals: Sequence[int]) -> None:
     """Wait for the end of a training; a signal that stops the task stops it too."""
-    told = False
+    stopped = False
     # Not wait(): the signal upon which `checkpoint` is called would find it holding a lock.
     while training.process.poll() is None:
-        if stopping.times and not told:
+        if signals and not stopped:
             training.stop()
-            told = True
+            stopped = True
         time.sleep(POLL)
+
+
+def submit_unfinished(
+    jobs: Mapping[Job, Sequence[Job]],
+    plan: Plan,
+    journal: Journal,
+    options: Mapping[str, str | int],
+    at_once: int,
+    retries: int,
+) -> None:
+    """Hand over unfinished jobs, of which these stages are left, that are not in the queue; common stages come first.
+
+    Raises:
+        ValueError: there is no SLURM here, or it does not know an option, or does not answer.
+    """
+    queue = queued(journal.events())
+    say("".join(f"left alone {job.id}, {queue[job.id]}\n" for job in jobs if job.id in queue), end="")
+    left = {job: stages for job, stages in jobs.items() if job.id not in queue}
+    common = [stage for stage in common_stages(left, plan.key) if stage.id not in queue]
+    waited_for = {stage.id for stages in left.values() for stage in stages if stage.prefix and stage.id in queue}
+    earlier = [queue[stage].rpartition(" ")[2] for stage in waited_for]
+    for batch in (common, [*left]):
+        tasks = [Task(job, plan, journal.folder, retries) for job in batch]
+        submitted = submit(tasks, journal.folder / "slurm", options, at_once, after=earlier) if tasks else []
+        for job, task in zip(batch, submitted, strict=True):
+            journal.append(job.id, "submitted", task=task.job_id)
+            say(f"submitted {job.id} as {task.job_id}")
+        earlier += [task.job_id for task in submitted]
+    say(f"submitted: {len(left)}; the same command with --dry-run says where all jobs stand")
 
 
 def submit(
@@ -129,8 +145,8 @@ def submit(
 
     Args:
         tasks: at least one.
-        folder: where scripts and output of the cluster go.
-        options: of sbatch, with `_` for `-`.
+        folder: folder of the cluster's scripts and output.
+        options: options of sbatch, with `_` for `-`.
         at_once: tasks at a time.
         cluster: `slurm`, or `local` for tests.
         after: tasks of SLURM, as they are called there, that are to have ended, however, before these begin.
@@ -142,8 +158,8 @@ def submit(
 
     if after:
         arrays = dict.fromkeys(name.partition("_")[0] for name in after)
-        given = [str(options["dependency"])] if "dependency" in options else []
-        options = {**options, "dependency": ",".join([*given, f"afterany:{':'.join(arrays)}"])}
+        typed = [str(options["dependency"])] if "dependency" in options else []
+        options = {**options, "dependency": ",".join([*typed, f"afterany:{':'.join(arrays)}"])}
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster=cluster, slurm_max_num_timeout=TIMEOUTS)
         executor.update_parameters(
@@ -209,12 +225,9 @@ def minutes(time: str) -> int:
 
 
 def queued(events: Sequence[Event]) -> dict[str, str]:
-    """Return job -> state and number of its task: `pending as 12_0`.
+    """Return id of a job -> state and number of its task, by the events of the sweep: `pending as 12_0`.
 
     A job that has none was not submitted, or its task has ended, or was cancelled; or there is no SLURM here.
-
-    Args:
-        events: what happened to the jobs so far.
 
     Raises:
         ValueError: the cluster does not answer.
@@ -224,12 +237,12 @@ def queued(events: Sequence[Event]) -> dict[str, str]:
         return {}
     command = ["squeue", "--me", "--array", "--noheader", "--format=%i %T"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS).stdout
+        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS).stdout
     except subprocess.SubprocessError as error:
         why = getattr(error, "stderr", None) or error
         raise ValueError(f"which jobs are in the queue is not known: {' '.join(str(why).split())}") from error
     states: dict[str, str] = {}
-    for task, state in (line.split() for line in said.splitlines()):
+    for task, state in (line.split() for line in output.splitlines()):
         if task in jobs and (state == "RUNNING" or jobs[task] not in states):
             states[jobs[task]] = f"{state.lower()} as {task}"
     return states

@@ -13,7 +13,6 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -25,10 +24,12 @@ from ablation.comparing.experiment import Experiment, compared_settings, middle
 from ablation.comparing.obstacles import obstacles
 from ablation.comparing.run import Run, read_run
 from ablation.comparing.sequential import FIRST, LEAD
+from ablation.sweep.display import counted, duration
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal, UnwritableError, expected, measured, spent
 from ablation.sweep.runner import Outcome
-from ablation.sweep.standing import latest_trained, standing
+from ablation.sweep.state import Plan, latest_trained
+from datamodules.printable import say
 
 MANY = 2  # failed seeds of a row, after which it gets no more
 
@@ -38,7 +39,7 @@ class Until:
     """When no more seeds are added.
 
     Attributes:
-        most: seeds of a row.
+        most: number of seeds of a row.
         smallest: difference that matters, as it is shown.
         budget: seconds that the sweep may train; None: as many as it takes.
     """
@@ -53,8 +54,8 @@ class Next:
     """What is to be done.
 
     Attributes:
-        jobs: that are to be trained.
-        rows: that are looked at, if nothing is to be trained for it.
+        jobs: jobs that are to be trained.
+        rows: rows that are looked at, if nothing is to be trained for it.
         why: row -> why it gets no more seeds although it is open.
     """
 
@@ -64,33 +65,19 @@ class Next:
 
 
 class UntilDecided:
-    """Says which jobs are next, and looks at the table whenever they are finished."""
+    """Says which jobs are next, and looks at the table whenever they are finished.
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        until: Until,
-        runs: Path,
-        journal: Journal,
-        at_once: int,
-        configuration: Callable[[Job], Mapping[str, Any]],
-    ) -> None:
+    `jobs` are all that there may be: of each row those of seeds 0, 1, ... in this order. `at_once` run at a time.
+    """
+
+    def __init__(self, jobs: Sequence[Job], until: Until, plan: Plan, journal: Journal, at_once: int) -> None:
         """Read what was decided before; nothing is written.
-
-        Args:
-            jobs: all that there may be: of each row those of seeds 0, 1, ... in this order.
-            until: when no more seeds are added.
-            runs: folder of all runs.
-            journal: of the sweep.
-            at_once: how many runs there are at a time.
-            configuration: returns that of a training.
 
         Raises:
             ValueError: there are fewer than two rows, a run would not be tested, or what was decided before was of
                 something else.
         """
-        self.until, self.runs, self.journal, self.at_once = until, runs, journal, at_once
-        self.configs: dict[str, Mapping[str, Any]] = {}
+        self.until, self.plan, self.journal, self.at_once = until, plan, journal, at_once
         self.rows: dict[str, list[Job]] = {}
         for job in jobs:
             self.rows.setdefault(job.name, []).append(job)
@@ -99,45 +86,38 @@ class UntilDecided:
                 f"--until decided compares the rows of a sweep, and there is {next(iter(self.rows))} only: name a"
                 " second experiment"
             )
-        self.failed: dict[str, str] = {}  # job -> what is wrong with it
-        self._configuration, self._read = configuration, dict[str, Run]()
+        self.failed: dict[str, str] = {}  # id of a job -> what is wrong with it
+        self._read: dict[str, Run] = {}
         settings = {name: self._settings(row[0]) for name, row in self.rows.items()}
-        asked = {
-            name: hashlib.sha256(json.dumps(each, sort_keys=True, default=str).encode()).hexdigest()
-            for name, each in settings.items()
+        digests = {
+            name: hashlib.sha256(json.dumps(row_settings, sort_keys=True, default=str).encode()).hexdigest()
+            for name, row_settings in settings.items()
         }
         baseline = [*settings][middle([*settings.values()])]
-        self.decisions = record.read(journal.folder) or Decisions(baseline, asked, until.smallest, until.most)
-        self._check(asked)
+        self.decisions = record.read(journal.folder) or Decisions(baseline, digests, until.smallest, until.most)
+        self._check(digests)
 
     def _settings(self, job: Job) -> dict[str, Any]:
-        self.know(job)
-        if not self.configs[job.id].get("test_after_fit", True):
+        *earlier, config = map(self.plan.configuration, job.stages)
+        if not config.get("test_after_fit", True):
             raise ValueError(f"{job.name} has test_after_fit: false, and --until decided needs the answers to a test")
-        return compared_settings(self.configs[job.id], {each.stage: self.configs[each.id] for each in job.stages[:-1]})
+        names = [stage.stage for stage in job.stages[:-1]]
+        return compared_settings(config, dict(zip(names, earlier, strict=True)))
 
-    def _check(self, asked: Mapping[str, str]) -> None:
-        before = self.decisions
-        differing = [f"--max-seeds: {before.most} -> {self.until.most}"] * (before.most != self.until.most)
-        differing += [f"--smallest: {before.smallest:g} -> {self.until.smallest:g}"] * (
-            before.smallest != self.until.smallest
-        )
-        differing += [f"rows: without {name}" for name in before.asked.keys() - asked.keys()]
-        differing += [f"rows: with {name}" for name in asked.keys() - before.asked.keys()]
+    def _check(self, digests: Mapping[str, str]) -> None:
+        before, now, rows = self.decisions, self.until, self.decisions.asked
+        numbers = [("--max-seeds", before.most, now.most), ("--smallest", before.smallest, now.smallest)]
+        differing = [f"{flag}: {then:g} -> {here:g}" for flag, then, here in numbers if then != here]
+        differing += [f"rows: without {name}" for name in rows.keys() - digests.keys()]
+        differing += [f"rows: with {name}" for name in digests.keys() - rows.keys()]
         differing += [
-            f"other settings of {name}" for name in asked if before.asked.get(name, asked[name]) != asked[name]
+            f"other settings of {name}" for name in rows.keys() & digests.keys() if rows[name] != digests[name]
         ]
         if differing:
             raise ValueError(
                 f"{self.journal.folder / record.FILE} is of another table, there -> here:"
                 f" {'; '.join(sorted(differing))}. Give what was given there, or another --name"
             )
-
-    def know(self, job: Job) -> None:
-        """Read the configurations of a job's stages."""
-        for stage in job.stages:
-            if stage.id not in self.configs:
-                self.configs[stage.id] = self._configuration(stage)
 
     def next(self) -> Next:
         """Return what is to be done: trained, looked at, or nothing."""
@@ -173,12 +153,8 @@ class UntilDecided:
         unknown = self.until.budget is not None and not self.seconds()
         return Next(batch[: self.at_once] if unknown else batch, chosen, why)
 
-    def run(self, train: Callable[[Sequence[Job]], Outcome], say: Callable[[str], None]) -> Outcome:
-        """Train and look until nothing is left to do, or a signal comes.
-
-        Args:
-            train: trains jobs, and returns how they ended.
-            say: is given a line on what was seen.
+    def run(self, train: Callable[[Sequence[Job]], Outcome]) -> Outcome:
+        """Train and look until nothing is left to do, or a signal comes; say what was seen.
 
         Raises:
             UnwritableError: what was seen cannot be written.
@@ -203,23 +179,24 @@ class UntilDecided:
 
     def finished(self, job: Job) -> Run | None:
         """Return the finished run of a job; None if there is none, or its answers cannot be read."""
-        if job.id not in self._read and job.id not in self.failed and latest_trained(self.runs, job.name, job.seed):
-            self.know(job)
-            stands = standing(job, self.configs, self.runs)
-            if stands.finished:
+        known = job.id in self._read or job.id in self.failed
+        if not known and latest_trained(self.plan.runs, job.name, job.seed):
+            state = self.plan.state(job)
+            if state.finished:
                 try:
-                    self._read[job.id] = read_run(stands.folder, "fit")
+                    self._read[job.id] = read_run(state.folder, "fit")
                 except LeftOutError as error:
-                    self.failed[job.id] = f"{stands.folder} is left out: {error}"
+                    self.failed[job.id] = f"{state.folder} is left out: {error}"
         return self._read.get(job.id)
 
     def seconds(self) -> dict[str, float]:
         """Return row -> mean seconds of its finished jobs, as this sweep measured them, else as they say themselves."""
         done = [job for row in self.rows.values() for job in row if job.id in self._read]
-        known: dict[str, list[float]] = {}
+        by_row: dict[str, list[float]] = {}
         for job in done:
-            known.setdefault(job.name, []).append(60 * self._read[job.id].figures.get("train/minutes", 0.0))
-        return {name: fmean(each) for name, each in known.items() if any(each)} | measured(done, self.journal.events())
+            by_row.setdefault(job.name, []).append(60 * self._read[job.id].figures.get("train/minutes", 0.0))
+        own = {name: fmean(seconds) for name, seconds in by_row.items() if any(seconds)}
+        return own | measured(done, self.journal.events())
 
     def left_of_budget(self) -> float:
         """Return how many seconds of the budget are left."""
@@ -231,25 +208,25 @@ class UntilDecided:
 
     def next_seeds(self, name: str) -> int:
         """Return how many seeds a row has at its next look."""
-        seen = self.decisions.rows.get(name)
-        return len(seen.seeds) + 1 if seen else FIRST
+        row = self.decisions.rows.get(name)
+        return len(row.seeds) + 1 if row else FIRST
 
     def _seeds(self, name: str, count: int, more: int = 0) -> list[Job] | None:
         """Return a row's first jobs, as they were seen before, without those that failed; None if there are too few.
 
         Args:
-            name: of the row.
+            name: name of the row.
             count: how many it must have.
-            more: it is to have, if there are so many.
+            more: how many further ones are returned if there are so many.
         """
-        found: list[Job] = []
+        jobs: list[Job] = []
         for seed in dict.fromkeys((*self.decisions.seeds(name), *range(self.until.most))):
             job = self.rows[name][seed]
-            if len(found) == count + more:
+            if len(jobs) == count + more:
                 break
             if self.finished(job) or job.id not in self.failed:  # it fails if its answers cannot be read
-                found.append(job)
-        return found if len(found) >= count else None
+                jobs.append(job)
+        return jobs if len(jobs) >= count else None
 
     def _nearest_first(self, names: Sequence[str]) -> list[str]:
         """Return rows by how few seeds their verdicts seem to take; those that were not looked at come first."""
@@ -266,9 +243,9 @@ class UntilDecided:
         jobs |= {name: self._seeds(name, self.next_seeds(name)) or [] for name in names}
         others = [name for name in before.rows if name not in names]
         jobs |= {name: [self.rows[name][seed] for seed in before.seeds(name)] for name in others}
-        found = {name: self._experiment(name, each) for name, each in jobs.items()}
-        base = found[before.baseline]
-        comparison = compare([*found.values()], base, before.smallest, False, looks=before.levels(names))
+        experiments = {name: self._experiment(name, row_jobs) for name, row_jobs in jobs.items()}
+        base = experiments[before.baseline]
+        comparison = compare([*experiments.values()], base, before.smallest, False, looks=before.levels(names))
         self.decisions = before.seeing(comparison, names)
         try:
             self.decisions.write(self.journal.folder)
@@ -280,8 +257,8 @@ class UntilDecided:
         gone = [job.id for job in jobs if self.finished(job) is None]
         if gone:
             raise ValueError(
-                f"{self.runs / gone[0]} was looked at and is gone: put it back; or give another --name, and the table"
-                " is looked at anew"
+                f"{self.plan.runs / gone[0]} was looked at and is gone: put it back; or give another --name, and the"
+                " table is looked at anew"
             )
         return Experiment(name, {job.seed: [self._read[job.id]] for job in jobs})
 
@@ -293,3 +270,19 @@ class UntilDecided:
                 f"finished runs of this table cannot be compared: {'; '.join(problems)}. Move the older ones away, or"
                 " give another --runs"
             )
+
+    def summary(self) -> list[str]:
+        """Return what was decided and what was not, and why not, what it cost, and where to look."""
+        decisions, undecided, following = self.decisions, self.decisions.open(), self.next()
+        rows = len(decisions.asked) - 1
+        lines = [f"{rows - len(undecided)} of {rows} rows are decided, after {counted(decisions.looks, 'look')}:"]
+        lines += [f"- {name}: {row.line()}" for name, row in decisions.rows.items() if row.decided]
+        for name in undecided:
+            so_far = decisions.rows[name].line() if name in decisions.rows else "not looked at"
+            lines.append(f"- {name}: {so_far}; {following.why.get(name, 'it was stopped')}")
+        lines += [f"without {job}, which failed: {why.splitlines()[0]}" for job, why in self.failed.items()]
+        finished = sum(self.finished(job) is not None for row in self.rows.values() for job in row)
+        trained = duration(spent(self.journal.events()))
+        lines.append(f"{counted(finished, 'run')} in all; this sweep trained for {trained}")
+        folders = " ".join(str(self.plan.runs / name) for name in decisions.asked)
+        return [*lines, f"look at them with video-panda compare {folders}"]

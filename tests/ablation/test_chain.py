@@ -1,6 +1,7 @@
 """Stages in a row: weights are handed over, and a chain that was stopped goes on where it was."""
 
 import hashlib
+import json
 import re
 import shlex
 from pathlib import Path
@@ -123,6 +124,19 @@ def test_what_only_says_where_and_how_fast_is_not_compared():
         "model.a: 1 -> -", "model.b.c: - -> None"
     ]  # fmt: skip
     assert stage_difference({"trainer": {"devices_more": 1}}, {"trainer": {}}) == ["trainer.devices_more: 1 -> -"]
+
+
+def test_a_record_of_a_stage_with_wrong_types_is_named(tmp_path):
+    start = {"checkpoint": "r/seed_0/checkpoints/last.ckpt", "sha256": "a", "configuration": "b"}
+    for record in (
+        {"configuration": 1, "starts_from": None},
+        {"configuration": "a", "starts_from": ""},
+        {"configuration": "a", "starts_from": start | {"checkpoint": 1}},
+        {"configuration": "a", "starts_from": None, "checkpoint_sha256": ["a"]},
+    ):
+        (tmp_path / "stage.json").write_text(json.dumps(record))
+        with pytest.raises(ValueError, match=r"stage\.json is no record of a stage"):
+            read_record(tmp_path)
 
 
 def test_other_settings_are_said_by_the_program(settings, tmp_path, capsys):

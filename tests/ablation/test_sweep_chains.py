@@ -13,14 +13,13 @@ import pytest
 
 from ablation.stage_record import read_record
 from ablation.sweep import runner, training
-from ablation.sweep.claim import Busy, Claim, claim, job_lock
 from ablation.sweep.display import Lines
+from ablation.sweep.dry_run import listing
 from ablation.sweep.jobs import chained, common_stages
 from ablation.sweep.journal import Journal
-from ablation.sweep.listing import listing
 from ablation.sweep.runner import Runner
-from ablation.sweep.standing import Standing, key, next_stage, standing
-from ablation.sweep.training import shares
+from ablation.sweep.state import Plan
+from ablation.sweep.training import Busy, Claim, claim, job_lock
 from tests.ablation.test_sweep_runner import PRETENDED, trained, when
 
 ALIGN, INTEGRATE, INSTRUCT = (Path(f"{stage}.yaml") for stage in ("align", "integrate", "instruct"))
@@ -43,25 +42,29 @@ def sweep(tmp_path, monkeypatch):
             return [sys.executable, PRETENDED, how.get(called, "finishes"), *words]
 
         monkeypatch.setattr(training, "command", command)
-        jobs, configs = plan(chains, tmp_path, settings or {})
+        jobs, plan = planned(chains, tmp_path, settings or {})
         journal = Journal(tmp_path / "sweeps" / name)
         journal.open()
-        steps = dict.fromkeys(configs, 8)
-        return Runner(jobs, configs, steps, tmp_path, journal, shares(at_once), 1, Lines())
+        return Runner(jobs, replace(plan, begun=journal.begun), journal, steps_of(jobs), at_once, 1)
 
     return make
 
 
-def plan(chains, runs, settings):
-    """Return jobs and configurations; `settings` has those of stages, by name, that are not as that stage is alone."""
+def planned(chains, runs, settings):
+    """Return jobs and plan; `settings` has those of stages, by name, that are not as that stage is alone."""
     jobs, configs = [], {}
     for name, stages in chains.items():
         job = None
         for stage in chained(name, 0, [], [(stage,) for stage in stages], [], runs).stages:
-            configs[stage.id] = settings.get(stage.name, {"model": {"rate": stage.name.rpartition("+")[2]}})
-            job = replace(stage, arguments=(*stage.arguments, f"--kept={json.dumps(configs[stage.id])}"), before=job)
+            config = settings.get(stage.name, {"model": {"rate": stage.name.rpartition("+")[2]}})
+            job = replace(stage, arguments=(*stage.arguments, f"--kept={json.dumps(config)}"), before=job)
+            configs[job] = config
         jobs.append(job)
-    return jobs, configs
+    return jobs, Plan(runs, configs.__getitem__)
+
+
+def steps_of(jobs):
+    return {stage.id: 8 for job in jobs for stage in job.stages}
 
 
 def names(runs):
@@ -115,8 +118,8 @@ def test_a_job_that_has_less_in_common_shares_that_alone(sweep, tmp_path):
     assert len(sweep(chains, settings=settings).run().finished) == 2
     assert sorted(names(tmp_path)) == ["a+align", "a+instruct", "a+integrate", "b+instruct", "b+integrate"]
     other = {"a+align": {"seed_everything": 1}}
-    jobs, configs = plan({"a": (ALIGN, INSTRUCT), "b": (ALIGN, INSTRUCT)}, tmp_path, other)
-    assert len({key(stage, configs) for job in jobs for stage in job.stages[:1]}) == 2
+    jobs, plan = planned({"a": (ALIGN, INSTRUCT), "b": (ALIGN, INSTRUCT)}, tmp_path, other)
+    assert len({plan.key(stage) for job in jobs for stage in job.stages[:1]}) == 2
 
 
 def test_another_sweep_uses_what_is_finished_and_waits_for_what_is_not(sweep, tmp_path):
@@ -126,12 +129,12 @@ def test_another_sweep_uses_what_is_finished_and_waits_for_what_is_not(sweep, tm
     (tmp_path / "a+align" / "seed_0" / "summary.json").unlink()  # as if it were being trained
     elsewhere = job_lock(chained("a", 0, [], [(ALIGN,)], [], tmp_path), tmp_path)
     assert elsewhere.take()
-    jobs, configs = plan({"c": (ALIGN, INSTRUCT)}, tmp_path, {})
-    assert claim(jobs[0], configs, tmp_path) == Busy(jobs[0].before)
+    jobs, plan = planned({"c": (ALIGN, INSTRUCT)}, tmp_path, {})
+    assert claim(jobs[0], plan) == Busy(jobs[0].before)
     elsewhere.release()
-    claimed = claim(jobs[0], configs, tmp_path)
+    claimed = claim(jobs[0], plan)
     assert isinstance(claimed, Claim) and claimed.folder == tmp_path / "a+align" / "seed_0" and claimed.continues
-    assert claim(jobs[0], configs, tmp_path) == Busy(jobs[0])
+    assert claim(jobs[0], plan) == Busy(jobs[0])
     claimed.release()
 
 
@@ -238,12 +241,12 @@ def test_a_file_that_the_first_stage_starts_from_counts_by_its_content(tmp_path)
     start, found = tmp_path / "start.ckpt", set()
     for content in ("a", "bb"):
         start.write_text(content)
-        jobs, configs = plan(SHARED, tmp_path, {"a+align": {"init_from": str(start)}})
-        found |= {key(stage, configs) for job in jobs for stage in job.stages if stage.prefix}
+        jobs, plan = planned(SHARED, tmp_path, {"a+align": {"init_from": str(start)}})
+        found |= {plan.key(stage) for job in jobs for stage in job.stages if stage.prefix}
     assert len(found) == 3  # two contents, and none
     start.unlink()
     with pytest.raises(ValueError, match=r"start\.ckpt cannot be read: No such file"):
-        key(jobs[0].before, configs)
+        plan.key(jobs[0].before)
 
 
 def test_the_file_that_the_first_stage_starts_from_may_be_moved_and_not_be_another(sweep, tmp_path):
@@ -267,10 +270,8 @@ def test_the_file_that_the_first_stage_starts_from_may_be_moved_and_not_be_anoth
 
 def test_a_listing_says_how_stages_stand_and_which_are_common(sweep, tmp_path):
     assert sweep({"a": (ALIGN, INSTRUCT)}).run().finished
-    jobs, configs = plan({"b": (ALIGN, INTEGRATE, INSTRUCT), "c": (ALIGN, INTEGRATE, INSTRUCT)}, tmp_path, {})
-    standings = {stage.id: standing(stage, configs, tmp_path) for job in jobs for stage in job.stages}
-    keys = {stage.id: key(stage, configs) for job in jobs for stage in job.stages}
-    text = listing(jobs, standings, dict.fromkeys(configs, 8), [], keys, {})
+    jobs, plan = planned({"b": (ALIGN, INTEGRATE, INSTRUCT), "c": (ALIGN, INTEGRATE, INSTRUCT)}, tmp_path, {})
+    text = listing(jobs, plan, steps_of(jobs), [], {})
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:-1]]
     assert rows == [
         ["b+instruct/seed_0", "would go on", "8", "24", ""],
@@ -283,15 +284,13 @@ def test_a_listing_says_how_stages_stand_and_which_are_common(sweep, tmp_path):
         ["- instruct", "would begin", "0", "8", ""],
     ]
     assert text.splitlines()[-1].startswith("24 steps are missing")  # not 32
-    stage, stands, before = next_stage(jobs[0], lambda stage: standings[stage.id])
-    assert (stage, stands.finished, before.folder) == (jobs[0].before, False, tmp_path / "a+align" / "seed_0")
+    stage, state, before = plan.next_stage(jobs[0])
+    assert (stage, state.finished, before.folder) == (jobs[0].before, False, tmp_path / "a+align" / "seed_0")
 
 
 def test_what_a_cluster_trains_first_is_where_chains_part(tmp_path):
     three = (ALIGN, INTEGRATE, INSTRUCT)
     settings = {"c+integrate": {"model": {"rate": 2}}, "d+align": {"model": {"rate": 2}}}
-    jobs, configs = plan({"a": three, "b": three, "c": three, "d": three}, tmp_path, settings)
-    keys = {stage.id: key(stage, configs) for job in jobs for stage in job.stages}
-    assert [job.id for job in common_stages({job: job.stages for job in jobs}, keys)] == ["a+integrate/seed_0"]
-    assert common_stages({jobs[0]: jobs[0].stages, jobs[3]: jobs[3].stages}, keys) == []
-    assert not Standing(tmp_path).finished
+    jobs, plan = planned({"a": three, "b": three, "c": three, "d": three}, tmp_path, settings)
+    assert [job.id for job in common_stages({job: job.stages for job in jobs}, plan.key)] == ["a+integrate/seed_0"]
+    assert common_stages({jobs[0]: jobs[0].stages, jobs[3]: jobs[3].stages}, plan.key) == []

@@ -1,6 +1,7 @@
-"""A sweep that is killed, at whatever moment, ends with every job trained once."""
+"""A sweep that is killed, at whatever moment, ends with every job, and every common stage, trained once."""
 
 import csv
+import hashlib
 import json
 import os
 import signal
@@ -12,6 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from ablation.stage_record import read_record
+from ablation.sweep.command import main
+from tests.ablation.test_chain import SETTINGS
 
 STEPS = 12
 JOBS = ["full+often/seed_0", "full+often/seed_1", "no_lste+often/seed_0", "no_lste+often/seed_1"]
@@ -92,3 +97,34 @@ def test_a_sweep_that_is_killed_twice_trains_every_job_once_to_its_end(sweep, tm
     with (runs / "no_lste+often" / "seed_0" / "metrics.csv").open() as file:
         trained = [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]]
     assert len(trained) == STEPS - reached
+
+
+def test_chains_that_are_killed_in_their_common_stage_train_it_once(tmp_path, capsys):
+    runs, slow, often = tmp_path / "runs", tmp_path / "slow.yaml", tmp_path / "often.yaml"
+    slow.write_text("model: {stage: {encoder: 1.0e-5}}")
+    checkpoints = [{"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 1}}]
+    often.write_text(json.dumps({"trainer": {"max_epochs": 12, "callbacks": checkpoints}}))
+    stages = [f"configs/stage/align.yaml+{often}", f"configs/stage/instruct.yaml,configs/stage/integrate.yaml+{slow}"]
+    words = ["experiments/no_lste.yaml", "--stages", *stages, "--name=common", f"--runs={runs}"]
+    words += [f"--data.root={tmp_path / 'clips'}", "--trainer.limit_val_batches=0"]
+    words += [setting for setting in SETTINGS if "max_epochs" not in setting]
+    align = runs / "no_lste+align" / "seed_0"
+    checkpoint = align / "checkpoints" / "last.ckpt"
+
+    killed = subprocess.Popen([sys.executable, "-m", "lightning", "sweep", *words], stdout=subprocess.DEVNULL)
+    wait_for(checkpoint, killed)
+    kill(killed)
+    assert not (align / "summary.json").exists()
+
+    main(words)
+    last = [runs / f"no_lste+{stage}" / "seed_0" for stage in ("instruct", "integrate")]
+    assert sorted(path.parent for path in runs.glob("*/seed_*/history.jsonl")) == sorted([align, *last])
+    began = [[line for line in (folder / "history.jsonl").read_text().splitlines() if '"work": "fit"' in line
+              and '"began"' in line] for folder in (align, *last)]  # fmt: skip
+    assert [len(lines) for lines in began] == [2, 1, 1]
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == json.loads(
+        (align / "summary.json").read_text())["steps"]  # fmt: skip
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert [read_record(folder).starts_from.sha256 for folder in last] == [digest] * 2
+    assert [(folder / "answers" / "test.jsonl").exists() for folder in (align, *last)] == [False, True, True]
+    assert "2 of 2 jobs are finished" in capsys.readouterr().out

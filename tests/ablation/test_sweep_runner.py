@@ -13,12 +13,12 @@ import pytest
 from rich.console import Console
 
 from ablation.sweep import runner, training
-from ablation.sweep.claim import job_lock
-from ablation.sweep.display import Board, Lines, LiveTable, Progress, Row, progress
+from ablation.sweep.display import Board, LiveTable, Row
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal, UnwritableError
-from ablation.sweep.runner import Runner
-from ablation.sweep.training import shares
+from ablation.sweep.runner import Runner, shares
+from ablation.sweep.state import Plan, Progress, progress
+from ablation.sweep.training import job_lock
 
 PRETENDED = str(Path(__file__).with_name("pretended_training.py"))
 
@@ -42,8 +42,8 @@ def sweep(tmp_path, monkeypatch):
         jobs = [Job(each, 0, (f"--name={each}", "--seed_everything=0", f"--runs={tmp_path}")) for each in how]
         journal = Journal(tmp_path / "sweeps" / name)
         journal.open()
-        steps = {job.id: 8 for job in jobs}
-        return Runner(jobs, {job.id: {} for job in jobs}, steps, tmp_path, journal, shares(at_once), retries, Lines())
+        plan = Plan(tmp_path, lambda job: {}, journal.begun)
+        return Runner(jobs, plan, journal, {job.id: 8 for job in jobs}, at_once, retries)
 
     return make
 

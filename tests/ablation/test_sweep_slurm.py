@@ -13,6 +13,7 @@ from ablation.sweep.command import main
 from ablation.sweep.jobs import Job, chained
 from ablation.sweep.journal import Journal
 from ablation.sweep.slurm import slurm_options, submit
+from ablation.sweep.state import Plan
 from tests.ablation.pretended_task import PretendedTask
 
 
@@ -20,7 +21,7 @@ from tests.ablation.pretended_task import PretendedTask
 def task(tmp_path):
     def make(how, name="a"):
         job = Job(name, 0, (f"--name={name}", "--seed_everything=0", f"--runs={tmp_path}"))
-        return PretendedTask(how, job, {job.id: {}}, tmp_path, tmp_path / "sweeps" / "sweep", 1)
+        return PretendedTask(how, job, Plan(tmp_path, lambda stage: {}), tmp_path / "sweeps" / "sweep", 1)
 
     return make
 
@@ -42,8 +43,7 @@ def chain_task(tmp_path):
 
     def make(name, how="finishes"):
         job = chained(name, 0, [], [(Path("align.yaml"),), (Path("instruct.yaml"),)], [], tmp_path)
-        configs = {stage.id: {} for stage in job.stages}
-        return PretendedTask(how, job, configs, tmp_path, tmp_path / "sweeps" / "sweep", 1)
+        return PretendedTask(how, job, Plan(tmp_path, lambda stage: {}), tmp_path / "sweeps" / "sweep", 1)
 
     return make
 

@@ -15,6 +15,7 @@ from ablation.sweep import command as sweep_command
 from ablation.sweep import runner, training
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal
+from ablation.sweep.state import Plan
 from ablation.sweep.until_decided import Until, UntilDecided
 from lightning_modules.cli import main
 from tests.ablation.comparing.run_folders import config, rows, write_run
@@ -219,11 +220,12 @@ def test_a_budget_plans_nothing_that_is_not_expected_to_fit(sweep, tmp_path):
     journal = Journal(runs / "sweeps/table")
     journal.open()
     jobs = [Job(name, seed, ()) for seed in range(5) for name in ROWS]
+    plan = Plan(runs, lambda job: settings(job, job.name))
 
     def planned(minutes, at_once=1):
         until = Until(5, 7.5, 60.0 * minutes)
-        found = UntilDecided(jobs, until, runs, journal, at_once, lambda job: settings(job, job.name)).next()
-        return [job.id for job in found.jobs], [*found.rows], [*found.why]
+        following = UntilDecided(jobs, until, plan, journal, at_once).next()
+        return [job.id for job in following.jobs], [*following.rows], [*following.why]
 
     # As long as nobody knows how long a run takes, no more are begun than run at a time.
     assert planned(1, at_once=2) == (["full/seed_0", "full/seed_1"], ["worse", "same", "between"], [])
