@@ -19,15 +19,14 @@ from datamodules.printable import say
 from lightning_modules import callbacks
 from lightning_modules.callbacks.part_report import other_encoder, parameter_difference
 from lightning_modules.config.difference import changes
-from lightning_modules.config.parser import ExperimentArguments
 from lightning_modules.config.redaction import as_typed
-from lightning_modules.config.resolve import resolve
 from lightning_modules.config.user_errors import errors_of_threads, writing_into
 from lightning_modules.programs import program_name
+from lightning_modules.resolve import ExperimentArguments, resolve
 from lightning_modules.runs.claim import claimed
 from lightning_modules.runs.loggers import explained, run_loggers, start
 from lightning_modules.runs.origin import Origin, kept_changes
-from lightning_modules.scoring.answer_store import asked_by
+from lightning_modules.scoring.answer_store import answered_folder, asked_by
 from lightning_modules.training.checkpoint import WholeFileIO
 from lightning_modules.training.devices import use_threads
 from lightning_modules.training.init_from import begin
@@ -64,7 +63,9 @@ class ExperimentCLI(ExperimentArguments):
 
     def instantiate_classes(self) -> None:
         """Build model, data and trainer, of a run whose folder no other one uses meanwhile."""
-        self.folder = self.held.enter_context(claimed(self.experiment.config, self.experiment.verb))
+        config, verb = self.experiment.config, self.experiment.verb
+        answered = answered_folder(config.continue_answers, verb)
+        self.folder = self.held.enter_context(claimed(config, verb, answered))
         self.held.enter_context(writing_into(self.folder))
         self.held.enter_context(errors_of_threads())
         with explained():

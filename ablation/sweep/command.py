@@ -33,6 +33,7 @@ from ablation.sweep.until_decided import Until, UntilDecided
 from datamodules.printable import say
 from lightning_modules.config.redaction import as_typed
 from lightning_modules.config.user_errors import ProgramParser, user_errors
+from lightning_modules.runs.folder import SWEEPS
 from lightning_modules.runs.lock import Lock
 from lightning_modules.scoring.unit import PERCENT
 
@@ -143,7 +144,7 @@ def train(request: Request, options: argparse.Namespace) -> Outcome | None:
     say(f"sweep {request.name}: {len(jobs)} job{'s' if len(jobs) > 1 else ''}")
     configs = {stage: configuration(stage) for stage in distinct_stages(jobs)}
     steps = _steps([*configs])
-    journal = Journal(options.runs / "sweeps" / request.name)
+    journal = Journal(options.runs / SWEEPS / request.name)
     plan = Plan(options.runs, configs.__getitem__, journal.begun)
     if options.dry_run:
         events = journal.events()
@@ -177,7 +178,7 @@ def train_until_decided(request: Request, options: argparse.Namespace, until: Un
     """
     jobs = expand(replace(request, seeds=tuple(range(until.most))), options.runs)
     say(f"sweep {request.name}: {len(jobs) // until.most} rows, seeds 0 to at most {until.most - 1}, until decided")
-    journal = Journal(options.runs / "sweeps" / request.name)
+    journal = Journal(options.runs / SWEEPS / request.name)
     plan = Plan(options.runs, functools.cache(configuration), journal.begun)
     if options.dry_run:
         sweep = UntilDecided(jobs, until, plan, journal, options.jobs)

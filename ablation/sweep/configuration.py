@@ -18,8 +18,10 @@ def configuration(job: Job) -> dict[str, Any]:
     Raises:
         ValueError: it cannot be read, such as for an unknown key.
     """
-    from lightning_modules.config.parser import experiment_parser  # here, since these import all that a training needs
-    from lightning_modules.config.resolve import resolve
+    from lightning_modules.resolve import (
+        experiment_parser,  # here, since these import all that a training needs
+        resolve,
+    )
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,9 @@ from ablation.sweep.jobs import Job, distinct_stages
 from ablation.sweep.journal import Event, expected
 from ablation.sweep.state import Plan, State, progress
 from ablation.sweep.until_decided import UntilDecided
+from components.files import read_object
 from datamodules.printable import table
+from lightning_modules.runs.folder import SUMMARY
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _whole(lines: Sequence[_Line], left: int, in_queue: str) -> _Line:
 
 def _seconds_per_step(state: State) -> float:
     """Return how long a step of a finished run took."""
-    summary = json.loads((state.folder / "summary.json").read_text(encoding="utf-8"))
+    summary = read_object(state.folder / SUMMARY)
     seconds: float = 60.0 * summary["figures"].get("train/minutes", 0.0) / max(1, summary["steps"])
     return seconds
 

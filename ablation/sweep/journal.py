@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from ablation.sweep.jobs import Job
+from components.files import read_lines
 
 Event = dict[str, Any]
 _BEGINS, _ENDS = {"begun", "continued"}, {"finished", "failed", "stopped"}
@@ -93,18 +94,16 @@ def _append(path: Path, row: Event) -> None:
 
 
 def _events(path: Path) -> list[Event]:
-    events = []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            event = json.loads(line)
-            wrong = [key for key in ("job", "event") if not isinstance(event[key], str)]
-            wrong += [key for key in ("folder",) if not isinstance(event.get(key, ""), str)]
-            if wrong:
-                raise ValueError(f"`{wrong[0]}` is {event[wrong[0]]!r:.60}, which is no text")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{path}, line {number} is no event of a sweep: {error!r}") from None
-        events.append(event)
-    return events
+    """Return what the whole lines of a file hold; the last one may still be being written."""
+    return read_lines(path, _checked_event, "is no event of a sweep")[0]
+
+
+def _checked_event(event: Any) -> Event:
+    for key, value in (("job", event["job"]), ("event", event["event"]), ("folder", event.get("folder", ""))):
+        if not isinstance(value, str):
+            raise ValueError(f"`{key}` is {value!r:.60}, which is no text")
+    checked: Event = event
+    return checked
 
 
 def _tries(events: Sequence[Event]) -> dict[str, list[tuple[float, float]]]:

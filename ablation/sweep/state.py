@@ -10,7 +10,16 @@ from typing import Any
 
 from ablation.stage_record import configuration_hash, kept_config, read_record, recorded, sha256_of, stage_difference
 from ablation.sweep.jobs import Job
-from lightning_modules.runs.folder import free_folder
+from lightning_modules.runs.folder import (
+    INTERRUPTED_CHECKPOINT,
+    LAST_CHECKPOINT,
+    METRICS,
+    SUMMARY,
+    attempts,
+    free_folder,
+    metrics_files,
+    run_name,
+)
 from lightning_modules.scoring.metrics import is_headline
 
 LOSS = "train/loss"
@@ -158,21 +167,20 @@ class Plan:
 
 def state_of(folder: Path) -> State:
     """Return the state of the training in a run folder."""
-    files = [folder / "checkpoints" / name for name in ("last.ckpt", "interrupted.ckpt")]
+    files = [folder / name for name in (LAST_CHECKPOINT, INTERRUPTED_CHECKPOINT)]
     saved = max((file for file in files if file.is_file()), key=lambda file: file.stat().st_mtime, default=None)
     return State(folder, is_finished(folder), saved)
 
 
 def is_finished(folder: Path) -> bool:
     """Whether the training in a run folder came to its end."""
-    return (folder / "summary.json").is_file()
+    return (folder / SUMMARY).is_file()
 
 
 def latest_trained(runs: Path, name: str, seed: int) -> Path | None:
     """Return the folder of the latest run of this name and seed that trained at all."""
-    folders = [folder for folder in (runs / name).glob(f"seed_{seed}*") if folder.stem == f"seed_{seed}"]
-    trained = [folder for folder in folders if state_of(folder).trained]
-    return max(trained, key=lambda folder: int(folder.suffix[1:] or 1), default=None)
+    trained = [folder for folder in attempts(runs / name, run_name(seed)) if state_of(folder).trained]
+    return trained[-1] if trained else None
 
 
 @dataclass(frozen=True)
@@ -201,9 +209,8 @@ class Progress:
 
 def progress(folder: Path) -> Progress:
     """Return how far a run is; a line that is being written is read the next time."""
-    rows = _rows(folder / "metrics.csv")
-    earlier_tries = sorted(folder.glob("metrics.*.csv"), key=lambda path: int(path.suffixes[0][1:]))
-    earlier = [row for path in earlier_tries for row in _rows(path)]
+    rows = _rows(folder / METRICS)
+    earlier = [row for path in metrics_files(folder) if path.name != METRICS for row in _rows(path)]
     step = max((int(row["step"]) + 1 for row in rows if row.get("step", "").isdecimal()), default=0)
     columns = dict.fromkeys(name for row in rows[:1] + earlier[:1] for name in row)
     validated = [name for name in columns if name.startswith("val/") and is_headline(name.removeprefix("val/"))]

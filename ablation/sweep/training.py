@@ -20,7 +20,7 @@ from ablation.sweep.journal import Journal, UnwritableError
 from ablation.sweep.state import Plan, State, is_finished
 from lightning_modules.config.redaction import as_typed
 from lightning_modules.runs.checkout import STARTED_BY
-from lightning_modules.runs.folder import STAGE_FILE, free_folder
+from lightning_modules.runs.folder import LAST_CHECKPOINT, STAGE_FILE, SWEEPS, free_folder
 from lightning_modules.runs.lock import Lock
 
 LAST_LINES = 8  # of the log of a run that failed
@@ -139,7 +139,7 @@ def _handed_on(stage: Job, plan: Plan, state: State) -> Start:
         UnwritableError: its hash cannot be written down.
         ValueError: it is gone, or it is not what another stage started from.
     """
-    folder, file = state.folder, state.folder / "checkpoints" / "last.ckpt"
+    folder, file = state.folder, state.folder / LAST_CHECKPOINT
     again = f"put it back; or, to train this stage anew, move {folder} away"
     if not file.exists():
         raise ValueError(f"{file}, from which the stage after {stage.id} starts, is gone: {again}")
@@ -179,7 +179,7 @@ def job_lock(job: Job, runs: Path) -> Lock:
 
 
 def _lock(name: str, runs: Path) -> Lock:
-    return Lock(runs / "sweeps" / ".locks" / name)
+    return Lock(runs / SWEEPS / ".locks" / name)
 
 
 class Ending(StrEnum):

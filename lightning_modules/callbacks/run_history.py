@@ -12,7 +12,7 @@ from components.files import append_lines, write_whole
 from lightning_modules.runs.checkout import OWN_FILE, started_by, uncommitted, utc_now
 from lightning_modules.runs.folder import DIFF, HISTORY, run_folder
 from lightning_modules.runs.origin import Origin
-from lightning_modules.runs.provenance import environment
+from lightning_modules.training.provenance import environment
 from lightning_modules.video_language import VideoLanguageModel
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,11 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from components.files import write_whole
 from datamodules.printable import say
+from lightning_modules.callbacks import hparams
 from lightning_modules.callbacks.score_file import ScoreFile
-from lightning_modules.runs import hparams
-from lightning_modules.runs.folder import SUMMARY, report, run_folder
+from lightning_modules.runs.folder import SUMMARY, run_folder
 from lightning_modules.runs.origin import Origin
+from lightning_modules.scoring.interval import HOW_SURE, Interval
 from lightning_modules.video_language import VideoLanguageModel
 
 
@@ -108,3 +111,20 @@ class RunSummary(Callback):
         folder = run_folder(trainer)
         if folder is not None and trainer.is_global_zero:
             say(report(folder, self.figures, self.scores.intervals))
+
+
+def report(folder: Path, figures: Mapping[str, float], intervals: Mapping[str, Interval]) -> str:
+    """Return the closing lines of a run: folder, final figures with the intervals they have, how to look at it."""
+    width = max((len(name) for name in figures), default=0)
+    lines = ["", f"run folder   {folder}"]
+    for name, value in sorted(figures.items()):
+        interval = intervals.get(name)
+        bounds = f" [{interval.low:.4f}, {interval.high:.4f}]" if interval else ""
+        lines.append(f"  {name:<{width}}  {value:.4f}{bounds}")
+    if intervals:
+        lines.append(f"  in brackets: {HOW_SURE}")
+    tensorboard = Path(sys.executable).parent / "tensorboard"
+    if tensorboard.is_relative_to(Path.cwd()):
+        tensorboard = tensorboard.relative_to(Path.cwd())
+    lines += [f"look at it   {tensorboard} --logdir {folder.parent.parent}", ""]
+    return "\n".join(lines)

@@ -17,10 +17,10 @@ from lightning_modules.callbacks.answer_file import AnswerFile
 from lightning_modules.runs.checkout import utc_now
 from lightning_modules.runs.folder import ANSWERS, run_folder
 from lightning_modules.runs.origin import Origin
-from lightning_modules.runs.provenance import provenance
 from lightning_modules.scoring.answer_store import AnswerStore, Row
 from lightning_modules.scoring.interval import HOW_SURE, Interval
 from lightning_modules.scoring.scores import Score, as_table, counts, scored, scored_benchmark, scores
+from lightning_modules.training.provenance import provenance
 from lightning_modules.video_language import VideoLanguageModel
 
 

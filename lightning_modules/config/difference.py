@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # programs that compare what runs have kept need no parser
     from jsonargparse import Namespace
     from lightning.pytorch.cli import LightningArgumentParser
 
-    from lightning_modules.config.resolve import Experiment
+    from lightning_modules.resolve import Experiment
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.config.chain import config_chain, is_general, is_scale
-from lightning_modules.config.resolve import resolve as resolve_words
+from lightning_modules.resolve import resolve as resolve_words
 from lightning_modules.training.stage import Stage
 from lightning_modules.video_language import VideoLanguageModel
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.files import read_object
+from lightning_modules.programs.show import RUN, history
 from lightning_modules.runs.folder import DIFF, LAST_CHECKPOINT, SUMMARY
-from lightning_modules.runs.show import RUN, history
 
 if TYPE_CHECKING:
-    from lightning_modules.runs.trained_run import TrainedRun
+    from lightning_modules.export.trained_run import TrainedRun
 
 
 def model_card(name: str, run: TrainedRun, components: Mapping[str, str], steps: int) -> str:

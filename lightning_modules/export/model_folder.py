@@ -21,11 +21,11 @@ from lightning_modules.config.chain import HERE
 from lightning_modules.config.redaction import without_secrets
 from lightning_modules.config.user_errors import ProgramParser, user_errors
 from lightning_modules.export.model_card import model_card
+from lightning_modules.programs.show import RUN
 from lightning_modules.runs.folder import CONFIG, DIFF, HISTORY, ORIGIN, SUMMARY
-from lightning_modules.runs.show import RUN
 
 if TYPE_CHECKING:
-    from lightning_modules.runs.trained_run import TrainedModel, TrainedRun
+    from lightning_modules.export.trained_run import TrainedModel, TrainedRun
 
 WEIGHTS, FACTS, LANGUAGE_MODEL, ADAPTER = "weights.safetensors", "origin.json", "language_model", "adapter"
 
@@ -43,7 +43,7 @@ def export(source: Path, out: Path, merge: bool = False) -> None:
             now; nothing to merge; or `out` is not empty.
     """
     from components.official.folder import new_folder  # here, as below: the parser needs nothing of a model
-    from lightning_modules.runs.trained_run import find_run, load
+    from lightning_modules.export.trained_run import find_run, load
 
     run = find_run(source)
     with new_folder(out) as folder:

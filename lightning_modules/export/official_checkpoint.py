@@ -17,7 +17,7 @@ from lightning_modules.config.chain import read_config
 from lightning_modules.config.difference import difference
 from lightning_modules.config.user_errors import ProgramParser, user_errors
 from lightning_modules.export.model_folder import FACTS
-from lightning_modules.runs.trained_run import model_parser
+from lightning_modules.export.trained_run import model_parser
 
 _TEXT_AND_STORAGE = ("name_or_path", "prompt", "dtype", "attention", "gradient_checkpointing", "quantization")
 

@@ -15,7 +15,6 @@ from lightning.pytorch.utilities import rank_zero_only
 from components.files import remove_unfinished
 from lightning_modules.runs.folder import ANSWERS, CHECKPOINTS, LOCK_FILE, free_folder, is_unused, resumed_folder
 from lightning_modules.runs.lock import Lock, NoLocksError
-from lightning_modules.scoring.answer_store import answered_folder
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +23,7 @@ A_MOMENT = 1.0  # seconds, in which another process may check whether the folder
 
 
 @contextmanager
-def claimed(config: Namespace, verb: str) -> Iterator[Path]:
+def claimed(config: Namespace, verb: str, answered: Path | None = None) -> Iterator[Path]:
     """Hold the folder of a run while it lasts: its own if it goes on, else the next free one.
 
     The first of several processes of a run holds it, and tells the others where it is. A `fast_dev_run` leaves nothing
@@ -33,6 +32,7 @@ def claimed(config: Namespace, verb: str) -> Iterator[Path]:
     Args:
         config: of the run.
         verb: subcommand, such as `fit`.
+        answered: folder of a test or prediction that goes on.
 
     Raises:
         ValueError: another process works in the folder of a run that is to go on; or a folder cannot be written, or
@@ -41,7 +41,7 @@ def claimed(config: Namespace, verb: str) -> Iterator[Path]:
     if config.trainer.default_root_dir is not None:
         raise ValueError("trainer.default_root_dir cannot be set: --runs and --name say where a run is")
     new = partial(free_folder, Path(config.runs), config.name, config.seed_everything, verb)
-    resumed, answered = resumed_folder(config.get("ckpt_path"), verb), answered_folder(config.continue_answers, verb)
+    resumed = resumed_folder(config.get("ckpt_path"), verb)
     own = resumed or answered
     if config.trainer.fast_dev_run or not _is_first_process():
         yield own or new()

@@ -1,18 +1,16 @@
-"""Run folders, `runs/<name>/seed_<n>`: what each file in them is called, which folder a run goes to, its last lines."""
+"""Run folders, `runs/<name>/seed_<n>`: what each file in them is called, and which folder a run goes to."""
 
 from __future__ import annotations
 
 import re
-import sys
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.files import UNFINISHED, free_number
 from lightning_modules.runs.lock import Lock
-from lightning_modules.scoring.interval import HOW_SURE, Interval
 
 if TYPE_CHECKING:  # programs that read run folders need no Lightning
     from lightning import Trainer
@@ -132,20 +130,3 @@ def keep_metrics(folder: Path) -> None:
     if (folder / METRICS).is_file():
         number = free_number(folder, _EARLIER_METRICS)
         (folder / METRICS).rename(folder / _EARLIER_METRICS.format(number))
-
-
-def report(folder: Path, figures: Mapping[str, float], intervals: Mapping[str, Interval]) -> str:
-    """Return the closing lines of a run: folder, final figures with the intervals they have, how to look at it."""
-    width = max((len(name) for name in figures), default=0)
-    lines = ["", f"run folder   {folder}"]
-    for name, value in sorted(figures.items()):
-        interval = intervals.get(name)
-        bounds = f" [{interval.low:.4f}, {interval.high:.4f}]" if interval else ""
-        lines.append(f"  {name:<{width}}  {value:.4f}{bounds}")
-    if intervals:
-        lines.append(f"  in brackets: {HOW_SURE}")
-    tensorboard = Path(sys.executable).parent / "tensorboard"
-    if tensorboard.is_relative_to(Path.cwd()):
-        tensorboard = tensorboard.relative_to(Path.cwd())
-    lines += [f"look at it   {tensorboard} --logdir {folder.parent.parent}", ""]
-    return "\n".join(lines)

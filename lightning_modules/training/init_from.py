@@ -16,7 +16,6 @@ from torch import Tensor
 
 from components.model_files import read_weights
 from datamodules.printable import say
-from lightning_modules.runs.provenance import base_weights, untrained_groups
 from lightning_modules.training.checkpoint import (
     CheckpointError,
     changed_components,
@@ -25,6 +24,7 @@ from lightning_modules.training.checkpoint import (
     tensor_differences,
     weights_digest,
 )
+from lightning_modules.training.provenance import base_weights, untrained_groups
 from lightning_modules.training.resume import check_resumable
 from lightning_modules.video_language import VideoLanguageModel
 

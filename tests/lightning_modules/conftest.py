@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from lightning_modules.cli import main
-from lightning_modules.config.resolve import resolve
 from lightning_modules.experiment_cli import ExperimentCLI
+from lightning_modules.resolve import resolve
 from lightning_modules.training.trainer_options import check_trainer
 from tests.lightning_modules.short_run import NO_LSTE, SHORT
 

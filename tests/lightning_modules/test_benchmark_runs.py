@@ -9,7 +9,7 @@ import pytest
 
 from ablation.judging.answers import read_generated_answers
 from lightning_modules.config.chain import read_config
-from lightning_modules.config.resolve import resolve
+from lightning_modules.resolve import resolve
 from tests.datamodules.benchmark_excerpts import write_benchmark
 
 FULL = ("--config", "experiments/full.yaml")

@@ -25,9 +25,9 @@ from datamodules.skips import SkipCounter
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.damage import DamagedVideo
 from datamodules.video.media_policy import ErrorOnBadMedia, SkipBadMedia
-from lightning_modules.check_data import stop_where_a_training_would
 from lightning_modules.cli import main
 from lightning_modules.experiment_cli import ExperimentCLI
+from lightning_modules.programs.check_data import stop_where_a_training_would
 
 VIDEOS = Path(__file__).parents[1] / "data" / "videos"
 SPLITS = {
@@ -160,7 +160,7 @@ def test_a_full_disk_is_one_line(capsys, tmp_path):
 
 def test_ctrl_c_keeps_what_is_done(tmp_path, hear_control_c):
     manifest = tmp_path / "out" / "manifest.jsonl"
-    program = "import sys; from lightning_modules.check_data import main; main(sys.argv[1:])"  # without the other verbs
+    program = "import sys; from lightning_modules.programs.check_data import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", program, VIDEOS, f"--out={tmp_path / 'out'}", "--workers=1"]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hear_control_c

@@ -3,8 +3,7 @@
 import pytest
 
 from lightning_modules.config.difference import changes, difference
-from lightning_modules.config.parser import experiment_parser
-from lightning_modules.config.resolve import resolve
+from lightning_modules.resolve import experiment_parser, resolve
 from lightning_modules.runs.origin import Origin, kept_changes
 
 

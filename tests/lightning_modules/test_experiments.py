@@ -13,8 +13,8 @@ from components.registry import slots
 from components.stab import Chunking, DenseConnection, DownsamplingPlacement, NormalisationStatistics
 from lightning_modules.callbacks.part_report import effects, inert
 from lightning_modules.config.chain import base_files, read_config
-from lightning_modules.config.resolve import resolve
 from lightning_modules.experiment_cli import ExperimentCLI
+from lightning_modules.resolve import resolve
 from tests.guides import commands
 
 SCALES = sorted(Path("configs/scale").glob("*.yaml"))

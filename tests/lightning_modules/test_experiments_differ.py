@@ -5,7 +5,7 @@ from itertools import combinations
 from pathlib import Path
 
 import components.distillation
-from lightning_modules.config.resolve import resolve
+from lightning_modules.resolve import resolve
 
 
 def made_of(*arguments):

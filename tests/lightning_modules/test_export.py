@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from lightning_modules.cli import main
+from lightning_modules.programs.show import history, shown
 from lightning_modules.runs.checkout import OWN_FILE, checkout_of
-from lightning_modules.runs.show import history, shown
 from tests.components.eve_folder import save_eve
 from tests.components.tiny_networks import save_tiny_network
 from tests.lightning_modules.test_frozen_tower import with_tower

@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from components.fingerprint import sampled_fingerprint
-from lightning_modules.runs.show import history, shown
+from lightning_modules.programs.show import history, shown
 from tests.components.eve_folder import save_eve
 from tests.components.tiny_networks import save_tiny_network
 from tests.lightning_modules.short_run import SHORT

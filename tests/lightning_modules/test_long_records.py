@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules.check_data import main as check_data
 from lightning_modules.experiment_cli import ExperimentCLI
+from lightning_modules.programs.check_data import main as check_data
 
 VIDEOS = Path(__file__).parents[1] / "data" / "videos"
 LONG = "word " * 6000

@@ -11,7 +11,7 @@ from datamodules.records import Choice, FreeAnswer
 from lightning_modules.config.redaction import as_typed, without_secrets
 from lightning_modules.experiment_cli import ExperimentCLI
 from lightning_modules.runs.checkout import checkout_of, uncommitted
-from lightning_modules.runs.provenance import checksums
+from lightning_modules.training.provenance import checksums
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules.runs.show import shown
+from lightning_modules.programs.show import shown
 from tests.lightning_modules.conftest import SMALL_STEP, TINY
 from tests.lightning_modules.short_run import NO_LSTE, losses
 from tests.lightning_modules.test_provenance import git, needs_git

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 import torch
 
-from lightning_modules.runs.provenance import PACKAGES
 from lightning_modules.scoring.interval import HOW_SURE
+from lightning_modules.training.provenance import PACKAGES
 from tests.lightning_modules.short_run import NO_LSTE
 from tests.lightning_modules.two_ranks import run_two
 

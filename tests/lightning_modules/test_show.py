@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lightning_modules.experiment_cli import ExperimentCLI
+from lightning_modules.programs.show import history, shown
 from lightning_modules.runs.checkout import STARTED_BY
-from lightning_modules.runs.show import history, shown
 from tests.lightning_modules.short_run import NO_LSTE, SHORT, losses
 
 

@@ -12,8 +12,8 @@ from components.language_models import PretrainedCausalLM, PretrainedTinyLlama, 
 from components.language_models import pretrained_tiny_llama as shipped
 from components.language_models.tiny_causal_lm import build_tiny_tokenizer
 from datamodules.shapes_in_motion import FAMILIES, SceneSettings, all_texts, sample_scene
-from lightning_modules import symbol_pretraining
 from lightning_modules.cli import main
+from lightning_modules.programs import pretrain_tiny as symbol_pretraining
 from tests.lightning_modules.short_run import NO_LSTE
 
 SCENE = SceneSettings()

@@ -16,9 +16,9 @@ from tensorboard.plugins.hparams.get_experiment import Handler as GetExperiment
 from tensorboard.plugins.hparams.list_session_groups import Handler as ListSessionGroups
 
 from components.registry import slots
+from lightning_modules.callbacks.hparams import figures_in_order
 from lightning_modules.callbacks.scalar_layout import layout
 from lightning_modules.experiment_cli import ExperimentCLI
-from lightning_modules.runs.hparams import figures_in_order
 from lightning_modules.video_language import VideoLanguageModel
 from tests.lightning_modules.short_run import SHORT
 

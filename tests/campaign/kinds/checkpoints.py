@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from lightning_modules.runs.trained_run import find_run, load
+from lightning_modules.export.trained_run import find_run, load
 from lightning_modules.training.checkpoint import check_checkpoint, check_same_model
 from lightning_modules.training.init_from import init_from
 from tests.campaign.kind import Kind, Outcome, WrongError

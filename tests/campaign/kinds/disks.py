@@ -7,8 +7,6 @@ import resource
 from pathlib import Path
 from random import Random
 
-import lightning_modules.check_data
-import lightning_modules.export.model_folder  # noqa: F401  (programs are imported when they are asked for: before there is a limit)
 from lightning_modules.cli import main
 from tests.campaign.kind import Kind, Outcome, WrongError
 from tests.campaign.kinds.finished_run import SIZE, copied_run, finished_run

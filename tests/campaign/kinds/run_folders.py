@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from ablation.comparing.command import main as compare
-from lightning_modules.runs.show import main as show
+from lightning_modules.programs.show import main as show
 from tests.campaign.kind import Kind, Outcome, WrongError
 from tests.campaign.kinds.finished_run import copied_run, finished_run
 from tests.campaign.mutations import changed_value, with_block

@@ -1,14 +1,17 @@
-"""The parser of an experiment's command line: the verbs of Lightning, their arguments, how config files are read."""
+"""From the words of a command line to the configuration of an experiment, in which no key of a file is lost."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 from jsonargparse import Namespace, set_parsing_settings
+from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from omegaconf.errors import OmegaConfBaseException
 
@@ -20,11 +23,81 @@ import datamodules.video_qa  # noqa: F401
 import lightning_modules.callbacks  # noqa: F401
 from datamodules.printable import printable
 from datamodules.video_text import VideoTextDataModule
-from lightning_modules.config.chain import in_its_place, read_config
+from lightning_modules.config.chain import (
+    ConfigChainError,
+    config_files,
+    given_files,
+    in_its_place,
+    mappings_in,
+    read_config,
+    settings_in,
+    with_bases,
+)
 from lightning_modules.config.known_names import explain, explain_interpolation
+from lightning_modules.config.parsed_settings import check_settings, lost_keys
 from lightning_modules.config.user_errors import CommandLineError
 from lightning_modules.programs import PROGRAMS, program_name
+from lightning_modules.runs.folder import checked_name
 from lightning_modules.video_language import VideoLanguageModel
+
+# Imported so that YAML can use bare class names.
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a command line asks for.
+
+    Attributes:
+        verb: `fit`, `validate`, `test` or `predict`.
+        by_verb: configuration as the parser has it, under the verb.
+        files: config files, the most basic first.
+        given: those of them that the user named.
+    """
+
+    verb: str
+    by_verb: Namespace
+    files: list[Path]
+    given: list[Path]
+
+    @property
+    def config(self) -> Namespace:
+        """The configuration, with defaults filled in."""
+        config: Namespace = self.by_verb[self.verb]
+        return config
+
+
+def resolve(words: Sequence[str], parser: LightningArgumentParser | None = None) -> Experiment:
+    """Return what a verb would use; nothing is seeded, built or written.
+
+    Args:
+        words: of the command line, the verb first.
+        parser: of the command line; default: that of `experiment_parser`.
+
+    Raises:
+        CommandLineError: the parser does not understand a word, or what a file sets.
+        ConfigChainError: a file or chain of bases that does not work, or a key that would be lost.
+        ValueError: a setting is null, or a plain value, that must not be; or no run can be called by the name.
+    """
+    flags = mappings_in(words)
+    by_verb = (parser or experiment_parser()).parse_args(with_bases(words))
+    files = config_files(words)
+    config = by_verb[by_verb.subcommand]
+    settings = config.as_dict()
+    if settings["trainer"] is None:
+        raise ConfigChainError("trainer is null; it must be a mapping such as `max_epochs: 3`, or not be there")
+    for place, content in [*settings_in(files), *flags]:
+        if lost := lost_keys(content, settings):
+            raise ConfigChainError(f"{place}: unknown key {', '.join(lost)}, with nothing in it")
+    for part, kind in {"model": VideoLanguageModel, "data": VideoTextDataModule, "trainer": Trainer}.items():
+        check_settings(kind, settings[part], part)
+    for part in ("model", "trainer"):
+        if not isinstance(config[part], Namespace):
+            raise ValueError(f"{part} is {config[part]!r}; it must be a mapping of settings")
+    given = given_files(files)
+    config.base = config.at_scale = None  # followed by now
+    default = "+".join(file.stem for file in given) or "unnamed"
+    config.name = checked_name(default if config.name is None else config.name)
+    return Experiment(by_verb.subcommand, by_verb, files, given)
 
 
 class ExperimentParser(LightningArgumentParser):
