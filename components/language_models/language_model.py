@@ -26,6 +26,9 @@ from components.adapters import Adapter, NoAdapter
 from components.language_models.text import ChatText
 from components.splice import IGNORED_LABEL, PaddingSide, SplicePlan
 
+_TRANSFORMERS = Version(transformers.__version__)
+_CACHE_ARGUMENT = "cache" if Version("5.24") <= _TRANSFORMERS else "past_key_values"  # of `generate`; the old one warns
+
 
 @dataclass
 class LanguageModelOutput:
@@ -207,7 +210,7 @@ class LanguageModel(nn.Module, ABC):
             inputs_embeds=embeddings,
             attention_mask=plan.attention_mask,
             max_new_tokens=max_new_tokens,
-            past_key_values=cache,
+            **{_CACHE_ARGUMENT: cache},
             disable_compile=True,
             synced_gpus=together,
         )
@@ -216,7 +219,7 @@ class LanguageModel(nn.Module, ABC):
 
 def _wanted_states(layers: Sequence[int]) -> list[int] | bool:
     """Return what to ask of transformers: numbers, where it keeps no other states then (from 5.23), or all of them."""
-    by_number = Version(transformers.__version__) >= Version("5.23")
+    by_number = Version("5.23") <= _TRANSFORMERS
     return list(layers) if layers and by_number else len(layers) > 0
 
 
