@@ -1,12 +1,13 @@
 # make fit [EXPERIMENT=no_lste]   train an experiment (sets everything up first)
-# make test                       the tests
+# make test                       the tests that take minutes; make test-all has the long ones too
+# make test-oldest                core tests with the oldest versions that pyproject.toml allows
 PYTHON ?= python3
 EXPERIMENT ?= full
 ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: install fit test lint types table clean
+.PHONY: install fit test test-all test-oldest lint types table clean
 
 install: $(VENV)/installed
 
@@ -20,7 +21,17 @@ fit: install
 	$(RUN) -m lightning fit --config experiments/$(EXPERIMENT).yaml $(ARGS)
 
 test: install
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest -m 'not long' $(ARGS)
+
+test-all: test
+	$(RUN) -m pytest -m long $(ARGS)
+
+OLDEST := .venv-oldest/bin/python
+test-oldest:
+	test -x $(OLDEST) || $(PYTHON) -m venv .venv-oldest
+	$(OLDEST) -m pip install --quiet --disable-pip-version-check uv
+	$(OLDEST) -m uv pip install --quiet --python $(OLDEST) --resolution lowest-direct --editable '.[dev]'
+	$(OLDEST) -m pytest $(or $(ARGS),tests/components tests/lightning_modules/test_experiments.py)
 
 lint: install
 	$(RUN) -m ruff check .
@@ -35,4 +46,4 @@ table: install
 	$(RUN) -m lightning_modules compare runs --baseline full --html table_4.html
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-oldest .mypy_cache .pytest_cache .ruff_cache
