@@ -16,6 +16,7 @@ from tests.campaign.kinds import KINDS
 SHORT = {"video": 60, "json": 60, "judge reply": 60, "kill -9, a writer": 4}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SHORT)
 def test_no_input_fails_obscurely_or_is_silently_wrong(name, tmp_path, capsys):
     (kind,) = (kind for kind in KINDS if kind.name == name)

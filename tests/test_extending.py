@@ -80,6 +80,7 @@ def test_a_recipe_works_as_it_is_printed(recipe, ended):
         ("An encoder", "model.encoder: STAB -> FrameMean"),
         ("A language model", "model.language_model: PretrainedTinyLlama -> TinyMistral"),
         ("A teacher", "model.teacher: LanguageBindTeacher -> PixelProjection"),
+        ("A metric", "test/mentions/mean"),
         ("A view", "patch_norms"),
         ("A table of experiments", "12 jobs"),
     ],

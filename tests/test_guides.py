@@ -72,6 +72,7 @@ def ended(tmp_path_factory):
     return dict(zip(here(), results[len(GIVEN) :], strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", here())
 def test_a_command_of_the_guides_runs_or_names_what_the_reader_is_to_put_in(command, ended):
     status, output = ended[command]

@@ -35,6 +35,7 @@ def rows(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.long
 def test_it_does_what_it_says(place):
     check, train, resume, test, go_on, exact, local = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     said = run(check, place).stdout

@@ -4,7 +4,7 @@ from components.teachers.feature_cache import DiskFeatureCache, FeatureCache, No
 from components.teachers.image_teachers import CLIPTeacher, DINOv2Teacher, ImageTeacher
 from components.teachers.internvideo2_teacher import InternVideo2Teacher
 from components.teachers.languagebind_teacher import LanguageBindTeacher
-from components.teachers.teacher import NoTeacher, Teacher, Untrained, VideoTeacher
+from components.teachers.teacher import LoadedTeacher, NoTeacher, Teacher, Untrained, VideoTeacher
 
 __all__ = [
     "CLIPTeacher",
@@ -14,6 +14,7 @@ __all__ = [
     "ImageTeacher",
     "InternVideo2Teacher",
     "LanguageBindTeacher",
+    "LoadedTeacher",
     "NoFeatureCache",
     "NoTeacher",
     "Teacher",

@@ -48,6 +48,7 @@ def in_this_process(monkeypatch):
     return calls
 
 
+@pytest.mark.long
 def test_a_chain_that_is_killed_in_its_second_stage_goes_on_there(in_this_process, settings, tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
@@ -88,6 +89,7 @@ def test_a_stage_is_told_what_it_is_of(monkeypatch):
     assert chain.train_stage(["--name=a"], "1 of 3: a") == 0
 
 
+@pytest.mark.long
 def test_a_stage_that_was_trained_with_other_settings_stops_the_chain(in_this_process, settings, tmp_path):
     file = tmp_path / "warmup.yaml"
     file.write_text("model: {stage: {warmup: 0.03}}")
@@ -151,6 +153,7 @@ def test_other_settings_are_said_by_the_program(settings, tmp_path, capsys):
     assert "trained with other settings" in (error := capsys.readouterr().err) and "seed_everything: 3 -> 0" in error
 
 
+@pytest.mark.long
 def test_a_stage_trains_only_its_groups_from_the_weights_of_the_one_before(in_this_process, settings, tmp_path):
     align, integrate = chain.chain(EXPERIMENT, chain.STAGES[:2], tmp_path, 0, settings)
     frozen = ["--model.stage.language_model=0", "--trainer.fast_dev_run=1", f"--runs={tmp_path}"]
@@ -171,6 +174,7 @@ def test_a_stage_trains_only_its_groups_from_the_weights_of_the_one_before(in_th
     torch.testing.assert_close(weights(again), second, rtol=0, atol=0)
 
 
+@pytest.mark.long
 def test_the_chain_of_the_guides(in_this_process, settings, tmp_path):
     (command,) = (command for command in commands("video-panda chain") if "scale/paper" not in command)
     quick = [setting for setting in settings if "global_batch" not in setting and "max_epochs" not in setting]
@@ -203,6 +207,7 @@ def test_a_chain_is_no_task_of_several(monkeypatch, capsys):
     assert "error: video-panda chain is one process, and this is one of several tasks" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_stage_that_fails_stops_the_chain_with_one_line(settings, tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         chain.main(["--config=experiments/no_lste.yaml", "--stages=configs/stage/align.yaml", f"--runs={tmp_path}",

@@ -67,5 +67,6 @@ def two_processes(rank, rendezvous):
     dist.destroy_process_group()
 
 
+@pytest.mark.long
 def test_processes_of_a_sharded_model_may_answer_at_different_lengths(tmp_path):
     torch.multiprocessing.spawn(two_processes, (f"file://{tmp_path / 'rendezvous'}",), nprocs=2)

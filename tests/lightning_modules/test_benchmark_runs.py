@@ -36,6 +36,7 @@ def test_descriptions_go_together_and_with_an_experiment_in_either_order():
         assert data.root == "data/benchmarks", "and not that of another data module"
 
 
+@pytest.mark.long
 def test_the_real_clips_are_asked_and_scored(run, capsys):
     trained = run("fit", *FULL, "--trainer.max_steps=1", "--trainer.limit_val_batches=0", "--test_after_fit=false")
     checkpoint = trained.folder / "checkpoints/last.ckpt"

@@ -78,6 +78,7 @@ def test_an_experiment_trains_and_leaves_nothing_of_what_it_removes(run, experim
     assert not unused, "these take no part in the loss"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("config", CONFIGS, ids=names(CONFIGS))
 def test_a_config_goes_with_the_full_model_in_either_order(run, config):
     if config == ZERO and not (torch.cuda.is_available() and find_spec("deepspeed")):
@@ -89,6 +90,7 @@ def test_a_config_goes_with_the_full_model_in_either_order(run, config):
         assert cli.trainer.global_step == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scale", SCALES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=names(EXPERIMENTS))
 def test_a_scale_and_an_experiment_give_the_same_in_either_order(experiment, scale):

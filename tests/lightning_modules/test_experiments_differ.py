@@ -4,6 +4,8 @@ import json
 from itertools import combinations
 from pathlib import Path
 
+import pytest
+
 import components.distillation
 from lightning_modules.resolve import resolve
 
@@ -20,6 +22,7 @@ def made_of(*arguments):
     return json.dumps([model, config["data"], hidden_layers], sort_keys=True, default=str)
 
 
+@pytest.mark.long
 def test_no_two_experiments_are_the_same(tmp_path):
     # In a run of one stage `stage1_full_data` is the full model; its question is asked in the first stage.
     first_stage = {"stage1_full_data": ["--config=configs/stage/align.yaml"]}

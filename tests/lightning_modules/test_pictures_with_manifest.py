@@ -70,6 +70,7 @@ def arguments(tmp_path):
             "--model.max_new_tokens=4"]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("policy", ["SkipBadMedia", "SubstituteBadMedia"])
 def test_as_much_is_learnt_and_answered_as_without_a_manifest(policy, arguments, run, tmp_path, monkeypatch):
     for module in (check, page):  # in this process: to start others costs more than the clips

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from lightning_modules.experiment_cli import ExperimentCLI
 
 
+@pytest.mark.long
 def test_the_tiny_model_learns_real_conversations_by_heart(tmp_path):
     records = json.loads(Path("tests/data/real_clips_qa.json").read_text())[::3]
     file = tmp_path / "qa.json"

@@ -44,6 +44,7 @@ FLASH = {"file": "flash.jsonl", "form": "VideoChatFlash", "repeat": 2.5}
 CHAT = {"file": "chat.json", "media_root": "more", "take": {"class_path": "FirstRecords", "init_args": {"count": 2}}}
 
 
+@pytest.mark.long
 def test_a_run_learns_from_several_sources_and_its_saved_config_does_too(run, config):
     fast = ["--trainer.max_epochs=1", "--trainer.limit_val_batches=0", "--test_after_fit=false"]
     first = run("fit", *config(FLASH, CHAT), *fast, tiny=False)
@@ -71,6 +72,7 @@ def test_a_source_that_cannot_be_used_is_said_in_a_line(fails, config, tmp_path,
     assert error.strip().splitlines()[-1].startswith("error: ")
 
 
+@pytest.mark.long
 def test_the_examples_of_the_documentation_are_valid(tmp_path):
     examples = re.findall(r"```yaml\n(.*?)```", Path("docs/training_files.md").read_text(), re.DOTALL)
     found = []

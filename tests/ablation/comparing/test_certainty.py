@@ -149,6 +149,7 @@ def test_ignoring_that_seeds_differ_finds_what_is_not_there():
     assert rates(World(seeds=(1, 1), seed=0.3), 200)[1] > 0.2
 
 
+@pytest.mark.long
 def test_whole_tables_without_any_effect_seldom_say_anything():
     assert tables_with_a_verdict(World(videos=60, seeds=(1,) * 5), 60) <= 0.1
     assert tables_with_a_verdict(World(videos=60, seeds=(3,) * 4, seed=0.15), 40) <= 0.1

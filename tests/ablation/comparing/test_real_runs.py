@@ -7,6 +7,7 @@ from tests.lightning_modules.conftest import SMALL_STEP, TINY
 from tests.lightning_modules.short_run import SHORT
 
 
+@pytest.mark.long
 def test_two_trainings_are_compared_with_all_there_is_to_know(tmp_path, capsys):
     runs = tmp_path / "runs"
     for name in ("full", "no_lste"):

@@ -92,6 +92,7 @@ def judge_by(server, monkeypatch):
     return lambda model: ServerJudge(model, parameters={"temperature": 0, "max_tokens": 40}, **settings)
 
 
+@pytest.mark.long
 def test_every_answer_is_judged_by_a_model_that_says_what_it_was_asked_for(judge_by, tmp_path):
     model = save_judge(tmp_path / "judge")
     judgements = judge_by(model).judge(ANSWERS)
@@ -100,6 +101,7 @@ def test_every_answer_is_judged_by_a_model_that_says_what_it_was_asked_for(judge
     assert all(each.answered_by.startswith(model) for each in judgements)
 
 
+@pytest.mark.long
 def test_no_answer_is_lost_to_a_model_that_says_anything(judge_by, tmp_path):
     model = save_tiny_network("llama", tmp_path / "random", max_length=1024)
     judgements = judge_by(model).judge(ANSWERS)

@@ -259,6 +259,7 @@ def test_choices_need_no_judge(trained_runs, reproduced):
     assert row["ours: accuracy, %"].startswith("36.0 [") and row["agrees"] == "yes" and row["paper"] == "36.4"
 
 
+@pytest.mark.long
 def test_rows_are_chains_of_stages_unless_one_stage_is_named(reproduced):
     """Table 7 is about the first of several stages at any scale."""
     for words, jobs in (

@@ -258,6 +258,7 @@ def test_a_dry_run_lists_and_starts_nothing(capsys, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_the_chains_of_the_docs_share_what_is_said(capsys, tmp_path):
     text = Path("docs/sweep.md").read_text().partition("## Chains of stages")[2].partition("\n## ")[0]
     table_7, command = re.findall(r"^video-panda sweep (.*)$", text, re.MULTILINE)
@@ -297,6 +298,7 @@ def test_a_line_that_a_kill_left_unfinished_is_cut_off_and_another_is_an_error(t
 COMMANDS = [each for each in commands("video-panda sweep") if not re.search("my_|slow_instruct|--until", each)]
 
 
+@pytest.mark.long
 def test_the_commands_of_the_guides_can_be_planned(capsys, tmp_path):
     assert len(COMMANDS) >= 5
     for command in COMMANDS:

@@ -67,6 +67,7 @@ def trainings(runs):
     return [line for line in lines if f"--runs={runs}".encode() in line and b"\0fit\0" in line]
 
 
+@pytest.mark.long
 def test_a_sweep_that_is_killed_twice_trains_every_job_once_to_its_end(sweep, tmp_path):
     runs = tmp_path / "runs"
     first = sweep()
@@ -99,6 +100,7 @@ def test_a_sweep_that_is_killed_twice_trains_every_job_once_to_its_end(sweep, tm
     assert len(trained) == STEPS - reached
 
 
+@pytest.mark.long
 def test_chains_that_are_killed_in_their_common_stage_train_it_once(tmp_path, capsys):
     runs, slow, often = tmp_path / "runs", tmp_path / "slow.yaml", tmp_path / "often.yaml"
     slow.write_text("model: {stage: {encoder: 1.0e-5}}")

@@ -52,6 +52,7 @@ def trained(runs):
     return [json.loads(line)["from"] for line in (runs / "trained.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.long
 def test_tasks_train_their_jobs_once(run, task, tmp_path):
     assert [job.result() for job in run(task("finishes"), task("finishes", "b"))] == ["finished"] * 2
     assert [job.result() for job in run(task("finishes"), task("finishes", "b"))] == ["finished before"] * 2
@@ -118,6 +119,7 @@ def test_a_chain_that_is_preempted_in_its_first_stage_goes_on_there(run, chain_t
     assert [start and start.split("/")[-4] for start in trained(tmp_path)] == [None, "a+align", None, "a+instruct"]
 
 
+@pytest.mark.long
 def test_what_jobs_have_in_common_is_submitted_first_and_they_wait_for_it(monkeypatch, tmp_path, capsys):
     pytest.importorskip("submitit")
     programs = tmp_path / "bin"
@@ -170,6 +172,7 @@ def cluster(monkeypatch, tmp_path):
     return queue
 
 
+@pytest.mark.long
 def test_what_is_not_finished_is_submitted_as_an_array(cluster, tmp_path, capsys):
     words = ["experiments/full.yaml", "--seeds=2", "--jobs=2", f"--runs={tmp_path / 'runs'}"]
     options = "--slurm=partition=gpu,gpus_per_node=4,cpus_per_task=40,time=1-00:00:00,signal_delay_s=600"

@@ -209,6 +209,7 @@ for name in ENCODERS:
 """
 
 
+@pytest.mark.long
 def test_compiles_without_graph_breaks():
     done = subprocess.run([sys.executable, "-c", COMPILED, ROOT], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -70,6 +70,7 @@ for counts in ((8, 1, 5), (4, 9, 1, 2)):
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("backend", "device"), [("aot_eager", "cpu"), pytest.param("inductor", "cuda", marks=pytest.mark.gpu)]
 )

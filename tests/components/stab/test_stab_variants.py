@@ -174,6 +174,7 @@ def compiled():
     return dict(json.loads(line) for line in done.stdout.splitlines())
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("compiled variants")
 @pytest.mark.parametrize("variant", list(VARIANTS)[1:])  # the full model has a test of its own
 def test_a_variant_compiles_without_graph_breaks(compiled, variant):

@@ -73,6 +73,7 @@ def test_manifest_lists_all_clips_with_their_answers(tmp_path):
     assert manifest["settings"]["window"] == SETTINGS.window
 
 
+@pytest.mark.long
 def test_parallel_build_gives_the_same_files(tmp_path):
     alone = build_split(tmp_path / "alone", "train", 104, SETTINGS, seed=0, workers=1)[0].parent
     together = build_split(tmp_path / "together", "train", 104, SETTINGS, seed=0, workers=2)[0].parent
@@ -99,6 +100,7 @@ def test_interrupted_build_is_completed_not_redone(tmp_path):
     assert paths[0].stat().st_mtime_ns == kept
 
 
+@pytest.mark.long
 def test_two_processes_build_the_same_split_at_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     arguments = (tmp_path / "shared", "train", 40, SETTINGS, 0, 1)
@@ -158,6 +160,7 @@ def interrupt_build(tmp_path, prepare, signal_number, send, after):
     return clips, errors
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("after", [0, 5])
 def test_control_c_ends_a_build_with_one_traceback_and_whole_files(tmp_path, hear_control_c, after):
     # A terminal signals the whole group.
@@ -167,6 +170,7 @@ def test_control_c_ends_a_build_with_one_traceback_and_whole_files(tmp_path, hea
     assert not list(clips.rglob("*.unfinished"))
 
 
+@pytest.mark.long
 def test_killed_build_leaves_whole_files_and_no_workers(tmp_path):
     interrupt_build(tmp_path, None, signal.SIGKILL, os.kill, after=5)
 

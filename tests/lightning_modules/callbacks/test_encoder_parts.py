@@ -113,6 +113,7 @@ def test_an_encoder_that_breaks_on_the_clip_ends_no_training(monkeypatch):
     assert "was not tried: shape '[3]' is invalid" in text
 
 
+@pytest.mark.long
 def test_a_training_has_it_and_the_same_losses_as_one_without(run, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

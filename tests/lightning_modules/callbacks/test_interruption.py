@@ -13,6 +13,7 @@ import torch
 from tests.lightning_modules.short_run import NO_LSTE, SHORT, losses
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("stop", "where"), [(1, "training_step"), (2, "training_step"), (3, "training_step"), (2, "validation_step")]
 )
@@ -43,6 +44,7 @@ def test_an_interrupted_run_goes_on_with_the_same_losses_in_its_folder(run, fini
     assert f"went on with\n\nconfig files, later ones win:\n  {folder / 'config.yaml'}\n" in origin
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stop", [2, 3])
 def test_a_killed_run_goes_on_from_its_last_checkpoint_with_the_same_losses(run, finished, stop, tmp_path, monkeypatch):
     from lightning_modules.video_language import VideoLanguageModel
@@ -87,6 +89,7 @@ def heard():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_training_that_is_stopped_goes_on_with_the_same_losses(run, finished, capsys, monkeypatch, heard, number):
     from lightning_modules.video_language import VideoLanguageModel
@@ -125,6 +128,7 @@ def test_ctrl_c_waits_for_the_step_that_gradients_add_up_for(run, capsys, monkey
     assert "interrupted after step 1; continue with" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_run_goes_on_in_mid_epoch_with_batches_of_another_size_only_if_they_add_up(run, finished, monkeypatch):
     from lightning_modules.video_language import VideoLanguageModel
 
@@ -184,6 +188,7 @@ def test_ctrl_c_before_a_resumed_training_keeps_its_checkpoint(run, finished, mo
     assert checkpoint.read_bytes() == before
 
 
+@pytest.mark.long
 def test_a_real_ctrl_c_leaves_a_checkpoint_and_says_how_to_continue(tiny, tmp_path, hear_control_c):
     command = [sys.executable, "-m", "lightning", "fit", *NO_LSTE, *tiny, f"--runs={tmp_path}"]
     # A group of its own, as a terminal gives it: Ctrl-C goes to the program and all that it started.

@@ -22,6 +22,7 @@ def tested(run, finished):
     return run("test", *NO_LSTE, f"--ckpt_path={checkpoint}", "--seed_everything=3")
 
 
+@pytest.mark.long
 def test_it_holds_the_logged_figures_with_intervals(tested):
     found = content(tested.folder)
     logged = {name: figure for name, figure in tested.summary.figures.items() if "exact_match" in name}
@@ -56,6 +57,7 @@ def test_it_tells_where_they_come_from(tested, finished):
     assert began <= ended and began.utcoffset() == timedelta(0)
 
 
+@pytest.mark.long
 def test_the_test_after_a_training_leaves_one_too(finished):
     found = content(finished.folder)
     assert found["scores"].keys() == {
@@ -64,6 +66,7 @@ def test_the_test_after_a_training_leaves_one_too(finished):
     assert found["provenance"]["checkpoint"] is None and found["provenance"]["steps_of_this_run"] == 4
 
 
+@pytest.mark.long
 def test_they_are_a_table_in_tensorboard(tested):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -76,11 +79,13 @@ def test_they_are_a_table_in_tensorboard(tested):
     assert high == pytest.approx(content(tested.folder)["scores"]["exact_match/colour"]["high"])
 
 
+@pytest.mark.long
 def test_a_prediction_has_none(run):
     folder = run("predict", *NO_LSTE).folder
     assert sorted(path.name for path in (folder / "answers").iterdir()) == ["predict.by.json", "predict.jsonl"]
 
 
+@pytest.mark.long
 def test_a_file_that_cannot_be_written_is_one_line_of_every_process_and_costs_no_answer(tested, tiny):
     folder = tested.folder / "answers"
     before = (folder / "test.jsonl").read_text()

@@ -62,6 +62,7 @@ def table(provider):
     return experiment.hparam_infos, experiment.metric_infos, {group.name: group for group in groups}
 
 
+@pytest.mark.long
 def test_a_run_is_a_row_and_what_was_ablated_is_shown_first(table):
     columns, _, rows = table
     assert set(rows) == {"no_lste/seed_0", "full/seed_1", "eve/seed_0"}
@@ -87,6 +88,7 @@ def test_there_is_a_column_per_slot_whichever_run_tensorboard_takes_them_from(ta
             assert row.hparams[path.rsplit(".", 1)[-1]].string_value == kind
 
 
+@pytest.mark.long
 def test_the_figures_begin_with_the_overall_score_and_its_interval(table, runs):
     _, figures, rows = table
     titles = [figure.display_name for figure in figures]

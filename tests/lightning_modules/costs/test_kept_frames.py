@@ -11,6 +11,7 @@ def refuse(*arguments):
     raise AssertionError(f"{arguments[0]} was opened")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [0, 2])
 def test_losses_are_the_same_without_cache_while_it_is_filled_and_from_it(run, tmp_path, monkeypatch, workers):
     rest = (*NO_LSTE, *SHORT, f"--data.workers={workers}")

@@ -48,6 +48,7 @@ def test_an_experiment_at_paper_scale(experiment):
     assert batch.text.input_ids.shape == (1, len(batch.layout.order) + 16)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "experiment",
     [file for file in EXPERIMENTS if base_files(file)[0].parent.name != "scale" and file.stem != "full"],

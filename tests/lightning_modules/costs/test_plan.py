@@ -35,6 +35,7 @@ def as_json(capsys, *arguments):
     return stages
 
 
+@pytest.mark.long
 def test_the_papers_training(capsys):
     stages = as_json(capsys, *FULL, *PAPER_SAMPLES, "--trainer.devices=4", "--trainer.num_nodes=16")
     assert list(stages) == ["align", "integrate", "instruct"]
@@ -84,6 +85,7 @@ def test_a_configuration_that_is_complete_is_planned_as_it_is(capsys, tmp_path):
     assert resolved.config.model.language_model.class_path.endswith("TinyLlama")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("arguments", commands("video-panda plan"))
 def test_a_plan_of_the_guides(capsys, arguments):
     assert "GiB on each device" in planned(capsys, *shlex.split(arguments))
@@ -115,6 +117,7 @@ def test_steps_and_sizes_are_those_of_a_training(run, clips, settings):
     assert record["parameters"]["language_model"]["trained"] == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", ["toy", "toy, no distillation", "medium, LoRA"])
 def test_memory_is_near_what_a_step_takes(case):
     experiment, files, settings = CASES[case]

@@ -69,6 +69,7 @@ def checked(capsys, *arguments):
     return status, said.out, said.err
 
 
+@pytest.mark.long
 def test_splits_duplicates_status_and_page(capsys, on_data, tmp_path):
     status, said, error = checked(capsys, *on_data)
     assert status == 1
@@ -177,6 +178,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, hear_control_c):
     assert 3 <= len(contents.clips) < 25 and not contents.broken and contents.header is None
 
 
+@pytest.mark.long
 def test_a_training_takes_the_manifest_and_refuses_that_of_other_data(capsys, on_data, tmp_path):
     *data, out, workers = on_data
     skipping = ["--data.bad_media=SkipBadMedia", "--data.bad_media.max_share=0.7"]

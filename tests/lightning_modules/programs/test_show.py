@@ -13,6 +13,7 @@ from lightning_modules.runs.checkout import STARTED_BY
 from tests.lightning_modules.short_run import NO_LSTE, SHORT, losses
 
 
+@pytest.mark.long
 def test_a_training_and_its_test_are_two_works_with_code_device_and_end(run):
     cli = run("fit", *NO_LSTE, *SHORT, "--seed_everything=3")
     fit, test = history(cli.folder)
@@ -26,6 +27,7 @@ def test_a_training_and_its_test_are_two_works_with_code_device_and_end(run):
     assert f"python -m lightning fit --config {cli.folder / 'config.yaml'}" in text
 
 
+@pytest.mark.long
 def test_a_run_that_was_interrupted_and_goes_on_has_both_works(run, tmp_path, monkeypatch):
     from lightning_modules.video_language import VideoLanguageModel
 
@@ -53,6 +55,7 @@ def test_a_run_that_was_interrupted_and_goes_on_has_both_works(run, tmp_path, mo
     assert once_more.folder == folder.with_name("seed_0.2") and losses(once_more.folder) == whole
 
 
+@pytest.mark.long
 def test_what_started_a_run_and_what_it_starts_from(run, finished, monkeypatch):
     monkeypatch.setenv(STARTED_BY, "sweep table_4, job no_lste/seed_0")
     monkeypatch.setenv("SLURM_JOB_ID", "13")

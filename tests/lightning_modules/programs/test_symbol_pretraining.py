@@ -33,6 +33,7 @@ def test_the_same_command_writes_the_same_bytes_and_they_are_read(tmp_path, monk
     assert "--seed 7 --steps 3" in (tmp_path / "first" / "README.md").read_text()
 
 
+@pytest.mark.long
 def test_the_shipped_one_can_read():
     """A fresh table of symbols learns to speak to it, frozen, in few steps."""
     model = PretrainedTinyLlama()

@@ -64,6 +64,7 @@ def test_a_new_run_takes_the_next_folder_and_one_that_was_killed_lets_go(run, he
     assert run("fit", *ONE_STEP).folder.name == "seed_0"
 
 
+@pytest.mark.long
 def test_a_run_that_goes_on_is_refused_while_another_process_works_in_its_folder(run, fails, tiny, held, impatient):
     trained = run("fit", *ONE_STEP)
     tested = run("test", *NO_LSTE)

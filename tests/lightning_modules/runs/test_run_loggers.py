@@ -58,6 +58,7 @@ def test_another_csv_logger(two_seeds, tmp_path):
     assert all(list(folder.glob("events.out.tfevents*")) for folder in folders)
 
 
+@pytest.mark.long
 def test_weights_and_biases_offline(two_seeds, tmp_path, monkeypatch):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_SILENT", "true")
@@ -67,6 +68,7 @@ def test_weights_and_biases_offline(two_seeds, tmp_path, monkeypatch):
     assert all(len(losses(folder)) == 1 and list(folder.glob("events.out.tfevents*")) for folder in folders)
 
 
+@pytest.mark.long
 def test_mlflow_on_sqlite(two_seeds, tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     place = f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -80,6 +82,7 @@ def test_mlflow_on_sqlite(two_seeds, tmp_path, monkeypatch):
     assert all(list(folder.glob("events.out.tfevents*")) for folder in folders)
 
 
+@pytest.mark.long
 def test_no_logger_at_all(two_seeds, run, tmp_path):
     for folder in two_seeds("--trainer.logger=false"):
         assert not {path for path in files(folder) if path.startswith(("metrics", "events", "hparams"))}
@@ -88,6 +91,7 @@ def test_no_logger_at_all(two_seeds, run, tmp_path):
     assert files(tested.folder) >= {"config.yaml", "answers/test.jsonl", "answers/test_scores.json"}
 
 
+@pytest.mark.long
 def test_a_logger_that_cannot_be_says_why_not(fails, tiny, tmp_path):
     def said(*arguments):
         status, error = fails("fit", f"--config={EXPERIMENT}", *tiny, f"--runs={tmp_path / 'runs'}", *arguments)

@@ -49,11 +49,13 @@ def test_a_folder_with_the_record_of_a_stage_alone_is_free(tmp_path):
     assert free_folder(tmp_path, "full", 0, "fit") == tmp_path / "full" / "seed_0.2"
 
 
+@pytest.mark.long
 def test_a_seed_gives_the_same_losses_bit_for_bit_and_another_does_not(run):
     runs = [losses(run("fit", *NO_LSTE, *SHORT, f"--seed_everything={seed}").folder) for seed in (1, 1, 2)]
     assert runs[0] == runs[1] != runs[2]
 
 
+@pytest.mark.long
 def test_a_saved_config_runs_again_without_its_bases(run, finished):
     saved = yaml.safe_load((finished.folder / "config.yaml").read_text())
     assert not saved.get("base") and saved["name"] == "no_lste"
@@ -62,6 +64,7 @@ def test_a_saved_config_runs_again_without_its_bases(run, finished):
     assert again.folder.name == "seed_0.2"
 
 
+@pytest.mark.long
 def test_averaged_weights_are_those_of_the_test_and_of_the_checkpoint(run):
     average = {"class_path": "lightning.pytorch.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.5}}
     averaged = run("fit", *NO_LSTE, *SHORT, f"--trainer.callbacks+={json.dumps(average)}")
@@ -70,6 +73,7 @@ def test_averaged_weights_are_those_of_the_test_and_of_the_checkpoint(run):
     assert tested.summary.figures["test/loss"] != run("fit", *NO_LSTE, *SHORT).summary.figures["test/loss"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("verb", ["validate", "test", "predict"])
 def test_a_checkpoint_can_be_evaluated(run, finished, verb):
     checkpoint = finished.folder / "checkpoints" / "last.ckpt"
@@ -94,6 +98,7 @@ def test_a_checkpoint_of_another_variant_is_refused(fails, finished, clips, tmp_
     assert "another variant" in error and "encoder.local_encoding: NoLocalEncoding -> LSTE" in error
 
 
+@pytest.mark.long
 def test_a_checkpoint_of_other_sizes_is_refused_before_its_run_is_touched(fails, finished, tiny, tmp_path):
     checkpoint, config = finished.folder / "checkpoints" / "last.ckpt", finished.folder / "config.yaml"
     before = config.read_text()
@@ -118,6 +123,7 @@ def test_the_curves_of_a_run(finished):
         assert len(set(steps)) >= 2 and steps == sorted(steps)
 
 
+@pytest.mark.long
 def test_the_panel_shows_another_clip_for_every_family(run, tiny):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -131,6 +137,7 @@ def test_the_panel_shows_another_clip_for_every_family(run, tiny):
     assert len({picture.crop((0, 0, 384, 192)).tobytes() for picture in pictures}) == 9
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("program", [["-m", "lightning"], ["-m", "lightning_modules"]])
 def test_the_program_is_named_as_it_was_called(program):
     help_text = subprocess.run(
@@ -155,6 +162,7 @@ def test_the_users_exact_command(clips, tmp_path):
     assert Path(tmp_path / "no_lste" / "seed_0" / "config.yaml").is_file()
 
 
+@pytest.mark.long
 def test_the_console_script_is_the_same_program():
     script = Path(sys.executable).with_name("video-panda")
     help_text = subprocess.run([script, "fit", "--help"], capture_output=True, text=True, check=False)
@@ -175,6 +183,7 @@ def test_a_finished_run_that_is_given_more_epochs_trains_them_whole(run, finishe
     assert longer.trainer.global_step == 6
 
 
+@pytest.mark.long
 def test_the_minutes_of_a_run_that_went_on_are_all_of_them(run, finished, tmp_path):
     saved = torch.load(finished.folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert 0 < saved["callbacks"]["RunSummary"]["minutes"] <= finished.summary.figures["train/minutes"] < 100

@@ -44,6 +44,7 @@ def work(folder, command):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 @needs_git
 def test_the_commit_the_patch_and_the_configuration_give_the_same_losses(code, clips, tmp_path):
     settings = [f"--data.root={clips}", *TINY, *SMALL_STEP, f"--runs={tmp_path / 'runs'}", "--trainer.max_steps=2"]

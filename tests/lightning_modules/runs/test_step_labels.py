@@ -29,6 +29,7 @@ def shown(folder, tag):
     return {event.step: event.value for event in events.Scalars(tag)}
 
 
+@pytest.mark.long
 def test_a_run_that_was_killed_three_times_has_the_labels_of_one_that_was_not(run, tmp_path, monkeypatch):
     from lightning_modules.video_language import VideoLanguageModel
 

@@ -72,6 +72,7 @@ def by_id(folder):
     return {row["id"]: row | {"log_likelihood": pytest.approx(row["log_likelihood"], abs=1e-5)} for row in found}
 
 
+@pytest.mark.long
 def test_a_test_that_was_killed_goes_on_with_another_number_of_processes(run, asked, tmp_path):
     whole = run(*asked)
     settings = tmp_path / "kill.yaml"
@@ -103,6 +104,7 @@ def test_a_test_that_was_killed_goes_on_with_another_number_of_processes(run, as
     assert scores(folder) == pytest.approx(scores(whole.folder) | right | {"test/exact_match/mean": 3 / 9}, abs=1e-5)
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_is_one_line_and_the_test_goes_on(run, fails, asked, tmp_path, files_end_at):
     whole = run(*asked)
     settings = tmp_path / "fill.yaml"
@@ -124,6 +126,7 @@ def test_a_disk_that_fills_is_one_line_and_the_test_goes_on(run, fails, asked, t
     assert by_id(folder) == by_id(whole.folder) and scores(folder) == pytest.approx(scores(whole.folder), abs=1e-5)
 
 
+@pytest.mark.long
 def test_control_c_says_how_to_go_on_and_loses_no_answer(run, asked, capsys, monkeypatch):
     from lightning_modules.video_language import VideoLanguageModel
 
@@ -144,6 +147,7 @@ def test_control_c_says_how_to_go_on_and_loses_no_answer(run, asked, capsys, mon
     assert by_id(again.folder) == by_id(run(*asked).folder)
 
 
+@pytest.mark.long
 def test_a_batch_of_one_gives_the_same_answers(run, asked):
     whole = run(*asked)
     single = run(*[a for a in asked if "eval_batch_size" not in a], "--data.eval_batch_size=1")
@@ -151,6 +155,7 @@ def test_a_batch_of_one_gives_the_same_answers(run, asked):
     assert scores(single.folder) == pytest.approx(scores(whole.folder), abs=1e-5)
 
 
+@pytest.mark.long
 def test_all_answered_is_a_test_too(run, asked, caplog):
     whole = run(*asked)
     before = rows(whole.folder)
@@ -162,6 +167,7 @@ def test_all_answered_is_a_test_too(run, asked, caplog):
     assert scores(whole.folder) == pytest.approx(kept) and len(kept) == 2 * (9 + 1)
 
 
+@pytest.mark.long
 def test_what_cannot_be_continued_is_refused(run, fails, asked, tmp_path):
     whole = run(*asked)
     runs = f"--runs={tmp_path / 'runs'}"

@@ -98,6 +98,7 @@ def test_what_measures_answers_decides_neither_what_is_learnt_nor_what_is_answer
     assert configuration_hash({"model": {"metrics": ["TokenF1"]}}, None) == configuration_hash({"model": {}}, None)
 
 
+@pytest.mark.long
 def test_a_run_whose_yaml_names_a_metric_logs_it_and_compare_computes_it_for_all(run, finished, tmp_path, capsys):
     file = tmp_path / "measured.yaml"
     file.write_text("model:\n  metrics:\n  - TokenF1\n")

@@ -21,6 +21,7 @@ from tests.lightning_modules.short_run import NO_LSTE, SHORT
 ONE_STEP = (*NO_LSTE, "--trainer.max_steps=1", "--test_after_fit=false", "--trainer.limit_val_batches=0")
 
 
+@pytest.mark.long
 def test_last_is_the_newest_checkpoint_of_experiment_and_seed(run, fails, finished, tiny, tmp_path, capsys):
     runs = finished.folder.parent.parent
     expected = run("test", *NO_LSTE, f"--ckpt_path={finished.folder / 'checkpoints' / 'last.ckpt'}")
@@ -53,6 +54,7 @@ def test_of_several_checkpoints_the_newest_counts(tmp_path):
     assert named_checkpoint("last", tmp_path, 0) == files[0]
 
 
+@pytest.mark.long
 def test_scores_of_random_weights_say_so(run, finished, capsys):
     random = run("test", *NO_LSTE)
     said = "random weights, of no training: encoder, projector"
@@ -102,6 +104,7 @@ def test_entries_that_no_checkpoint_has_are_refused(tmp_path, change, said):
     assert said in str(caught.value)
 
 
+@pytest.mark.long
 def test_a_training_goes_on_from_a_whole_state_alone(run, fails, finished, tiny, tmp_path):
     file = finished.folder / "checkpoints" / "last.ckpt"
     content = torch.load(file, weights_only=True)

@@ -32,6 +32,7 @@ def logged(cli):
     return [[float(row[name]) for name in LOSSES] for row in rows]
 
 
+@pytest.mark.long
 def test_the_loss_is_that_of_the_text_and_the_weighted_one_of_the_teacher(run):
     for weight in (1.0, 0.25):
         cli = run("fit", *FULL, *SHORT, "--trainer.limit_train_batches=1", f"--model.distillation.weight={weight}")
@@ -79,6 +80,7 @@ def test_a_checkpoint_has_the_head_but_not_the_teacher(run):
     )
 
 
+@pytest.mark.long
 def test_kept_features_give_the_same_losses_without_the_teacher(run, asked, tmp_path):
     cache = (f"--model.feature_cache.folder={tmp_path / 'features'}",)
     live = run("fit", *FULL, *SHORT)
@@ -123,6 +125,7 @@ def test_features_are_compared_with_the_windows_and_nothing_else(run):
     torch.testing.assert_close(embeddings[batch.teacher.positions], windows)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -42,6 +42,7 @@ def language_model_keys(content):
     return [name for name in content["state_dict"] if name.startswith("language_model.")]
 
 
+@pytest.mark.long
 def test_a_frozen_language_model_is_named_and_not_saved(run, pretrained):
     frozen = run("fit", *FULL, *SHORT, *FROZEN, *pretrained)
     _, content = saved(frozen)
@@ -74,6 +75,7 @@ def test_a_language_model_from_a_seed_is_saved(run):
     assert language_model_keys(content) and "frozen_base" not in content
 
 
+@pytest.mark.long
 def test_a_run_goes_on_and_is_tested_with_the_same_language_model(run, pretrained):
     first = run("fit", *FULL, *SHORT, *FROZEN, *pretrained)
     path, _ = saved(first)
@@ -92,6 +94,7 @@ def test_another_language_model_is_refused(run, fails, tiny, pretrained, other, 
     assert "was trained on the frozen weights of" in error and "name the same ones" in error
 
 
+@pytest.mark.long
 def test_the_next_stage_starts_from_it_and_saves_what_it_trains(run, pretrained, capsys):
     path, _ = saved(run("fit", *FULL, *SHORT, *FROZEN, *pretrained))
     capsys.readouterr()
@@ -107,6 +110,7 @@ def test_the_next_stage_starts_from_it_and_saves_what_it_trains(run, pretrained,
         assert torch.equal(content["state_dict"][name], second.model.state_dict()[name]), name
 
 
+@pytest.mark.long
 def test_with_an_adapter_the_adapter_alone_is_saved(run, pretrained):
     lora = ("--config=configs/adapter/lora.yaml",)
     first = run("fit", *FULL, *SHORT, *pretrained, *lora)

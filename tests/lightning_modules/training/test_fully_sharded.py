@@ -61,6 +61,7 @@ def assert_close(found, expected):
         assert found == pytest.approx(expected) if isinstance(expected, float) else found == expected
 
 
+@pytest.mark.long
 def test_all_stop_when_one_is_told_to_and_one_device_goes_on(run, tiny, tmp_path, hear_control_c):
     whole = run("fit", *SETTINGS)
     stop = signal_itself(tmp_path, rank=1, step=1, number=signal.SIGINT.value)
@@ -78,6 +79,7 @@ def test_all_stop_when_one_is_told_to_and_one_device_goes_on(run, tiny, tmp_path
         assert_close(found[key], expected[key])
 
 
+@pytest.mark.long
 def test_the_devices_of_two_machines_go_on_where_one_was_stopped(run, tiny, tmp_path, monkeypatch):
     from lightning_modules.video_language import VideoLanguageModel
 
@@ -111,6 +113,7 @@ def test_the_devices_of_two_machines_go_on_where_one_was_stopped(run, tiny, tmp_
     assert started.trainer.global_step == 1
 
 
+@pytest.mark.long
 def test_running_statistics_are_alike_so_that_a_checkpoint_tests_as_its_run_did(run, tiny, tmp_path):
     settings = ("--config=experiments/clip_statistics.yaml", "--name=alike", "--data.train_clips=6",
                 "--trainer.max_epochs=1", "--model.stage.encoder=0.01", "--data.batch_size=2")  # fmt: skip
@@ -124,6 +127,7 @@ def test_running_statistics_are_alike_so_that_a_checkpoint_tests_as_its_run_did(
     assert tested.summary.figures["test/loss"] == pytest.approx(figures["test/loss"], rel=1e-5)
 
 
+@pytest.mark.long
 def test_views_are_of_the_whole_model(tiny, tmp_path):
     views = ("--config=configs/trainer/views.yaml", "--name=views")
     status, _ = run_two("predict", *SETTINGS[:1], *SHARDED[:1], *views, *tiny, f"--runs={tmp_path}")

@@ -23,6 +23,7 @@ def weights(finished):
     return finished.folder / "checkpoints" / "last.ckpt"
 
 
+@pytest.mark.long
 def test_a_run_starts_from_the_weights_of_another_with_fresh_counters(run, weights, capsys):
     cli = run("fit", *NO_LSTE, "--trainer.max_steps=1", "--model.stage.encoder=0", f"--init_from={weights}")
     saved = torch.load(weights, weights_only=True)["state_dict"]
@@ -36,6 +37,7 @@ def test_a_run_starts_from_the_weights_of_another_with_fresh_counters(run, weigh
     assert f"init_from {weights}" in (cli.folder / "origin.txt").read_text()
 
 
+@pytest.mark.long
 def test_weights_of_another_variant_are_refused_unless_told_to(fails, run, weights, tiny, capsys):
     status, error = fails("validate", *FULL, *tiny, f"--init_from={weights}")
     assert status == 1 and "another variant" in error and "init_partially: true" in error
@@ -47,6 +49,7 @@ def test_weights_of_another_variant_are_refused_unless_told_to(fails, run, weigh
     assert "ignored: 0 tensors" in said
 
 
+@pytest.mark.long
 def test_tensors_of_another_shape_are_named(fails, run, weights, tiny, capsys):
     status, error = fails("validate", *NO_LSTE, *tiny, f"--init_from={weights}", "--model.encoder.width=32")
     assert status == 1 and "[96] there, [32] here" in error and "more" in error

@@ -70,6 +70,7 @@ def fit(tmp_path, clips):
     return run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("ranks", "workers", "killed"), [(1, 0, 3), (1, 2, 7), (2, 0, 7), (2, 2, 3)])
 def test_each_remaining_sample_comes_once(fit, tmp_path, ranks, workers, killed):
     status, before = fit("first", ranks, workers, killed)

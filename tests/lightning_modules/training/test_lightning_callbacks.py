@@ -108,6 +108,7 @@ def test_those_that_cannot_work_are_refused_in_one_line(name):
         check_trainer(Namespace(TRAINER | {"callbacks": [callback]}))
 
 
+@pytest.mark.long
 def test_a_batch_size_that_is_searched_for_is_none_of_the_experiment(run, tmp_path, monkeypatch):
     """Why BatchSizeFinder is refused: it trains with a size that the run's config.yaml does not have."""
     monkeypatch.delitem(REFUSED_CALLBACKS, "BatchSizeFinder")

@@ -6,6 +6,7 @@ import torch
 from tests.lightning_modules.short_run import SHORT, losses
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("precision", "weights"), [("bf16-mixed", torch.float32), ("bf16-true", torch.bfloat16)])
 def test_the_full_model_trains_answers_and_is_saved(run, precision, weights):
     """With distillation, batch normalisation by the batch as official, validation and test by generated answers."""

@@ -35,6 +35,7 @@ def half_broken(tmp_path):
     return [*splits, f"--data.media_root={media}", "--data.bad_media=SkipBadMedia", "--data.bad_media.max_share=0.5"]
 
 
+@pytest.mark.long
 def test_a_process_without_a_readable_clip_takes_part_and_counts_nothing(run, half_broken, tmp_path):
     alone = run("fit", *SETTINGS, *half_broken, "--data.batch_size=2", tiny=False)
     runs = tmp_path / "two"
@@ -46,6 +47,7 @@ def test_a_process_without_a_readable_clip_takes_part_and_counts_nothing(run, ha
     assert [float(loss) for loss in together] == pytest.approx([float(loss) for loss in losses(alone.folder)], rel=1e-4)
 
 
+@pytest.mark.long
 def test_figures_are_those_of_one_process_where_another_has_no_question(run, half_broken, tmp_path):
     """In a validation by clips one by one, each process meets one that is left out, and only one of them another."""
     records = json.loads((tmp_path / "records.json").read_text())
@@ -68,6 +70,7 @@ def test_figures_are_those_of_one_process_where_another_has_no_question(run, hal
     assert figures["val/loss"] == pytest.approx(one.summary.figures["val/loss"], rel=1e-5)
 
 
+@pytest.mark.long
 def test_sigterm_to_one_process_and_its_loaders_saves_what_one_device_goes_on_with(run, tiny, tmp_path):
     settings = (*NO_LSTE, *SHORT, "--model.stage.global_batch=2", "--model.encoder.dropout=0")
     whole = run("fit", *settings)

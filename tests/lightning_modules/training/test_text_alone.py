@@ -39,6 +39,7 @@ def column(folder, name):
         return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
 
 
+@pytest.mark.long
 def test_two_processes_learn_the_same_as_one_though_one_has_text_alone(run, mixed, tmp_path):
     alone = run("fit", *SETTINGS, *mixed, "--data.batch_size=2", tiny=False)
     runs = tmp_path / "two"
@@ -81,6 +82,7 @@ def test_a_batch_of_text_alone_moves_the_language_model_and_gives_the_encoder_no
         assert (largest["encoder"] > 0) == (largest["distillation"] > 0) == counted
 
 
+@pytest.mark.long
 def test_questions_without_a_clip_are_asked_and_answered(run, mixed):
     cli = run("test", *SETTINGS, *mixed, "--data.eval_batch_size=4", tiny=False)
     rows = [json.loads(line) for line in (cli.folder / "answers" / "test.jsonl").read_text().splitlines()]

@@ -34,6 +34,7 @@ def train(folder, tiny, *arguments):
     return losses(run), torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("global_batch", [4, 8])
 def test_losses_and_weights_are_those_of_one_process(tmp_path, tiny, global_batch):
     stage = f"--model.stage.global_batch={global_batch}"
@@ -63,6 +64,7 @@ class Notes(Callback):
         (self.folder / f"{trainer.global_rank}.json").write_text(json.dumps([asked, figures]))
 
 
+@pytest.mark.long
 def test_a_validation_is_shared_out_and_its_figures_are_those_of_one_process(tmp_path, tiny):
     rest = [argument for argument in tiny if "eval_batch_size" not in argument]
     validate = ["validate", "--config=experiments/full.yaml", "--data.eval_batch_size=3", *rest]

@@ -64,6 +64,7 @@ def trained(two_runs):
     return lambda command: [word.replace("CHECKPOINT", str(checkpoint)) for word in command]
 
 
+@pytest.mark.long
 def test_views_are_off_by_default_and_change_nothing_when_on(two_runs):
     plain, seen = two_runs
     assert (plain.folder.parent.name, seen.folder.parent.name) == ("full", "full+views")
@@ -80,6 +81,7 @@ def test_views_are_off_by_default_and_change_nothing_when_on(two_runs):
     assert answers[0] == answers[1]
 
 
+@pytest.mark.long
 def test_a_prediction_writes_the_views_of_its_clips_and_says_where(run, two_runs, trained, capsys):
     seen = two_runs[1]
     capsys.readouterr()
@@ -99,6 +101,7 @@ def test_a_prediction_writes_the_views_of_its_clips_and_says_where(run, two_runs
     assert ours == [{key: value for key, value in row.items() if key != "log_likelihood"} for row in theirs]
 
 
+@pytest.mark.long
 def test_alphas_go_on_where_a_run_was_stopped(run, two_runs, tmp_path):
     seen = two_runs[1]
     checkpoint = f"--ckpt_path={shutil.copy(seen.folder / 'checkpoints' / 'last.ckpt', tmp_path / 'other.ckpt')}"
@@ -167,6 +170,7 @@ def test_clips_that_cannot_be_shown_are_an_error_in_a_line(fails, tiny, tmp_path
     assert error.strip().splitlines()[-1].startswith("error: ")
 
 
+@pytest.mark.long
 def test_a_real_clip_is_shown_by_its_name(run, trained):
     cli = run(*trained(PREDICT_NAMED), tiny=False)
     assert {path.name for path in (cli.folder / "views").iterdir()} == {"chaplin", "fusion_weights.png"}
@@ -175,6 +179,7 @@ def test_a_real_clip_is_shown_by_its_name(run, trained):
     assert np.asarray(shown.crop((6, 6, 198, 198))).std() > 20, "its frames are there"
 
 
+@pytest.mark.long
 def test_clips_are_named_or_the_first_that_can_be_read(run, fails, tmp_path):
     videos = Path(__file__).parents[2] / "data" / "videos"
     names = ("hard/not_a_video.mp4", "keyboard_rot270.mov", "asl_eat_portrait.mp4", "hard/one_frame_mpeg4.mp4")
