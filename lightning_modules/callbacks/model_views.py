@@ -152,7 +152,7 @@ class ModelViews(Callback):
                 for view in views:
                     for handle in view.watch():
                         watched.callback(handle.remove)
-                model.look(prepared.to(model.device))
+                model.run_for_hooks(prepared.to(model.device))
             yield ShownClip.of(batch, model.encoder.stride, prepared.layout), views
 
 

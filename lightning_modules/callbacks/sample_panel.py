@@ -98,7 +98,7 @@ class SamplePanel(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Pick questions of families that are not yet done."""
-        if not isinstance(batch, ModelInput) or not batch.counts or not isinstance(pl_module, VideoLanguageModel):
+        if not isinstance(batch, ModelInput) or not batch.is_real or not isinstance(pl_module, VideoLanguageModel):
             return
         families = pl_module.scores.families
         clips = iter(batch.frames.split(batch.frame_counts))

@@ -42,7 +42,7 @@ class Throughput(Callback):
         now = time.perf_counter()
         self.worked += now - self.mark
         self.mark = now
-        self.clips += len(batch.samples) * batch.counts if isinstance(batch, ModelInput) else 0
+        self.clips += len(batch.samples) * batch.is_real if isinstance(batch, ModelInput) else 0
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by the logger connector
         steps = trainer.global_step
         if every and steps % every == 0 and steps != self.logged_at:
