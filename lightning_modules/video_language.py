@@ -169,11 +169,11 @@ class VideoLanguageModel(LightningModule):
         """Return the text loss and, for a batch with a teacher's input, the distillation loss without its weight."""
         if batch.teacher is None:
             return self(batch), None
-        teacher, alignment, layers = batch.teacher, batch.teacher.alignment, self.distillation.hidden_layers
+        teacher, aligned, layers = batch.teacher, batch.teacher.alignment, self.distillation.hidden_layers
         output = self.language_model(self.embeddings(batch.text, self.visual_tokens(batch)), batch.text, layers)
         features = cached_features(self.teacher, self.feature_cache, teacher.frames, teacher.frame_counts, teacher.keys)
         states = [layer.flatten(0, 1).index_select(0, teacher.positions) for layer in output.hidden_states]
-        distillation: Tensor = self.distillation(states, alignment.pool(features), alignment.frames, alignment.frame_count)
+        distillation: Tensor = self.distillation(states, aligned.pool(features), aligned.frames, aligned.frame_count)
         return output.loss, distillation
 
     def training_losses(self, batch: ModelInput) -> tuple[Tensor, Tensor | None]:
@@ -196,7 +196,7 @@ class VideoLanguageModel(LightningModule):
 
     @torch.no_grad()
     def run_for_hooks(self, batch: ModelInput) -> Tensor | tuple[Tensor, Tensor | None]:
-        """Run the visual path once for the forward hooks on its parts; also the distillation if there is a teacher."""
+        """Run the visual path, and the distillation if there is a teacher, for the forward hooks on its parts."""
         return self.losses(batch) if batch.teacher else self.embeddings(batch.text, self.visual_tokens(batch))
 
     def training_step(self, batch: ModelInput | Batch, batch_idx: int) -> Tensor | None:

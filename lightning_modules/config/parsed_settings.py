@@ -75,7 +75,9 @@ def check_settings(hint: Any, value: Any, place: str) -> None:
         if setting is None and default is not None and not _may_be_null(expected):
             raise ValueError(f"{within}.{name} is null; it must be of type {_in_words(expected)}")
         if is_dataclass(expected) and not isinstance(setting, Mapping | expected):
-            raise ValueError(f"{within}.{name} is {setting!r}; it must be a mapping, the settings of {_in_words(expected)}")
+            raise ValueError(
+                f"{within}.{name} is {setting!r}; it must be a mapping, the settings of {_in_words(expected)}"
+            )
         check_settings(expected, setting, f"{within}.{name}")
 
 

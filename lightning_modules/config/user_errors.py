@@ -25,7 +25,7 @@ from datamodules.processes import raised_by_us
 _FULL = {errno.ENOSPC: "no space left on the device", errno.EDQUOT: "the disk quota is used up"}
 # Errors that are not bugs of ours although the system names no file.
 _OF_FILES = (*_FULL, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EFBIG, errno.EIO)
-_WITHOUT_A_FILE = (*_OF_FILES, errno.ENOMEM, errno.EAGAIN)  # the last two: no memory for a process, or no further one allowed
+_WITHOUT_A_FILE = (*_OF_FILES, errno.ENOMEM, errno.EAGAIN)  # the last two: no further process
 
 
 class ProgramParser(argparse.ArgumentParser):
@@ -177,7 +177,7 @@ def _broken_output(error: Exception) -> OSError | None:
     if isinstance(error, OSError) and error.filename is None:  # from a library that prints
         try:
             say(end="")
-        except OSError as found:
+        except OSError as output_error:
             error = output_error
     if not isinstance(error, OSError) or error.filename != STANDARD_OUTPUT:
         return None
