@@ -1,4 +1,4 @@
-"""What a run is made of, kept with it: `origin.txt` and `config.yaml`."""
+"""Writes the origin of a run into its folder: `origin.txt` and `config.yaml`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from lightning_modules.video_language import VideoLanguageModel
 
 
 class OriginFile(Callback):
-    """Writes `origin.txt` into the run's folder when the run begins, and shows it in TensorBoard's text tab."""
+    """Writes `origin.txt` into the run folder when the run begins, and shows it in TensorBoard's text tab."""
 
     def __init__(self, origin: Origin) -> None:
-        """Take what is written."""
+        """Store the origin."""
         self.origin = origin
         self._written = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write it once; a run that goes on with another origin than it began with appends to it."""
+        """Write the file once; a run that is resumed with another origin appends to it."""
         folder = run_folder(trainer)
         # The test after a training is a part of that run.
         if self._written or folder is None or not trainer.is_global_zero:
@@ -39,9 +39,9 @@ class OriginFile(Callback):
 
 
 class ConfigFile(SaveConfigCallback):
-    """Writes `config.yaml` whole: Lightning's own would cut the earlier one before it writes, when a run goes on."""
+    """Writes `config.yaml` atomically: Lightning's own callback truncates the earlier file of a resumed run first."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write it; asked of the first process alone."""
+        """Write the file; called on the first process only."""
         content = self.parser.dump(self.config, skip_unset=False)
         write_whole(Path(trainer.default_root_dir) / CONFIG, content)

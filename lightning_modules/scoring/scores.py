@@ -69,15 +69,15 @@ def scores(
         benchmarks: benchmarks of the questions, if any.
         metrics: metrics of the answers.
     """
-    posed = scored(answers)
-    by_family = groupby(sorted(posed, key=lambda question: question.family), key=lambda question: question.family)
+    rows = scored(answers)
+    by_family = groupby(sorted(rows, key=lambda question: question.family), key=lambda question: question.family)
     families = {family: [*questions] for family, questions in by_family}
     whole = {benchmark.description.name: scored_benchmark(answers, benchmark) for benchmark in benchmarks}
     results: dict[str, Score | None] = {}
     for metric in metrics:
         results |= {f"{metric.name}/{family}": _score(metric, group) for family, group in families.items()}
         if not benchmarks:
-            results[f"{metric.name}/mean"] = _score(metric, posed, by_family=True)
+            results[f"{metric.name}/mean"] = _score(metric, rows, by_family=True)
         for name, questions in whole.items() if metric.benchmark else ():
             answered = [question for question in questions if question.answer["answered"]]
             results[f"{metric.benchmark}/{name}"] = _score(metric, questions)

@@ -1,4 +1,4 @@
-"""How near the student's prediction is to the teacher's feature, token by token."""
+"""Similarity of the student's predictions to the teacher's features, token by token."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from lightning_modules.views.film import RISING, Swatch, film, heat
 
 
 class TeacherSimilarity(ClipView):
-    """Heat maps of the cosine between prediction and teacher.
+    """Heat maps of the cosine similarity between predictions and the teacher's features.
 
-    The head makes one prediction of several hidden states: the first one asks, the others answer. The first map is of
-    that prediction, which is what is learnt. If several answer, further ones are of what each would predict alone.
+    The head makes one prediction from several hidden states: the first one is the query, the others are keys and
+    values. The first map is of that prediction. With several keys, further maps are of the predictions from each alone.
     """
 
     name = "teacher_similarity"
@@ -31,11 +31,11 @@ class TeacherSimilarity(ClipView):
 
     @classmethod
     def of(cls, model: VideoLanguageModel) -> TeacherSimilarity | None:
-        """Return the view of a model that learns from a teacher."""
+        """Return the view of a model that is distilled from a teacher; otherwise None."""
         return cls(model.distillation) if isinstance(model.distillation, FeatureDistillation) else None
 
     def watch(self) -> list[RemovableHandle]:
-        """Watch the distillation."""
+        """Register a hook on the distillation."""
         return [self.part.register_forward_hook(self._see)]
 
     def _see(self, part: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
