@@ -25,12 +25,12 @@ from lightning_modules.programs import program_name
 from lightning_modules.resolve import ExperimentArguments, resolve
 from lightning_modules.runs.claim import claimed
 from lightning_modules.runs.loggers import explained, run_loggers, start
-from lightning_modules.runs.origin import Origin, kept_changes
-from lightning_modules.scoring.answer_store import answered_folder, asked_by
+from lightning_modules.runs.origin import Origin, recorded_changes
+from lightning_modules.scoring.answer_store import answer_settings, continued_folder
 from lightning_modules.training.checkpoint import WholeFileIO
 from lightning_modules.training.devices import use_threads
 from lightning_modules.training.init_from import begin
-from lightning_modules.training.resume import found_checkpoint
+from lightning_modules.training.resume import resolve_checkpoint
 from lightning_modules.training.trainer_options import asks_deepspeed, building_trainer, check_trainer
 
 
@@ -52,7 +52,7 @@ class ExperimentCLI(ExperimentArguments):
         self.config, config = self.experiment.by_verb, self.experiment.config
         if (checkpoint := config.get("ckpt_path")) is not None:
             deepspeed, runs = asks_deepspeed(config.trainer.strategy), Path(config.runs, config.name)
-            config.ckpt_path = found_checkpoint(checkpoint, runs, config.seed_everything, folder=deepspeed)
+            config.ckpt_path = resolve_checkpoint(checkpoint, runs, config.seed_everything, folder=deepspeed)
 
     def before_instantiate_classes(self) -> None:
         """Check the trainer's options and print what the experiment changes, before anything is built."""
@@ -64,7 +64,7 @@ class ExperimentCLI(ExperimentArguments):
     def instantiate_classes(self) -> None:
         """Claim the run folder, then build model, data and trainer."""
         config, verb = self.experiment.config, self.experiment.verb
-        answered = answered_folder(config.continue_answers, verb)
+        answered = continued_folder(config.continue_answers, verb)
         self.folder = self.held.enter_context(claimed(config, verb, answered))
         self.held.enter_context(writing_into(self.folder))
         self.held.enter_context(errors_of_threads())
@@ -95,7 +95,7 @@ class ExperimentCLI(ExperimentArguments):
         base = other_encoder(config.model.encoder.as_dict(), self.changes.base_encoder)
         self.origin = self._origin(base)
         answer_file = callbacks.AnswerFile(
-            asked_by(config), config.continue_answers is not None, can_continue=verb in ("test", "predict")
+            answer_settings(config), config.continue_answers is not None, can_continue=verb in ("test", "predict")
         )
         self.score_file = callbacks.ScoreFile(answer_file, self.origin)
         self.summary = callbacks.RunSummary(self.origin, self.score_file)
@@ -123,7 +123,7 @@ class ExperimentCLI(ExperimentArguments):
             name=config.name,
             command=self.command,
             files=self.experiment.files,
-            changes=self.changes.own or kept_changes(self.folder),
+            changes=self.changes.own or recorded_changes(self.folder),
             inherited=self.changes.inherited,
             sizes=sizes,
             weights=weights.lines,

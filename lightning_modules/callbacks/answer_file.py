@@ -30,15 +30,15 @@ class AnswerFile(Callback):
     Of several processes, each writes a file of its own until the end.
     """
 
-    def __init__(self, asked_by: dict[str, Any], must_continue: bool, can_continue: bool) -> None:
+    def __init__(self, answer_settings: dict[str, Any], must_continue: bool, can_continue: bool) -> None:
         """Store facts about the command.
 
         Args:
-            asked_by: configuration that the answers depend on: model, data, checkpoint.
+            answer_settings: configuration that the answers depend on: model, data, checkpoint.
             must_continue: whether answers by another model are an error instead of being put aside.
             can_continue: whether the command can continue a killed run, as those of test and prediction can.
         """
-        self.asked_by = asked_by
+        self.answer_settings = answer_settings
         self.must_continue = must_continue
         self.can_continue = can_continue
         self.store: AnswerStore | None = None
@@ -57,7 +57,7 @@ class AnswerFile(Callback):
         self.store = AnswerStore.of_run(folder, TrainerFn(stage).value, trainer.global_rank)
         if trainer.is_global_zero:
             # A test after a training uses the trained weights, whatever the initial ones were.
-            self.store.begin({**self.asked_by, "steps": trainer.global_step}, self.must_continue)
+            self.store.begin({**self.answer_settings, "steps": trainer.global_step}, self.must_continue)
         trainer.strategy.barrier("answers")
         pl_module.data.answered = frozenset(self.store.answered())
         if pl_module.data.answered:

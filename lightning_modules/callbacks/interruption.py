@@ -23,7 +23,7 @@ class Interruption(Callback):
     gradient is partly accumulated. This also works where Python would drop the exception, as in a finaliser. A second
     Ctrl-C stops at once. SIGTERM, which a scheduler sends before it kills, is like a first Ctrl-C.
 
-    All processes stop at the same step, whichever of them received the signal.
+    All processes stop at the same step, no matter which one received the signal.
     """
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from components.files import write_whole
 from lightning_modules.runs.folder import CONFIG, ORIGIN, run_folder
-from lightning_modules.runs.origin import Origin, kept_text
+from lightning_modules.runs.origin import Origin, recorded_text
 from lightning_modules.video_language import VideoLanguageModel
 
 
@@ -30,12 +30,12 @@ class OriginFile(Callback):
             return
         assert isinstance(pl_module, VideoLanguageModel)
         self._written = True
-        kept, text = kept_text(folder), self.origin.text(pl_module.data.manifest.sha256)
-        if text not in kept:
-            kept += text if not kept else f"\nwent on with\n\n{text}"
-            write_whole(folder / ORIGIN, kept)
+        recorded, text = recorded_text(folder), self.origin.text(pl_module.data.manifest.sha256)
+        if text not in recorded:
+            recorded += text if not recorded else f"\nwent on with\n\n{text}"
+            write_whole(folder / ORIGIN, recorded)
         if isinstance(trainer.logger, TensorBoardLogger):
-            trainer.logger.experiment.add_text("origin", f"```\n{kept}```")
+            trainer.logger.experiment.add_text("origin", f"```\n{recorded}```")
 
 
 class ConfigFile(SaveConfigCallback):

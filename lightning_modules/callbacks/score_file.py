@@ -47,7 +47,7 @@ class ScoreFile(Callback):
         assert isinstance(pl_module, VideoLanguageModel)
         self.provenance = {
             **self.origin.facts(),
-            **provenance(trainer, pl_module, self.answers.asked_by),
+            **provenance(trainer, pl_module, self.answers.answer_settings),
             "answered_before": len(pl_module.data.answered),
             "began": utc_now(),
         }

@@ -57,8 +57,8 @@ def plan(stage: Resolved, text_tokens: int, samples: int | None = None) -> Recor
         model, stage.frames(), stage.data.canvas, stage.data.batch_size, text_tokens, torch.device("meta")
     )
     precision = precision_of(trainer.precision)
-    alone = training_memory(model, batch, precision, accumulates=steps.accumulation > 1)
-    memory = on_each_device(alone, model, precision, trainer.strategy or "auto", devices, machines)
+    single = training_memory(model, batch, precision, accumulates=steps.accumulation > 1)
+    memory = on_each_device(single, model, precision, trainer.strategy or "auto", devices, machines)
     return {
         "scale": stage.scale,
         "input": {
@@ -137,10 +137,10 @@ def main(args: Sequence[str]) -> None:
         say(json.dumps({Path(options.config[0]).stem: records}, indent=2))
         return
     first = next(iter(resolved.values()))
-    shown = next(iter(records.values()))["input"]
+    sizes = next(iter(records.values()))["input"]
     say(
-        f"\n{first.name}, {first.scale} scale: {shown['frames']} frames of {shown['canvas']} x {shown['canvas']} pixels"
-        f" become {shown['visual_tokens']:,} visual tokens; with {shown['text_tokens']:,} of text\n"
+        f"\n{first.name}, {first.scale} scale: {sizes['frames']} frames of {sizes['canvas']} x {sizes['canvas']} pixels"
+        f" become {sizes['visual_tokens']:,} visual tokens; with {sizes['text_tokens']:,} of text\n"
     )
     say("\n\n".join(write(records) for write in (parameters_table, schedule_table, memory_table)))
     say("\nMemory is worked out, not measured: see benchmarks/training_memory.py for how near it comes.")

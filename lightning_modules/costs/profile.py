@@ -138,9 +138,9 @@ def main(args: Sequence[str]) -> None:
         say(json.dumps(records, indent=2))
         return
     for name, record in records.items():
-        shown = record["input"]
-        side = shown["canvas"]
-        say(f"\n{name}, {record['scale']} scale: {shown['frames']} frames of {side} x {side} pixels")
+        sizes = record["input"]
+        side = sizes["canvas"]
+        say(f"\n{name}, {record['scale']} scale: {sizes['frames']} frames of {side} x {side} pixels")
         say(parts_table(record))
     if len(records) > 1:
         say(f"\nvisual paths side by side\n{comparison_table(records)}")

@@ -16,12 +16,14 @@ from lightning_modules.video_language import VideoLanguageModel
 SINGLE = 4  # bytes of a float32, in which DeepSpeed keeps the trained weights
 
 
-def replicated(alone: TrainingMemory, model: VideoLanguageModel, precision: Precision, world: int) -> TrainingMemory:
+def replicated(single: TrainingMemory, model: VideoLanguageModel, precision: Precision, world: int) -> TrainingMemory:
     """Return a device's memory under DDP: the whole model, and buffers for the exchange of all gradients."""
-    return replace(alone, exchange=alone.gradients if world > 1 else 0)
+    return replace(single, exchange=single.gradients if world > 1 else 0)
 
 
-def fully_sharded(alone: TrainingMemory, model: VideoLanguageModel, precision: Precision, world: int) -> TrainingMemory:
+def fully_sharded(
+    single: TrainingMemory, model: VideoLanguageModel, precision: Precision, world: int
+) -> TrainingMemory:
     """Return a device's memory under `FullySharded` on one machine.
 
     Weights, gradients and optimiser state are sharded. Parameters outside of the units are gathered for a whole step;
@@ -29,21 +31,21 @@ def fully_sharded(alone: TrainingMemory, model: VideoLanguageModel, precision: P
     """
     units = [size(unit.parameters()) for unit in model.units()]
     learning = [size(_learning(unit)) for unit in model.units()]
-    whole = size(model.teacher.parameters()) if model.teacher not in model.units() else 0
-    split = alone.weights - whole
+    teacher = size(model.teacher.parameters()) if model.teacher not in model.units() else 0
+    split = single.weights - teacher
     outside = split - sum(units)
-    outside_gradient = alone.gradients - sum(learning)
+    outside_gradient = single.gradients - sum(learning)
     fetched = sum(sorted(units)[-2:]) + max(learning, default=0)
     return replace(
-        alone,
-        weights=whole + split // world,
-        gradients=alone.gradients // world,
-        optimiser=alone.optimiser // world,
+        single,
+        weights=teacher + split // world,
+        gradients=single.gradients // world,
+        optimiser=single.optimiser // world,
         exchange=outside + outside_gradient + fetched if world > 1 else 0,
     )
 
 
-def zero_2(alone: TrainingMemory, model: VideoLanguageModel, precision: Precision, world: int) -> TrainingMemory:
+def zero_2(single: TrainingMemory, model: VideoLanguageModel, precision: Precision, world: int) -> TrainingMemory:
     """Return a device's memory under DeepSpeed ZeRO-2.
 
     The model is kept in the lower precision, if there is one. A float32 copy of the trained weights, AdamW's two
@@ -54,7 +56,7 @@ def zero_2(alone: TrainingMemory, model: VideoLanguageModel, precision: Precisio
     learning = sum(parameter.numel() for parameter in _learning(model))
     everything = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
     return replace(
-        alone,
+        single,
         weights=everything * bytes_each,
         gradients=learning * bytes_each // world,
         optimiser=3 * learning * SINGLE // world,
@@ -74,7 +76,7 @@ _OVER_ALL: dict[str, Strategy] = {
 
 
 def on_each_device(
-    alone: TrainingMemory,
+    single: TrainingMemory,
     model: VideoLanguageModel,
     precision: Precision,
     strategy: ReadStrategy,
@@ -84,7 +86,7 @@ def on_each_device(
     """Return the memory per device under a strategy.
 
     Args:
-        alone: memory of a training on a single device.
+        single: memory of a training on a single device.
         model: the model, on the meta device.
         precision: number formats.
         strategy: name or class of `trainer.strategy`.
@@ -97,14 +99,14 @@ def on_each_device(
     name = strategy_name(strategy)
     stage = 2 if isinstance(strategy, str) else strategy.get("init_args", Namespace()).get("stage", 2)
     if name in _WITHIN_A_MACHINE:
-        return _WITHIN_A_MACHINE[name](alone, model, precision, devices)
+        return _WITHIN_A_MACHINE[name](single, model, precision, devices)
     if name not in _OVER_ALL or stage != 2:
         names = ", ".join([*_WITHIN_A_MACHINE, *_OVER_ALL])
         raise ValueError(
             f"trainer.strategy is {name}{f' of stage {stage}' if stage != 2 else ''}, whose memory is not known here; "
             f"known are {names} (DeepSpeed of stage 2)"
         )
-    return _OVER_ALL[name](alone, model, precision, devices * machines)
+    return _OVER_ALL[name](single, model, precision, devices * machines)
 
 
 def _learning(module: nn.Module) -> Iterable[Tensor]:

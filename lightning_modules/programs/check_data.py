@@ -55,8 +55,8 @@ def main(args: Sequence[str]) -> None:
         parser.error(f"--workers is {options.workers}; it must be at least 1")
     with user_errors():
         if options.folder is not None:
-            name, clips, wanted = options.folder.resolve().name, clips_of_folder(options.folder), FRAMES_OF_A_FOLDER
-            report = checked_report(name, clips, options.out or Path("data/checks", name), wanted, options.workers)
+            name, clips, frames = options.folder.resolve().name, clips_of_folder(options.folder), FRAMES_OF_A_FOLDER
+            report = checked_report(name, clips, options.out or Path("data/checks", name), frames, options.workers)
             counter = SkipCounter(ErrorOnBadMedia(), ErrorOnLongRecords())
             stop_where_a_training_would(report, counter, DamagedVideo.REFUSE, {})
         else:
@@ -75,10 +75,10 @@ def main(args: Sequence[str]) -> None:
             stop_where_a_training_would(report, data.skips, data.damaged, long)
 
 
-def checked_report(name: str, clips: Clips, folder: Path, wanted: int, workers: int) -> Report:
+def checked_report(name: str, clips: Clips, folder: Path, frames: int, workers: int) -> Report:
     """Check clips, write manifest and page, and print the summary; Ctrl-C ends the program and keeps the results."""
     try:
-        report = make_report(name, clips, check(clips.distinct(), folder, wanted, workers))
+        report = make_report(name, clips, check(clips.distinct(), folder, frames, workers))
         page = write_page(report, folder / "report.html", workers)
     except KeyboardInterrupt:
         say("\ninterrupted; what was checked is kept, and the same command goes on from there", file=sys.stderr)
@@ -165,8 +165,8 @@ def _ignored(report: Report) -> str:
     others = report.clips.ignored
     if not others:
         return ""
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
-    return f"not looked at: {sum(others.values()):,} files of other kinds ({kinds})"
+    counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+    return f"not looked at: {sum(others.values()):,} files of other kinds ({counts})"
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:

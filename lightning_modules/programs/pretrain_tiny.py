@@ -190,8 +190,8 @@ def pretrain(
 
 
 def _loss(model: LanguageModel, symbols: SymbolTable, batch: Sequence[Lesson], noise: torch.Generator) -> Tensor:
-    tokens = [_tokens(symbols, shown, noise) for shown in batch]
-    texts = [model.text.encode([turn[1:] for turn in shown.turns]) for shown in batch]
+    tokens = [_tokens(symbols, example, noise) for example in batch]
+    texts = [model.text.encode([turn[1:] for turn in example.turns]) for example in batch]
     plan = plan_splice(
         [text.input_ids for text in texts],
         [len(scene) for scene in tokens],
@@ -204,9 +204,9 @@ def _loss(model: LanguageModel, symbols: SymbolTable, batch: Sequence[Lesson], n
     return loss
 
 
-def _tokens(symbols: SymbolTable, shown: Lesson, noise: torch.Generator) -> Float[Tensor, "tokens width"]:
-    tokens: Tensor = symbols(torch.from_numpy(shown.places), torch.from_numpy(shown.whole))
-    spread = shown.noise * tokens.shape[1] ** -0.5
+def _tokens(symbols: SymbolTable, example: Lesson, noise: torch.Generator) -> Float[Tensor, "tokens width"]:
+    tokens: Tensor = symbols(torch.from_numpy(example.places), torch.from_numpy(example.whole))
+    spread = example.noise * tokens.shape[1] ** -0.5
     blurred: Tensor = tokens + spread * torch.randn(tokens.shape, generator=noise)
     return blurred
 
@@ -218,11 +218,11 @@ def examine(
     """Return family -> percentage of right answers about `EXAMINED` other scenes of 8 frames, with nothing hidden."""
     right = dict.fromkeys(FAMILIES, 0)
     for index in range(EXAMINED):
-        shown = sample_scene(scene, seed + 1, SPLIT, index)
-        places = describe(shown, UniformSampler(8).indices(shown.frames, shown.fps), window)
+        drawn = sample_scene(scene, seed + 1, SPLIT, index)
+        places = describe(drawn, UniformSampler(8).indices(drawn.frames, drawn.fps), window)
         tokens = symbols(torch.from_numpy(places), torch.from_numpy(as_a_whole(places)))
         rng = np.random.default_rng((seed + 1, index))
-        questions = [question(shown.answers, family, rng) for family in FAMILIES]
+        questions = [question(drawn.answers, family, rng) for family in FAMILIES]
         plan = plan_splice(
             [model.text.encode_question([], text) for text, _ in questions],
             [len(tokens)] * len(questions),

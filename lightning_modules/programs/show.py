@@ -39,14 +39,14 @@ def shown(folder: Path) -> list[str]:
     if not (folder / CONFIG).is_file():
         raise ValueError(f"{folder} is not a run folder: it has no config.yaml")
     exported = (folder / RUN / CONFIG).is_file()
-    kept = folder / RUN if exported else folder
-    works = history(kept)
+    records = folder / RUN if exported else folder
+    works = history(records)
     sections = {
-        "origin": _text(kept / ORIGIN),
+        "origin": _text(records / ORIGIN),
         "history": [line for work in works for line in _work(work)] or ["none was kept"],
-        "figures": _figures(kept),
-        "weights": _weights(kept / LAST_CHECKPOINT, works),
-        "the same once more": again(kept, works),
+        "figures": _figures(records),
+        "weights": _weights(records / LAST_CHECKPOINT, works),
+        "the same once more": again(records, works),
     }
     lines = [f"{'exported model' if exported else 'run'}  {folder}"]
     for name, content in sections.items():

@@ -82,14 +82,14 @@ def _take(folder: Path, patience: float) -> Lock | None:
     while True:
         lock = Lock(folder / LOCK_FILE)
         try:
-            taken = lock.take(patience)
+            is_held = lock.take(patience)
         except NoLocksError as error:
             log.warning("%s; take care that no other run works in %s", error, folder)
             return lock
-        if taken and lock.is_in_place():
+        if is_held and lock.is_in_place():
             return lock
         lock.release()
-        if not taken:
+        if not is_held:
             return None
 
 

@@ -47,10 +47,10 @@ def run_folder(trainer: Trainer) -> Path | None:
 
 
 def checked_name(name: str, key: str = "name") -> str:
-    """Return the name of a run or sweep, if it can be that of a folder directly in the folder of all runs.
+    """Return the name of a run or sweep if a folder beside those of other runs can have it.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: no folder can have the name.
     """
     subject = f"{key} {name if len(name) <= LONGEST_NAME else f'{name[:40]}...'!r}"
     if not name.strip() or name.startswith(".") or name == SWEEPS:

@@ -82,16 +82,16 @@ class Origin:
         return ", ".join(cells.values()) or "-"
 
 
-def kept_text(folder: Path) -> str:
+def recorded_text(folder: Path) -> str:
     """Return the `origin.txt` of a run folder; empty if there is none."""
     file = folder / ORIGIN
     return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
-def kept_changes(folder: Path) -> list[str]:
+def recorded_changes(folder: Path) -> list[str]:
     """Return the changes recorded in a run folder, own and inherited ones.
 
     A run that is resumed with its saved config has no changes of its own; those of its experiment are still valid.
     """
-    lines = kept_text(folder).splitlines()
+    lines = recorded_text(folder).splitlines()
     return list(dict.fromkeys(line.strip() for line in lines if line.startswith(_CHANGED)))

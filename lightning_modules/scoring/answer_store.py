@@ -62,23 +62,23 @@ class AnswerStore:
         files = [self.path, *(file for file in ranks if file.stem.rpartition("_")[2].isdecimal())]
         return [file for file in files if file.is_file()]
 
-    def begin(self, asked_by: Mapping[str, Any], must_continue: bool) -> None:
+    def begin(self, answer_settings: Mapping[str, Any], must_continue: bool) -> None:
         """Continue earlier answers if they have the same origin, otherwise put them aside; on the first process only.
 
         Args:
-            asked_by: configuration that the answers depend on.
+            answer_settings: configuration that the answers depend on.
             must_continue: whether earlier answers of another origin are an error.
 
         Raises:
             ValueError: answers that must be continued have another or an unknown origin; or a file cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        asked_by = json.loads(json.dumps(asked_by, default=str))
+        answer_settings = json.loads(json.dumps(answer_settings, default=str))
         if self.by.is_file():
             before = self._read_by()
             if before is None:
                 self._check_nothing_is_lost(must_continue)
-            elif not (different := difference(asked_by, before)):
+            elif not (different := difference(answer_settings, before)):
                 self.join()
                 return
             elif must_continue:
@@ -87,7 +87,7 @@ class AnswerStore:
                 )
         self._put_aside()
         with self._explaining(self.by):
-            write_whole(self.by, json.dumps(asked_by, indent=2) + "\n")
+            write_whole(self.by, json.dumps(answer_settings, indent=2) + "\n")
 
     def _read_by(self) -> dict[str, Any] | None:
         """Return the origin of the earlier answers; None if its record is damaged."""
@@ -161,7 +161,7 @@ class AnswerStore:
                 file.rename(self.folder / name.format(number))
 
 
-def answered_folder(folder: str | Path | None, verb: str) -> Path | None:
+def continued_folder(folder: str | Path | None, verb: str) -> Path | None:
     """Return the folder of a test or prediction whose answers are continued; None for None.
 
     Raises:
@@ -176,7 +176,7 @@ def answered_folder(folder: str | Path | None, verb: str) -> Path | None:
     return Path(folder)
 
 
-def asked_by(config: Namespace) -> dict[str, Any]:
+def answer_settings(config: Namespace) -> dict[str, Any]:
     """Return the part of a run's configuration that its answers depend on."""
     data = config.data.as_dict()
     for key in _SPEED_ONLY:

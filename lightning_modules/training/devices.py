@@ -47,7 +47,7 @@ class MeanLoss:
         self.samples = 0
 
     def add(self, loss: Tensor, samples: int) -> None:
-        """Add the mean loss of a number of samples on this device; a stand-in counts as no sample."""
+        """Add the mean loss of a number of samples on this device; a stand-in has 0 samples."""
         if samples:
             self.total = self.total.to(loss.device) + loss.detach().double() * samples
             self.samples += samples
@@ -88,8 +88,8 @@ class JoinedStatistics(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Copy the statistics before the batch, if they will be needed."""
         self.is_real = isinstance(batch, ModelInput) and batch.is_real and batch.has_real_clips
-        alone = trainer.world_size == 1 and self.is_real
-        self.before = [] if alone else [buffer.clone() for buffer in self.statistics]
+        is_single = trainer.world_size == 1 and self.is_real
+        self.before = [] if is_single else [buffer.clone() for buffer in self.statistics]
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Average the changes; only now, since the backward pass may read the statistics."""

@@ -104,16 +104,16 @@ def begin(
         say(f"{lines[-1]}; ckpt_path or init_from names trained ones", end="\n\n")
     if path is None:
         return FirstWeights(pretrained, lines)
-    taken_from = None
+    source = None
     if checkpoint is not None:
         report = [f"not read: ckpt_path {checkpoint} has the weights of this run"]
     else:
-        taken = init_from(model, path, partially)
-        taken_from = {"path": path, "sampled_sha256": taken.sampled_sha256}
-        report = taken.lines()
-    taken_lines = [f"init_from {path}", *(f"  {line}" for line in report)]
-    say("\n".join(taken_lines), end="\n\n")
-    return FirstWeights(pretrained, [*lines, *taken_lines], taken_from)
+        loaded = init_from(model, path, partially)
+        source = {"path": path, "sampled_sha256": loaded.sampled_sha256}
+        report = loaded.lines()
+    report_lines = [f"init_from {path}", *(f"  {line}" for line in report)]
+    say("\n".join(report_lines), end="\n\n")
+    return FirstWeights(pretrained, [*lines, *report_lines], source)
 
 
 def by_module(names: Iterable[str], depth: int = 2) -> list[str]:
@@ -155,9 +155,9 @@ def init_from(model: VideoLanguageModel, path: str | Path, partially: bool = Fal
         for name, tensor in ours.items()
         if name in theirs and name not in base and theirs[name].shape == tensor.shape
     ]
-    used = {*loaded, *base}
+    matched = {*loaded, *base}
     report = InitReport(
-        tuple(loaded), tuple(base), tuple(sorted(ours.keys() - used)), tuple(sorted(theirs.keys() - used)), digest
+        tuple(loaded), tuple(base), tuple(sorted(ours.keys() - matched)), tuple(sorted(theirs.keys() - matched)), digest
     )
     groups = {name.split(".")[0] for name in model.state_dict()}
     misfits = [*report.fresh, *(name for name in report.ignored if name.split(".")[0] in groups)]

@@ -24,23 +24,23 @@ PACKAGES = ("video-panda-lightning", "torch", "lightning", "transformers", "toke
 _DATA_SETTINGS = ("canvas", "sampler", "shown_frames", "damaged", "bad_media")
 
 
-def provenance(trainer: Trainer, module: VideoLanguageModel, asked_by: Mapping[str, Any]) -> dict[str, Any]:
+def provenance(trainer: Trainer, module: VideoLanguageModel, answer_settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the provenance of a test that begins, ready for JSON.
 
     Args:
         trainer: trainer of the test.
         module: the model under test.
-        asked_by: configuration that the answers depend on.
+        answer_settings: configuration that the answers depend on.
     """
     return {
         "components": module.component_names(),
-        "checkpoint": _checkpoint(asked_by, "checkpoint"),
-        "init_from": _checkpoint(asked_by, "init_from"),
+        "checkpoint": _checkpoint(answer_settings, "checkpoint"),
+        "init_from": _checkpoint(answer_settings, "init_from"),
         "steps_of_this_run": trainer.global_step,
         **environment(trainer),
         "generation": {"greedy": True, "max_new_tokens": module.max_new_tokens},
         "compared": compared(module.data),
-        "data": _data(module.data, asked_by.get("data", {}).get("init_args", {})),
+        "data": _data(module.data, answer_settings.get("data", {}).get("init_args", {})),
         "seed": module.data.seed,
     }
 
@@ -120,12 +120,12 @@ def _data(data: VideoTextDataModule, settings: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _checkpoint(asked_by: Mapping[str, Any], key: str) -> dict[str, Any] | None:
+def _checkpoint(answer_settings: Mapping[str, Any], key: str) -> dict[str, Any] | None:
     """Return path, size and modification time of a checkpoint; None without one."""
-    if asked_by.get(key) is None:
+    if answer_settings.get(key) is None:
         return None
-    size, changed = asked_by[f"{key}_written"] or (None, None)
-    return {"path": asked_by[key], "bytes": size, "mtime_ns": changed}
+    size, changed = answer_settings[f"{key}_written"] or (None, None)
+    return {"path": answer_settings[key], "bytes": size, "mtime_ns": changed}
 
 
 def _version(package: str) -> str | None:

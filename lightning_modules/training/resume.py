@@ -1,4 +1,4 @@
-"""Whether a run can resume from a checkpoint: checked before the model is built, and before files are overwritten."""
+"""Checks whether a run can resume from a checkpoint, before the model is built and before files are overwritten."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OF_A_TRAINING = (*_OF_A_RUN, "optimizer_states", "lr_schedulers")
 _NOT_OF_THE_STATE = ("state_dict", "callbacks", "hyper_parameters", "datamodule_hyper_parameters")
 
 
-def found_checkpoint(path: str | Path, experiment: Path, seed: int, folder: bool) -> str:
+def resolve_checkpoint(path: str | Path, experiment: Path, seed: int, folder: bool) -> str:
     """Return the checkpoint that `ckpt_path` names once it is checked; for `last`, print which one it is.
 
     Args:

@@ -32,17 +32,17 @@ def chosen_clips(model: VideoLanguageModel, split: str, count: int, names: Seque
         if clip >= 0:
             first.setdefault(clip, index)
     if names:
-        wanted = _named(clips, names, split)
-        first, count = {clip: first[clip] for clip in wanted}, len(wanted)
+        numbers = _named(clips, names, split)
+        first, count = {clip: first[clip] for clip in numbers}, len(numbers)
     teacher: Teacher | None = model.teacher if model.distillation.hidden_layers else None
     dataset = data.dataset(split, canvases(data.canvas, model.encoder, teacher, data.resizing, data.fit))
-    shown = 0
+    yielded = 0
     for index in first.values():
-        if shown == count:
+        if yielded == count:
             return
         sample = dataset[index]
         if isinstance(sample, Sample) and sample.views and not sample.instead_of:
-            shown += 1
+            yielded += 1
             yield collate([sample])
         elif names:
             reason = sample.instead_of[0].reason if isinstance(sample, Sample) else sample.reason

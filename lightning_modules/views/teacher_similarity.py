@@ -40,8 +40,8 @@ class TeacherSimilarity(ClipView):
 
     def _see(self, part: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         states, teacher = inputs[:2]
-        alone = self.part.head.of_single_layers(states)
-        predictions = [self.part.head(states), *(alone if len(alone) > 1 else [])]
+        single = self.part.head.of_single_layers(states)
+        predictions = [self.part.head(states), *(single if len(single) > 1 else [])]
         self.seen: Float[Tensor, "maps tokens"] = torch.stack(
             [functional.cosine_similarity(prediction.float(), teacher.float(), dim=-1) for prediction in predictions]
         ).cpu()
@@ -50,8 +50,8 @@ class TeacherSimilarity(ClipView):
         """Draw the heat maps."""
         low, high = float(self.seen.min()), float(self.seen.max())
         asking, *answering = self.part.hidden_layers
-        alone = [f"state {layer} alone" for layer in answering] if len(answering) > 1 else []
-        names = ["prediction", *alone]
+        single_names = [f"state {layer} alone" for layer in answering] if len(answering) > 1 else []
+        names = ["prediction", *single_names]
         frames = [clip.grid_frames == frame for frame in range(len(clip.frames))]
         layers = []
         for name, values in zip(names, self.seen, strict=True):
@@ -61,7 +61,7 @@ class TeacherSimilarity(ClipView):
         caption = [
             f"{type(self.part).__name__} of {', '.join(map(str, self.part.hidden_layers))}: of these hidden states of "
             f"the language model, {asking} asks the others (0 is its input)."
-            + (" 'Alone' is what would be predicted if no other one answered." if alone else ""),
+            + (" 'Alone' is what would be predicted if no other one answered." if single_names else ""),
             f"Means over all frames: {means}.",
         ]
         legend = Swatch(RISING, f"{low:.3f} to {high:.3f}: cosine of prediction and teacher's feature")
