@@ -56,7 +56,7 @@ class VideoLanguageModel(LightningModule):
             stage: training stage: the learning rate of each part and their schedule.
             projector: layers that map the encoder's features to the width of the language model.
             teacher: vision model whose features the language model learns to predict, in training only. Default: none.
-            distillation: loss of these predictions; `NoDistillation` goes with `NoTeacher`, others with a teacher.
+            distillation: loss of predicting the teacher's features; `NoDistillation` without a teacher.
             feature_cache: where the teacher's features are stored for reuse. Default: nowhere.
             max_new_tokens: maximum length of a generated answer, in tokens.
             metrics: metrics of generated answers, in addition to exact match and log-likelihood.
