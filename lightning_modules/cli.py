@@ -1,7 +1,7 @@
 """The command line: `python -m lightning VERB`, `video-panda VERB` and `python -m lightning_modules VERB`.
 
-Lightning's verbs are those of `experiment_cli`; the others are programs of their own. What a program does not need is
-not imported, so that those that only read files start at once.
+Lightning's verbs are in `experiment_cli`; the others are separate programs. A program is imported only when it is run,
+so that those that only read files start at once.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from importlib import import_module
 from lightning_modules.config.user_errors import user_errors
 from lightning_modules.programs import PROGRAMS
 
-# Lightning says at every start that our module's hook runs and not the data module's, which is what it is for; and that
-# a run folder exists, which it does when a run is continued in it.
+# Our module's hook overrides the data module's on purpose, and the folder of a run that is resumed exists.
 EXPECTED_WARNINGS = (
     "You have overridden `on_before_batch_transfer` in `LightningModule`",
-    r"Found \d+ module\(s\) in eval mode at the start of training",  # the teacher, which never leaves it
-    "You are using a custom batch sampler `EvaluationBatches` for prediction",  # which has every question
+    r"Found \d+ module\(s\) in eval mode at the start of training",  # the teacher, which is always in eval mode
+    "You are using a custom batch sampler `EvaluationBatches` for prediction",  # which covers every question
     "Experiment logs directory .* exists and is not empty",
     "Checkpoint directory .* exists and is not empty",
 )
@@ -37,10 +36,10 @@ def main(args: list[str] | None = None) -> None:
         return
     if words and not words[0].startswith("-") and words[0] not in VERBS:
         with user_errors():
-            known = [*VERBS, *PROGRAMS]
-            close = get_close_matches(words[0], known, n=1)
+            names = [*VERBS, *PROGRAMS]
+            close = get_close_matches(words[0], names, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            raise ValueError(f"there is no program {words[0]!r}; known: {', '.join(known)}{hint}")
+            raise ValueError(f"there is no program {words[0]!r}; known: {', '.join(names)}{hint}")
     from lightning_modules.experiment_cli import ExperimentCLI
     from lightning_modules.training.devices import process_group_closed
     from lightning_modules.training.trainer_options import trainer_errors

@@ -1,7 +1,7 @@
 """The verbs of Lightning: fit, validate, test, predict.
 
-A LightningCLI with typed components from YAML (the type hint is the registry), `base:` chains, a run folder named after
-the experiment, and a test after every training.
+A LightningCLI with typed components from YAML (the type hint is the registry), `base:` chains, a run folder per
+experiment and seed, and a test after every training.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from lightning_modules.programs import program_name
 from lightning_modules.resolve import ExperimentArguments, resolve
 from lightning_modules.runs.claim import claimed
 from lightning_modules.runs.loggers import explained, run_loggers, start
-from lightning_modules.runs.origin import Origin, kept_changes
-from lightning_modules.scoring.answer_store import answered_folder, asked_by
+from lightning_modules.runs.origin import Origin, recorded_changes
+from lightning_modules.scoring.answer_store import answer_settings, continued_folder
 from lightning_modules.training.checkpoint import WholeFileIO
 from lightning_modules.training.devices import use_threads
 from lightning_modules.training.init_from import begin
-from lightning_modules.training.resume import found_checkpoint
+from lightning_modules.training.resume import resolve_checkpoint
 from lightning_modules.training.trainer_options import asks_deepspeed, building_trainer, check_trainer
 
 
@@ -45,26 +45,26 @@ class ExperimentCLI(ExperimentArguments):
             )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, name the run, and refuse a checkpoint that is none before anything is built."""
+        """Parse, name the run, and check `ckpt_path` before anything is built."""
         words = sys.argv[1:] if args is None else args
         self.command = as_typed([*program_name().split(), *words])
         self.experiment = resolve(words, parser)
         self.config, config = self.experiment.by_verb, self.experiment.config
         if (checkpoint := config.get("ckpt_path")) is not None:
             deepspeed, runs = asks_deepspeed(config.trainer.strategy), Path(config.runs, config.name)
-            config.ckpt_path = found_checkpoint(checkpoint, runs, config.seed_everything, folder=deepspeed)
+            config.ckpt_path = resolve_checkpoint(checkpoint, runs, config.seed_everything, folder=deepspeed)
 
     def before_instantiate_classes(self) -> None:
-        """Say what the experiment changes, before it is built."""
+        """Check the trainer's options and print what the experiment changes, before anything is built."""
         check_trainer(self.experiment.config.trainer)
         self.changes = changes(self.experiment, self.parser)
         if lines := [f"  {line}" for line in self.changes.own]:
             say("\n".join(["", f"{self.experiment.config.name} changes:", *lines, ""]))
 
     def instantiate_classes(self) -> None:
-        """Build model, data and trainer, of a run whose folder no other one uses meanwhile."""
+        """Claim the run folder, then build model, data and trainer."""
         config, verb = self.experiment.config, self.experiment.verb
-        answered = answered_folder(config.continue_answers, verb)
+        answered = continued_folder(config.continue_answers, verb)
         self.folder = self.held.enter_context(claimed(config, verb, answered))
         self.held.enter_context(writing_into(self.folder))
         self.held.enter_context(errors_of_threads())
@@ -72,14 +72,14 @@ class ExperimentCLI(ExperimentArguments):
             super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Return the trainer, whose default folder is that of the run, whatever its loggers are.
+        """Return the trainer, whose default folder is the run folder, whatever its loggers are.
 
-        The model is built by now: what the run is made of is known, and handed to the callbacks that keep it.
+        The model is built by now, so the origin of the run can be given to the callbacks that record it.
         """
-        asked = self.config_init[self.subcommand].trainer
-        loggers = run_loggers(asked, self.folder)
+        options = self.config_init[self.subcommand].trainer
+        loggers = run_loggers(options, self.folder)
         self.trainer_defaults["callbacks"] = self._callbacks(logged=bool(loggers))
-        plugins = asked.plugins or []
+        plugins = options.plugins or []
         plugins = [*(plugins if isinstance(plugins, list) else [plugins]), WholeFileIO()]
         with building_trainer():
             trainer = super().instantiate_trainer(
@@ -95,11 +95,11 @@ class ExperimentCLI(ExperimentArguments):
         base = other_encoder(config.model.encoder.as_dict(), self.changes.base_encoder)
         self.origin = self._origin(base)
         answer_file = callbacks.AnswerFile(
-            asked_by(config), config.continue_answers is not None, can_continue=verb in ("test", "predict")
+            answer_settings(config), config.continue_answers is not None, can_continue=verb in ("test", "predict")
         )
         self.score_file = callbacks.ScoreFile(answer_file, self.origin)
         self.summary = callbacks.RunSummary(self.origin, self.score_file)
-        # In this order: scores are of what the answer file has joined, and the summary says them.
+        # In this order: the answer file joins the answers, the score file scores them, the summary prints the scores.
         return [
             *callbacks.always(logged),
             callbacks.RecordLengths(test_follows=config.test_after_fit and not config.trainer.fast_dev_run),
@@ -112,7 +112,7 @@ class ExperimentCLI(ExperimentArguments):
         ]
 
     def _origin(self, base: VideoEncoder | None) -> Origin:
-        """Give the model the weights that it begins with, and say what the experiment changes in size."""
+        """Load the initial weights, print what the experiment changes in size, and return the origin of the run."""
         config = self.experiment.config
         sizes = [] if base is None else parameter_difference(self.model.encoder, base)
         if base is not None:
@@ -123,7 +123,7 @@ class ExperimentCLI(ExperimentArguments):
             name=config.name,
             command=self.command,
             files=self.experiment.files,
-            changes=self.changes.own or kept_changes(self.folder),
+            changes=self.changes.own or recorded_changes(self.folder),
             inherited=self.changes.inherited,
             sizes=sizes,
             weights=weights.lines,
@@ -132,7 +132,7 @@ class ExperimentCLI(ExperimentArguments):
         )
 
     def after_fit(self) -> None:
-        """Test the trained model, so that every run ends with figures on unseen clips."""
+        """Test the trained model, so that every run ends with scores on unseen clips."""
         config = self.experiment.config
         if config.trainer.fast_dev_run:
             return
@@ -144,7 +144,7 @@ class ExperimentCLI(ExperimentArguments):
         self.say()
 
     def say(self) -> None:
-        """Close with the figures, and where the answers are."""
+        """Print the final figures and the run folder."""
         self.summary.say(self.trainer)
 
     after_validate = after_test = after_predict = say

@@ -1,4 +1,4 @@
-"""From the words of a command line to the configuration of an experiment, in which no key of a file is lost."""
+"""Resolves the arguments of a command line to the configuration of an experiment, so that no key is lost."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from lightning_modules.config.chain import (
     ConfigChainError,
     config_files,
     given_files,
-    in_its_place,
     mappings_in,
     read_config,
+    replace_here,
     settings_in,
     with_bases,
 )
@@ -40,24 +40,22 @@ from lightning_modules.programs import PROGRAMS, program_name
 from lightning_modules.runs.folder import checked_name
 from lightning_modules.video_language import VideoLanguageModel
 
-# Imported so that YAML can use bare class names.
-
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a command line asks for.
+    """A parsed command line.
 
     Attributes:
         verb: `fit`, `validate`, `test` or `predict`.
-        by_verb: configuration as the parser has it, under the verb.
+        by_verb: result of the parser: the configuration under its verb.
         files: config files, the most basic first.
-        given: those of them that the user named.
+        own_files: config files that no other one builds on, usually those that the user named.
     """
 
     verb: str
     by_verb: Namespace
     files: list[Path]
-    given: list[Path]
+    own_files: list[Path]
 
     @property
     def config(self) -> Namespace:
@@ -67,16 +65,16 @@ class Experiment:
 
 
 def resolve(words: Sequence[str], parser: LightningArgumentParser | None = None) -> Experiment:
-    """Return what a verb would use; nothing is seeded, built or written.
+    """Return the experiment of a command line; nothing is seeded, built or written.
 
     Args:
-        words: of the command line, the verb first.
-        parser: of the command line; default: that of `experiment_parser`.
+        words: arguments of the command line, the verb first.
+        parser: parser of the command line; default: `experiment_parser()`.
 
     Raises:
-        CommandLineError: the parser does not understand a word, or what a file sets.
-        ConfigChainError: a file or chain of bases that does not work, or a key that would be lost.
-        ValueError: a setting is null, or a plain value, that must not be; or no run can be called by the name.
+        CommandLineError: the parser refuses an argument or a setting of a file.
+        ConfigChainError: a file or its chain of bases is unusable, or a key would be lost.
+        ValueError: a setting is null or a plain value where it must not be, or the name of the run is not valid.
     """
     flags = mappings_in(words)
     by_verb = (parser or experiment_parser()).parse_args(with_bases(words))
@@ -93,33 +91,33 @@ def resolve(words: Sequence[str], parser: LightningArgumentParser | None = None)
     for part in ("model", "trainer"):
         if not isinstance(config[part], Namespace):
             raise ValueError(f"{part} is {config[part]!r}; it must be a mapping of settings")
-    given = given_files(files)
-    config.base = config.at_scale = None  # followed by now
-    default = "+".join(file.stem for file in given) or "unnamed"
+    own_files = given_files(files)
+    config.base = config.at_scale = None  # already followed
+    default = "+".join(file.stem for file in own_files) or "unnamed"
     config.name = checked_name(default if config.name is None else config.name)
-    return Experiment(by_verb.subcommand, by_verb, files, given)
+    return Experiment(by_verb.subcommand, by_verb, files, own_files)
 
 
 class ExperimentParser(LightningArgumentParser):
-    """A parser that knows `${here}` in files and raises what it refuses; of an unknown component it lists the known."""
+    """Replaces `${here}` in config files, raises errors instead of exiting, and makes their messages clearer."""
 
     def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
-        """Read a config file."""
+        """Parse a config file."""
         file = Path(path)
         content = read_config(file)
-        placed = in_its_place(content, file.absolute().parent)
+        resolved = replace_here(content, file.absolute().parent)
         parsed: Namespace = (
             super().parse_path(path, *args, **kwargs)
-            if placed == content and any(value is not None for value in content.values())
-            else self.parse_string(yaml.safe_dump(placed), file.name, *args, **kwargs)
+            if resolved == content and any(value is not None for value in content.values())
+            else self.parse_string(yaml.safe_dump(resolved), file.name, *args, **kwargs)
         )
         return parsed
 
     def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]
-        """Parse a command line, or what of it belongs to a verb, and resolve what settings take from others.
+        """Parse a command line, or the part of it after the verb, and resolve interpolations.
 
         Raises:
-            CommandLineError: a word, or what a file sets, is not understood.
+            CommandLineError: an argument or a setting of a file is refused.
         """
         try:
             parsed: Namespace = super().parse_args(*args, **kwargs)
@@ -128,10 +126,10 @@ class ExperimentParser(LightningArgumentParser):
         return parsed
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise `message`, made plainer where we can.
+        """Raise `message`, in a clearer form where there is one.
 
         Raises:
-            CommandLineError: always; that of the parser of a verb goes through that of all verbs as it is.
+            CommandLineError: always; one that the parser of a verb has raised is raised again as it is.
         """
         if isinstance(ex, CommandLineError):
             raise ex
@@ -141,10 +139,10 @@ class ExperimentParser(LightningArgumentParser):
 
 
 class ExperimentArguments(LightningCLI):
-    """The verbs and their arguments; a subclass says what is done with them."""
+    """The verbs and their arguments; a subclass runs them."""
 
     def __init__(self, args: list[str] | None = None, **options: Any) -> None:
-        """Make the parser and parse `args`; default: the command line."""
+        """Build the parser and parse `args`; default: the command line."""
         set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
         super().__init__(
             VideoLanguageModel,
@@ -155,14 +153,14 @@ class ExperimentArguments(LightningCLI):
             parser_kwargs={"prog": program_name(), "parser_mode": "omegaconf+"}
             | {"epilog": f"Further programs, with --help of their own: {', '.join(PROGRAMS)}."}
             | {verb: {"parser_mode": "omegaconf+"} for verb in self.subcommands()},
-            auto_configure_optimizers=False,  # rates belong to the stage
+            auto_configure_optimizers=False,  # learning rates belong to the stage
             load_from_checkpoint_support=False,  # a checkpoint must never override the YAML's components
             args=args,
             **options,
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what belongs to the run rather than to model, data or trainer."""
+        """Add the arguments of the run that belong to neither model, data nor trainer."""
         parser.add_argument("--base", type=str | list[str] | None, help="files that a config file builds on")
         parser.add_argument("--at_scale", type=dict[str, Any] | None, help="what a config file sets at one scale alone")
         parser.add_argument("--name", type=str | None, help="name of the run; default: the config files' names")
@@ -180,7 +178,7 @@ def seed_number(seed: bool | int) -> int:
     """Return the seed of the run, which names its folder and orders its data.
 
     Raises:
-        ValueError: it is true or false, which stand for a random one or none in Lightning.
+        ValueError: it is true or false, with which Lightning draws a random seed or sets none.
     """
     if isinstance(seed, bool):
         raise ValueError(f"seed_everything is {str(seed).lower()}; it must be a number, to repeat the run by")
@@ -188,7 +186,7 @@ def seed_number(seed: bool | int) -> int:
 
 
 class _ParserAlone(ExperimentArguments):
-    """Parses nothing, so that no verb is run, and nothing is seeded or built."""
+    """Builds the parser but parses nothing, so that nothing is seeded, built or run."""
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = Namespace(subcommand=None, seed_everything=False)
@@ -199,5 +197,5 @@ class _ParserAlone(ExperimentArguments):
 
 @cache
 def experiment_parser() -> LightningArgumentParser:
-    """Return the parser of the command line, made once; parsing leaves it as it was."""
+    """Return the parser of the command line, which is built once, since parsing does not change it."""
     return _ParserAlone().parser

@@ -1,4 +1,4 @@
-"""The LightningModule: puts encoder, projector and language model together, trains, scores and logs them."""
+"""The LightningModule: encoder, projector and language model, their losses, scores and logged figures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from lightning_modules.training.stage import Stage
 
 
 class VideoLanguageModel(LightningModule):
-    """A video encoder whose tokens a language model reads in place of a placeholder (paper Figure 2)."""
+    """A language model that reads the tokens of a video encoder in place of a placeholder (paper Figure 2)."""
 
     def __init__(
         self,
@@ -51,18 +51,18 @@ class VideoLanguageModel(LightningModule):
         """Assemble the model.
 
         Args:
-            encoder: turns frames into features.
-            language_model: reads text and visual tokens.
-            stage: which groups train, at which rates.
-            projector: takes features to the width of the language model.
-            teacher: whose features the language model learns to predict at the visual tokens, in training only.
-            distillation: how that is learnt; `NoDistillation` goes with `NoTeacher`, and any other with a teacher.
-            feature_cache: whether the teacher's features are kept.
-            max_new_tokens: longest answer that evaluation generates.
-            metrics: what answers are measured by, beside exact match and log-likelihood.
+            encoder: video encoder, which turns frames into visual features.
+            language_model: language model, which reads text and visual tokens.
+            stage: training stage: the learning rate of each part and their schedule.
+            projector: layers that map the encoder's features to the width of the language model.
+            teacher: vision model whose features the language model learns to predict, in training only. Default: none.
+            distillation: loss of predicting the teacher's features; `NoDistillation` without a teacher.
+            feature_cache: where the teacher's features are stored for reuse. Default: nowhere.
+            max_new_tokens: maximum length of a generated answer, in tokens.
+            metrics: metrics of generated answers, in addition to exact match and log-likelihood.
 
         Raises:
-            ValueError: no new token, a teacher without distillation, or two metrics of one name.
+            ValueError: `max_new_tokens` is below 1, a teacher has no distillation, or two metrics have the same name.
         """
         super().__init__()
         check_positive("model", max_new_tokens=max_new_tokens)
@@ -86,7 +86,7 @@ class VideoLanguageModel(LightningModule):
         self._random_state: dict[str, Tensor] = {}
 
     def groups(self) -> dict[str, torch.nn.Module]:
-        """Return the parameter groups that a stage speaks of."""
+        """Return the parameter groups, by the names of their learning rates in `Stage`."""
         return {
             "encoder": self.encoder,
             "projector": self.projector,
@@ -95,7 +95,7 @@ class VideoLanguageModel(LightningModule):
         }
 
     def component_names(self) -> dict[str, str]:
-        """Return the class in every slot: what a checkpoint must agree with, and what an ablation changes."""
+        """Return the class name in every slot, which an ablation changes and a checkpoint must match."""
         names = {group: type(module).__name__ for group, module in self.groups().items()}
         names |= slot_names("encoder", self.encoder) | {"teacher": class_name(self.teacher)}
         names["language_model.adapter"] = type(self.language_model.adapter).__name__
@@ -103,26 +103,26 @@ class VideoLanguageModel(LightningModule):
         return names
 
     def setup(self, stage: str) -> None:
-        """Tell the data what this model needs, and the trainer how many batches make a step, before these are asked.
+        """Connect the data module to this model, and set the number of accumulated batches, before loaders are built.
 
         Raises:
-            ValueError: the stage's global batch cannot be had on these devices, or was set in two places.
+            ValueError: the stage's global batch does not fit these devices, or is set in two places.
         """
-        asks_teacher = stage == "fit" and bool(self.distillation.hidden_layers)
-        self.data.connect(self.encoder, self.language_model.text, self.teacher if asks_teacher else None)
-        if asks_teacher:
+        distils = stage == "fit" and bool(self.distillation.hidden_layers)
+        self.data.connect(self.encoder, self.language_model.text, self.teacher if distils else None)
+        if distils:
             self.feature_cache.open(self.teacher, str(self.trainer.precision))
         if stage == "fit":
-            given, devices = self.trainer.accumulate_grad_batches, self.trainer.world_size
-            self.trainer.accumulate_grad_batches = self.stage.accumulation(self.data.batch_size, devices, given)
+            configured, devices = self.trainer.accumulate_grad_batches, self.trainer.world_size
+            self.trainer.accumulate_grad_batches = self.stage.accumulation(self.data.batch_size, devices, configured)
 
     def configure_model(self) -> None:
-        """Shard the model if the strategy is one that shards: once, for a training and the test after it."""
+        """Shard the model if the strategy does, once for a training and the test after it."""
         if self.device_mesh is not None and not isinstance(self, FSDPModule):
             shard(self, self.units(), self.teacher, self.device_mesh)
 
     def units(self) -> list[torch.nn.Module]:
-        """Return large parts that run on every device together: what a sharded model gathers one at a time."""
+        """Return the large parts that a sharded model gathers one at a time; all devices run them together."""
         return [*self.encoder.units(), *self.language_model.units(), *[self.teacher] * self.feature_cache.always_asks]
 
     @property
@@ -134,7 +134,7 @@ class VideoLanguageModel(LightningModule):
         return data
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Count what is left out, and prepare on the host; a process that has nothing to compute gets a stand-in."""
+        """Count skipped samples and prepare the batch on the host; a process without samples gets a stand-in."""
         if isinstance(batch, Failed):
             raise batch.error
         if isinstance(batch, Batch):
@@ -150,7 +150,7 @@ class VideoLanguageModel(LightningModule):
             return self.on_before_batch_transfer(without_long(batch, error, self.data.skips), dataloader_idx)
 
     def visual_tokens(self, batch: ModelInput) -> Float[Tensor, "tokens width"]:
-        """Return the visual tokens of all clips, packed, in the language model's width."""
+        """Return the visual tokens of all clips, packed, at the width of the language model."""
         features = self.encoder(self.encoder.normalize(batch.frames), batch.layout)
         tokens: Tensor = self.projector(features).index_select(0, batch.layout.order)
         return tokens
@@ -160,53 +160,53 @@ class VideoLanguageModel(LightningModule):
         return splice(self.language_model.embed(plan.input_ids), visual_tokens, plan)
 
     def forward(self, batch: ModelInput) -> Tensor:
-        """Return the cross-entropy of the answers (paper eq. 20), a mean over their tokens."""
+        """Return the cross-entropy of the answers (paper eq. 20), averaged over their tokens."""
         embeddings = self.embeddings(batch.text, self.visual_tokens(batch))
         loss: Tensor = self.language_model(embeddings, batch.text).loss
         return loss
 
     def losses(self, batch: ModelInput) -> tuple[Tensor, Tensor | None]:
-        """Return the text loss and, where a teacher is asked, the distillation loss without its weight."""
+        """Return the text loss and, for a batch with a teacher's input, the distillation loss without its weight."""
         if batch.teacher is None:
             return self(batch), None
-        teacher, where, layers = batch.teacher, batch.teacher.alignment, self.distillation.hidden_layers
+        teacher, aligned, layers = batch.teacher, batch.teacher.alignment, self.distillation.hidden_layers
         output = self.language_model(self.embeddings(batch.text, self.visual_tokens(batch)), batch.text, layers)
         features = cached_features(self.teacher, self.feature_cache, teacher.frames, teacher.frame_counts, teacher.keys)
         states = [layer.flatten(0, 1).index_select(0, teacher.positions) for layer in output.hidden_states]
-        distillation: Tensor = self.distillation(states, where.pool(features), where.frames, where.frame_count)
+        distillation: Tensor = self.distillation(states, aligned.pool(features), aligned.frames, aligned.frame_count)
         return output.loss, distillation
 
     def training_losses(self, batch: ModelInput) -> tuple[Tensor, Tensor | None]:
-        """Return the losses so that their mean over devices is that over all answers and frames."""
+        """Return the losses, weighted so that their mean over devices is that over all tokens and frames."""
         loss, distillation = self.losses(batch)
         devices = self.trainer.strategy, self.trainer.world_size
-        loss = weighted(loss, (batch.text.labels != IGNORED_LABEL).sum() * batch.counts, *devices)
+        loss = weighted(loss, (batch.text.labels != IGNORED_LABEL).sum() * batch.is_real, *devices)
         if distillation is not None and batch.teacher is not None:
-            frames = batch.teacher.alignment.frame_count * batch.counts * batch.clips_count
+            frames = batch.teacher.alignment.frame_count * batch.is_real * batch.has_real_clips
             distillation = weighted(distillation, torch.tensor(frames, device=loss.device), *devices)
         return loss, distillation
 
     @torch.no_grad()
     def generate(self, batch: ModelInput, visual_tokens: Float[Tensor, "tokens width"]) -> list[str]:
         """Return one greedy answer per sample."""
-        assert batch.questions is not None, "prepared to learn from"
+        assert batch.questions is not None, "prepared for training"
         embeddings, sharded = self.embeddings(batch.questions, visual_tokens), isinstance(self, FSDPModule)
         ids = self.language_model.generate(embeddings, batch.questions, self.max_new_tokens, together=sharded)
         return [self.language_model.text.decode(row) for row in ids]
 
     @torch.no_grad()
-    def look(self, batch: ModelInput) -> Tensor | tuple[Tensor, Tensor | None]:
-        """Run the visual path, and what a teacher is compared with, once: for hooks that watch parts."""
+    def run_for_hooks(self, batch: ModelInput) -> Tensor | tuple[Tensor, Tensor | None]:
+        """Run the visual path, and the distillation if there is a teacher, for the forward hooks on its parts."""
         return self.losses(batch) if batch.teacher else self.embeddings(batch.text, self.visual_tokens(batch))
 
     def training_step(self, batch: ModelInput | Batch, batch_idx: int) -> Tensor | None:
-        """Return the loss; None for a batch of which every clip was left out."""
+        """Return the loss; None for a batch whose samples were all skipped."""
         if isinstance(batch, Batch):
             return None
         loss, distillation = self.training_losses(batch)
         if distillation is not None:
             self.log("train/text_loss", loss, sync_dist=True)
-            if batch.clips_count or self.trainer.world_size > 1:  # several must log together
+            if batch.has_real_clips or self.trainer.world_size > 1:  # all processes must log together
                 self.log("train/distillation_loss", distillation, sync_dist=True)
             loss = loss + self.distillation.weight * distillation
         self.log("train/loss", loss, prog_bar=True, sync_dist=True)
@@ -216,18 +216,18 @@ class VideoLanguageModel(LightningModule):
     def _evaluate(self, batch: ModelInput | Batch) -> list[Answer]:
         if isinstance(batch, Batch):
             return []
-        assert batch.candidates is not None, "prepared to learn from"
+        assert batch.candidates is not None, "prepared for training"
         visual_tokens = self.visual_tokens(batch)
         loss, likelihoods = batch.candidates.scores(self.language_model, visual_tokens)
-        self.mean_loss.add(loss, len(batch.samples) * batch.counts)
+        self.mean_loss.add(loss, len(batch.samples) * batch.is_real)
         for answer in (answers := self._answer(batch, visual_tokens, likelihoods)):
             self.scores.add(answer.row)
         return answers
 
     def _answer(self, batch: ModelInput, visual_tokens: Tensor, likelihoods: dict[int, float]) -> list[Answer]:
-        texts = self.generate(batch, visual_tokens)  # of a stand-in too: others may wait for it
-        asked = zip(batch.samples, texts, strict=True) if batch.counts else ()
-        answers = [Answer(sample, text, likelihoods.get(place)) for place, (sample, text) in enumerate(asked)]
+        texts = self.generate(batch, visual_tokens)  # for a stand-in too: other processes may wait for it
+        pairs = zip(batch.samples, texts, strict=True) if batch.is_real else ()
+        answers = [Answer(sample, text, likelihoods.get(place)) for place, (sample, text) in enumerate(pairs)]
         self.answers += answers
         return answers
 
@@ -246,7 +246,7 @@ class VideoLanguageModel(LightningModule):
         self._start_scores("val")
 
     def validation_step(self, batch: ModelInput | Batch, batch_idx: int) -> None:
-        """Score one batch by loss, generated answers, and how likely the right ones were."""
+        """Score one batch by its loss, generated answers and the likelihoods of the right answers."""
         self._evaluate(batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -266,7 +266,7 @@ class VideoLanguageModel(LightningModule):
         self._log_scores("test")
 
     def on_predict_epoch_start(self) -> None:
-        """Start with no answers."""
+        """Clear the answers."""
         self.answers = []
 
     def predict_step(self, batch: ModelInput | Batch, batch_idx: int) -> list[Answer]:
@@ -274,19 +274,19 @@ class VideoLanguageModel(LightningModule):
         return [] if isinstance(batch, Batch) else self._answer(batch, self.visual_tokens(batch), {})
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Return AdamW with the stage's rates, warm-up and cosine over all steps of the run."""
+        """Return AdamW with the stage's learning rates, and the schedule over all steps of the run."""
         optimizer = self.stage.optimizer(self.groups())
         schedule = self.stage.schedule(optimizer, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which components the weights belong to, and the state of the random numbers; leave out a frozen base."""
+        """Add the components and the random state to the checkpoint, and leave out the frozen base."""
         checkpoint["components"] = self.component_names()
         checkpoint["random_state"] = random_state(self.device)
         self.frozen_base.leave_out(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights of another variant, and complete those that were saved without their frozen base.
+        """Refuse a checkpoint of another variant, and put back the frozen base that it leaves out.
 
         Raises:
             CheckpointError: the checkpoint is not of the configured model, or was trained on other frozen weights.
@@ -296,5 +296,5 @@ class VideoLanguageModel(LightningModule):
         self._random_state = checkpoint.get("random_state", {})
 
     def on_train_start(self) -> None:
-        """Go on with the random numbers of the interrupted run."""
+        """Restore the random state of a resumed run."""
         set_random_state(self._random_state, self.device)

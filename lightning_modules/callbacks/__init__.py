@@ -1,4 +1,4 @@
-"""What a run writes down beside its losses. Names behind `as` are for other packages and for YAML."""
+"""Callbacks of every run, and those that YAML can add. Names after `as` are for other packages and for YAML."""
 
 from lightning import Callback
 from lightning.pytorch.callbacks import LearningRateMonitor
@@ -24,7 +24,7 @@ from lightning_modules.training.devices import JoinedStatistics
 
 
 def always(logged: bool) -> list[Callback]:
-    """Return the callbacks that every run has, whatever its configuration lists; some only with a logger."""
+    """Return the callbacks that every run has besides those in its configuration; one only with a logger."""
     return [
         StepLabels(),
         *([LearningRateMonitor(logging_interval="step")] if logged else []),

@@ -1,4 +1,4 @@
-"""Every generated answer of a test or prediction, as JSON lines keyed by question id, written as they come."""
+"""Writes every generated answer of a test or prediction as JSON lines keyed by question id, batch by batch."""
 
 from __future__ import annotations
 
@@ -20,32 +20,34 @@ log = logging.getLogger(__name__)
 
 
 class AnswerFile(Callback):
-    """Appends to `answers/<split>.jsonl` after every batch: id, video, family, question, reference, prediction,
-    whether it is an answer at all, and whether it is right; the log-likelihood of the right answer, in a test whose
-    possible answers are known; and the aspects that a judge is to score, if there are any.
+    """Appends the answers of every batch to `answers/<split>.jsonl`.
 
-    What a killed run has answered is not asked again when its folder is continued: the data leave it out, and scores
-    count it. Of several processes, each has a file of its own until the end.
+    A line has id, video, family, question, reference and prediction, whether the prediction is an answer at all, and
+    whether it is right; in a test with known possible answers also the log-likelihood of the right one; and the aspects
+    for a judge, if there are any.
+
+    When a killed run is continued, its data leave out the questions already answered, and scores include their answers.
+    Of several processes, each writes a file of its own until the end.
     """
 
-    def __init__(self, asked_by: dict[str, Any], must_continue: bool, can_continue: bool) -> None:
-        """Take what is known of the command.
+    def __init__(self, answer_settings: dict[str, Any], must_continue: bool, can_continue: bool) -> None:
+        """Store facts about the command.
 
         Args:
-            asked_by: what answers depend on, as the command line has it: model, data, checkpoint.
-            must_continue: whether answers by another model are an error, and not put aside.
-            can_continue: whether the command can go on with them, which that of a training cannot.
+            answer_settings: configuration that the answers depend on: model, data, checkpoint.
+            must_continue: whether answers by another model are an error instead of being put aside.
+            can_continue: whether the command can continue a killed run, as those of test and prediction can.
         """
-        self.asked_by = asked_by
+        self.answer_settings = answer_settings
         self.must_continue = must_continue
         self.can_continue = can_continue
         self.store: AnswerStore | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find what has been answered, before loaders are made.
+        """Read the earlier answers before data loaders are built.
 
         Raises:
-            ValueError: the answers to be continued are by another model or about other data.
+            ValueError: answers that must be continued are by another model or about other data.
         """
         folder = run_folder(trainer)
         self.store = None
@@ -54,15 +56,15 @@ class AnswerFile(Callback):
         assert isinstance(pl_module, VideoLanguageModel)
         self.store = AnswerStore.of_run(folder, TrainerFn(stage).value, trainer.global_rank)
         if trainer.is_global_zero:
-            # A training has its own weights, whichever they were when it began.
-            self.store.begin({**self.asked_by, "steps": trainer.global_step}, self.must_continue)
+            # A test after a training uses the trained weights, whatever the initial ones were.
+            self.store.begin({**self.answer_settings, "steps": trainer.global_step}, self.must_continue)
         trainer.strategy.barrier("answers")
         pl_module.data.answered = frozenset(self.store.answered())
         if pl_module.data.answered:
             log.info("%d questions are answered already", len(pl_module.data.answered))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Say after Ctrl-C how to go on."""
+        """Print how to continue after Ctrl-C."""
         if self.store is None or not self.can_continue or not trainer.is_global_zero:
             return
         if isinstance(exception, KeyboardInterrupt):
@@ -70,7 +72,7 @@ class AnswerFile(Callback):
             say(f"\ninterrupted; the same command goes on with --continue_answers={folder}", file=sys.stderr)
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count the earlier answers, on one process."""
+        """Add the earlier answers to the scores, on one process."""
         if self.store is None or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, VideoLanguageModel)
@@ -90,7 +92,7 @@ class AnswerFile(Callback):
         self._write(outputs or [])
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the answers of all processes into one file."""
+        """Join the answers of all processes into one file."""
         trainer.strategy.barrier("answered")
         if self.store is not None and trainer.is_global_zero:
             self.store.join()

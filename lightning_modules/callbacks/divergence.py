@@ -1,4 +1,4 @@
-"""Whether a training diverges: the norm of its gradients, and its end where that or the loss is no finite number."""
+"""Divergence of a training: logs the gradient norm, and stops if it or the loss is not finite."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ WATCHED = ("train/loss", "train/gradient_norm")
 
 
 class GradientNorm(Callback):
-    """Logs the norm of all gradients together; not with DeepSpeed, which keeps them elsewhere."""
+    """Logs the norm of all gradients; not with DeepSpeed, which does not store them in the parameters."""
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Log the norm at every step of the optimiser."""
+        """Log the norm at every optimiser step."""
         gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
         if not gradients:
             return
@@ -29,33 +29,33 @@ class GradientNorm(Callback):
 
 
 class Divergence(Callback):
-    """Stops a training whose loss or gradient is infinite or NaN: its weights will not come back from there.
+    """Stops a training whose loss or gradient norm is infinite or NaN, since its weights cannot recover.
 
-    It looks where figures are read from the device anyway, and before a validation and a checkpoint: so no figure in
-    the run's files is infinite or NaN, and the last checkpoint is from before the divergence.
+    Both are checked when figures are read from the device anyway, and before every validation and checkpoint. So no
+    figure in the run's files is infinite or NaN, and the last checkpoint is from before the divergence.
     """
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look before figures are logged."""
+        """Check before figures are logged."""
         if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]  # set by a connector
-            self._look(trainer)
+            self._check(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look before a training is validated."""
-        self._look(trainer)
+        """Check before a validation."""
+        self._check(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Look before weights replace those of an earlier step."""
-        self._look(trainer)
+        """Check before weights replace those of an earlier step."""
+        self._check(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look before the test."""
-        self._look(trainer)
+        """Check before the test."""
+        self._check(trainer)
 
     @staticmethod
-    def _look(trainer: Trainer) -> None:
+    def _check(trainer: Trainer) -> None:
         figures = {name: float(trainer.callback_metrics[name]) for name in WATCHED if name in trainer.callback_metrics}
         bad = next((name for name, figure in figures.items() if not math.isfinite(figure)), None)
         if bad is not None:

@@ -1,8 +1,8 @@
 """A run's entry in TensorBoard's HParams tab: what was ablated, a column per slot, and the final figures.
 
-TensorBoard takes the columns of the whole table from the first run that it comes across, sorts those of settings by
-name, and shows five of either kind at first: of settings those marked to differ. So every run names the same columns,
-whether or not it has something to put there. (torch's writer and Lightning's logger know neither marks nor titles.)
+TensorBoard takes the columns of the whole table from the first run that it reads, sorts the settings by name, and
+shows five settings, those marked to differ, and five figures at first. So every run names the same columns, with or
+without values for them. (torch's writer and Lightning's logger support neither marks nor titles.)
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from lightning_modules.scoring.metrics import MEAN, is_headline
 
 FIRST = ("ablated", "encoder", "encoder_parameters", "experiment", "seed")
 _TITLES = {"encoder_parameters": "encoder parameters, M"}
-_SAME_MODEL = ("feature_cache", "quantization")  # slots that hold no part of what is trained
+_SAME_MODEL = ("feature_cache", "quantization")  # slots that change nothing in the trained model
 _HEADLINE = f"test/{MEAN}"
 _FIGURES = (_HEADLINE, "test/loss", f"val/{MEAN}", "val/loss", "train/loss", "train/minutes")
 
 
 def slot_columns(model: type[nn.Module]) -> list[str]:
-    """Return every slot of `model` and of whatever can be put into its slots."""
+    """Return the slots of `model` and of all classes that can fill them."""
     return [slot for slot in slots(model, ("components.",)) if slot not in _SAME_MODEL]
 
 
 def settings(component_names: Mapping[str, str], **facts: str | float) -> dict[str, str | float]:
-    """Return column -> value of a run.
+    """Return column -> value for a run.
 
     Args:
-        component_names: path of a slot -> class that fills it; the last part of the path names the column.
-        facts: further columns.
+        component_names: path of a slot -> class in it; the last part of the path is the name of the column.
+        facts: values of further columns.
     """
     return {path.rsplit(".", 1)[-1]: name for path, name in component_names.items()} | facts
 
 
 def figures_in_order(figures: Collection[str], intervals: Collection[str]) -> dict[str, str]:
-    """Return tag of a scalar -> title of its column: the overall score on unseen clips and its bounds come first.
+    """Return tag of a scalar -> title of its column, beginning with the overall test score and its bounds.
 
     Args:
         figures: names of final figures.
-        intervals: names of those whose bounds are logged too.
+        intervals: names of the figures whose bounds are logged too.
     """
     titles: dict[str, str] = {}
     missing = [name for name in _FIGURES if name not in figures]  # other runs may have them
@@ -60,8 +60,8 @@ def entry(model: type[nn.Module], values: Mapping[str, str | float], figures: Ma
     """Return the summaries of a finished run, for TensorBoard's writer.
 
     Args:
-        model: whose slots are columns.
-        values: column -> value; those in `FIRST`, `shown_frames` and slots.
+        model: class of the model, whose slots are columns.
+        values: column -> value, for `FIRST`, `shown_frames` and slots.
         figures: tag of a scalar -> title of its column.
     """
     names = dict.fromkeys([*FIRST, "shown_frames", *slot_columns(model)])
@@ -95,7 +95,7 @@ def _summary(tag: str, content: Any) -> Any:
 
 
 def _column(name: str) -> Any:
-    # Without a list of values to tick, of which there would be a screenful.
+    # Without a list of values, whose tick boxes would fill the screen.
     kind = api_pb2.DATA_TYPE_FLOAT64 if name == "encoder_parameters" else api_pb2.DATA_TYPE_STRING
     return api_pb2.HParamInfo(name=name, display_name=_TITLES.get(name, name), type=kind, differs=name in FIRST)
 

@@ -1,4 +1,4 @@
-"""Ctrl-C keeps the work: a checkpoint, and the command that goes on from it."""
+"""Handles Ctrl-C and SIGTERM: saves a checkpoint, and prints the command that resumes from it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lightning_modules.runs.folder import CONFIG, INTERRUPTED_CHECKPOINT, LAST_C
 
 
 class Interruption(Callback):
-    """On Ctrl-C or SIGTERM in `fit`, writes `checkpoints/interrupted.ckpt` and says how to continue.
+    """On Ctrl-C or SIGTERM in `fit`, writes `checkpoints/interrupted.ckpt` and prints how to resume.
 
-    In training, the first Ctrl-C is noted and the run stops between two optimiser steps, where all counters agree and
-    no gradient is half accumulated; it is also heard where Python would have dropped the exception, as in a finaliser.
-    A second one stops at once. SIGTERM, which a scheduler sends before it kills, is another first Ctrl-C.
+    After the first Ctrl-C in a training, the run stops between two optimiser steps, where all counters agree and no
+    gradient is partly accumulated. This also works where Python would drop the exception, as in a finaliser. A second
+    Ctrl-C stops at once. SIGTERM, which a scheduler sends before it kills, is like a first Ctrl-C.
 
-    Of several processes, all stop at the same step, whichever of them was told to.
+    All processes stop at the same step, no matter which one received the signal.
     """
 
     def __init__(self) -> None:
@@ -32,13 +32,13 @@ class Interruption(Callback):
         self.agreed = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Listen, unless the program was started deaf to Ctrl-C (a background job); only the main thread may."""
-        heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if stage == "fit" and heard and threading.current_thread() is threading.main_thread():
+        """Handle Ctrl-C, unless the program was started to ignore it, as a background job; main thread only."""
+        is_handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if stage == "fit" and is_handled and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, self._press)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Listen no longer."""
+        """Restore Python's own handler."""
         if signal.getsignal(signal.SIGINT) == self._press:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -52,7 +52,7 @@ class Interruption(Callback):
         self.pressed = True
 
     def _stop_if_pressed(self, trainer: Trainer) -> None:
-        """Stop if any process was told to; all must ask, at the same point."""
+        """Stop if any process has received a signal; all processes must call this at the same point."""
         if trainer.strategy.reduce_boolean_decision(self.pressed, all=False):
             self.agreed = True
             raise KeyboardInterrupt
@@ -63,7 +63,7 @@ class Interruption(Callback):
             self._stop_if_pressed(trainer)
 
     def on_validation_batch_start(self, trainer: Trainer, *_: Any) -> None:
-        """Stop before the next batch; several processes, which may have unlike many, stop after the validation."""
+        """Stop before the next batch; several processes, which may differ in batches, stop after the validation."""
         if trainer.world_size == 1:
             self._stop_if_pressed(trainer)
 
@@ -72,14 +72,14 @@ class Interruption(Callback):
         self._stop_if_pressed(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From here on there is work to keep: weights and counters are those of the run, also of a resumed one."""
+        """Save a checkpoint on interruptions from here on, when weights and counters are those of the run."""
         self.began = True
-        # Lightning has put a handler there by now, which ends the run without a checkpoint; it takes ours away again.
+        # Replaces Lightning's handler, which ends the run without a checkpoint; Lightning removes ours at the end.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._terminate)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Save the state of a training, also while it validates."""
+        """Save the state of a training, also during a validation."""
         if not isinstance(exception, KeyboardInterrupt) or trainer.state.fn != TrainerFn.FITTING:
             return
         if not self.began:
@@ -89,7 +89,7 @@ class Interruption(Callback):
             # Processes that stopped at different points cannot save together.
             self._tell(f"stopped at once, without a checkpoint of this step; the last one is {LAST_CHECKPOINT}")
             return
-        folder = run_folder(trainer)  # which processes ask together
+        folder = run_folder(trainer)  # all processes must call this
         if folder is None:
             return
         checkpoint = folder / INTERRUPTED_CHECKPOINT

@@ -1,4 +1,4 @@
-"""A run that is killed can go on: its latest checkpoint is never far behind."""
+"""Saves the latest checkpoint at regular intervals, so that a killed run can be resumed."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from lightning_modules.runs.folder import LAST_CHECKPOINT, run_folder
 
 
 class LastCheckpoint(Checkpoint):
-    """Writes `checkpoints/last.ckpt` every so many optimiser steps, and at the end of a training.
+    """Writes `checkpoints/last.ckpt` every `every_n_steps` optimiser steps, and at the end of a training.
 
-    Lightning's ModelCheckpoint can keep the best ones beside it. It is not used for this, because it saves at the end
-    of a batch, before all counters agree, and its `save_last` alone saves nothing before a training ends.
+    Lightning's ModelCheckpoint can keep the best checkpoints in addition. It cannot replace this callback, because it
+    saves at the end of a batch, before all counters agree, and its `save_last` alone saves only when a training ends.
     """
 
     def __init__(self, every_n_steps: int = 200) -> None:
-        """Set how much work a kill may cost.
+        """Set the interval.
 
         Args:
-            every_n_steps: optimiser steps between two checkpoints.
+            every_n_steps: number of optimiser steps between two checkpoints, the most that a killed run loses.
 
         Raises:
-            ValueError: it is not positive.
+            ValueError: `every_n_steps` is below 1.
         """
         if every_n_steps < 1:
             raise ValueError(
@@ -34,7 +34,7 @@ class LastCheckpoint(Checkpoint):
         self._saved_at = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A run that goes on has a checkpoint of this step."""
+        """Begin to count at this step, of which a resumed run has a checkpoint."""
         self._saved_at = trainer.global_step
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -50,6 +50,6 @@ class LastCheckpoint(Checkpoint):
     def _save(self, trainer: Trainer) -> None:
         folder = run_folder(trainer)
         if folder is not None:
-            # Not the weights alone: a run goes on with its optimiser and counters.
+            # Not weights only: a run resumes with its optimiser and counters.
             trainer.save_checkpoint(folder / LAST_CHECKPOINT, weights_only=False)
             self._saved_at = trainer.global_step

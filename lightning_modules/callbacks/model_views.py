@@ -1,4 +1,4 @@
-"""Views into the model: at every validation in TensorBoard's image tab, in a prediction as PNG files."""
+"""Shows views into the model: at every validation in TensorBoard's image tab, in a prediction as PNG files."""
 
 from __future__ import annotations
 
@@ -36,51 +36,51 @@ log = logging.getLogger(__name__)
 class ModelViews(Callback):
     """Shows what the parts of the model do with a few clips, the same ones every time.
 
-    The clips go through the model once more for it, on every process, so that a sharded model works too; losses and
-    answers are those of a run without it. Views of parts that the model has not are left out.
+    Every process runs the clips through the model once more, so a sharded model works too; losses and answers are the
+    same as without this callback. Views of parts that the model does not have are left out.
     """
 
     def __init__(self, clips: int = 2, videos: list[str] | None = None) -> None:
         """Choose the clips.
 
         Args:
-            clips: how many are shown: the first ones of the validation, or of what a prediction is asked about.
-            videos: which ones instead, by path or file name.
+            clips: number of clips: the first ones of the validation, or of the test data in a prediction.
+            videos: paths or file names of the clips instead of the first ones. Default: none.
 
         Raises:
-            ValueError: no clip.
+            ValueError: `clips` is below 1.
         """
         if clips < 1:
             raise ValueError(f"ModelViews.clips is {clips}; it must be at least 1 (leave the callback out for none)")
         self.clips = clips
         self.videos = videos or []
         self.fusion: FusionWeights | None = None
-        self._said = False
+        self._announced = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the views that this model has, and say which, once."""
+        """Find the views of this model, and print their names once."""
         assert isinstance(pl_module, VideoLanguageModel)
-        if self._said:
+        if self._announced:
             return
         self.fusion = FusionWeights.of(pl_module)
         names = {kind.name: kind.of(pl_module) is not None for kind in CLIP_VIEWS}
         names[FusionWeights.name] = self.fusion is not None
-        there, absent = ([name for name, found in names.items() if found is wanted] for wanted in (True, False))
+        present, absent = ([name for name, has in names.items() if has is wanted] for wanted in (True, False))
         if trainer.is_global_zero:
-            say(f"views: {', '.join(there)}" + (f"; not of this model: {', '.join(absent)}" if absent else ""))
-        self._said = True
+            say(f"views: {', '.join(present)}" + (f"; not of this model: {', '.join(absent)}" if absent else ""))
+        self._announced = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the alphas so far."""
+        """Return the recorded alphas."""
         return {} if self.fusion is None else self.fusion.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the alphas of a checkpoint."""
+        """Restore the alphas of a checkpoint."""
         if self.fusion is not None and state_dict:
             self.fusion.load_state_dict(state_dict)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the views of this validation into TensorBoard."""
+        """Log the views of this validation to TensorBoard."""
         logger = trainer.logger
         if not isinstance(logger, TensorBoardLogger) or trainer.sanity_checking:
             return
@@ -91,7 +91,7 @@ class ModelViews(Callback):
                 logger.experiment.add_image(f"views/{tag}", np.asarray(image), trainer.global_step, dataformats="HWC")
 
         norms: dict[str, list[float]] = defaultdict(list)
-        for number, (clip, views) in enumerate(self._look(trainer, pl_module, "val")):
+        for number, (clip, views) in enumerate(self._run_clips(trainer, pl_module, "val")):
             for view in views:
                 if trainer.is_global_zero:
                     show(f"{view.name}/{number}", view.draw(clip))
@@ -99,22 +99,22 @@ class ModelViews(Callback):
                     for slot, norm in medians(view.norms(clip)).items():
                         norms[slot].append(norm)
         figures = {f"norms/{slot}": float(np.mean(values)) for slot, values in norms.items()}
-        pl_module.log_dict(figures, sync_dist=True)  # alike on all processes, which Lightning cannot know
+        pl_module.log_dict(figures, sync_dist=True)  # equal on all processes; averaged only to satisfy Lightning
         if self.fusion is not None:
             self._note_alpha(trainer, self.fusion)
             if trainer.is_global_zero:
                 show(self.fusion.name, self.fusion.draw())
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the views, and say where."""
-        folder = run_folder(trainer)  # asked on every rank, or the others wait
+        """Write the views as PNG files, and print their folder."""
+        folder = run_folder(trainer)  # all processes must call this
         if folder is None:
             return
         assert isinstance(pl_module, VideoLanguageModel)
         root = folder / "views"
         written = 0
         taken: list[str] = []
-        for clip, views in self._look(trainer, pl_module, "test"):
+        for clip, views in self._run_clips(trainer, pl_module, "test"):
             taken.append(file_name(clip.name, taken))
             for view in views:
                 if trainer.is_global_zero and (image := view.draw(clip)) is not None:
@@ -130,14 +130,14 @@ class ModelViews(Callback):
 
     @staticmethod
     def _note_alpha(trainer: Trainer, fusion: FusionWeights) -> None:
-        # Outside of a training there are no steps, and a checkpoint's alphas are those that it has noted last.
+        # Outside of a training there are no steps, and the last recorded alphas are those of the checkpoint.
         if trainer.state.fn == TrainerFn.FITTING or not fusion.columns:
             fusion.add(trainer.global_step)
 
-    def _look(
+    def _run_clips(
         self, trainer: Trainer, model: VideoLanguageModel, split: str
     ) -> Iterator[tuple[ShownClip, Sequence[ClipView]]]:
-        """Let the clips through the model, one by one, and yield the views that have seen each."""
+        """Run the clips through the model one by one, and yield each with the views of it."""
         views = [view for kind in CLIP_VIEWS if (view := kind.of(model)) is not None]
         if trainer.state.fn != TrainerFn.FITTING and model.distillation.hidden_layers:
             model.feature_cache.open(model.teacher, str(trainer.precision))
@@ -152,22 +152,22 @@ class ModelViews(Callback):
                 for view in views:
                     for handle in view.watch():
                         watched.callback(handle.remove)
-                model.look(prepared.to(model.device))
+                model.run_for_hooks(prepared.to(model.device))
             yield ShownClip.of(batch, model.encoder.stride, prepared.layout), views
 
 
 def save_picture(image: Image.Image, path: Path) -> None:
-    """Write a PNG file, whole or not at all.
+    """Write a PNG file atomically.
 
     Raises:
-        OSError: as `whole_file`.
+        OSError: as for `whole_file`.
     """
     with whole_file(path, flush=False) as unfinished:
         image.save(unfinished, "PNG")
 
 
 def file_name(clip: str, taken: Sequence[str]) -> str:
-    """Return the name of a clip's folder: that of its file, with nothing in it that a file system could object to."""
+    """Return the name of a clip's folder: that of its file, with only letters, digits, `_` and `-`."""
     name = re.sub(r"[^\w-]+", "_", Path(clip).stem, flags=re.ASCII).strip("_")[:80] or "clip"
     numbered = (name if number == 1 else f"{name}_{number}" for number in count(1))
-    return next(each for each in numbered if each not in taken)
+    return next(candidate for candidate in numbered if candidate not in taken)

@@ -1,4 +1,4 @@
-"""`parts.md` of a run: what its encoder is made of, whether each part matters, and how it differs from its base."""
+"""Writes `parts.md` of a run: the parts of its encoder, whether each one matters, and the differences from its base."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from lightning_modules.runs.folder import run_folder
 from lightning_modules.video_language import VideoLanguageModel
 
 FILE = "parts.md"
-NOISE = 0.1  # of the size of a tensor
-FRAMES = 2  # no part treats it as a picture
-WINDOWS = 2  # along each side of a frame, for an encoder that takes any
-INERT = 1e-6  # what rounding can do
+NOISE = 0.1  # as a share of the root mean square of a tensor
+FRAMES = 2  # so that no part treats the clip as an image
+WINDOWS = 2  # along each side of a frame, for an encoder that takes any canvas
+INERT = 1e-6  # largest effect that may be rounding
 
 
 class PartReport(Callback):
     """Writes `parts.md` when a training begins, and shows it in TensorBoard's text tab.
 
-    A part whose parameters change nothing is warned about. The report is of the weights that the training begins with;
-    one that goes on keeps it.
+    The report is about the initial weights; a resumed training keeps it. It warns about parts whose parameters change
+    nothing.
     """
 
     def __init__(self, base: VideoEncoder | None = None) -> None:
-        """Take the encoder of what the experiment builds on, without memory for its weights; None if it is the same."""
+        """Store the encoder of the experiment's base, on the meta device; None if it is the same."""
         self.base = base
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write it, before the weights go to a device or are sharded."""
+        """Write the report before the weights are moved to a device or sharded."""
         folder = run_folder(trainer)
         if stage != "fit" or folder is None or not trainer.is_global_zero or (folder / FILE).exists():
             return
@@ -52,20 +52,20 @@ class PartReport(Callback):
 
 
 def report(encoder: VideoEncoder, base: VideoEncoder | None) -> str:
-    """Return what the encoder is made of, in Markdown: its parts, what is gone of its base, and all its tensors.
+    """Return a report on an encoder in Markdown: its parts, its differences from its base, and all its tensors.
 
     Args:
-        encoder: with its weights.
-        base: what it is compared with; None for nothing.
+        encoder: encoder with its weights.
+        base: encoder to compare with, or None.
     """
     try:
         moved = effects(encoder)
-        said = (
+        sentence = (
             f"Noise of {NOISE:.0%} on the parameters of a part moves the visual tokens of a random clip of {FRAMES} "
             "frames by so much (norm of the difference, as a share of theirs), in evaluation mode."
         )
-    except Exception as error:  # of an encoder of one's own, perhaps: a report must not end a training
-        moved, said = {}, f"Whether its parts matter was not tried: {error}."
+    except Exception as error:  # any error of a user's encoder: a report must not stop a training
+        moved, sentence = {}, f"Whether its parts matter was not tried: {error}."
         if not isinstance(error, ValueError):
             rank_zero_warn(f"{FILE}: whether the encoder's parts matter was not tried: {error!r}")
     dead = inert(moved)
@@ -79,12 +79,12 @@ def report(encoder: VideoEncoder, base: VideoEncoder | None) -> str:
         rank_zero_warn(warning)
     lines = [f"# {type(encoder).__name__}: {count(encoder):,} parameters", ""]
     lines += [f"**Warning: {warning}.**\n" for warning in warnings]
-    lines += [*_table(encoder, base, moved), "", said, ""]
+    lines += [*_table(encoder, base, moved), "", sentence, ""]
     if base is not None:
         lines += _difference("Gone: tensors of the base that this encoder does not have", without(encoder, base))
         lines += _difference("New: tensors that the base does not have", without(base, encoder))
-    every = {name: tuple(parameter.shape) for name, parameter in encoder.named_parameters()}
-    return "\n".join(lines + _difference("All tensors", every))
+    shapes = {name: tuple(parameter.shape) for name, parameter in encoder.named_parameters()}
+    return "\n".join(lines + _difference("All tensors", shapes))
 
 
 def _table(encoder: VideoEncoder, base: VideoEncoder | None, moved: dict[str, float]) -> list[str]:
@@ -106,8 +106,8 @@ def _table(encoder: VideoEncoder, base: VideoEncoder | None, moved: dict[str, fl
     return [f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)]
 
 
-def _kind(found: Mapping[str, nn.Module], path: str) -> str:
-    return type(found[path]).__name__ if path in found else "-"
+def _kind(modules: Mapping[str, nn.Module], path: str) -> str:
+    return type(modules[path]).__name__ if path in modules else "-"
 
 
 def _difference(title: str, tensors: dict[str, tuple[int, ...]]) -> list[str]:
@@ -116,7 +116,7 @@ def _difference(title: str, tensors: dict[str, tuple[int, ...]]) -> list[str]:
 
 
 def parts(encoder: nn.Module) -> dict[str, nn.Module]:
-    """Return path -> part: the children of an encoder, and what fills a slot of a part."""
+    """Return path -> part: the children of an encoder, and the modules in the slots of its parts."""
     within = [path.removeprefix("encoder.") for path in slot_names("encoder", encoder)]
     children = dict(encoder.named_children())
     modules = {path: encoder.get_submodule(path) for path in within} | children
@@ -130,14 +130,14 @@ def count(part: nn.Module) -> int:
 
 
 def effects(encoder: VideoEncoder) -> dict[str, float]:
-    """Return path of a part -> by which share the visual tokens move when noise is put on its parameters.
+    """Return path of a part -> relative change of the visual tokens under noise on its parameters.
 
-    The noise is a tenth of each tensor (root mean square; of one that is 0 everywhere, 0.1), the clip is random, and
-    the encoder is in evaluation mode. Parts without parameters are left out. Neither weights nor modes nor the state
-    of random numbers are changed.
+    The noise is a tenth of each tensor's root mean square (0.1 for a tensor of zeros), the clip is random, and the
+    encoder is in evaluation mode. Parts without parameters are left out. Weights, modes and the random state stay as
+    they are.
 
     Raises:
-        ValueError: the weights are not here, or the encoder does not take the clip.
+        ValueError: the weights are not on this process, or the encoder does not take the clip.
     """
     weights = dict(encoder.named_parameters())
     if any(weight.is_meta or isinstance(weight, DTensor) for weight in weights.values()):
@@ -157,21 +157,21 @@ def effects(encoder: VideoEncoder) -> dict[str, float]:
             features: Tensor = functional_call(encoder, dict(changed), (frames, layout))
             return features.index_select(0, layout.order).double()
 
-        before, found = tokens({}), {}
+        before, changes = tokens({}), {}
         for path, part in parts(encoder).items():
             noisy = {f"{path}.{name}": _noisy(weight, random) for name, weight in part.named_parameters()}
             if noisy:
-                found[path] = float((tokens(noisy) - before).norm() / before.norm())
-    return found
+                changes[path] = float((tokens(noisy) - before).norm() / before.norm())
+    return changes
 
 
-def inert(found: Mapping[str, float]) -> list[str]:
+def inert(effects: Mapping[str, float]) -> list[str]:
     """Return the parts whose parameters change nothing."""
-    return [path for path, effect in found.items() if effect < INERT]
+    return [path for path, effect in effects.items() if effect < INERT]
 
 
 def without(encoder: nn.Module, base: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Return name -> shape of the tensors of `base` that `encoder` does not have, by name and shape."""
+    """Return name -> shape of the tensors of `base` that `encoder` does not have with this name and shape."""
     ours = {name: tuple(parameter.shape) for name, parameter in encoder.named_parameters()}
     theirs = {name: tuple(parameter.shape) for name, parameter in base.named_parameters()}
     return {name: shape for name, shape in theirs.items() if ours.get(name) != shape}
@@ -196,7 +196,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _few_threads(encoder: VideoEncoder) -> Iterator[None]:
-    """Have one thread for a tiny clip: on a busy machine several are a hundred times slower."""
+    """Use one thread for a tiny clip: on a busy machine several are a hundred times slower."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if encoder.canvas is None else threads)
     try:
@@ -206,11 +206,11 @@ def _few_threads(encoder: VideoEncoder) -> Iterator[None]:
 
 
 def other_encoder(ours: Mapping[str, Any], base: Mapping[str, Any] | None) -> VideoEncoder | None:
-    """Return the encoder of a base, built without memory for its weights; None if it is ours, or there is no base.
+    """Return the encoder of a base on the meta device; None if there is no base or its encoder is the same.
 
     Args:
-        ours: configuration of our encoder.
-        base: that of the base's.
+        ours: configuration of the experiment's encoder.
+        base: configuration of the base's encoder.
     """
     if base is None or base == ours:
         return None
@@ -222,7 +222,7 @@ def other_encoder(ours: Mapping[str, Any], base: Mapping[str, Any] | None) -> Vi
 
 
 def parameter_difference(encoder: nn.Module, base: nn.Module) -> list[str]:
-    """Return a line for the encoder, and for each of its slots, if its number of parameters is not that of `base`."""
+    """Return a line for the encoder and each of its parts whose number of parameters differs from that of `base`."""
     ours, theirs = _counts(encoder), _counts(base)
     return [
         f"{name}: {theirs.get(name, 0):,} -> {ours.get(name, 0):,} parameters"

@@ -1,4 +1,4 @@
-"""Finds the records that are too long for the language model before the first of them comes up."""
+"""Finds the records that are too long for the language model at the start of a run."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from lightning.pytorch.trainer.states import TrainerFn
 from datamodules.record_lengths import TokenLimits, find_long_records
 from lightning_modules.video_language import VideoLanguageModel
 
-LOOKED_AT = 1000  # texts that are tokenised before the start, of each split: about a second
+LOOKED_AT = 1000  # texts of each split that are tokenised at the start, which takes about a second
 
 
 class RecordLengths(Callback):
-    """Counts records that are too long for certain at the start of a run; the data's `long_records` decides on them.
+    """Counts records that are certainly too long at the start of a run; the data's `long_records` decides about them.
 
-    The longest texts are looked at, since all would take minutes. What is not found so, or depends on clips that no
-    manifest knows, is found when its batch comes, and counted in the same way.
+    Only the longest texts are tokenised, since all would take minutes. Other long records, such as those of clips that
+    are not in a manifest, are found when their batch is prepared, and counted in the same way.
     """
 
     def __init__(self, test_follows: bool) -> None:
-        """Take whether a training ends with a test, whose questions are then looked at before the training too."""
+        """Store whether a training ends with a test, whose questions are then also checked before the training."""
         self.test_follows = test_follows
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at what is learnt from, and at the questions of all validations."""
+        """Check the training records, and the questions of validations and of a test that follows."""
         validation = ["val"] if trainer.limit_val_batches else []
-        self._look(pl_module, ["train", *validation, *(["test"] if self.test_follows else [])])
+        self._count_long(pl_module, ["train", *validation, *(["test"] if self.test_follows else [])])
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the questions of a validation by itself."""
+        """Check the questions of a `validate` run."""
         if trainer.state.fn == TrainerFn.VALIDATING:
-            self._look(pl_module, ["val"])
+            self._count_long(pl_module, ["val"])
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the questions of a test."""
-        self._look(pl_module, ["test"])
+        """Check the questions of a test."""
+        self._count_long(pl_module, ["test"])
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the questions of a prediction."""
-        self._look(pl_module, ["test"])
+        """Check the questions of a prediction."""
+        self._count_long(pl_module, ["test"])
 
-    def _look(self, model: LightningModule, splits: Sequence[str]) -> None:
+    def _count_long(self, model: LightningModule, splits: Sequence[str]) -> None:
         assert isinstance(model, VideoLanguageModel)
         data, language_model = model.data, model.language_model
         limits = TokenLimits(language_model.text, language_model.max_length, model.max_new_tokens, model.encoder.layout)

@@ -1,4 +1,4 @@
-"""Who worked in a run's folder, when, with what, and how it ended: one line at the beginning and one at the end."""
+"""Writes the history of a run folder: a line when a training, test or other work begins, and one when it ends."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ log = logging.getLogger(__name__)
 
 
 class RunHistory(Callback):
-    """Appends to `history.jsonl`, on the first process; what was killed has a beginning and no end.
+    """Appends to `history.jsonl` on the first process; work that was killed has a beginning and no end.
 
-    If files differ from their commit, `uncommitted.diff` says how they did when the run began.
+    If code differs from its commit when the run begins, the difference is written to `uncommitted.diff`.
     """
 
     def __init__(self, origin: Origin) -> None:
-        """Take what the run is made of."""
+        """Store the origin of the run."""
         self.origin = origin
         self.file: Path | None = None
         self.work = ""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Note the beginning of a training, test or other work; the test after a training is work of its own."""
+        """Record the beginning of a training, test or other work; the test after a training is separate work."""
         folder = run_folder(trainer)
         self.file, self.work = None, stage
         if folder is None or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, VideoLanguageModel)
         self.file = folder / HISTORY
-        found = environment(trainer)
+        facts = environment(trainer)
         diff = folder / DIFF
-        if found["code"] and found["code"]["changed"] and not diff.exists():
+        if facts["code"] and facts["code"]["changed"] and not diff.exists():
             write_whole(diff, uncommitted(OWN_FILE))
         self._append(
             {
@@ -49,18 +49,18 @@ class RunHistory(Callback):
                 "step": trainer.global_step,
                 **self.origin.facts(),
                 **started_by(),
-                **found,
+                **facts,
                 "seed": pl_module.data.seed,
                 "manifest_sha256": pl_module.data.manifest.sha256,
             }
         )
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Note a good end."""
+        """Record a successful end."""
         self._end(trainer, pl_module, "finished")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Note a bad end, and why."""
+        """Record an interruption or a failure with its reason."""
         stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
         why = " ".join(str(exception).split())
         how = "interrupted" if stopped else f"failed: {type(exception).__name__}: {why}"
@@ -71,7 +71,7 @@ class RunHistory(Callback):
         end = {"ended": utc_now(), "work": self.work, "step": trainer.global_step, "how": how}
         try:
             self._append({**end, "frozen_sha256": module.frozen_base.hashes()})
-        except OSError as error:  # such as the full disk that the work ended by, which is what must be told
+        except OSError as error:  # must not hide the error that ended the work, such as a full disk
             log.warning("%s cannot be written: %s", self.file, error.strerror)
         self.file = None
 

@@ -1,4 +1,4 @@
-"""The end of a run: final figures into the HParams tab, and the lines that tell where everything is."""
+"""The end of a run: logs final figures to the HParams tab, and prints them with the run folder."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from lightning_modules.video_language import VideoLanguageModel
 
 
 class RunSummary(Callback):
-    """Collects final figures; logs what was ablated beside them, one column per slot."""
+    """Collects the final figures, and logs them with what was ablated, one column per slot."""
 
     def __init__(self, origin: Origin, scores: ScoreFile) -> None:
-        """Take what the run is made of, and intervals from `scores`."""
+        """Store the origin of the run, and the callback that computes intervals of scores."""
         self.origin = origin
         self.scores = scores
         self.figures: dict[str, float] = {}
         self.started = time.perf_counter()
-        self.minutes_before = 0.0  # of the training up to the checkpoint that it goes on from
+        self.minutes_before = 0.0  # training time up to the checkpoint that the run resumes from
 
     def state_dict(self) -> dict[str, Any]:
         """Return the minutes of training so far."""
         return {"minutes": self._minutes()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the minutes of a checkpoint; what came after it was for nothing."""
+        """Restore the minutes of a checkpoint; those after it were lost with their work."""
         self.minutes_before = float(state_dict.get("minutes", 0.0))
 
     def _minutes(self) -> float:
@@ -51,16 +51,16 @@ class RunSummary(Callback):
         self.started = time.perf_counter()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the figures of the last validation."""
+        """Collect the figures of the last validation, and the training time."""
         self._collect(trainer, pl_module)
         self.figures["train/minutes"] = self._minutes()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the figures of a validation run by itself."""
+        """Collect the figures of a validation."""
         self._collect(trainer, pl_module)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the figures of the test, and complete the HParams entry with them."""
+        """Collect the figures of the test, and log the HParams entry."""
         self._collect(trainer, pl_module)
         self.log_hparams(trainer, pl_module)
 
@@ -71,7 +71,7 @@ class RunSummary(Callback):
             for name, value in trainer.callback_metrics.items()
             if name.startswith(("val/", "test/", "train/loss"))
         }
-        if trainer.world_size > 1:  # each has seen other clips
+        if trainer.world_size > 1:  # processes have seen different clips
             skips: list[Any] = [None] * trainer.world_size
             torch.distributed.all_gather_object(skips, module.data.skips)
             module.data.skips.take_in(skips)
@@ -79,7 +79,7 @@ class RunSummary(Callback):
 
     @rank_zero_only
     def log_hparams(self, trainer: Trainer, module: LightningModule) -> None:
-        """Write what was ablated, slots, size and seed beside the final figures."""
+        """Log what was ablated, slots, size and seed with the final figures."""
         if not isinstance(trainer.logger, TensorBoardLogger) or not isinstance(module, VideoLanguageModel):
             return
         parameters = sum(parameter.numel() for parameter in module.encoder.parameters())
@@ -92,29 +92,29 @@ class RunSummary(Callback):
             shown_frames=type(module.data.shown_frames).__name__,
         )
         titles = hparams.figures_in_order(self.figures, self.scores.intervals)
-        # Those of validation and test have been logged when they were found. At the last step: 0 after all others looks
-        # like a restart, upon which TensorBoard drops the curves.
+        # Figures of validation and test are logged already. At the last step, since TensorBoard takes step 0 after
+        # others for a restart and drops the curves.
         further = {name: value for name, value in self.figures.items() if not name.startswith(("val/", "test/"))}
         trainer.logger.log_metrics(further, trainer.global_step)
         for summary in hparams.entry(type(module), values, titles):
             trainer.logger.experiment.file_writer.add_summary(summary, trainer.global_step)
 
     def keep(self, trainer: Trainer) -> None:
-        """Write the figures to `summary.json`, last of all: where it is, a training is finished."""
-        folder = run_folder(trainer)  # asked on every rank, or the others wait
+        """Write the figures to `summary.json`, last of all, as the mark of a finished training."""
+        folder = run_folder(trainer)  # all processes must call this
         if folder is not None and trainer.is_global_zero:
             summary = {"steps": trainer.global_step, "figures": self.figures}
             write_whole(folder / SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
     def say(self, trainer: Trainer) -> None:
-        """Print where the run is and how it ended."""
+        """Print the run folder and the final figures."""
         folder = run_folder(trainer)
         if folder is not None and trainer.is_global_zero:
             say(report(folder, self.figures, self.scores.intervals))
 
 
 def report(folder: Path, figures: Mapping[str, float], intervals: Mapping[str, Interval]) -> str:
-    """Return the closing lines of a run: folder, final figures with the intervals they have, how to look at it."""
+    """Return the closing lines of a run: folder, final figures with their intervals, and TensorBoard's command."""
     width = max((len(name) for name in figures), default=0)
     lines = ["", f"run folder   {folder}"]
     for name, value in sorted(figures.items()):

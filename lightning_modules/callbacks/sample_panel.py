@@ -1,4 +1,4 @@
-"""Clips with question, reference and answer, in TensorBoard's image and text tabs at every validation."""
+"""Shows clips with question, reference and answer in TensorBoard's image and text tabs at every validation."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from lightning_modules.training.model_input import ModelInput
 from lightning_modules.video_language import VideoLanguageModel
 
 FRAME_SIDE = 96  # pixels of a shown frame: small clips are enlarged, large ones reduced
-FRAMES_PER_ROW = 4  # about as wide as TensorBoard shows a picture in its overview
+FRAMES_PER_ROW = 4  # about the width of a picture in TensorBoard's overview
 CAPTION_HEIGHT = 34
 
 
-# What Markdown would take for more than text, such as the `|` that ends a cell.
+# Characters with a meaning in Markdown, such as the `|` that ends a cell.
 _MARKUP = re.compile(r"[\\`*_|<>&\[\]#~!$]")
 
 
 def in_one_line(text: str) -> str:
-    """Return a question, which may list options in lines of their own, or an answer as one line."""
+    """Return a question, whose options may be on separate lines, or an answer as one line."""
     return printable(" ".join(text.split()))
 
 
 def table_row(*cells: str) -> str:
-    """Return a row of a table in Markdown, which shows every cell as it is."""
+    """Return a row of a Markdown table, with all markup in its cells escaped."""
     return f"| {' | '.join(_MARKUP.sub(lambda mark: f'&#{ord(mark[0])};', in_one_line(cell)) for cell in cells)} |"
 
 
 def film_strip(frames: Tensor, answer: Answer) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Draw the frames (T, 3, H, W) uint8 in rows above question, reference and answer; returns (H, W, 3)."""
+    """Draw frames (T, 3, H, W) uint8 in rows above question, reference and answer; returns (H, W, 3)."""
     rows = -(-len(frames) // FRAMES_PER_ROW)
     bottom = FRAME_SIDE * rows
     strip = Image.new("RGB", (FRAME_SIDE * FRAMES_PER_ROW, bottom + CAPTION_HEIGHT), "white")
@@ -59,21 +59,21 @@ def film_strip(frames: Tensor, answer: Answer) -> np.ndarray[Any, np.dtype[np.ui
 
 
 class SamplePanel(Callback):
-    """Shows a few questions of each family with what the model answers.
+    """Shows a few questions of each family with the model's answers at every validation.
 
-    Often the same clips are asked about in every family. So the second family shows its second question, the third its
-    third and so on, and a panel shows as many clips as it can.
+    The families often have questions about the same clips. So the second family shows its second question, the third
+    its third and so on, and a panel shows many different clips.
     """
 
     def __init__(self, per_family: int = 1, frames: int = 8) -> None:
-        """Choose how much is shown.
+        """Set the size of a panel.
 
         Args:
-            per_family: questions per family.
-            frames: shown frames per clip at most, evenly chosen.
+            per_family: number of questions of each family.
+            frames: maximum number of frames of a clip, evenly spaced.
 
         Raises:
-            ValueError: one of them is not positive.
+            ValueError: one of them is below 1.
         """
         check_positive("trainer.callbacks.SamplePanel", per_family=per_family, frames=frames)
         self.per_family = per_family
@@ -97,8 +97,8 @@ class SamplePanel(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Pick questions of families that are not yet done."""
-        if not isinstance(batch, ModelInput) or not batch.counts or not isinstance(pl_module, VideoLanguageModel):
+        """Pick questions of families that do not have enough yet."""
+        if not isinstance(batch, ModelInput) or not batch.is_real or not isinstance(pl_module, VideoLanguageModel):
             return
         families = pl_module.scores.families
         clips = iter(batch.frames.split(batch.frame_counts))

@@ -1,4 +1,4 @@
-"""The charts of a training on one page, each with the curves of all chosen runs: TensorBoard's custom scalars."""
+"""The layout of TensorBoard's custom scalars: charts of a training on one page, with the curves of all runs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Layout = dict[str, dict[str, list[str]]]  # category -> chart -> patterns of the
 class ScalarLayout(Callback):
     """Writes the layout when a training begins.
 
-    TensorBoard joins the layouts of all runs, but loses the charts of a category that not every run has. So all runs
-    have the same categories, each with the charts that will have a curve; those of `model.metrics` come on top.
+    TensorBoard joins the layouts of all runs, but loses the charts of a category that a run lacks. So all runs have the
+    same categories, with the charts that will have a curve; `model.metrics` adds further categories.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write it."""
+        """Write the layout."""
         if isinstance(trainer.logger, TensorBoardLogger) and trainer.is_global_zero:
             assert isinstance(pl_module, VideoLanguageModel)
             charts = layout(pl_module, pl_module.data)
@@ -36,7 +36,7 @@ class ScalarLayout(Callback):
 
 
 def layout(model: VideoLanguageModel, data: VideoTextDataModule) -> Layout:
-    """Return the charts of a model that learns from `data`."""
+    """Return the charts of a model that is trained on `data`."""
     losses = {"training": ["train/loss$"], "validation": ["val/loss$"]}
     if model.distillation.hidden_layers:
         losses |= {"training: answers": ["train/text_loss$"], "training: distillation": ["train/distillation_loss$"]}

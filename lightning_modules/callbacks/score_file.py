@@ -1,4 +1,4 @@
-"""How sure the figures of a test are, and where they come from: with the run, and in TensorBoard."""
+"""Writes the scores of a test with their intervals and provenance, to the run folder and TensorBoard."""
 
 from __future__ import annotations
 
@@ -27,37 +27,36 @@ from lightning_modules.video_language import VideoLanguageModel
 class ScoreFile(Callback):
     """Writes `answers/test_scores.json` from all answers on disk, on the first process; comes after `AnswerFile`.
 
-    Bounds are logged as `test_interval/<score>/low` and `/high`, apart from the figures of `test/`, and the scores as a
-    table in TensorBoard's text tab.
+    Bounds are logged as `test_interval/<score>/low` and `/high`, and the scores as a table in TensorBoard's text tab.
 
     Attributes:
-        intervals: logged name of a figure of the test -> its interval.
+        intervals: logged name of a score, such as `test/exact_match/mean` -> its interval.
     """
 
     def __init__(self, answers: AnswerFile, origin: Origin) -> None:
-        """Take what was answered from `answers`, and what the run is made of."""
+        """Store the callback that writes the answers, and the origin of the run."""
         self.answers = answers
         self.origin = origin
         self.intervals: dict[str, Interval] = {}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note what the test begins with: code and files may change while it runs."""
+        """Record the provenance now, since code and files may change during the test."""
         self.intervals = {}
         if self.answers.store is None or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, VideoLanguageModel)
         self.provenance = {
             **self.origin.facts(),
-            **provenance(trainer, pl_module, self.answers.asked_by),
+            **provenance(trainer, pl_module, self.answers.answer_settings),
             "answered_before": len(pl_module.data.answered),
             "began": utc_now(),
         }
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Score what is on disk.
+        """Score the answers on disk.
 
         Raises:
-            ValueError: the file cannot be written; on every process, or the others wait for the first one.
+            ValueError: the file cannot be written; raised on every process, so that none waits for the first one.
         """
         if self.answers.store is None:
             return
@@ -68,53 +67,54 @@ class ScoreFile(Callback):
             raise ValueError(problem)
 
     def _score(self, trainer: Trainer, model: VideoLanguageModel, store: AnswerStore) -> str:
-        """Return why the file cannot be written; empty if it was."""
+        """Write and log the scores; return why the file cannot be written, or an empty string."""
         answers, data = store.answered(), model.data
-        found = scores(answers, data.benchmarks_asked(), model.metrics)
-        self.intervals = {f"test/{name}": score.interval for name, score in found.items()}
-        content = _content(answers, data, found) | {"provenance": {**self.provenance, "ended": utc_now()}}
+        results = scores(answers, data.benchmarks_asked(), model.metrics)
+        self.intervals = {f"test/{name}": score.interval for name, score in results.items()}
+        content = _content(answers, data, results) | {"provenance": {**self.provenance, "ended": utc_now()}}
         try:
             write_whole(store.scores, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
         except OSError as error:
             return f"{store.scores} cannot be written: {error.strerror}; the answers are kept in {store.path}"
-        self._log(trainer, found)
+        self._log(trainer, results)
         return ""
 
-    def _log(self, trainer: Trainer, found: Mapping[str, Score]) -> None:
+    def _log(self, trainer: Trainer, results: Mapping[str, Score]) -> None:
         bounds = {
             f"test_interval/{name}/{side}": bound
-            for name, score in found.items()
+            for name, score in results.items()
             for side, bound in (("low", score.interval.low), ("high", score.interval.high))
         }
         for logger in trainer.loggers if bounds else []:
             logger.log_metrics(bounds, step=trainer.global_step)
             if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_text("scores", f"{as_table(found)}\n\n{HOW_SURE}", trainer.global_step)
+                logger.experiment.add_text("scores", f"{as_table(results)}\n\n{HOW_SURE}", trainer.global_step)
 
 
-def _content(answers: Mapping[str, Row], data: VideoTextDataModule, found: Mapping[str, Score]) -> dict[str, Any]:
+def _content(answers: Mapping[str, Row], data: VideoTextDataModule, results: Mapping[str, Score]) -> dict[str, Any]:
     benchmarks = {benchmark.description.name: benchmark for benchmark in data.benchmarks_asked()}
     missing = {name: {"missing_clips": len(benchmark.missing)} for name, benchmark in benchmarks.items()}
     groups = {name: scored_benchmark(answers, benchmark) for name, benchmark in benchmarks.items()}
-    whole = [each for group in groups.values() for each in group] if groups else scored(answers)
+    whole = [question for group in groups.values() for question in group] if groups else scored(answers)
     number = len(whole) if groups else len(data.records("test"))
     return {
         "scores": {
             name: {**asdict(score.interval), "questions": score.questions, "videos": score.videos}
-            for name, score in found.items()
+            for name, score in results.items()
         },
         "intervals": HOW_SURE,
-        "counts": counts(whole, number) | {"missing_clips": sum(len(each.missing) for each in benchmarks.values())},
+        "counts": counts(whole, number)
+        | {"missing_clips": sum(len(benchmark.missing) for benchmark in benchmarks.values())},
         "benchmarks": {name: counts(group, len(group)) | missing[name] for name, group in groups.items()},
     }
 
 
 class BenchmarkReport(Callback):
-    """Writes `answers/<split>_benchmarks.json`, and the questions whose clip is missing to `..._unanswered.jsonl`."""
+    """Writes `answers/<split>_benchmarks.json`, and questions with missing clips to `<split>_unanswered.jsonl`."""
 
     def _write(self, trainer: Trainer, module: LightningModule, split: str) -> None:
         assert isinstance(module, VideoLanguageModel)
-        folder = run_folder(trainer)  # asked on every rank, or the others wait
+        folder = run_folder(trainer)  # all processes must call this
         if folder is None or not isinstance(module.data, VideoQA):
             return
         if not trainer.is_global_zero:
@@ -136,9 +136,9 @@ class BenchmarkReport(Callback):
         write_whole(folder / ANSWERS / f"{split}_unanswered.jsonl", json_lines(rows))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write what is to be known of a test."""
+        """Write the files of a test."""
         self._write(trainer, pl_module, "test")
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write what is to be known of a prediction."""
+        """Write the files of a prediction."""
         self._write(trainer, pl_module, "predict")

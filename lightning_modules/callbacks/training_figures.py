@@ -1,4 +1,4 @@
-"""Figures of a training beside its losses: throughput, and the weight of the fusion."""
+"""Figures of a training besides its losses: throughput, and the weight of the fusion."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lightning_modules.training.model_input import ModelInput
 class Throughput(Callback):
     """Logs clips per second and the share of time spent waiting for the next batch.
 
-    Both are means since the last logged step, or since the run went on. Waiting is the time between the end of a batch
-    and the start of the next one, without validation.
+    Both are means since the last logged step or the start. Waiting is the time between the end of a batch and the start
+    of the next one, without validation.
     """
 
     def _start_window(self) -> None:
@@ -30,7 +30,7 @@ class Throughput(Callback):
         self.logged_at = trainer.global_step
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Book the time since the last batch as waiting."""
+        """Count the time since the last batch as waiting."""
         now = time.perf_counter()
         self.waited += now - self.mark
         self.mark = now
@@ -38,14 +38,14 @@ class Throughput(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Book the batch as work, and log at the steps at which all figures are logged."""
+        """Count the batch as work, and log at the steps at which all figures are logged."""
         now = time.perf_counter()
         self.worked += now - self.mark
         self.mark = now
-        self.clips += len(batch.samples) * batch.counts if isinstance(batch, ModelInput) else 0
-        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by the logger connector
+        self.clips += len(batch.samples) * batch.is_real if isinstance(batch, ModelInput) else 0
+        interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by the logger connector
         steps = trainer.global_step
-        if every and steps % every == 0 and steps != self.logged_at:
+        if interval and steps % interval == 0 and steps != self.logged_at:
             self.logged_at = steps
             whole = self.waited + self.worked
             pl_module.log("speed/clips_per_second", self.clips * trainer.world_size / whole)
@@ -53,15 +53,15 @@ class Throughput(Callback):
             self._start_window()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do not book a validation as waiting."""
+        """Do not count a validation as waiting."""
         self.mark = time.perf_counter()
 
 
 class FusionWeight(Callback):
-    """Logs mean and spread of alpha at every validation, and its histogram over the channels."""
+    """Logs mean, standard deviation and histogram of the fusion weight alpha over channels at every validation."""
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log alpha of the encoder's fusion, where it has a learned one."""
+        """Log alpha of the encoder's fusion, if that is learned."""
         if trainer.sanity_checking:
             return
         for fusion in pl_module.modules():

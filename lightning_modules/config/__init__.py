@@ -1,1 +1,1 @@
-"""From the words of a command line and YAML files to the configuration of an experiment."""
+"""From command-line arguments and YAML files to the configuration of an experiment."""

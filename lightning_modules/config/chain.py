@@ -1,11 +1,10 @@
-"""`base:` in a YAML file: an experiment is a small difference from the file it names.
+"""`base:` in a YAML file: an experiment is a small difference from the files that it builds on.
 
-The chain of bases is followed upward, and all files are handed to the parser as if each had been given with its own
-`--config`: bases first, then what the user named, then flags. Later wins. In all of them, `${here}` is the folder that
-the file is in.
+The chain of bases is followed, and all files are passed to the parser as if each had its own `--config`: bases first,
+then the files that the user named, then flags. Later ones win. In every file, `${here}` is the folder of the file.
 
-What an experiment sets to something else at every scale, it has under `at_scale:`, by the name of the scale: what is
-under `paper` there counts where `configs/scale/paper.yaml` decides, like a file that stands right behind both.
+Settings that an experiment changes at one scale only are under `at_scale:`, by the name of the scale: those under
+`paper` are used if `configs/scale/paper.yaml` is the scale, like a file right after both.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from jsonargparse import ArgumentParser, get_loader, set_loader
 from components.yaml_file import YamlError, parse_yaml, read_yaml
 
 HERE = "${here}"
-OF_A_FILE = ("base", "at_scale")  # keys that are followed and no settings
+FILE_KEYS = ("base", "at_scale")  # keys that are not settings
 STAGES = ("configs/stage/align.yaml", "configs/stage/integrate.yaml", "configs/stage/instruct.yaml")
 
 
 def _strict(mode: str) -> None:
-    """Let the parser refuse what `parse_yaml` does, also in the files and flags that it reads by itself."""
-    ArgumentParser(parser_mode=mode).parse_string("{}")  # a loader is there from its first use on
+    """Let the parser refuse what `parse_yaml` refuses, also in files and flags that the parser reads itself."""
+    ArgumentParser(parser_mode=mode).parse_string("{}")  # creates the loader
     loader = get_loader(mode)
 
     def load(text: str) -> Any:
@@ -43,14 +42,14 @@ _strict("omegaconf+")
 
 
 class ConfigChainError(ValueError):
-    """A config file that cannot be read or is empty, or whose bases are missing or go in a circle."""
+    """A config file that cannot be read, is empty, or has missing or circular bases."""
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """Read one YAML file without following its bases.
 
     Raises:
-        ConfigChainError: no such file, not YAML, empty, or not a mapping.
+        ConfigChainError: the file does not exist, is not YAML, is empty, or is not a mapping.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise ConfigChainError(f"config file {path} is no regular file, but a pipe, a device or a socket")
@@ -67,17 +66,17 @@ def read_config(path: Path) -> dict[str, Any]:
     return content
 
 
-def in_its_place(value: Any, folder: Path) -> Any:
-    """Return what a config file holds, with `${here}` replaced by the folder of the file wherever it stands."""
+def replace_here(value: Any, folder: Path) -> Any:
+    """Return the content of a config file with every `${here}` replaced by the folder of the file."""
     if isinstance(value, dict):
-        return {key: in_its_place(item, folder) for key, item in value.items()}
+        return {key: replace_here(item, folder) for key, item in value.items()}
     if isinstance(value, list):
-        return [in_its_place(item, folder) for item in value]
+        return [replace_here(item, folder) for item in value]
     return value.replace(HERE, str(folder)) if isinstance(value, str) else value
 
 
 def base_files(path: Path) -> list[Path]:
-    """Return the files that `path` names under `base:`, relative to its own folder.
+    """Return the files under `base:` in `path`, which are relative to its folder.
 
     Raises:
         ConfigChainError: `base` is neither a file name nor a list of them.
@@ -90,31 +89,34 @@ def base_files(path: Path) -> list[Path]:
 
 
 def settings_at(path: Path, scale: Path) -> dict[str, Any]:
-    """Return what `path` sets at one scale alone, in its place.
+    """Return the settings of `path` for one scale, with `${here}` replaced.
+
+    Args:
+        path: config file with an `at_scale`.
+        scale: config file of the scale; the files beside it are the other scales.
 
     Raises:
-        ConfigChainError: `at_scale` is not a mapping of the names of scales, files beside `scale`, to settings; or it
-            has bases, which are of a file.
+        ConfigChainError: `at_scale` is not a mapping from names of scales to settings, or has `base` in it.
     """
-    scales = in_its_place(read_config(path).get("at_scale"), path.absolute().parent)
+    scales = replace_here(read_config(path).get("at_scale"), path.absolute().parent)
     scales = {} if scales is None else scales
     if not isinstance(scales, dict) or not all(isinstance(settings, dict) for settings in scales.values()):
         raise ConfigChainError(
             f"`at_scale` in {path} is {scales!r}; it must be a mapping such as `paper: {{data: {{init_args: ...}}}}`"
         )
-    known = sorted(file.stem for file in scale.parent.glob("*.yaml"))
-    unknown = [str(name) for name in scales if name not in known]
+    names = sorted(file.stem for file in scale.parent.glob("*.yaml"))
+    unknown = [str(name) for name in scales if name not in names]
     if unknown:
-        raise ConfigChainError(f"`at_scale` in {path} names {', '.join(unknown)}; the scales are {', '.join(known)}")
+        raise ConfigChainError(f"`at_scale` in {path} names {', '.join(unknown)}; the scales are {', '.join(names)}")
     for settings in scales.values():
-        if settings.keys() & set(OF_A_FILE):
-            raise ConfigChainError(f"`at_scale` in {path} holds {' or '.join(OF_A_FILE)}, which stand outside of it")
+        if settings.keys() & set(FILE_KEYS):
+            raise ConfigChainError(f"`at_scale` in {path} holds {' or '.join(FILE_KEYS)}, which stand outside of it")
     settings_here: dict[str, Any] = scales.get(scale.stem, {})
     return settings_here
 
 
 def config_chain(path: str | Path) -> list[Path]:
-    """Return `path` and all files it builds on, the most basic first, each file once.
+    """Return `path` and all files that it builds on, the most basic first, each file once.
 
     Raises:
         ConfigChainError: a file in the chain is missing or unreadable, or the chain loops.
@@ -125,7 +127,7 @@ def config_chain(path: str | Path) -> list[Path]:
 
 
 def _complete(chain: list[Path], path: Path, above: tuple[Path, ...]) -> None:
-    """Put at the end of a chain what `path` builds on and is not in it yet, and `path`."""
+    """Append to a chain the files that `path` builds on, unless they are in it, and then `path`."""
     bases = base_files(path)
     resolved = path.resolve()
     if resolved in above:
@@ -141,33 +143,33 @@ def _complete(chain: list[Path], path: Path, above: tuple[Path, ...]) -> None:
 
 
 def with_bases(arguments: Sequence[str]) -> list[str]:
-    """Return command line arguments in which the bases of all `--config` files stand before these files.
+    """Return the arguments of a command line with the bases of all `--config` files before these files.
 
-    So a base never overrides a file that the user named, in whichever order files are named. Among the bases, files of
-    `configs` come first, of these last the ones that files in `configs` build on: a scale decides for an experiment
-    that builds on another scale, and not over an experiment that it builds on. What files set at the scale that decides
-    is put in, as YAML, right behind it and them.
+    So a base never overrides a file that the user named, whatever their order. Among the bases, files in `configs` come
+    first, and of these last the ones that files in `configs` build on: a scale overrides the scale that an experiment
+    builds on, but not an experiment that it builds on itself. The settings of a file for the scale of the run follow,
+    as YAML, right after the file and the scale.
 
     Raises:
-        ConfigChainError: as `config_chain`.
+        ConfigChainError: as for `config_chain`.
     """
     rest, place, files = _split(arguments)
     return [*rest[:place], *(f"--config={file}" for file in files), *rest[place:]]
 
 
 def config_files(arguments: Sequence[str]) -> list[Path]:
-    """Return the config files that `with_bases` puts into a command line, in its order.
+    """Return the config files that `with_bases` puts into a command line, in that order.
 
     Raises:
-        ConfigChainError: as `config_chain`.
+        ConfigChainError: as for `config_chain`.
     """
     return [file for file in _split(arguments)[2] if isinstance(file, Path)]
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], int, list[Path | str]]:
-    """Return the words beside config files, the place of these among them, and these with all that goes with them."""
+    """Return the other arguments, the position of the config files among them, and these files with their bases."""
     rest: list[str] = []
-    given: list[Path] = []
+    named_files: list[Path] = []
     place: int | None = None
     words = iter(arguments)
     for word in words:
@@ -179,13 +181,13 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], int, list[Path | str]]:
         file = value if equals else next(words, None)
         if file is None:
             raise ConfigChainError(f"{option} needs a file name")
-        given.append(Path(file))
+        named_files.append(Path(file))
     if place is None:
         return rest, 0, []
-    chains = [config_chain(file) for file in given]
+    chains = [config_chain(file) for file in named_files]
     bases = [base for chain in sorted(chains, key=lambda chain: is_general(chain[-1])) for base in chain[:-1]]
     bases = list(dict.fromkeys(sorted(bases, key=lambda base: not is_general(base))))
-    return rest, place, _with_settings_at_scale([*(base for base in bases if base not in given), *given])
+    return rest, place, _with_settings_at_scale([*(base for base in bases if base not in named_files), *named_files])
 
 
 def _with_settings_at_scale(files: list[Path]) -> list[Path | str]:
@@ -204,16 +206,16 @@ def _with_settings_at_scale(files: list[Path]) -> list[Path | str]:
     return result
 
 
-Settings = list[tuple[str, dict[str, Any]]]  # place -> what is set there
+Settings = list[tuple[str, dict[str, Any]]]  # source, and the settings in it
 
 
 def settings_in(files: Sequence[Path]) -> Settings:
-    """Return what each of the config files of a run sets, and what each sets at the scale that decides."""
+    """Return the settings of every config file of a run, and its settings for the scale of the run."""
     scales = [file for file in files if is_scale(file)]
     contents = [(file, read_config(file)) for file in files]
     return [
         *(
-            (f"config file {file}", {key: content[key] for key in content if key not in OF_A_FILE})
+            (f"config file {file}", {key: content[key] for key in content if key not in FILE_KEYS})
             for file, content in contents
         ),
         *((f"`at_scale` in {file}", settings_at(file, scales[-1])) for file in files if scales),
@@ -221,12 +223,12 @@ def settings_in(files: Sequence[Path]) -> Settings:
 
 
 def mappings_in(arguments: Sequence[str]) -> Settings:
-    """Return what is set by flags that hold a mapping, such as `--data.sampler={class_path: FpsSampler}`.
+    """Return the settings of flags whose value is a mapping, such as `--data.sampler={class_path: FpsSampler}`.
 
     Raises:
-        ConfigChainError: one begins like a mapping and is none.
+        ConfigChainError: a value begins like a mapping but is not valid YAML.
     """
-    found = []
+    settings = []
     for before, word in zip(["", *arguments], arguments, strict=False):
         option, _, text = word.partition("=") if word.startswith("--") else (before, "", word)
         if option.startswith("--") and text.startswith("{"):
@@ -236,21 +238,21 @@ def mappings_in(arguments: Sequence[str]) -> Settings:
                 raise ConfigChainError(f"{option} is not valid YAML: {error}") from None
             for key in reversed(option.removeprefix("--").split(".")):
                 content = {key: content}
-            found.append((option, content))
-    return found
+            settings.append((option, content))
+    return settings
 
 
 def is_scale(file: Path) -> bool:
-    """Whether a config file sets how large all is, and not what is asked: those in a folder `scale`."""
+    """Whether a config file sets the scale of runs, and not their question: those in a folder `scale`."""
     return file.resolve().parent.name == "scale"
 
 
 def is_general(file: Path) -> bool:
-    """Whether a config file is no experiment: those in a folder `configs`."""
+    """Whether a config file is not an experiment: those in a folder `configs`."""
     return any(folder.name == "configs" for folder in file.resolve().parents)
 
 
 def given_files(files: Sequence[Path]) -> list[Path]:
-    """Return those of `files` that no other one builds on: what the user named, without the bases."""
+    """Return the files that no other one builds on: those that the user named, without the bases."""
     bases = {base.resolve() for file in files for base in config_chain(file)[:-1]}
     return list(dict.fromkeys(file for file in files if file.resolve() not in bases))

@@ -1,4 +1,4 @@
-"""What an experiment changes: its resolved configuration against that of the files that it builds on."""
+"""The changes of an experiment: its resolved configuration compared with that of the files that it builds on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lightning_modules.config.chain import is_general, is_scale, with_bases
 from lightning_modules.config.user_errors import CommandLineError
 
-if TYPE_CHECKING:  # programs that compare what runs have kept need no parser
+if TYPE_CHECKING:  # programs that compare finished runs need no parser
     from jsonargparse import Namespace
     from lightning.pytorch.cli import LightningArgumentParser
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # programs that compare what runs have kept need no parser
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one, with dotted keys; class paths by their class name."""
+    """Return nested mappings as one with dotted keys, and class paths as class names."""
     leaves: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
@@ -29,16 +29,16 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def shown(leaves: Mapping[str, Any], key: str) -> Any:
-    """Return what is said of the value under `key`: of a list of benchmarks or sources, their names or files."""
+    """Return the value under `key` for a report: the names or files of a list of benchmarks or sources."""
     value = leaves.get(key, "-")
     if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
-        called = [next((item[name] for name in ("name", "file") if item.get(name)), None) for item in value]
-        return f"[{', '.join(map(str, called))}]" if all(called) else value
+        names = [next((item[name] for name in ("name", "file") if item.get(name)), None) for item in value]
+        return f"[{', '.join(map(str, names))}]" if all(names) else value
     return value
 
 
 def difference(ours: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
-    """Return one line per key that differs, as `key: old -> new` (not what a replaced class was set to)."""
+    """Return one line per key that differs, `key: old -> new`, without the settings of a replaced class."""
     new, old = flat(ours), flat(base)
     replaced = [
         key.removesuffix("class_path") + "init_args."
@@ -55,12 +55,12 @@ def difference(ours: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class Changes:
-    """Lines of differences; none if the experiment builds on nothing, or on files that make no experiment alone.
+    """Changes of an experiment, one line each; none if it has no bases, or these are incomplete by themselves.
 
     Attributes:
-        own: of the experiment from the files that it builds on.
-        inherited: of these from the first experiment among them.
-        base_encoder: configuration of the encoder that the experiment builds on.
+        own: differences of the experiment from the files that it builds on.
+        inherited: differences of these from the first experiment among them.
+        base_encoder: configuration of the encoder in the files that the experiment builds on.
     """
 
     own: Sequence[str] = ()
@@ -69,9 +69,9 @@ class Changes:
 
 
 def changes(experiment: Experiment, parser: LightningArgumentParser) -> Changes:
-    """Return how an experiment differs from what the files that the user named build on, at the same scale."""
-    asked = [file for file in experiment.given if not is_scale(file)] or experiment.given
-    bases = [file for file in experiment.files if file not in asked]
+    """Return how the files that the user named differ from those that they build on, at the same scale."""
+    own = [file for file in experiment.own_files if not is_scale(file)] or experiment.own_files
+    bases = [file for file in experiment.files if file not in own]
     base = _of_files(bases, experiment, parser) if bases else None
     if base is None:
         return Changes()
@@ -83,7 +83,7 @@ def changes(experiment: Experiment, parser: LightningArgumentParser) -> Changes:
 
 
 def _of_files(files: Sequence[Path], experiment: Experiment, parser: LightningArgumentParser) -> Namespace | None:
-    """Return what files alone come to; None if something is missing that only the user's own give."""
+    """Return the configuration of these files only; None if it is incomplete."""
     verb = experiment.verb
     seed = f"--seed_everything={experiment.config.seed_everything}"  # another seed is not another experiment
     words = with_bases([verb, *(f"--config={file}" for file in files), seed])

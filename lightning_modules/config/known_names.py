@@ -1,4 +1,4 @@
-"""The most common slips: a name or key that does not exist, no experiment at all, a `${...}` that leads nowhere."""
+"""Clearer messages for common mistakes: an unknown class, a missing experiment or argument, a wrong `${...}`."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ KEY = re.compile(r'Parser key "(?P<key>[\w.]+)"')
 
 
 def explain(message: str, further: Mapping[str, type] | None = None) -> str:
-    """Return `message`; if it is about an unknown class, with the known names of that slot instead.
+    """Return a message of the parser, replaced by a clearer one for a common mistake.
 
-    Example: `unknown local_encoding 'NoLSTE' (model.encoder.local_encoding); known: LSTE, NoLocalEncoding`. If it is
-    about a model that was not given, it says how to give one; about a class without an argument, which. `further` has
-    slot -> family of what belongs to no experiment.
+    For an unknown class, it lists the names for that slot: `unknown local_encoding 'NoLSTE'
+    (model.encoder.local_encoding); known: LSTE, NoLocalEncoding`.
+
+    Args:
+        message: message of the parser.
+        further: slot -> family of classes, for slots that are not part of an experiment.
     """
     if message.startswith(REQUIRED) and "model.encoder" in message:
         return f"{message}; give an experiment, such as --config experiments/full.yaml"
     explained = EXPLAINED.search(message)
-    if explained is not None:  # by the parser of a part, amid what the whole has to say about it
+    if explained is not None:  # by the parser of a part; the message of the whole parser surrounds it
         return explained[0]
-    unknown, needed = UNKNOWN_NAME.search(message), NEEDED.search(message)
-    if needed is not None and (keys := KEY.findall(message, 0, needed.start())):
-        return f"{keys[-1]}: {needed['name']} needs {needed['names'].strip()}"
+    unknown, missing = UNKNOWN_NAME.search(message), NEEDED.search(message)
+    if missing is not None and (keys := KEY.findall(message, 0, missing.start())):
+        return f"{keys[-1]}: {missing['name']} needs {missing['names'].strip()}"
     if unknown is None:
         return message
     keys = [match["key"] for match in KEY.finditer(message, 0, unknown.start())]
@@ -51,14 +54,14 @@ def explain(message: str, further: Mapping[str, type] | None = None) -> str:
     slot = keys[-1].rsplit(".", 1)[-1]
     if slot not in families:
         return message
-    known = [name for name in members(families[slot]) if not name.startswith("_")]
-    close = difflib.get_close_matches(unknown["name"], known, n=1)
+    names = [name for name in members(families[slot]) if not name.startswith("_")]
+    close = difflib.get_close_matches(unknown["name"], names, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
-    return f"unknown {slot} {unknown['name']!r} ({'.'.join(keys)}); known: {', '.join(known)}{hint}"
+    return f"unknown {slot} {unknown['name']!r} ({'.'.join(keys)}); known: {', '.join(names)}{hint}"
 
 
 def explain_interpolation(error: OmegaConfBaseException, verbs: Iterable[str]) -> str:
-    """Return which setting holds a `${...}` that cannot be resolved, and what such may hold."""
+    """Return which setting has a `${...}` that cannot be resolved, and which forms are allowed."""
     verb, _, key = str(error.full_key).partition(".")
     place = key if verb in verbs else str(error.full_key)
     return (

@@ -1,4 +1,4 @@
-"""What the parser lets through in files: empty keys, null for any setting, anything for a class of plain settings."""
+"""Checks that the parser leaves out: lost empty keys, null for any setting, plain values in place of settings."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lightning_modules.config.difference import flat
 
 
 def lost_keys(content: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    """Return the keys of a file that have nothing but empty mappings under them and are not in what was parsed.
+    """Return the keys of a file that hold only empty mappings and are missing from the parsed configuration.
 
-    The parser refuses unknown keys by their values, and finds none there.
+    The parser finds unknown keys by their values, so it does not notice those without any.
 
     Args:
-        content: of the file, or of a part of it.
-        config: what all files and flags have become. Below a class that has taken the place of the file's, nothing is
+        content: content of the file, or of a part of it.
+        config: parsed configuration of all files and flags. Settings of a class that another one has replaced are not
             compared.
     """
     if "class_path" in config and not {"class_path", "init_args"} & content.keys():
@@ -48,16 +48,15 @@ def _lost_in_all(item: Any, parsed: list[Any]) -> list[str]:
 
 
 def check_settings(hint: Any, value: Any, place: str) -> None:
-    """Look through what was parsed for one place, before it is built.
+    """Check the parsed value of a key, before anything is built.
 
     Args:
-        hint: type of what belongs there.
-        value: a class with its settings, such settings alone, several of these, or a plain value.
-        place: its key.
+        hint: type hint of the key.
+        value: a class with its settings, settings only, a list of these, or a plain value.
+        place: the key, for error messages.
 
     Raises:
-        ValueError: a setting is null that must not be, or a value stands where settings must; the line names it and
-            the type that it needs.
+        ValueError: a setting is null that must not be, or is a plain value instead of settings.
     """
     if isinstance(value, list):
         for item in value:
@@ -69,39 +68,41 @@ def check_settings(hint: Any, value: Any, place: str) -> None:
     if not isinstance(kind, type) or not isinstance(settings, Mapping):
         return  # a plain mapping, or a class without settings
     within = f"{place}.init_args" if "class_path" in value else place
-    for name, (needed, default) in takes(kind).items():
+    for name, (expected, default) in takes(kind).items():
         if name not in settings:
             continue
-        found = settings[name]
-        if found is None and default is not None and not _may_be_null(needed):
-            raise ValueError(f"{within}.{name} is null; it must be of type {_in_words(needed)}")
-        if is_dataclass(needed) and not isinstance(found, Mapping | needed):
-            raise ValueError(f"{within}.{name} is {found!r}; it must be a mapping, the settings of {_in_words(needed)}")
-        check_settings(needed, found, f"{within}.{name}")
+        setting = settings[name]
+        if setting is None and default is not None and not _may_be_null(expected):
+            raise ValueError(f"{within}.{name} is null; it must be of type {_in_words(expected)}")
+        if is_dataclass(expected) and not isinstance(setting, Mapping | expected):
+            raise ValueError(
+                f"{within}.{name} is {setting!r}; it must be a mapping, the settings of {_in_words(expected)}"
+            )
+        check_settings(expected, setting, f"{within}.{name}")
 
 
 def takes(kind: type) -> dict[str, tuple[Any, Any]]:
-    """Return type and default of every argument of a class by name, those included that it hands on to its bases."""
-    found: dict[str, tuple[Any, Any]] = {}
+    """Return name -> type and default of the arguments of a class and its base classes."""
+    arguments: dict[str, tuple[Any, Any]] = {}
     for owner in reversed(kind.__mro__):
         constructor = vars(owner).get("__init__")
         if constructor is None:
             continue
         try:
             hints = typing.get_type_hints(constructor)
-        except NameError:  # of a library that imports its types for checkers alone
+        except NameError:  # a library that imports its types only for type checkers
             continue
         parameters = inspect.signature(constructor).parameters
-        found |= {
+        arguments |= {
             name: (hints[name], parameter.default)
             for name, parameter in parameters.items()
             if name in hints and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         }
-    return found
+    return arguments
 
 
 def _parts(hint: Any) -> Iterator[Any]:
-    """Yield a type and what it is made of: the members of a union, the items of a list, what a callable returns."""
+    """Yield a type and its parts: the members of a union, the items of a list, the return type of a callable."""
     yield hint
     arguments = typing.get_args(hint)
     for part in arguments[1:] if typing.get_origin(hint) is collections.abc.Callable else arguments:
@@ -109,7 +110,7 @@ def _parts(hint: Any) -> Iterator[Any]:
 
 
 def _of_settings(hint: Any) -> type | None:
-    """Return the class that a mapping without `class_path` is for: one of plain settings, or a root of all."""
+    """Return the class that a mapping without `class_path` sets: the class itself, or a dataclass in the hint."""
     of_settings = (part for part in _parts(hint) if isinstance(part, type) and is_dataclass(part))
     return hint if isinstance(hint, type) else next(of_settings, None)
 

@@ -1,4 +1,4 @@
-"""What is kept with results or goes along with a model, without secrets: the command line, configurations, texts."""
+"""Removes secrets from command lines, configurations and texts that are stored with results or models."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 HIDDEN = "***"
-_BETWEEN = "\0"  # words, of which an option and its value may be two
-# No option of ours takes a secret; a logger's may, or a word that was typed by mistake.
+_BETWEEN = "\0"  # separates arguments: an option and its value may be two
+# Our options take no secrets, but those of loggers may, and users make mistakes.
 _NAMED = re.compile(r"((?:key|secret|password|passwd|token)[\"']?\s*[=:\0]\s*[\"']?)(?!--)[^\s\"',}\0]+", re.IGNORECASE)
 _NAME = re.compile(r"(?:key|secret|password|passwd|token)$", re.IGNORECASE)
 _BY_FORM = re.compile(r"\b(?:sk-[\w-]{20,}|hf_[A-Za-z0-9]{20,}|gh[pousr]_\w{20,}|github_pat_\w{20,}|AKIA[A-Z0-9]{16})")
 _IN_ADDRESS = re.compile(r"(://)[^/\s\0@]+@")
 
 
-def as_typed(words: Sequence[str]) -> str:
-    """Return the words of a command as one line for a shell, with `***` for what looks like a secret."""
-    line = _by_form_hidden(_NAMED.sub(rf"\g<1>{HIDDEN}", _BETWEEN.join(words)))
+def as_typed(arguments: Sequence[str]) -> str:
+    """Return the arguments of a command as one line for a shell, with `***` for anything like a secret."""
+    line = _by_form_hidden(_NAMED.sub(rf"\g<1>{HIDDEN}", _BETWEEN.join(arguments)))
     return shlex.join(line.split(_BETWEEN))
 
 
 def without_secrets(value: Any) -> Any:
-    """Return a text, or a configuration of nested mappings and lists, with `***` for what looks like a secret.
+    """Return a text, or a configuration of nested mappings and lists, with `***` for anything like a secret.
 
-    In a configuration, keys tell; in a text, the form of known services' keys and passwords in addresses.
+    Secrets are recognised by their keys, by the form of known services' keys, and as passwords in addresses.
     """
     if isinstance(value, Mapping):
         return {

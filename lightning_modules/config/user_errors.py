@@ -1,8 +1,7 @@
-"""What a user did wrong is said in one line; only our own mistakes print a stack of frames.
+"""Errors of the user are printed in one line; only bugs of ours print a traceback.
 
-In this project a ValueError raised by our own packages means: the user's value, file or data. An OSError about a file
-is the user's or the machine's too, and a CommandLineError is what the parser of an experiment refuses. Everything else
-is a bug and keeps its traceback.
+A ValueError that our own packages raise is about the user's value, file or data, an OSError with a file about the
+user's file or machine, and a CommandLineError about arguments or settings. Everything else is a bug.
 """
 
 from __future__ import annotations
@@ -24,36 +23,36 @@ from datamodules.printable import STANDARD_OUTPUT, PrintableRecord, printable, s
 from datamodules.processes import raised_by_us
 
 _FULL = {errno.ENOSPC: "no space left on the device", errno.EDQUOT: "the disk quota is used up"}
-# The system names no file with these, and yet they are no bug of ours.
+# Errors that are not bugs of ours although the system names no file.
 _OF_FILES = (*_FULL, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EFBIG, errno.EIO)
 _WITHOUT_A_FILE = (*_OF_FILES, errno.ENOMEM, errno.EAGAIN)  # the last two: no further process
 
 
 class ProgramParser(argparse.ArgumentParser):
-    """A parser whose message steers no terminal, whatever was typed."""
+    """An argument parser whose messages contain no control characters, whatever was typed."""
 
     def error(self, message: str) -> NoReturn:
-        """Print how the program is used and what is wrong, and exit with status 2."""
+        """Print the usage of the program and the message, and exit with status 2."""
         super().error(printable(message))
 
 
 class CommandLineError(argparse.ArgumentError):
-    """Words of a command line, or what its config files set, that the parser of an experiment refuses: status 2.
+    """An argument or a setting of a config file that the parser of an experiment refuses; exit status 2.
 
     Attributes:
-        program: whose --help tells what it takes.
+        program: command whose `--help` lists the options.
     """
 
     def __init__(self, message: str, program: str) -> None:
-        """Take what is wrong, in one line or several."""
+        """Store the message, of one line or several, and the command."""
         super().__init__(None, message)
         self.program = program
 
 
 def user_error(error: BaseException | None) -> str | None:
-    """Return the one line to print, if `error` or what caused it is a user's error, or the system's about a file.
+    """Return the line to print if `error` or one of its causes is an error of the user or of the file system.
 
-    Causes count because the parser wraps what a constructor raises.
+    Causes are included because the parser wraps the errors of constructors.
     """
     while error is not None:
         line = _system_error(error) if isinstance(error, OSError) else None
@@ -66,7 +65,7 @@ def user_error(error: BaseException | None) -> str | None:
 
 
 def _system_error(error: OSError) -> str | None:
-    """Return the line for what the system refuses; None without a file that it is about, unless that is no bug."""
+    """Return the line for a system error; None for one without a file that may be a bug."""
     target = error.filename2 or error.filename  # a failed copy names its source first
     if error.errno is None or (not target and error.errno not in _WITHOUT_A_FILE):
         return None
@@ -79,16 +78,16 @@ def _system_error(error: OSError) -> str | None:
 
 @contextmanager
 def writing_into(folder: Path) -> Iterator[None]:
-    """Name the folder in errors of a full disk and the like, which the system gives no name and libraries pass on.
+    """Add the folder to errors such as a full disk that name no file.
 
     Raises:
-        OSError: with a name.
+        OSError: the error, with a file name.
     """
     try:
         yield
     except OSError as error:
         if error.filename is None:
-            say(end="")  # it may be about what was printed; then this says so
+            say(end="")  # the error may be about standard output; then this raises one that names it
             if error.errno in _OF_FILES:
                 error.filename = str(folder)
         raise
@@ -96,9 +95,9 @@ def writing_into(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def errors_of_threads() -> Iterator[None]:
-    """Raise at the end what the system refused to a thread, such as TensorBoard's, which writes while others work.
+    """Raise at the end the first system error of another thread, such as TensorBoard's writer.
 
-    Python would print it with its stack of frames, and the program would end well.
+    Python would only print its traceback, and the program would succeed.
 
     Raises:
         OSError: the first one, if nothing else is raised.
@@ -123,10 +122,10 @@ def errors_of_threads() -> Iterator[None]:
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Print a user's error as one line and exit with status 1 or 2; `VIDEO_PANDA_TRACEBACK=1` shows where it arose.
+    """Print a user's error as one line and exit with status 1 or 2; `VIDEO_PANDA_TRACEBACK=1` shows its traceback.
 
-    Where nobody reads the output any more, as before `| head`, the program ends without a word, as if by SIGPIPE.
-    Meanwhile, logs and warnings are printable.
+    If nobody reads the output any more, as before `| head`, the program ends silently, as if by SIGPIPE. Within, logs
+    and warnings are printable.
     """
     try:
         with _printable_logs(), _output_written():
@@ -164,7 +163,7 @@ def _printable_logs() -> Iterator[None]:
 
 @contextmanager
 def _output_written() -> Iterator[None]:
-    """Write at the end what others have printed, such as `--help`: Python does it when errors are no longer heard."""
+    """Flush the output at the end, also that of `--help`: when Python does it, errors are no longer handled."""
     try:
         yield
     except SystemExit:
@@ -174,14 +173,14 @@ def _output_written() -> Iterator[None]:
 
 
 def _broken_output(error: Exception) -> OSError | None:
-    """Return why standard output cannot be written, if that is what an error is about; the rest of it is dropped."""
-    if isinstance(error, OSError) and error.filename is None:  # of a library that prints
+    """Return the system error if an error is about standard output, which is then discarded; otherwise None."""
+    if isinstance(error, OSError) and error.filename is None:  # from a library that prints
         try:
             say(end="")
-        except OSError as found:
-            error = found
+        except OSError as output_error:
+            error = output_error
     if not isinstance(error, OSError) or error.filename != STANDARD_OUTPUT:
         return None
-    with suppress(OSError):  # what stands for it has no number
+    with suppress(OSError):  # a replacement of standard output may have no file descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return error

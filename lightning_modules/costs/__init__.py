@@ -1,1 +1,1 @@
-"""What a model costs, told before it is trained: `video-panda profile` and `video-panda plan`."""
+"""The costs of a model before it is trained: `video-panda profile` and `video-panda plan`."""

@@ -1,4 +1,4 @@
-"""What a real device does and the meta device does not, so that tensors kept for the backward pass can be counted."""
+"""Autocast and fused attention for the meta device, so that tensors saved for the backward pass can be counted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface
 
 FUSED = "video_panda_sizes_only"
-# What autocast computes in the lower precision, as far as it occurs here.
+# The functions of our models that autocast runs in the lower precision.
 _LOWERED = {
     functional.linear,
     functional.conv1d,
@@ -33,7 +33,7 @@ _LOWERED = {
 class MetaAutocast(TorchFunctionMode):
     """Mixed precision for the meta device: matrix products and convolutions take their inputs in `dtype`.
 
-    As autocast does, it makes the copy of a weight that learns once, and of others at every use.
+    Like autocast, it converts a trained weight once, and others at every use.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -48,7 +48,7 @@ class MetaAutocast(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Lower the tensors of a call that autocast lowers."""
+        """Convert the tensors of a call that autocast would convert."""
         if func not in _LOWERED:
             return func(*args, **(kwargs or {}))
         lowered = {name: self._lower(value) for name, value in (kwargs or {}).items()}
@@ -65,7 +65,7 @@ class MetaAutocast(TorchFunctionMode):
 
 
 class _FusedAttention(torch.autograd.Function):
-    """Keeps what fused kernels keep: inputs, output, and one number per query; not the attention weights."""
+    """Saves what fused kernels save: inputs, output, and one number per query; not the attention weights."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -84,11 +84,11 @@ def _attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *_:
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
-    """Make no mask: which positions are hidden needs numbers."""
+    """Make no mask, which would depend on values."""
 
 
 def use_fused_attention(network: PreTrainedModel) -> None:
-    """Let a network on the meta device keep for its backward pass what torch's fused attention would keep."""
+    """Let a network on the meta device save for the backward pass what torch's fused attention would save."""
     AttentionInterface.register(FUSED, _attention)
     AttentionMaskInterface.register(FUSED, _no_mask)
     network.set_attn_implementation(FUSED)

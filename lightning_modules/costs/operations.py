@@ -15,12 +15,12 @@ META = torch.device("meta")
 
 @dataclass(frozen=True)
 class Operations:
-    """What a part takes for one clip.
+    """Costs of a part for one clip.
 
     Attributes:
-        parameters: how many it has.
+        parameters: number of parameters.
         gmac: multiply-accumulates of convolutions and matrix products, in 1e9.
-        tokens: vectors that it gives.
+        tokens: number of output vectors.
     """
 
     parameters: int
@@ -29,12 +29,10 @@ class Operations:
 
 
 def count_operations(path: VisualPath, clip: Clip) -> dict[str, Operations]:
-    """Return the operations of every part of a path on the meta device that is run.
-
-    A part that computes nothing and has no parameters, as a null object, is left out.
+    """Return the costs of every part of a path on the meta device, except for null objects.
 
     Raises:
-        ValueError: a clip that the encoder does not take.
+        ValueError: the encoder does not take the clip.
     """
     tokens: dict[str, int] = {}
 

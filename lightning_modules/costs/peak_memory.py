@@ -1,4 +1,4 @@
-"""How much memory the parts of a model take while they compute, in the number formats of a precision."""
+"""Peak memory of the parts of a model during a forward pass, and the number formats of a precision."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _ANNOTATION = "part of the model: "
 def peak_memory(
     parts: Mapping[str, nn.Module], function: Callable[[], object], device: torch.device
 ) -> dict[str, float]:
-    """Return in MiB what every part allocates at most, its result included.
+    """Return the peak memory that every part allocates, including its output, in MiB.
 
     Args:
-        parts: each is called once at most by `function`; they may lie within each other.
-        function: computes with the parts.
-        device: where they are.
+        parts: modules that `function` calls at most once each; they may contain each other.
+        function: forward pass through the parts.
+        device: device of the parts.
     """
     return _on_cuda(parts, function, device) if device.type == "cuda" else _on_cpu(parts, function)
 
 
 def _on_cuda(parts: Mapping[str, nn.Module], function: Callable[[], object], device: torch.device) -> dict[str, float]:
-    """Call each part alone, with the input that it gets: the allocator keeps one peak at a time."""
+    """Run each part by itself with the input that it gets, since the allocator records one peak at a time."""
     inputs: dict[str, tuple[Any, ...]] = {}
     hooks = [
         part.register_forward_pre_hook(lambda _part, args, name=name: inputs.update({name: args}))
@@ -50,7 +50,7 @@ def _on_cuda(parts: Mapping[str, nn.Module], function: Callable[[], object], dev
 
 
 def _on_cpu(parts: Mapping[str, nn.Module], function: Callable[[], object]) -> dict[str, float]:
-    """Read the allocations off the trace of torch's profiler, in which every part is a span of time."""
+    """Read the allocations from a trace of torch's profiler, in which every part is a span of time."""
     open_spans: dict[str, record_function] = {}
 
     def enter(name: str) -> None:
@@ -88,11 +88,11 @@ def _on_cpu(parts: Mapping[str, nn.Module], function: Callable[[], object]) -> d
 
 @dataclass(frozen=True)
 class Precision:
-    """Number formats.
+    """Number formats of weights and operations.
 
     Attributes:
-        weights: that all weights are stored in; None leaves each as it was loaded.
-        operations: that matrix products take place in, if other than the weights'.
+        weights: format of all weights; None keeps each as it was loaded.
+        operations: format of matrix products; None if it is that of the weights.
     """
 
     weights: torch.dtype | None
@@ -106,14 +106,14 @@ _PRECISIONS = {
     "bf16-true": Precision(torch.bfloat16, None),
     "16-true": Precision(torch.float16, None),
 }
-_SHORT = {None: "32-true", "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}  # as Lightning understands them
+_SHORT = {None: "32-true", "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}  # Lightning's abbreviations
 
 
 def precision_of(name: str | int | None) -> Precision:
     """Return the number formats of a `trainer.precision`.
 
     Raises:
-        ValueError: one whose memory is not known here.
+        ValueError: the precision is not known here.
     """
     text = name if name is None else str(name)
     try:

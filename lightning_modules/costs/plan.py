@@ -28,17 +28,17 @@ MEMORY = ("weights", "gradients", "optimiser", "activations", "exchange", "peak"
 
 
 def plan(stage: Resolved, text_tokens: int, samples: int | None = None) -> Record:
-    """Return what one training takes.
+    """Return parameters, schedule and memory of one training.
 
     Args:
-        stage: its configuration.
-        text_tokens: of each sample, without those of its clip.
-        samples: training samples that there are, before `train_records` chooses; None asks the data.
+        stage: configuration of the training.
+        text_tokens: number of text tokens per sample, without those of its clip.
+        samples: number of training samples before `train_records` selects; None counts those of the data.
 
     Raises:
-        ValueError: parts, data or devices that do not go together, or a strategy or precision that is not known here.
+        ValueError: parts, data or devices do not fit together, or the strategy or precision is not known here.
     """
-    import torch  # here, as what follows: the parser and the tables need nothing of it
+    import torch  # imported here like the following, since the parser and the tables do not need it
 
     from lightning_modules.costs.peak_memory import precision_of
     from lightning_modules.costs.schedule import devices_of, schedule
@@ -57,8 +57,8 @@ def plan(stage: Resolved, text_tokens: int, samples: int | None = None) -> Recor
         model, stage.frames(), stage.data.canvas, stage.data.batch_size, text_tokens, torch.device("meta")
     )
     precision = precision_of(trainer.precision)
-    alone = training_memory(model, batch, precision, accumulates=steps.accumulation > 1)
-    memory = on_each_device(alone, model, precision, trainer.strategy or "auto", devices, machines)
+    single = training_memory(model, batch, precision, accumulates=steps.accumulation > 1)
+    memory = on_each_device(single, model, precision, trainer.strategy or "auto", devices, machines)
     return {
         "scale": stage.scale,
         "input": {
@@ -78,7 +78,7 @@ def _count(part: nn.Module, trained: bool = False) -> int:
 
 
 def parameters_table(records: Mapping[str, Record]) -> str:
-    """Return the parameters of every component, and how many of them learn in every stage."""
+    """Return a table of the parameters of every component, and how many of them every stage trains."""
     parts = next(iter(records.values()))["parameters"]
     rows = [
         [part, f"{count['total']:,}", *(f"{record['parameters'][part]['trained']:,}" for record in records.values())]
@@ -92,7 +92,7 @@ def parameters_table(records: Mapping[str, Record]) -> str:
 
 
 def schedule_table(records: Mapping[str, Record]) -> str:
-    """Return how many steps every stage takes, and of what."""
+    """Return a table of the optimiser steps of every stage, and their sizes."""
     rows = []
     for stage, record in records.items():
         steps = record["schedule"]
@@ -103,13 +103,13 @@ def schedule_table(records: Mapping[str, Record]) -> str:
 
 
 def memory_table(records: Mapping[str, Record]) -> str:
-    """Return the memory of each device in every stage."""
+    """Return a table of the memory on each device in every stage."""
     rows = [[stage, *(f"{record['memory_gib'][part]:.3g}" for part in MEMORY)] for stage, record in records.items()]
     return table(["GiB on each device", *MEMORY], rows)
 
 
 def main(args: Sequence[str]) -> None:
-    """Read the command line, and print tables or JSON."""
+    """Parse the command line, and print tables or JSON."""
     parser = ProgramParser(
         prog="video-panda plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -122,25 +122,25 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("--samples", type=int, help="training samples that there are; default: those of the data")
     parser.add_argument("--text_tokens", type=int, default=128, help="of each sample, without those of its clip")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="what is printed")
-    known, settings = parser.parse_known_args(args)
-    if known.samples is not None and known.samples < 1:
-        parser.error(f"--samples is {known.samples}; it must be at least 1")
-    if known.text_tokens < 2:
-        parser.error(f"--text_tokens is {known.text_tokens}; it must be at least 2")
-    stages = {Path(stage.split("+")[0]).stem: stage.split("+") for stage in known.stages} or {"fit": []}
-    from lightning_modules.costs.resolved import resolve  # here, as above
+    options, settings = parser.parse_known_args(args)
+    if options.samples is not None and options.samples < 1:
+        parser.error(f"--samples is {options.samples}; it must be at least 1")
+    if options.text_tokens < 2:
+        parser.error(f"--text_tokens is {options.text_tokens}; it must be at least 2")
+    stages = {Path(stage.split("+")[0]).stem: stage.split("+") for stage in options.stages} or {"fit": []}
+    from lightning_modules.costs.resolved import resolve  # see above
 
     with user_errors():
-        resolved = {name: resolve([*known.config, *files], settings) for name, files in stages.items()}
-        records = {name: plan(stage, known.text_tokens, known.samples) for name, stage in resolved.items()}
-    if known.format == "json":
-        say(json.dumps({Path(known.config[0]).stem: records}, indent=2))
+        resolved = {name: resolve([*options.config, *files], settings) for name, files in stages.items()}
+        records = {name: plan(stage, options.text_tokens, options.samples) for name, stage in resolved.items()}
+    if options.format == "json":
+        say(json.dumps({Path(options.config[0]).stem: records}, indent=2))
         return
     first = next(iter(resolved.values()))
-    shown = next(iter(records.values()))["input"]
+    sizes = next(iter(records.values()))["input"]
     say(
-        f"\n{first.name}, {first.scale} scale: {shown['frames']} frames of {shown['canvas']} x {shown['canvas']} pixels"
-        f" become {shown['visual_tokens']:,} visual tokens; with {shown['text_tokens']:,} of text\n"
+        f"\n{first.name}, {first.scale} scale: {sizes['frames']} frames of {sizes['canvas']} x {sizes['canvas']} pixels"
+        f" become {sizes['visual_tokens']:,} visual tokens; with {sizes['text_tokens']:,} of text\n"
     )
     say("\n\n".join(write(records) for write in (parameters_table, schedule_table, memory_table)))
     say("\nMemory is worked out, not measured: see benchmarks/training_memory.py for how near it comes.")

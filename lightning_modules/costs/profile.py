@@ -28,19 +28,19 @@ Record = dict[str, Any]
 def profile(
     experiments: Sequence[Resolved], device: torch.device, dtype: torch.dtype, repeats: int, seconds: float
 ) -> dict[str, Record]:
-    """Return for every experiment its input and the costs of its parts.
+    """Return the input of every experiment and the costs of its parts.
 
     Args:
-        experiments: of different names.
-        device: where latency and memory are measured.
+        experiments: experiments with different names.
+        device: device on which latency and memory are measured.
         dtype: number format of weights and activations.
-        repeats: timed runs of each, at most; 0 measures neither latency nor memory.
-        seconds: no further round of runs is begun after this long.
+        repeats: maximum number of timed runs per experiment; 0 measures neither latency nor memory.
+        seconds: time after which no further round of runs begins.
 
     Raises:
-        ValueError: an experiment whose parts or data do not go together, or no such device.
+        ValueError: the parts or data of an experiment do not fit together, or there is no such device.
     """
-    import torch  # here, as what follows: the parser and the tables need nothing of it
+    import torch  # imported here like the following, since the parser and the tables do not need it
 
     from lightning_modules.costs.operations import count_operations
     from lightning_modules.costs.timing import TimedPath, time_side_by_side
@@ -76,7 +76,7 @@ def profile(
 
 
 def parts_table(record: Record) -> str:
-    """Return one experiment's costs, a line per part."""
+    """Return a table of one experiment's costs, with a line per part."""
     costs = {name: part for name, part in record.items() if isinstance(part, Mapping) and "gmac" in part}
     return table(
         ["part", *_heads(record)],
@@ -85,7 +85,7 @@ def parts_table(record: Record) -> str:
 
 
 def comparison_table(records: Mapping[str, Record]) -> str:
-    """Return the costs of several visual paths, a line each; latency also as a multiple of the first one's."""
+    """Return a table with a line per visual path; latency also as a multiple of the first one's."""
     first = next(iter(records.values()))
     rows = []
     for name, record in records.items():
@@ -110,7 +110,7 @@ def _cells(part: Mapping[str, Any]) -> list[str]:
 
 
 def main(args: Sequence[str]) -> None:
-    """Read the command line, and print a table or JSON."""
+    """Parse the command line, and print a table or JSON."""
     parser = ProgramParser(
         prog="video-panda profile", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -123,28 +123,28 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="number format")
     parser.add_argument("--repeats", type=int, default=10, help="timed runs of each; 0: count only")
     parser.add_argument("--seconds", type=float, default=60.0, help="begin no further round of runs after this long")
-    known, settings = parser.parse_known_args(args)
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would say on stderr that there is no GPU
-    import torch  # here, as above
+    options, settings = parser.parse_known_args(args)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or torch's profiler reports on stderr that there is no GPU
+    import torch  # see above
 
     from lightning_modules.costs.resolved import resolve
 
     with user_errors():
-        device = torch.device(known.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        first, *others = known.config
-        experiments = [resolve([file, *others], settings) for file in dict.fromkeys((first, *known.compare))]
-        records = profile(experiments, device, getattr(torch, known.dtype), known.repeats, known.seconds)
-    if known.format == "json":
+        device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        first, *others = options.config
+        experiments = [resolve([file, *others], settings) for file in dict.fromkeys((first, *options.compare))]
+        records = profile(experiments, device, getattr(torch, options.dtype), options.repeats, options.seconds)
+    if options.format == "json":
         say(json.dumps(records, indent=2))
         return
     for name, record in records.items():
-        shown = record["input"]
-        side = shown["canvas"]
-        say(f"\n{name}, {record['scale']} scale: {shown['frames']} frames of {side} x {side} pixels")
+        sizes = record["input"]
+        side = sizes["canvas"]
+        say(f"\n{name}, {record['scale']} scale: {sizes['frames']} frames of {side} x {side} pixels")
         say(parts_table(record))
     if len(records) > 1:
         say(f"\nvisual paths side by side\n{comparison_table(records)}")
-    if known.repeats:
+    if options.repeats:
         runs = min(record["visual"]["runs"] for record in records.values())
         where = f"{record['device']}, {record['threads']} threads, {record['dtype']}"
         say(f"\n{where}: median of {runs} runs after the first")

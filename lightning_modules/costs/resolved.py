@@ -1,4 +1,4 @@
-"""The configuration that a training would have, without the training."""
+"""The configuration of a training, and the parts that can be built from it without a Trainer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightning_modules.training.stage import Stage
 from lightning_modules.video_language import VideoLanguageModel
 
 PAPER = "configs/scale/paper.yaml"
-_A_LONG_CLIP = 100_000  # frames: of which a sampler takes as many as it ever does
+_A_LONG_CLIP = 100_000  # frames, enough for the maximum of any sampler
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Resolved:
     """A configuration as `fit` would use it.
 
     Attributes:
-        name: of the run that it would be.
-        scale: name of the scale that decides.
+        name: name of the experiment.
+        scale: name of the scale; `given` if it was not chosen here.
         config: the configuration, with defaults filled in.
     """
 
@@ -42,12 +42,12 @@ class Resolved:
         return model
 
     def model_on_meta(self) -> VideoLanguageModel:
-        """Build the model for its sizes alone: no memory, no files of weights."""
+        """Build the model on the meta device, without memory or weight files, for its sizes."""
         with torch.device("meta"):
             return self.model()
 
     def data_module(self) -> VideoTextDataModule:
-        """Build the data module, which has read nothing yet."""
+        """Build the data module, which does not read any data yet."""
         parser = ArgumentParser(exit_on_error=False)
         parser.add_subclass_arguments(VideoTextDataModule, "data")
         data: VideoTextDataModule = parser.instantiate(parser.parse_object({"data": self._plain("data")})).data
@@ -61,7 +61,7 @@ class Resolved:
         return stage
 
     def frames(self) -> int:
-        """Return how many frames a long clip gives."""
+        """Return the number of frames that are sampled from a long clip."""
         return len(self.data_module().sampler.indices(_A_LONG_CLIP, 25.0))
 
     @property
@@ -76,22 +76,22 @@ class Resolved:
 
 
 def resolve(configs: Sequence[str], settings: Sequence[str] = ()) -> Resolved:
-    """Resolve config files and flags as `fit` does; at the paper's scale where files only build on another.
+    """Resolve config files and flags as `fit` does, but at the paper's scale unless `configs` names a scale.
 
-    It stands in the place of the one that they build on, so that what they set over that one stays theirs. Where none
-    is named or built on, the files are taken as they are.
+    The paper's scale replaces the one that the files build on; their own settings still override it. Files that build
+    on no scale are resolved as they are.
 
     Args:
         configs: config files, the experiment first.
         settings: flags of `fit`.
 
     Raises:
-        ValueError: no such file, or a chain of bases that does not work.
+        ValueError: a file does not exist, or its chain of bases is unusable.
     """
     name, chains = Path(configs[0]).stem, [config_chain(file) for file in configs]
-    named = [chain[-1] for chain in chains if is_scale(chain[-1])]
-    if named:
-        return Resolved(name, named[-1].stem, _configuration(configs, settings))
+    scales = [chain[-1] for chain in chains if is_scale(chain[-1])]
+    if scales:
+        return Resolved(name, scales[-1].stem, _configuration(configs, settings))
     if not any(is_scale(file) for chain in chains for file in chain):
         return Resolved(name, "given", _configuration(configs, settings))
     files = dict.fromkeys(str(file) for chain in chains for file in _over_scale(chain))
@@ -99,7 +99,7 @@ def resolve(configs: Sequence[str], settings: Sequence[str] = ()) -> Resolved:
 
 
 def _over_scale(chain: Sequence[Path]) -> Sequence[Path]:
-    """Return the files of a chain that stand over its scale; of one without, those that would stand over any."""
+    """Return the files of a chain that override its scale, or would override one if it has none."""
     places = [place for place, file in enumerate(chain) if is_scale(file)]
     if places:
         return chain[places[-1] + 1 :]
@@ -107,14 +107,14 @@ def _over_scale(chain: Sequence[Path]) -> Sequence[Path]:
 
 
 def resolve_as_given(configs: Sequence[str], settings: Sequence[str] = ()) -> Resolved:
-    """Resolve config files and flags as `fit` does, at the scale that they have.
+    """Resolve config files and flags exactly as `fit` does.
 
     Args:
         configs: config files.
         settings: flags of `fit`.
 
     Raises:
-        ValueError: no such file, or a chain of bases that does not work.
+        ValueError: a file does not exist, or its chain of bases is unusable.
     """
     config = _configuration(configs, settings)
     return Resolved(config.name, "given", config)

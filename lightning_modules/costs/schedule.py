@@ -1,4 +1,4 @@
-"""How many steps a training takes, of how many samples each."""
+"""The number of optimiser steps of a training, and their sizes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Schedule:
     """Steps of a training.
 
     Attributes:
-        samples: that there are to learn from in an epoch.
-        samples_per_step: over all devices.
-        steps: of the optimiser, in all epochs.
-        devices: over all machines.
-        batch_size: samples that a device computes at a time.
-        accumulation: batches of each device in a step.
+        samples: training samples per epoch.
+        samples_per_step: samples per optimiser step over all devices.
+        steps: optimiser steps of all epochs.
+        devices: number of devices over all machines.
+        batch_size: samples per device and batch.
+        accumulation: batches per device and step.
     """
 
     samples: int
@@ -35,35 +35,35 @@ def schedule(training: Resolved, devices: int, samples: int | None = None) -> Sc
     """Return the steps of a training.
 
     Args:
-        training: its configuration.
-        devices: over all machines.
-        samples: that there are, before `train_records` chooses; None asks the data.
+        training: configuration of the training.
+        devices: number of devices over all machines.
+        samples: number of training samples before `train_records` selects; None counts those of the data.
 
     Raises:
-        ValueError: a global batch that these devices cannot make.
+        ValueError: the global batch does not fit these devices.
     """
     data, stage, trainer = training.data_module(), training.stage(), training.config.trainer
-    learnt = data.train_records.size(data.count_training_records() if samples is None else samples)
+    selected = data.train_records.size(data.count_training_records() if samples is None else samples)
     accumulation = stage.accumulation(data.batch_size, devices, trainer.accumulate_grad_batches)
-    batches = _limited(math.ceil(math.ceil(learnt / devices) / data.batch_size), trainer.limit_train_batches)
+    batches = _limited(math.ceil(math.ceil(selected / devices) / data.batch_size), trainer.limit_train_batches)
     steps = math.ceil(batches / accumulation) * trainer.max_epochs
     if trainer.max_steps >= 0:
         steps = min(steps, trainer.max_steps)
-    return Schedule(learnt, data.batch_size * devices * accumulation, steps, devices, data.batch_size, accumulation)
+    return Schedule(selected, data.batch_size * devices * accumulation, steps, devices, data.batch_size, accumulation)
 
 
 def _limited(batches: int, limit: int | float | None) -> int:
-    """Return how many of an epoch's batches Lightning takes: at most a whole number of them, or a share."""
+    """Return the number of an epoch's batches that Lightning uses with a limit: a number of batches or a share."""
     if limit is None:
         return batches
     return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
 
 def devices_of(devices: int | str | list[int]) -> int:
-    """Return how many devices of this machine a `trainer.devices` takes; `auto` and -1 take all that torch finds.
+    """Return the number of devices per machine for a `trainer.devices`; `auto` and -1 use all that torch finds.
 
     Raises:
-        ValueError: it is no number of devices, nor a list of theirs.
+        ValueError: it is neither a number nor a list of devices.
     """
     if isinstance(devices, list):
         return len(devices)

@@ -1,4 +1,4 @@
-"""What a `trainer.strategy` makes of the memory that a training step takes on a single device."""
+"""Memory per device under a `trainer.strategy`, from that of a training step on a single device."""
 
 from __future__ import annotations
 
@@ -13,48 +13,50 @@ from lightning_modules.costs.training_memory import TrainingMemory, size
 from lightning_modules.training.trainer_options import ReadStrategy, strategy_name
 from lightning_modules.video_language import VideoLanguageModel
 
-SINGLE = 4  # bytes of a number in which DeepSpeed keeps the weights that learn
+SINGLE = 4  # bytes of a float32, in which DeepSpeed keeps the trained weights
 
 
-def replicated(alone: TrainingMemory, model: VideoLanguageModel, precision: Precision, world: int) -> TrainingMemory:
-    """Return a device's memory under DDP: all of the model, and a copy of the gradients to exchange them by."""
-    return replace(alone, exchange=alone.gradients if world > 1 else 0)
+def replicated(single: TrainingMemory, model: VideoLanguageModel, precision: Precision, world: int) -> TrainingMemory:
+    """Return a device's memory under DDP: the whole model, and buffers for the exchange of all gradients."""
+    return replace(single, exchange=single.gradients if world > 1 else 0)
 
 
-def fully_sharded(alone: TrainingMemory, model: VideoLanguageModel, precision: Precision, world: int) -> TrainingMemory:
+def fully_sharded(
+    single: TrainingMemory, model: VideoLanguageModel, precision: Precision, world: int
+) -> TrainingMemory:
     """Return a device's memory under `FullySharded` on one machine.
 
-    Weights, gradients and optimiser state are split. What belongs to no unit is whole during a step; of the units, the
-    one that runs and the one that is fetched meanwhile, with the gradient of one.
+    Weights, gradients and optimiser state are sharded. Parameters outside of the units are gathered for a whole step;
+    of the units, the one that runs and the next one, and the gradients of one.
     """
     units = [size(unit.parameters()) for unit in model.units()]
     learning = [size(_learning(unit)) for unit in model.units()]
-    whole = size(model.teacher.parameters()) if model.teacher not in model.units() else 0
-    split = alone.weights - whole
+    teacher = size(model.teacher.parameters()) if model.teacher not in model.units() else 0
+    split = single.weights - teacher
     outside = split - sum(units)
-    outside_gradient = alone.gradients - sum(learning)
+    outside_gradient = single.gradients - sum(learning)
     fetched = sum(sorted(units)[-2:]) + max(learning, default=0)
     return replace(
-        alone,
-        weights=whole + split // world,
-        gradients=alone.gradients // world,
-        optimiser=alone.optimiser // world,
+        single,
+        weights=teacher + split // world,
+        gradients=single.gradients // world,
+        optimiser=single.optimiser // world,
         exchange=outside + outside_gradient + fetched if world > 1 else 0,
     )
 
 
-def zero_2(alone: TrainingMemory, model: VideoLanguageModel, precision: Precision, world: int) -> TrainingMemory:
+def zero_2(single: TrainingMemory, model: VideoLanguageModel, precision: Precision, world: int) -> TrainingMemory:
     """Return a device's memory under DeepSpeed ZeRO-2.
 
-    The model is kept in the lower precision, where there is one; a float32 copy of what learns and AdamW's two moments
-    of it are split, and so are gradients (Rajbhandari et al., section 5.2).
+    The model is kept in the lower precision, if there is one. A float32 copy of the trained weights, AdamW's two
+    moments of it and the gradients are sharded (Rajbhandari et al., section 5.2).
     """
     lower = precision.weights or precision.operations
     bytes_each = lower.itemsize if lower is not None else SINGLE
     learning = sum(parameter.numel() for parameter in _learning(model))
     everything = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
     return replace(
-        alone,
+        single,
         weights=everything * bytes_each,
         gradients=learning * bytes_each // world,
         optimiser=3 * learning * SINGLE // world,
@@ -62,7 +64,7 @@ def zero_2(alone: TrainingMemory, model: VideoLanguageModel, precision: Precisio
 
 
 Strategy = Callable[[TrainingMemory, VideoLanguageModel, Precision, int], TrainingMemory]
-# By the name or class that `trainer.strategy` has. FullySharded splits over the devices of a machine, ZeRO over all.
+# By name or class of `trainer.strategy`. FullySharded shards over the devices of a machine, ZeRO over all devices.
 _WITHIN_A_MACHINE: dict[str, Strategy] = {"FullySharded": fully_sharded}
 _OVER_ALL: dict[str, Strategy] = {
     "auto": replicated,
@@ -74,37 +76,37 @@ _OVER_ALL: dict[str, Strategy] = {
 
 
 def on_each_device(
-    alone: TrainingMemory,
+    single: TrainingMemory,
     model: VideoLanguageModel,
     precision: Precision,
     strategy: ReadStrategy,
     devices: int,
     machines: int,
 ) -> TrainingMemory:
-    """Return what a device holds under a strategy.
+    """Return the memory per device under a strategy.
 
     Args:
-        alone: what a single device would hold.
-        model: that it is about, on the meta device.
+        single: memory of a training on a single device.
+        model: the model, on the meta device.
         precision: number formats.
-        strategy: name or class, as `trainer.strategy` has it.
-        devices: on each machine.
-        machines: how many.
+        strategy: name or class of `trainer.strategy`.
+        devices: number of devices per machine.
+        machines: number of machines.
 
     Raises:
-        ValueError: a strategy that is not known here.
+        ValueError: the strategy is not known here.
     """
     name = strategy_name(strategy)
     stage = 2 if isinstance(strategy, str) else strategy.get("init_args", Namespace()).get("stage", 2)
     if name in _WITHIN_A_MACHINE:
-        return _WITHIN_A_MACHINE[name](alone, model, precision, devices)
+        return _WITHIN_A_MACHINE[name](single, model, precision, devices)
     if name not in _OVER_ALL or stage != 2:
-        known = ", ".join([*_WITHIN_A_MACHINE, *_OVER_ALL])
+        names = ", ".join([*_WITHIN_A_MACHINE, *_OVER_ALL])
         raise ValueError(
             f"trainer.strategy is {name}{f' of stage {stage}' if stage != 2 else ''}, whose memory is not known here; "
-            f"known are {known} (DeepSpeed of stage 2)"
+            f"known are {names} (DeepSpeed of stage 2)"
         )
-    return _OVER_ALL[name](alone, model, precision, devices * machines)
+    return _OVER_ALL[name](single, model, precision, devices * machines)
 
 
 def _learning(module: nn.Module) -> Iterable[Tensor]:

@@ -18,12 +18,12 @@ from lightning_modules.costs.visual_path import Clip, VisualPath
 
 @dataclass(frozen=True)
 class Timing:
-    """What one clip takes.
+    """Latency and peak memory of a part for one clip.
 
     Attributes:
-        latency_ms: median over the runs; of a part, the time between its call and its result.
-        peak_memory_mib: most memory that was allocated at once, beside weights and input.
-        runs: how many the median is over.
+        latency_ms: median time from the call of the part to its result, in milliseconds.
+        peak_memory_mib: peak of allocated memory in MiB, without weights and input.
+        runs: number of runs in the median.
     """
 
     latency_ms: float
@@ -32,13 +32,13 @@ class Timing:
 
 
 class TimedPath:
-    """A visual path with memory and weights, ready to be timed: the clip is on the device, positions are worked out."""
+    """A visual path with random weights and a clip on a device, ready to be timed."""
 
     def __init__(self, path: VisualPath, clip: Clip, device: torch.device, dtype: torch.dtype) -> None:
         """Move a path from the meta device to `device`.
 
         Raises:
-            ValueError: a clip that the encoder does not take.
+            ValueError: the encoder does not take the clip.
         """
         path.randomise(device, dtype)
         self.path = path
@@ -50,12 +50,12 @@ class TimedPath:
 
     @torch.no_grad()
     def warm_up(self) -> None:
-        """Compute the tokens for the first time, and note the memory that it takes."""
+        """Compute the tokens for the first time, and record the peak memory."""
         self.peaks = peak_memory(self.path.parts(), lambda: self.path(self.frames, self.layout), self.device)
 
     @torch.no_grad()
     def run(self) -> None:
-        """Compute the tokens once more, and note how long every part takes."""
+        """Compute the tokens once more, and record the latency of every part."""
         marks: dict[str, list[Any]] = defaultdict(list)
         hooks = []
         for name, part in self.path.parts().items():
@@ -83,12 +83,12 @@ class TimedPath:
 
 
 def time_side_by_side(paths: Sequence[TimedPath], repeats: int, seconds: float) -> None:
-    """Run all paths in turn, so that other load on the machine hits them alike.
+    """Run all paths in turn, so that other load on the machine affects them equally.
 
     Args:
-        paths: each is warmed up, and runs at least once.
-        repeats: most runs of each.
-        seconds: no further round is begun after this long.
+        paths: visual paths, each of which is warmed up and runs at least once.
+        repeats: maximum number of runs per path.
+        seconds: time after which no further round begins.
     """
     for path in paths:
         path.warm_up()

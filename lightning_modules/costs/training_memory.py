@@ -1,8 +1,8 @@
-"""How much memory a training step takes on a device, worked out on the meta device: nothing is computed or allocated.
+"""The memory of a training step on a device, computed on the meta device without allocating anything.
 
-The tensors that are kept for the backward pass are counted while the model runs; the rest is arithmetic: weights,
-gradients, and AdamW's two moments of every trained weight. Not counted is what libraries and the CUDA context reserve
-for themselves, fragments between tensors, and what single operations need for a moment.
+The tensors saved for the backward pass are counted while the model runs; weights, gradients, and AdamW's two moments of
+every trained weight follow from their sizes. Not counted are memory reserved by libraries and the CUDA context,
+fragmentation, and temporary buffers of single operations.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class TrainingMemory:
     """Bytes on one device.
 
     Attributes:
-        weights: of the whole model, the teacher's included.
-        gradients: of the weights that learn.
+        weights: weights of the whole model, including the teacher.
+        gradients: gradients of the trained weights.
         optimiser: AdamW's moments.
-        activations: kept from the forward pass for the backward pass, the largest layer that is computed again there,
-            and copies of weights in lower precision.
-        exchange: what devices give each other weights and gradients by.
-        accumulates: whether gradients of earlier batches are there while a batch is computed.
+        activations: tensors saved for the backward pass, the largest recomputed layer, and copies of weights in lower
+            precision.
+        exchange: buffers for the exchange of weights and gradients between devices.
+        accumulates: whether gradients of earlier batches exist during a forward pass.
     """
 
     weights: int
@@ -49,7 +49,7 @@ class TrainingMemory:
 
     @property
     def peak(self) -> int:
-        """The larger of two moments: the end of a forward pass, and the optimiser's step, with its own temporaries."""
+        """Peak: the larger of the end of a forward pass and the optimiser's step with its temporary tensors."""
         forward = self.activations + (self.gradients if self.accumulates else 0)
         step = 2 * self.gradients
         return self.weights + self.optimiser + self.exchange + max(forward, step)
@@ -58,13 +58,13 @@ class TrainingMemory:
 def training_memory(
     model: VideoLanguageModel, batch: ModelInput, precision: Precision, accumulates: bool
 ) -> TrainingMemory:
-    """Return what a step takes on a single device that holds all of the model.
+    """Return the memory of a step on a single device with the whole model.
 
     Args:
-        model: on the meta device; changed by this.
-        batch: on the meta device.
-        precision: number format of weights and operations.
-        accumulates: whether a step adds up the gradients of several batches.
+        model: model on the meta device, which is modified.
+        batch: batch on the meta device.
+        precision: number formats of weights and operations.
+        accumulates: whether a step accumulates the gradients of several batches.
     """
     if precision.weights is not None:
         model.to(precision.weights)
@@ -89,17 +89,17 @@ def _activations(model: VideoLanguageModel, batch: ModelInput, precision: Precis
     with kept.counting(layers), autocast:
         kept.results = model.losses(batch)
     rest, inside = kept.bytes.pop(None, 0), kept.bytes
-    # Of a layer that is computed again, only its input is kept; the largest is there once more in the backward pass.
+    # Of a recomputed layer only the input is saved; the largest layer exists once more in the backward pass.
     return rest + (kept.inputs + max(inside.values()) if inside else 0)
 
 
 class _Kept:
-    """Counts the storages that autograd keeps, by the layer in which it does.
+    """Counts the storages that autograd saves, by layer.
 
     Attributes:
-        bytes: per layer; None for what is outside of all.
+        bytes: layer -> bytes; None for those outside of all layers.
         inputs: bytes of the layers' inputs.
-        results: keeps the graph, and with it the storages, alive.
+        results: losses, which keep the graph and its storages alive.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -140,31 +140,31 @@ def _storage(tensor: Tensor) -> torch.UntypedStorage:
 
 
 def size(tensors: Iterable[Tensor]) -> int:
-    """Return the bytes of tensors, of which some may share theirs."""
+    """Return the bytes of tensors, counting shared storages once."""
     return sum({id(storage): storage.nbytes() for storage in map(_storage, tensors)}.values())
 
 
 def training_batch(
     model: VideoLanguageModel, frames: int, canvas: int, samples: int, text_tokens: int, device: torch.device
 ) -> ModelInput:
-    """Return a batch as the model would be given it, on `device`.
+    """Return a training batch of a given size on `device`.
 
     Args:
-        model: whose encoder, language model and teacher it is for.
-        frames: of each clip.
-        canvas: side of the encoder's canvas in pixels; the teacher has one of its own.
-        samples: how many.
-        text_tokens: ids of each, without those of the clip; the second half of them is learnt.
-        device: where its tensors are.
+        model: model that the batch is prepared for.
+        frames: number of frames per clip.
+        canvas: side of the encoder's canvas in pixels; the teacher has its own.
+        samples: number of samples.
+        text_tokens: number of text tokens per sample, without those of the clip; the second half are answers.
+        device: device of its tensors.
 
     Raises:
-        ValueError: sizes that encoder, teacher or language model do not take.
+        ValueError: encoder, teacher or language model do not take these sizes.
     """
     text = torch.zeros(text_tokens, dtype=torch.int64)
-    learnt = text.clone()
-    learnt[: text_tokens // 2] = IGNORED_LABEL
+    targets = text.clone()
+    targets[: text_tokens // 2] = IGNORED_LABEL
     ids = torch.cat([torch.tensor([PLACEHOLDER]), text])
-    labels = torch.cat([torch.tensor([IGNORED_LABEL]), learnt])
+    labels = torch.cat([torch.tensor([IGNORED_LABEL]), targets])
     teacher = None
     if model.distillation.hidden_layers:
         teacher = _clips(samples, frames, model.teacher.canvas, model.teacher.patch_size, device)

@@ -1,4 +1,4 @@
-"""The visual path, from frames to the language model's input, alone and with one clip."""
+"""The visual path, from frames to the language model's input, and one clip as its input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_modules.costs.resolved import Resolved
 
 
 class VisualPath(nn.Module):
-    """Encoder and projector, as `VideoLanguageModel` puts them together."""
+    """Encoder and projector, connected as in `VideoLanguageModel`."""
 
     def __init__(self, encoder: VideoEncoder, projector: Projector) -> None:
         super().__init__()
@@ -31,12 +31,12 @@ class VisualPath(nn.Module):
         return tokens
 
     def parts(self) -> dict[str, nn.Module]:
-        """Return what costs are told of: the path, its two halves, and the parts of the encoder."""
+        """Return the modules whose costs are reported: the path, encoder and projector, and the encoder's parts."""
         parts = {f"encoder.{name}": part for name, part in self.encoder.named_children()}
         return {"visual": self, "encoder": self.encoder, **parts, "projector": self.projector}
 
     def randomise(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Give a path from the meta device memory and random weights: enough to time it, no weights need be loaded."""
+        """Move a path from the meta device to `device` with random weights, which suffice to time it."""
         self.to_empty(device=device)
         for parameter in self.parameters():
             nn.init.normal_(parameter, std=0.02)
@@ -51,15 +51,15 @@ class Clip:
     """A square clip that fills its canvas.
 
     Attributes:
-        frames: how many.
-        canvas: side in pixels.
+        frames: number of frames.
+        canvas: side of the canvas in pixels.
     """
 
     frames: int
     canvas: int
 
     def shapes(self, encoder: VideoEncoder) -> VideoShapes:
-        """Return what an encoder is told of it.
+        """Return the shapes of the clip for an encoder.
 
         Raises:
             ValueError: the canvas does not suit the encoder.
@@ -70,11 +70,11 @@ class Clip:
         return VideoShapes(torch.tensor([self.frames]), rectangle.expand(self.frames, 4), (side, side))
 
     def pixels(self, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "frames 3 canvas canvas"]:
-        """Return random frames, as spread as normalised pictures are: a processor may be faster with zeros."""
+        """Return random frames with the spread of normalised images, since zeros may be faster on some hardware."""
         return torch.randn(self.frames, 3, self.canvas, self.canvas, device=device, dtype=dtype)
 
 
 def visual_path(resolved: Resolved) -> tuple[VisualPath, Clip]:
-    """Return the visual path of a configuration on the meta device, and a clip as its data would give it."""
+    """Return the visual path of a configuration on the meta device, and a clip of the size of its data."""
     model = resolved.model_on_meta()
     return VisualPath(model.encoder, model.projector), Clip(resolved.frames(), resolved.data.canvas)

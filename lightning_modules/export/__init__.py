@@ -1,1 +1,1 @@
-"""Model folders that stand for themselves, and checkpoints in the official format."""
+"""Self-contained model folders, and checkpoints in the official format."""

@@ -1,4 +1,4 @@
-"""`README.md` of an exported model: what it is, what it was trained on and by which code, and its scores."""
+"""The `README.md` of an exported model: components, training, data, code and scores."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def model_card(name: str, run: TrainedRun, components: Mapping[str, str], steps: int) -> str:
-    """Return it as Markdown; more is in the folder `run` beside it, which `video-panda show` tells.
+    """Return the model card in Markdown; `video-panda show` has further details, from the folder `run` beside it.
 
     Args:
-        name: of the model.
-        run: that it comes from.
-        components: class in every slot, as exported.
-        steps: of its optimiser.
+        name: name of the model.
+        run: run that trained it.
+        components: class in every slot of the exported model.
+        steps: number of optimiser steps.
     """
     trainings = [work for work in history(run.folder) if work["work"] == "fit"]
     last = trainings[-1] if trainings else None
@@ -61,7 +61,7 @@ def _code(code: Mapping[str, Any] | None) -> str:
 
 
 def _scores(run: TrainedRun) -> Sequence[str]:
-    """Return the figures of the test after the training, which are of its last weights."""
+    """Return the scores of the test after the training, which are those of its last weights."""
     summary = run.folder / SUMMARY
     if run.checkpoint.name != Path(LAST_CHECKPOINT).name or not summary.is_file():
         return ["These weights have no test scores."]

@@ -1,9 +1,9 @@
-"""`video-panda export`: a trained run as a model folder that needs neither the run nor what it was built on.
+"""`video-panda export`: a trained run as a self-contained model folder.
 
-What is in it: `config.yaml`, which `python -m lightning test` takes; `weights.safetensors`; every pretrained part as a
-folder of its own format (`language_model/` in that of Hugging Face); `adapter/` in PEFT's format, unless it was merged;
-`origin.json`; `run/` with what the run has kept of where it comes from, which `video-panda show` tells; and
-`README.md`, for people. `import-official` makes folders of this kind too.
+It has `config.yaml`, for `python -m lightning test`; `weights.safetensors`; every pretrained part in a folder of its
+own format (`language_model/` in that of Hugging Face); `adapter/` in PEFT's format, unless it was merged;
+`origin.json`; `run/`, the run's records of its origin, for `video-panda show`; and the model card `README.md`.
+`import-official` writes such folders too.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ WEIGHTS, FACTS, LANGUAGE_MODEL, ADAPTER = "weights.safetensors", "origin.json", 
 
 
 def export(source: Path, out: Path, merge: bool = False) -> None:
-    """Write the model folder `out`, whole or not at all.
+    """Write the model folder `out` atomically.
 
     Args:
-        source: run folder, or a checkpoint of one.
-        out: a new folder.
-        merge: whether the adapter of the language model is worked into its weights.
+        source: run folder, or a checkpoint in one.
+        out: folder to write, which must be new.
+        merge: whether to merge the adapter of the language model into its weights.
 
     Raises:
-        ValueError: no such run; its checkpoint does not fit its configuration or the frozen weights that are there
-            now; nothing to merge; or `out` is not empty.
+        ValueError: there is no such run; its checkpoint does not fit its configuration or the present frozen weights;
+            there is no adapter to merge; or `out` is not empty.
     """
-    from components.official.folder import new_folder  # here, as below: the parser needs nothing of a model
+    from components.official.folder import new_folder  # imported here, since the parser does not need a model
     from lightning_modules.export.trained_run import find_run, load
 
     run = find_run(source)
@@ -70,7 +70,7 @@ def _merge(trained: TrainedModel) -> None:
 
 
 def _write_weights(trained: TrainedModel, folder: Path, config: dict[str, Any]) -> dict[str, str]:
-    """Write all tensors, change `config` so that it names them, and return the components that read them."""
+    """Write all tensors, set their paths in `config`, and return the components that read them."""
     from safetensors.torch import save_file
 
     from components.adapters import NoAdapter
@@ -102,7 +102,7 @@ def _write_weights(trained: TrainedModel, folder: Path, config: dict[str, Any]) 
 
 
 def _save_adapter(trained: TrainedModel, folder: Path) -> None:
-    """Write the adapter, and that it belongs to the language model beside it, not to the one that it was trained on."""
+    """Write the adapter, with the exported language model as its base instead of the one it was trained on."""
     trained.model.language_model.save_adapter(folder)
     file = folder / "adapter_config.json"
     config = read_object(file) | {"base_model_name_or_path": LANGUAGE_MODEL}
@@ -118,7 +118,7 @@ def _slot(config: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def _keep_run(run: TrainedRun, folder: Path) -> None:
-    """Copy what the run has kept of where it comes from: a few small texts."""
+    """Copy the run's records of its origin, a few small text files."""
     folder.mkdir()
     for name in (ORIGIN, HISTORY, DIFF, SUMMARY):
         if (run.folder / name).is_file():
@@ -132,7 +132,7 @@ def _origin(run: TrainedRun, trained: TrainedModel, components: dict[str, str]) 
     origin = run.folder / ORIGIN
     return {
         "components": components,
-        # Where on this machine is nothing to tell others.
+        # Without the absolute path, which is of no use to others.
         "checkpoint": run.checkpoint.absolute().relative_to(run.folder.parent.parent).as_posix(),
         "steps": trained.steps,
         "run": origin.read_text(encoding="utf-8").splitlines() if origin.is_file() else [],
@@ -157,17 +157,17 @@ def _run_config(run: TrainedRun, config: dict[str, Any], name: str) -> str:
 
 
 def main(args: Sequence[str]) -> None:
-    """Export a run, and say how to use what was written."""
+    """Export a run, and print how to use the model folder."""
     parser = ProgramParser(
         prog="video-panda export", description="Makes a model folder of a trained run, which needs nothing else."
     )
     parser.add_argument("source", type=Path, help="run folder, or a checkpoint of one")
     parser.add_argument("--out", type=Path, required=True, help="folder to write, which must be new")
     parser.add_argument("--merge", action="store_true", help="work an adapter into the language model's weights")
-    known = parser.parse_args(args)
+    options = parser.parse_args(args)
     with user_errors():
-        export(known.source, known.out, known.merge)
+        export(options.source, options.out, options.merge)
     say(
-        f"written to {known.out}; to test it:\n  python -m lightning test --config {known.out / CONFIG}\n"
+        f"written to {options.out}; to test it:\n  python -m lightning test --config {options.out / CONFIG}\n"
         "and for data of your own, add --config DATA.yaml"
     )

@@ -1,6 +1,6 @@
 """`video-panda import-official`, `import-eve`, `import-video-llava`, `import-video-chatgpt`, and `export-official`.
 
-Released checkpoints as models of ours, and back.
+Conversions of released checkpoints to model folders, and back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,15 +26,15 @@ def _folders(program: str, about: str, source: str, args: Sequence[str]) -> tupl
     parser = ProgramParser(prog=f"video-panda {program}", description=about)
     parser.add_argument("source", type=Path, help=source)
     parser.add_argument("--out", type=Path, required=True, help="folder to write, which must be new")
-    known = parser.parse_args(args)
-    return known.source, known.out
+    options = parser.parse_args(args)
+    return options.source, options.out
 
 
 def check_full_model(folder: Path) -> None:
-    """Refuse a model that is not the full one: other components than the official ones, or other options of these.
+    """Refuse a model that differs from the official one in its components or their options.
 
     Raises:
-        ValueError: it is not, and what differs; or `folder` is no model folder that `export` wrote.
+        ValueError: the model differs; or `folder` is not a model folder written by `export`.
     """
     trained = read_json(folder / FACTS)["config"]["model"]
     ours = {**read_config(folder / "config.yaml")["model"], "distillation": trained["distillation"]}
@@ -46,27 +46,27 @@ def check_full_model(folder: Path) -> None:
     }
     local_encoding = ours["encoder"].get("init_args", {}).get("local_encoding", {})
     statistics = local_encoding.get("init_args", {}).get("statistics")
-    if statistics is not None:  # which differ in training only
+    if statistics is not None:  # without influence outside of training
         official["encoder"]["init_args"]["local_encoding"] = {
             "class_path": "LSTE",
             "init_args": {"statistics": statistics},
         }
-    official["language_model"]["init_args"].setdefault("name_or_path", "")  # which another class may not have
+    official["language_model"]["init_args"].setdefault("name_or_path", "")  # another class may not have it
     parser = model_parser()
-    found, expected = (parser.parse_object({"model": model}).as_dict() for model in (ours, official))
-    different = difference(found, expected)
+    actual, expected = (parser.parse_object({"model": model}).as_dict() for model in (ours, official))
+    different = difference(actual, expected)
     if different:
         raise ValueError(f"{folder} is not the official model (official -> here): {'; '.join(different)}")
 
 
 def _official(slot: Mapping[str, Any], component: str, free: Sequence[str]) -> dict[str, Any]:
-    """Return the official component for a slot, with those options of ours that the format leaves open."""
+    """Return the official component for a slot, with our values of the options that the format leaves free."""
     options = slot.get("init_args", {})
     return {"class_path": component, "init_args": {name: options[name] for name in free if name in options}}
 
 
 def main_import(args: Sequence[str]) -> None:
-    """Import a checkpoint, say what became of its keys, and how to use it."""
+    """Import an official checkpoint; print what was done with its keys and how to use the result."""
     about = "Makes a model folder of an official checkpoint."
     source, out = _folders("import-official", about, "folder with config.json, weights and tokenizer", args)
     with user_errors():
@@ -75,7 +75,7 @@ def main_import(args: Sequence[str]) -> None:
 
 
 def main_import_eve(args: Sequence[str]) -> None:
-    """Import the vision part of EVE, say what became of it, and how to start from it."""
+    """Import the vision part of EVE; print what was done with its keys and how to train from the result."""
     about = "Makes a folder to start a training from EVE's vision part and language model."
     source, out = _folders("import-eve", about, "folder with config.json, weights and tokenizer", args)
     with user_errors():
@@ -84,7 +84,7 @@ def main_import_eve(args: Sequence[str]) -> None:
 
 
 def main_import_video_llava(args: Sequence[str]) -> None:
-    """Import a released Video-LLaVA, say what became of its keys, and how to use it."""
+    """Import a released Video-LLaVA; print what was done with its keys and how to use the result."""
     about = "Makes a model folder of a released Video-LLaVA."
     source, out = _folders("import-video-llava", about, "folder with config.json, weights and tokenizer", args)
     with user_errors():
@@ -93,23 +93,23 @@ def main_import_video_llava(args: Sequence[str]) -> None:
 
 
 def main_import_video_chatgpt(args: Sequence[str]) -> None:
-    """Import a released Video-ChatGPT, say what became of its keys, and how to use it."""
+    """Import a released Video-ChatGPT; print what was done with its keys and how to use the result."""
     parser = ProgramParser(
         prog="video-panda import-video-chatgpt", description="Makes a model folder of a released Video-ChatGPT."
     )
     parser.add_argument("source", type=Path, help="folder of the LLaVA that it is based on")
     parser.add_argument("--projection", type=Path, required=True, help="its file of weights, as video_chatgpt-7B.bin")
     parser.add_argument("--out", type=Path, required=True, help="folder to write, which must be new")
-    known = parser.parse_args(args)
+    options = parser.parse_args(args)
     with user_errors():
-        report = import_video_chatgpt(known.source, known.projection, known.out)
-    _say(report.lines(), known.out, "to test it", "python -m lightning test", "experiments/video_chatgpt.yaml")
+        report = import_video_chatgpt(options.source, options.projection, options.out)
+    _say(report.lines(), options.out, "to test it", "python -m lightning test", "experiments/video_chatgpt.yaml")
 
 
 def _say(
     lines: Sequence[str], out: Path, purpose: str, command: str, experiment: str = "experiments/full.yaml"
 ) -> None:
-    """Print what was imported, and the command that it is for."""
+    """Print the report of an import, and the command that uses the result."""
     configs = (experiment, "configs/scale/paper.yaml", out / "config.yaml", "DATA.yaml")
     use = f"  {command} {' '.join(f'--config {config}' for config in configs)}"
     say("\n".join([*lines, f"written to {out}; {purpose}:", use]))

@@ -1,4 +1,4 @@
-"""A trained run, found by its folder or one of its checkpoints, and its model, ready to answer questions."""
+"""A trained run, by its folder or one of its checkpoints, and its model in evaluation mode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_modules.runs.folder import CONFIG, LAST_CHECKPOINT
 from lightning_modules.training.checkpoint import CheckpointError, changed_components, check_checkpoint, read_checkpoint
 from lightning_modules.video_language import VideoLanguageModel
 
-# Slots that only a training needs.
+# Slots that are only needed for training, and what replaces them.
 _TRAINING_ONLY = {"teacher": "NoTeacher", "distillation": "NoDistillation", "feature_cache": "NoFeatureCache"}
 
 
@@ -25,7 +25,7 @@ class TrainedRun:
 
     Attributes:
         folder: run folder.
-        checkpoint: file of the weights that are meant.
+        checkpoint: checkpoint file with the weights.
         config: resolved configuration.
     """
 
@@ -34,7 +34,7 @@ class TrainedRun:
     config: dict[str, Any]
 
     def model_config(self) -> dict[str, Any]:
-        """Return the configuration of the model without what only trains it: teacher and distillation."""
+        """Return the configuration of the model without teacher and distillation, which only training needs."""
         model: dict[str, Any] = deepcopy(self.config["model"])
         return model | _TRAINING_ONLY
 
@@ -44,10 +44,10 @@ class TrainedModel:
     """A model with the weights of a checkpoint.
 
     Attributes:
-        model: with the trained weights and those of its frozen base.
-        head: tensors of the distillation, by their names in the checkpoint.
-        components: class in every slot, including those that only a training needs.
-        steps: optimiser steps of the training.
+        model: model with the trained weights and those of its frozen base.
+        head: tensors of the distillation by their names in the checkpoint.
+        components: class in every slot, including those that are only needed for training.
+        steps: number of optimiser steps of the training.
     """
 
     model: VideoLanguageModel
@@ -57,13 +57,13 @@ class TrainedModel:
 
 
 def find_run(source: Path) -> TrainedRun:
-    """Find configuration and checkpoint.
+    """Find the configuration and the checkpoint of a run.
 
     Args:
-        source: run folder, which stands for its `checkpoints/last.ckpt`, or a file in its `checkpoints`.
+        source: run folder, for its `checkpoints/last.ckpt`, or a file in its `checkpoints`.
 
     Raises:
-        ValueError: there is no such run, or its checkpoint or configuration cannot be used.
+        ValueError: there is no such run, or its checkpoint or configuration is unusable.
     """
     checkpoint = source / LAST_CHECKPOINT if source.is_dir() else source
     check_checkpoint(checkpoint, key="checkpoint")
@@ -75,7 +75,7 @@ def find_run(source: Path) -> TrainedRun:
 
 
 def model_parser() -> ExperimentParser:
-    """Return a parser for the configuration of a model alone."""
+    """Return a parser for the configuration of a model only."""
     parser = ExperimentParser()
     parser.add_lightning_class_args(VideoLanguageModel, "model")
     return parser
@@ -85,8 +85,7 @@ def load(run: TrainedRun) -> TrainedModel:
     """Build the model of a run with its trained weights.
 
     Raises:
-        ValueError: the checkpoint is of other components or sizes than the run's configuration says, or was trained on
-            other frozen weights than those that the configuration names.
+        ValueError: the checkpoint differs from the run's configuration in components, sizes or frozen weights.
     """
     parser = model_parser()
     model = parser.instantiate_classes(parser.parse_object({"model": run.model_config()})).model

@@ -1,11 +1,11 @@
-"""The programs beside the verbs of Lightning, and what the user called this one."""
+"""The programs beside the verbs of Lightning, and the name under which the user started this one."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-# What is not a verb of Lightning; imported only when asked for.
+# Module and function of each program; a module is imported only when its program is run.
 PROGRAMS = {
     "compare": ("ablation.comparing.command", "main"),
     "chain": ("ablation.chain", "main"),
@@ -28,8 +28,8 @@ PROGRAMS = {
 
 
 def program_name() -> str:
-    """Return how the user called the program, for help and error texts."""
-    called = Path(sys.argv[0])
-    if called.name == "__main__.py":
-        return f"python -m {called.parent.name}"
-    return called.name
+    """Return the command by which the user started the program, for help and error messages."""
+    command = Path(sys.argv[0])
+    if command.name == "__main__.py":
+        return f"python -m {command.parent.name}"
+    return command.name

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from lightning_modules.video_language import VideoLanguageModel
 
 FRAMES_OF_A_FOLDER = 8
-SHOWN = 10  # clips, and duplicates, that the terminal names
+SHOWN = 10  # lines per list in the terminal
 INTERRUPTED = 130
 
 
 def main(args: Sequence[str]) -> None:
-    """Read the command line, check, and print a summary; status 1 if a training would stop at these clips."""
+    """Parse the command line, check the clips and print a summary; status 1 if a training would stop at them."""
     parser = ProgramParser(
         prog="video-panda check-data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -46,38 +46,39 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("--config", action="append", default=[], help="config file of fit, as often as you like")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; default: one per core")
     parser.add_argument("--out", type=Path, help="folder of manifest and page; default: data/checks/NAME")
-    known, settings = parser.parse_known_args(args)
-    if (known.folder is None) == (not known.config):
+    options, settings = parser.parse_known_args(args)
+    if (options.folder is None) == (not options.config):
         parser.error("give either a folder or --config")
-    if known.folder is not None and settings:
+    if options.folder is not None and settings:
         parser.error(f"a folder is checked without settings: {' '.join(settings)}")
-    if known.workers < 1:
-        parser.error(f"--workers is {known.workers}; it must be at least 1")
+    if options.workers < 1:
+        parser.error(f"--workers is {options.workers}; it must be at least 1")
     with user_errors():
-        if known.folder is not None:
-            name, clips, wanted = known.folder.resolve().name, clips_of_folder(known.folder), FRAMES_OF_A_FOLDER
-            report = checked_report(name, clips, known.out or Path("data/checks", name), wanted, known.workers)
+        if options.folder is not None:
+            name, clips, frames = options.folder.resolve().name, clips_of_folder(options.folder), FRAMES_OF_A_FOLDER
+            report = checked_report(name, clips, options.out or Path("data/checks", name), frames, options.workers)
             counter = SkipCounter(ErrorOnBadMedia(), ErrorOnLongRecords())
             stop_where_a_training_would(report, counter, DamagedVideo.REFUSE, {})
         else:
-            # Torch and the models come with it, which a folder needs nothing of.
+            # Imports torch and the models, which checking a folder does not need.
             from lightning_modules.costs.resolved import resolve_as_given
 
-            resolved = resolve_as_given(known.config, settings)
+            resolved = resolve_as_given(options.config, settings)
             data = resolved.data_module()
             records = {split: data.load_records(split) for split in SPLITS}
-            clips, folder = clips_of_records(data.media_root, records), known.out or Path("data/checks", resolved.name)
-            report = checked_report(resolved.name, clips, folder, resolved.frames(), known.workers)
+            clips = clips_of_records(data.media_root, records)
+            folder = options.out or Path("data/checks", resolved.name)
+            report = checked_report(resolved.name, clips, folder, resolved.frames(), options.workers)
             data.manifest = Manifest(str(report.checked.manifest))
-            said, long = long_records(resolved.model_on_meta(), data, records)
-            say(said)
+            listing, long = long_records(resolved.model_on_meta(), data, records)
+            say(listing)
             stop_where_a_training_would(report, data.skips, data.damaged, long)
 
 
-def checked_report(name: str, clips: Clips, folder: Path, wanted: int, workers: int) -> Report:
-    """Check clips, write manifest and page, and print the summary; Ctrl-C ends the program and keeps what is done."""
+def checked_report(name: str, clips: Clips, folder: Path, frames: int, workers: int) -> Report:
+    """Check clips, write manifest and page, and print the summary; Ctrl-C ends the program and keeps the results."""
     try:
-        report = make_report(name, clips, check(clips.distinct(), folder, wanted, workers))
+        report = make_report(name, clips, check(clips.distinct(), folder, frames, workers))
         page = write_page(report, folder / "report.html", workers)
     except KeyboardInterrupt:
         say("\ninterrupted; what was checked is kept, and the same command goes on from there", file=sys.stderr)
@@ -89,12 +90,12 @@ def checked_report(name: str, clips: Clips, folder: Path, wanted: int, workers: 
 def long_records(
     model: VideoLanguageModel, data: VideoTextDataModule, records: Mapping[str, RecordTable]
 ) -> tuple[str, dict[str, str]]:
-    """Return what the terminal shows of records that are too long for a model, and how long each is, by its name.
+    """Return the terminal's list of records that are too long for a model, and name -> length of these records.
 
     Args:
-        model: built for its sizes alone.
-        data: with the manifest of all clips.
-        records: of every split.
+        model: model on the meta device.
+        data: data module with the manifest of all clips.
+        records: records of every split.
     """
     from datamodules.record_lengths import TokenLimits, find_long_records
 
@@ -116,10 +117,10 @@ def long_records(
 def stop_where_a_training_would(
     report: Report, counter: SkipCounter, damaged: DamagedVideo, long: Mapping[str, str]
 ) -> None:
-    """Ask the policies of the training about clips that cannot be used, and records that are too long.
+    """Apply the training's policies on unusable clips and records that are too long.
 
     Raises:
-        ValueError: it would stop.
+        ValueError: the training would stop.
     """
     stopping = {Verdict.UNREADABLE} | ({Verdict.DAMAGED} if damaged is DamagedVideo.REFUSE else set())
     for clips in report.splits.values():
@@ -130,7 +131,7 @@ def stop_where_a_training_would(
 
 
 def summary(report: Report) -> str:
-    """Return the tables and lists that the terminal shows."""
+    """Return the tables and lists for the terminal."""
     clips = report.checked.clips
     new = len(clips) - report.checked.known
     parts = [
@@ -164,8 +165,8 @@ def _ignored(report: Report) -> str:
     others = report.clips.ignored
     if not others:
         return ""
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
-    return f"not looked at: {sum(others.values()):,} files of other kinds ({kinds})"
+    counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+    return f"not looked at: {sum(others.values()):,} files of other kinds ({counts})"
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:

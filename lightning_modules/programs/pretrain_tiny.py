@@ -38,9 +38,9 @@ from datamodules.video.sampling import UniformSampler
 from lightning_modules.config.user_errors import ProgramParser, user_errors
 from lightning_modules.training.stage import Stage
 
-SPLIT = "symbols"  # of the generator: no scene of it is in a clip
+SPLIT = "symbols"  # split of the generator, of which there are no clips
 STEPS, BATCH = 6000, 16
-# The embeddings of the symbols are in the encoder's place.
+# The rate of the encoder is that of the symbols' embeddings.
 STAGE = Stage(
     encoder=2e-3,
     projector=0.0,
@@ -50,21 +50,21 @@ STAGE = Stage(
     weight_decay=0.01,
     betas=(0.9, 0.98),
 )
-FRAME_COUNTS = {1: 0.2, 2: 0.15, 4: 0.2, 8: 0.4, 16: 0.05}  # frames of all scenes of a hard batch, and how often
-FRAMES = 8  # of an easy one
-EASY, HARD = 0.6, 0.85  # shares of the steps up to which lessons are easy, and from which on they stay hard
-NOISE = 4.0  # of the symbols, at most, in standard deviations of an embedding
-HIDDEN = 0.1  # share of the symbols, at most
-PLACES_ALONE = 0.4  # share of the lessons in which frames as a whole say nothing
-EXAMINED = 200  # scenes that the result is asked about
-WINDOW = 24  # side in pixels of the place that a token stands for, at the toy scale
-WIDTH, LAYERS, HEADS = 64, 2, 4  # of the language model
+FRAME_COUNTS = {1: 0.2, 2: 0.15, 4: 0.2, 8: 0.4, 16: 0.05}  # frames per scene in a hard batch -> share of batches
+FRAMES = 8  # frames per scene in an easy batch
+EASY, HARD = 0.6, 0.85  # shares of the steps at which lessons begin to get harder, and are hardest
+NOISE = 4.0  # maximum noise on the tokens, in standard deviations of an embedding
+HIDDEN = 0.1  # maximum share of hidden symbols
+PLACES_ALONE = 0.4  # share of the lessons without symbols for whole frames
+EXAMINED = 200  # number of scenes in the test of the result
+WINDOW = 24  # side in pixels of the place that a token covers at the toy scale
+WIDTH, LAYERS, HEADS = 64, 2, 4  # sizes of the language model
 
 
 class SymbolTable(nn.Module):
-    """Embeddings of symbols, in the order of STAB's tokens: what a frame shows as a whole, then its places by row.
+    """Embeddings of symbols, in the order of STAB's tokens: the frame as a whole, then its places row by row.
 
-    A token is the sum of what lies in its place, or is in the frame; the token that ends a row is the same for all.
+    A token is the sum of the embeddings of the symbols in its place or frame; all rows end with the same token.
     """
 
     def __init__(self, width: int) -> None:
@@ -90,13 +90,13 @@ class SymbolTable(nn.Module):
 
 @dataclass
 class Lesson:
-    """A scene in symbols, and what is asked about it.
+    """A scene in symbols, with questions about it.
 
     Attributes:
-        places: what every place shows, as much of it as is not hidden.
-        whole: what every frame shows as a whole, likewise.
-        noise: of the tokens, in standard deviations of an embedding.
-        turns: family, question and answer, of the families that can be answered from what is seen.
+        places: symbols of every place that are not hidden.
+        whole: symbols of every frame as a whole that are not hidden.
+        noise: noise on the tokens, in standard deviations of an embedding.
+        turns: family, question and answer, for the families that can be answered from these frames.
     """
 
     places: Described
@@ -106,37 +106,37 @@ class Lesson:
 
 
 def lesson(scene: Scene, frame_count: int, hardness: float, window: int, rng: np.random.Generator) -> Lesson:
-    """Describe a scene as an encoder might that sees well, or badly: symbols are hidden and blurred at random.
+    """Describe a scene as the output of a good or bad encoder: symbols are hidden and blurred at random.
 
     Args:
-        scene: what is shown.
-        frame_count: frames that are seen of it.
-        hardness: 0 for a scene that is seen as it is, 1 for one that is seen as badly as they get.
+        scene: the scene.
+        frame_count: number of frames.
+        hardness: from 0, with nothing hidden or blurred, to 1, with the most.
         window: side of a place in pixels.
-        rng: source of the draws.
+        rng: random number generator.
     """
     frames = UniformSampler(frame_count).indices(scene.frames, scene.fps)
     places, has_whole = describe(scene, frames, window), rng.random() > PLACES_ALONE
-    seen = [each * (rng.random(each.shape) > hardness * HIDDEN) for each in (places, as_a_whole(places) * has_whole)]
-    if rng.random() < 0.3 * hardness:  # some things are not seen at all
+    seen = [grid * (rng.random(grid.shape) > hardness * HIDDEN) for grid in (places, as_a_whole(places) * has_whole)]
+    if rng.random() < 0.3 * hardness:  # some kinds of objects are hidden entirely
         for symbols in THINGS.values():
             if rng.random() < 0.2:
-                for each in seen:
-                    each[..., [SYMBOLS.index(symbol) for symbol in symbols]] = 0
-    places, whole = (each.astype(np.float32) for each in seen)
+                for grid in seen:
+                    grid[..., [SYMBOLS.index(symbol) for symbol in symbols]] = 0
+    places, whole = (grid.astype(np.float32) for grid in seen)
     return Lesson(places, whole, hardness * NOISE * rng.random(), _turns(scene, frames, has_whole, rng))
 
 
 def _turns(
     scene: Scene, frames: Sequence[int], has_whole: bool, rng: np.random.Generator
 ) -> list[tuple[str, str, str]]:
-    """Ask every family that can be answered from these frames, in random order."""
+    """Return a question of every family that can be answered from these frames, in random order."""
     flashes = all(any(flash.lit(frame) for frame in frames) for flash in scene.flashes)
     answered = {
         "path": scene.frames - 1 in frames and 0 in frames,
-        "blink": len(frames) == FRAMES,  # with more or fewer, lamps are seen at other moments of their turns
+        "blink": len(frames) == FRAMES,  # with other frames, lamps are seen at other moments of their period
         "order": flashes,
-        "moment": flashes and has_whole,  # no place says that the marker is in none of them
+        "moment": flashes and has_whole,  # places do not show that a marker is absent
     }
     families = [FAMILIES[place] for place in rng.permutation(len(FAMILIES))]
     return [(family, *question(scene.answers, family, rng)) for family in families if answered.get(family, True)]
@@ -145,7 +145,7 @@ def _turns(
 def lessons(scene: SceneSettings, window: int, seed: int, steps: int) -> Iterator[list[Lesson]]:
     """Draw the batches of a pretraining, easy ones first.
 
-    Where something is compared over the whole clip, hidden symbols keep it from being learnt, but do not undo it.
+    Comparisons over a whole clip cannot be learnt with hidden symbols, but are not forgotten with them.
     """
     counts, shares = list(FRAME_COUNTS), list(FRAME_COUNTS.values())
     for step in range(steps):
@@ -154,35 +154,35 @@ def lessons(scene: SceneSettings, window: int, seed: int, steps: int) -> Iterato
         frame_count = int(rng.choice(counts, p=shares)) if rng.random() < hardness else FRAMES
         first = step * BATCH
         scenes = [sample_scene(scene, seed, SPLIT, index) for index in range(first, first + BATCH)]
-        yield [lesson(each, frame_count, hardness, window, rng) for each in scenes]
+        yield [lesson(drawn, frame_count, hardness, window, rng) for drawn in scenes]
 
 
 def pretrain(
     model: LanguageModel, scene: SceneSettings, window: int, seed: int, steps: int
 ) -> tuple[SymbolTable, float]:
-    """Teach a language model to answer about scenes in symbols: next tokens of answers, AdamW, warm-up and cosine.
+    """Train a language model to answer questions about scenes in symbols, with the loss of the answers' tokens.
 
     Args:
-        model: with random weights.
-        scene: what scenes look like.
+        model: language model with random weights.
+        scene: settings of the scenes.
         window: side of a place in pixels.
-        seed: of scenes, of what is hidden, and of noise.
-        steps: of the optimiser.
+        seed: seed of scenes, hidden symbols and noise.
+        steps: number of optimiser steps.
 
     Returns:
-        The embeddings of the symbols that it was taught with, and the mean loss of the last hundred steps.
+        The trained embeddings of the symbols, and the mean loss of the last hundred steps.
     """
     symbols = SymbolTable(model.width)
     groups = {"language_model": model, "encoder": symbols}
     optimizer = STAGE.optimizer(groups)
     schedule = STAGE.schedule(optimizer, steps)
-    learnt = [parameter for group in groups.values() for parameter in group.parameters()]
+    trained = [parameter for group in groups.values() for parameter in group.parameters()]
     noise, losses = torch.Generator().manual_seed(seed), []
     for batch in tqdm(lessons(scene, window, seed, steps), total=steps, desc="pretraining", unit="step"):
         loss = _loss(model, symbols, batch, noise)
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(learnt, 1.0)
+        nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
@@ -190,11 +190,11 @@ def pretrain(
 
 
 def _loss(model: LanguageModel, symbols: SymbolTable, batch: Sequence[Lesson], noise: torch.Generator) -> Tensor:
-    tokens = [_tokens(symbols, each, noise) for each in batch]
-    texts = [model.text.encode([turn[1:] for turn in each.turns]) for each in batch]
+    tokens = [_tokens(symbols, example, noise) for example in batch]
+    texts = [model.text.encode([turn[1:] for turn in example.turns]) for example in batch]
     plan = plan_splice(
         [text.input_ids for text in texts],
-        [len(each) for each in tokens],
+        [len(scene) for scene in tokens],
         [text.labels for text in texts],
         padding_side=PaddingSide.RIGHT,
         pad_id=model.text.pad_id,
@@ -204,9 +204,9 @@ def _loss(model: LanguageModel, symbols: SymbolTable, batch: Sequence[Lesson], n
     return loss
 
 
-def _tokens(symbols: SymbolTable, shown: Lesson, noise: torch.Generator) -> Float[Tensor, "tokens width"]:
-    tokens: Tensor = symbols(torch.from_numpy(shown.places), torch.from_numpy(shown.whole))
-    spread = shown.noise * tokens.shape[1] ** -0.5
+def _tokens(symbols: SymbolTable, example: Lesson, noise: torch.Generator) -> Float[Tensor, "tokens width"]:
+    tokens: Tensor = symbols(torch.from_numpy(example.places), torch.from_numpy(example.whole))
+    spread = example.noise * tokens.shape[1] ** -0.5
     blurred: Tensor = tokens + spread * torch.randn(tokens.shape, generator=noise)
     return blurred
 
@@ -215,31 +215,31 @@ def _tokens(symbols: SymbolTable, shown: Lesson, noise: torch.Generator) -> Floa
 def examine(
     model: LanguageModel, symbols: SymbolTable, scene: SceneSettings, window: int, seed: int
 ) -> dict[str, float]:
-    """Return family -> percent of right answers about `EXAMINED` other scenes of 8 frames, with nothing hidden."""
+    """Return family -> percentage of right answers about `EXAMINED` other scenes of 8 frames, with nothing hidden."""
     right = dict.fromkeys(FAMILIES, 0)
     for index in range(EXAMINED):
-        shown = sample_scene(scene, seed + 1, SPLIT, index)
-        places = describe(shown, UniformSampler(8).indices(shown.frames, shown.fps), window)
+        drawn = sample_scene(scene, seed + 1, SPLIT, index)
+        places = describe(drawn, UniformSampler(8).indices(drawn.frames, drawn.fps), window)
         tokens = symbols(torch.from_numpy(places), torch.from_numpy(as_a_whole(places)))
         rng = np.random.default_rng((seed + 1, index))
-        asked = [question(shown.answers, family, rng) for family in FAMILIES]
+        questions = [question(drawn.answers, family, rng) for family in FAMILIES]
         plan = plan_splice(
-            [model.text.encode_question([], text) for text, _ in asked],
-            [len(tokens)] * len(asked),
+            [model.text.encode_question([], text) for text, _ in questions],
+            [len(tokens)] * len(questions),
             None,
             padding_side=PaddingSide.LEFT,
             pad_id=model.text.pad_id,
             max_length=model.max_length,
         )
-        embeddings = splice(model.embed(plan.input_ids), tokens.repeat(len(asked), 1), plan)
+        embeddings = splice(model.embed(plan.input_ids), tokens.repeat(len(questions), 1), plan)
         replies = model.generate(embeddings, plan, max_new_tokens=4)
-        for family, (_, answer), reply in zip(FAMILIES, asked, replies, strict=True):
+        for family, (_, answer), reply in zip(FAMILIES, questions, replies, strict=True):
             right[family] += model.text.decode(reply) == answer
     return {family: 100 * count / EXAMINED for family, count in right.items()}
 
 
 def card(seed: int, steps: int, final_loss: float, scores: Mapping[str, float]) -> str:
-    """Return what is to be known of the weights, as Markdown."""
+    """Return the model card of the weights, in Markdown."""
     families = " | ".join(scores)
     return f"""# A tiny Llama that can read
 
@@ -270,16 +270,16 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write, which must be new")
     parser.add_argument("--seed", type=int, default=0, help="of weights, scenes and noise")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"of {BATCH} scenes each")
-    known = parser.parse_args(args)
-    if known.steps < 1 or known.seed < 0:
-        parser.error(f"--steps is {known.steps} and --seed {known.seed}; they must be at least 1 and at least 0")
-    with user_errors(), new_folder(known.out) as folder:
-        torch.set_num_threads(1)  # with another number, sums are taken in another order
-        seed_everything(known.seed, verbose=False)
+    options = parser.parse_args(args)
+    if options.steps < 1 or options.seed < 0:
+        parser.error(f"--steps is {options.steps} and --seed {options.seed}; they must be at least 1 and at least 0")
+    with user_errors(), new_folder(options.out) as folder:
+        torch.set_num_threads(1)  # the order of sums depends on the number of threads
+        seed_everything(options.seed, verbose=False)
         model, scene = TinyLlama(width=WIDTH, layers=LAYERS, heads=HEADS), SceneSettings()
-        symbols, final_loss = pretrain(model, scene, WINDOW, known.seed, known.steps)
-        scores = examine(model.eval(), symbols, scene, WINDOW, known.seed)
+        symbols, final_loss = pretrain(model, scene, WINDOW, options.seed, options.steps)
+        scores = examine(model.eval(), symbols, scene, WINDOW, options.seed)
         model.network.save_pretrained(folder)
         model.text.tokenizer.save_pretrained(folder)
-        (folder / "README.md").write_text(card(known.seed, known.steps, final_loss, scores), encoding="utf-8")
-    say(f"written to {known.out}; right answers in percent: {', '.join(f'{f} {s:.1f}' for f, s in scores.items())}")
+        (folder / "README.md").write_text(card(options.seed, options.steps, final_loss, scores), encoding="utf-8")
+    say(f"written to {options.out}; right answers in percent: {', '.join(f'{f} {s:.1f}' for f, s in scores.items())}")

@@ -17,11 +17,11 @@ from lightning_modules.config.chain import read_config
 from lightning_modules.config.user_errors import ProgramParser, user_errors
 from lightning_modules.runs.folder import CONFIG, DIFF, HISTORY, LAST_CHECKPOINT, ORIGIN, SUMMARY
 
-RUN = "run"  # folder in an exported model, with the records of the run that it comes from
+RUN = "run"  # folder in an exported model, with the records of its run
 
 
 def main(args: Sequence[str]) -> None:
-    """Read the command line, and show."""
+    """Parse the command line, and print the description of a run."""
     parser = ProgramParser(
         prog="video-panda show", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -31,22 +31,22 @@ def main(args: Sequence[str]) -> None:
 
 
 def shown(folder: Path) -> list[str]:
-    """Return the lines that describe a run, or the run that an exported model folder comes from.
+    """Return the lines that describe a run, or the run of an exported model folder.
 
     Raises:
-        ValueError: the folder is neither of them, or a file in it is damaged.
+        ValueError: the folder is neither, or a file in it is damaged.
     """
     if not (folder / CONFIG).is_file():
         raise ValueError(f"{folder} is not a run folder: it has no config.yaml")
     exported = (folder / RUN / CONFIG).is_file()
-    kept = folder / RUN if exported else folder
-    works = history(kept)
+    records = folder / RUN if exported else folder
+    works = history(records)
     sections = {
-        "origin": _text(kept / ORIGIN),
+        "origin": _text(records / ORIGIN),
         "history": [line for work in works for line in _work(work)] or ["none was kept"],
-        "figures": _figures(kept),
-        "weights": _weights(kept / LAST_CHECKPOINT, works),
-        "the same once more": again(kept, works),
+        "figures": _figures(records),
+        "weights": _weights(records / LAST_CHECKPOINT, works),
+        "the same once more": again(records, works),
     }
     lines = [f"{'exported model' if exported else 'run'}  {folder}"]
     for name, content in sections.items():
@@ -63,23 +63,23 @@ def again(folder: Path, works: Sequence[Mapping[str, Any]]) -> list[str]:
         patch = f" && git apply {quote(str(diff.absolute()))}" if diff.is_file() and diff.stat().st_size else ""
         lines.append(f"git checkout {first['code']['commit']}{patch}")
     config = read_config(folder / CONFIG)
-    # The configuration of a run that went on names the checkpoint that it went on from.
+    # The configuration of a resumed run names the checkpoint that it resumed from.
     anew = " --ckpt_path=null" if first["work"] == "fit" and config.get("ckpt_path") else ""
     return [*lines, f"python -m lightning {first['work']} --config {quote(str(folder / CONFIG))}{anew}"]
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
-    """Return the pieces of work done in a run folder, with `ended`, `how` and `last_step` where an end was recorded.
+    """Return the work done in a run folder: trainings, tests and so on, each with its end if that was recorded.
 
     Raises:
-        ValueError: the file cannot be read, or a line of it is not one of a history.
+        ValueError: the history cannot be read, or a line of it is damaged.
     """
     work: list[dict[str, Any]] = []
     for number, line in enumerate(_text(folder / HISTORY), start=1):
         try:
             entry = json.loads(line)
             if "began" in entry:
-                _work(entry)  # which fails if something is missing
+                _work(entry)  # raises if a key is missing
                 work.append(entry)
             else:
                 work[-1] |= {"ended": entry["ended"], "how": entry["how"], "last_step": entry["step"]}
@@ -130,13 +130,13 @@ def _figures(folder: Path) -> list[str]:
 
 def _weights(checkpoint: Path, works: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return hashes of the last checkpoint, and of the frozen weights that it leaves out."""
-    # Imported here, since everything else of a run is read without torch.
+    # Imported here, since the rest of a run is read without torch.
     from lightning_modules.training.checkpoint import read_checkpoint, weights_digest
     from lightning_modules.training.frozen_base import ENTRY
 
-    hashes = {path: known for work in works for path, known in work.get("frozen_sha256", {}).items()}
+    hashes = {path: digest for work in works for path, digest in work.get("frozen_sha256", {}).items()}
     if not checkpoint.is_file():
-        return [f"{path}, frozen: sha256 {known}" for path, known in hashes.items()]
+        return [f"{path}, frozen: sha256 {digest}" for path, digest in hashes.items()]
     content = read_checkpoint(checkpoint, "checkpoint")  # without reading its tensors
     weights = content["state_dict"]
     return [

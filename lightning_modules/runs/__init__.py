@@ -1,1 +1,1 @@
-"""Run folders: their names and files, the right to work in one, and the record of what was done there."""
+"""Run folders: their names and files, exclusive claims of them, and the records in them."""

@@ -1,4 +1,4 @@
-"""Which state of the code a run has, what started it, and when."""
+"""The state of a run's code, and what started the run."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 OWN_FILE = Path(__file__)  # a file of the checkout that runs
-STARTED_BY = "VIDEO_PANDA_STARTED_BY"  # environment variable that names the sweep or chain, and the job of it
-_TIMEOUT = 20  # seconds, enough for a checkout on a slow drive; a note is not worth a longer wait
-# In the form that `git apply` reads, whatever the user has configured.
+STARTED_BY = "VIDEO_PANDA_STARTED_BY"  # environment variable that names the sweep or chain, and its job
+_TIMEOUT = 20  # seconds, enough for a checkout on a slow drive
+# The format that `git apply` reads, whatever the user has configured.
 _PATCH = ("diff", "--binary", "--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/", "HEAD")
 
 
 def started_by() -> dict[str, str]:
-    """Return the sweep or chain and the cluster job that started this process; nothing if a user did."""
+    """Return the sweep or chain and the cluster job that started this process; empty if a user did."""
     facts = {"started_by": os.environ.get(STARTED_BY), "cluster_job": os.environ.get("SLURM_JOB_ID")}
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
         facts["cluster_job"] = f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"
@@ -26,7 +26,7 @@ def started_by() -> dict[str, str]:
 
 
 def utc_now() -> str:
-    """Return the current time as records have it: ISO 8601 in UTC, to the second."""
+    """Return the current time for records: ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -36,7 +36,7 @@ class Checkout:
 
     Attributes:
         commit: hash of the commit that is checked out.
-        changed: whether files differ from it; new files count.
+        changed: whether files differ from that commit; new files count.
     """
 
     commit: str
@@ -44,7 +44,7 @@ class Checkout:
 
 
 def checkout_of(file: Path) -> Checkout | None:
-    """Return the checkout that a source file belongs to; None if there is none, or git cannot tell.
+    """Return the checkout that a source file belongs to; None if there is none or git fails.
 
     An installed file may lie in the checkout of another project, which does not track it.
     """

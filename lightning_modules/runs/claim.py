@@ -1,4 +1,4 @@
-"""The right to work in a run folder: two runs never mix their figures and answers, however they were started."""
+"""Exclusive claims of run folders, so that two runs never mix their figures and answers."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from lightning_modules.runs.lock import Lock, NoLocksError
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 10.0  # seconds: loaders of a run that was killed notice within five, and hold the folder until then
+PATIENCE = 10.0  # seconds; data loaders of a killed run end within five, and hold the folder until then
 A_MOMENT = 1.0  # seconds, in which another process may check whether the folder is free
 
 
 @contextmanager
 def claimed(config: Namespace, verb: str, answered: Path | None = None) -> Iterator[Path]:
-    """Hold the folder of a run while it lasts: its own if it goes on, else the next free one.
+    """Claim the folder of a run until it ends: its own folder if it resumes, otherwise the next free one.
 
-    The first of several processes of a run holds it, and tells the others where it is. A `fast_dev_run` leaves nothing
-    and holds no folder.
+    Of several processes, the first one claims it and tells the others its path. A `fast_dev_run` writes nothing and
+    claims no folder.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         verb: subcommand, such as `fit`.
-        answered: folder of a test or prediction that goes on.
+        answered: folder of a test or prediction that is continued.
 
     Raises:
-        ValueError: another process works in the folder of a run that is to go on; or a folder cannot be written, or
-            cannot have the name that is asked for.
+        ValueError: another process works in the folder of a resumed run; the folder cannot be written; or the name of
+            the run is not valid.
     """
     if config.trainer.default_root_dir is not None:
         raise ValueError("trainer.default_root_dir cannot be set: --runs and --name say where a run is")
@@ -55,7 +55,7 @@ def claimed(config: Namespace, verb: str, answered: Path | None = None) -> Itera
             remove_unfinished(written)  # left by an earlier process that was killed
         yield folder
     finally:
-        _let_go(lock)
+        _release(lock)
 
 
 def _claim(folder: Path, key: str) -> Lock:
@@ -73,8 +73,8 @@ def _claim_free(new: Callable[[], Path]) -> tuple[Path, Lock]:
         lock = _take(folder, A_MOMENT)
         if lock is not None and is_unused(folder):
             return folder, lock
-        if lock is not None:  # another run has used it in the meantime, and has ended
-            _let_go(lock)
+        if lock is not None:  # another run has used the folder in the meantime, and has ended
+            _release(lock)
 
 
 def _take(folder: Path, patience: float) -> Lock | None:
@@ -82,28 +82,28 @@ def _take(folder: Path, patience: float) -> Lock | None:
     while True:
         lock = Lock(folder / LOCK_FILE)
         try:
-            taken = lock.take(patience)
+            is_held = lock.take(patience)
         except NoLocksError as error:
             log.warning("%s; take care that no other run works in %s", error, folder)
             return lock
-        if taken and lock.is_in_place():
+        if is_held and lock.is_in_place():
             return lock
         lock.release()
-        if not taken:
+        if not is_held:
             return None
 
 
-def _let_go(lock: Lock) -> None:
+def _release(lock: Lock) -> None:
     """Remove the lock file, and the folder of a run that did not begin."""
     with suppress(OSError):
         lock.path.unlink()  # while it is held, so that a process that waits for it sees that the file is gone
     lock.release()
-    with suppress(OSError):  # the folder has a run in it
+    with suppress(OSError):  # a folder with a run in it is not empty
         lock.path.parent.rmdir()
         lock.path.parent.parent.rmdir()
 
 
 def _is_first_process() -> bool:
-    """Whether this is the first process of a run, as far as the environment tells before there is a trainer."""
+    """Whether this is the first process of a run, according to the environment, since there is no trainer yet."""
     machine = int(os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0")))
     return machine == 0 and getattr(rank_zero_only, "rank", 0) == 0

@@ -1,4 +1,4 @@
-"""Lock files: two runs or sweeps neither share a folder nor train the same job."""
+"""Lock files, so that two runs or sweeps neither share a folder nor run the same job."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _BETWEEN_TRIES = 0.2  # seconds
 
 
 class NoLocksError(ValueError):
-    """A file system that has no locks."""
+    """A file system without locks."""
 
 
 class Lock:
-    """A file that one process at a time holds; the system releases it when the process ends, however it ends.
+    """A lock file that one process at a time holds; the system releases it when the process ends, however it ends.
 
-    Child processes that inherit `descriptor` hold it too, so that it stays held while a run of a killed sweep is still
-    ending. (`filelock` gives its descriptor to nobody, and cannot tell whether a file is held without taking it.)
+    Child processes that inherit `descriptor` hold it too, so it stays held while a run of a killed sweep is still
+    ending. (`filelock` does not expose its descriptor, and cannot tell whether a file is held without taking it.)
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, which is made with its folder if necessary.
+        """Open the file, and create it and its folder if necessary.
 
         Raises:
-            ValueError: it cannot be written.
+            ValueError: the file cannot be written.
         """
         self.path = path
         try:
@@ -36,14 +36,14 @@ class Lock:
             raise ValueError(f"{path} cannot be written: {error.strerror}; --runs says where runs go") from error
 
     def take(self, patience: float = 0.0) -> bool:
-        """Take the lock and note process and machine in the file; return False if another process keeps it.
+        """Take the lock and write process and machine into the file; return False if another process holds it.
 
         Args:
             patience: seconds to wait for the other process.
 
         Raises:
             NoLocksError: the file system has no locks.
-            ValueError: it cannot be written, as on a full disk.
+            ValueError: the file cannot be written, as on a full disk.
         """
         until = time.monotonic() + patience
         while True:
@@ -88,12 +88,12 @@ class Lock:
             return False
 
     def holder(self) -> tuple[int, str]:
-        """Return number and machine of the process that took it last; 0 and an empty text if that was not noted."""
+        """Return id and machine of the process that took it last; 0 and an empty string if they are not known."""
         process, _, host = os.pread(self.descriptor, 256, 0).decode(errors="replace").partition(" ")
         return (int(process), host) if process.isdecimal() else (0, "")
 
     def holder_is_gone(self) -> bool:
-        """Whether the process that took it ran on this machine and has ended, so that only its children hold it."""
+        """Whether the process that took it was on this machine and has ended, so that only its children hold it."""
         process, host = self.holder()
         if host != socket.gethostname():
             return False
@@ -106,5 +106,5 @@ class Lock:
         return False
 
     def release(self) -> None:
-        """Release it; children that hold it keep it."""
+        """Release the lock; children that inherited it still hold it."""
         os.close(self.descriptor)

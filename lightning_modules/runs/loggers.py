@@ -1,4 +1,4 @@
-"""What logs a run, at which steps: TensorBoard and CSV in its folder, and beside them whatever the user names."""
+"""Loggers of a run: TensorBoard and CSV in its folder, and any others that the user configures."""
 
 from __future__ import annotations
 
@@ -19,59 +19,59 @@ def run_loggers(trainer: Namespace, folder: Path) -> list[Logger]:
     """Return the loggers of a run, first the two that every run has; none for `trainer.logger: false`.
 
     Args:
-        trainer: settings of the trainer, with the loggers of the user already built.
-        folder: of the run.
+        trainer: options of the trainer, with the user's loggers already built.
+        folder: run folder.
 
     Raises:
-        ValueError: a logger of the user would write the files of one that every run has.
+        ValueError: a logger of the user would write the same files as one that every run has.
     """
-    asked: Logger | Iterable[Logger] | bool | None = trainer.logger
-    if asked is False:
+    option: Logger | Iterable[Logger] | bool | None = trainer.logger
+    if option is False:
         return []
-    named = [asked] if isinstance(asked, Logger) else [] if asked is None or asked is True else list(asked)
-    for logger in named:
+    further = [option] if isinstance(option, Logger) else [] if option is None or option is True else list(option)
+    for logger in further:
         if isinstance(logger, CSVLogger | TensorBoardLogger) and Path(logger.log_dir).resolve() == folder.resolve():
             raise ValueError(
                 f"trainer.logger {type(logger).__name__} writes into {folder}, where every run has one; leave it out, "
                 "or give it another save_dir"
             )
     root, name, version = folder.parent.parent, folder.parent.name, folder.name
-    if not trainer.fast_dev_run:  # which logs nothing
+    if not trainer.fast_dev_run:  # a `fast_dev_run` logs nothing
         rank_zero_only(keep_metrics)(folder)
-    return [TensorBoardLogger(root, name, version, default_hp_metric=False), CSVLogger(root, name, version), *named]
+    return [TensorBoardLogger(root, name, version, default_hp_metric=False), CSVLogger(root, name, version), *further]
 
 
 def start(loggers: Sequence[Logger]) -> None:
-    """Start the loggers that the user names, which come after the two of every run, before the run begins.
+    """Start the user's loggers, which come after the two of every run, before the run begins.
 
     Raises:
-        ValueError: one cannot start, for lack of an account or a server for instance.
+        ValueError: one cannot start, for instance without an account or a server.
     """
     for logger in loggers[2:]:
         try:
-            getattr(logger, "experiment", None)  # which starts it
-        except Exception as error:  # whatever a service may raise
+            getattr(logger, "experiment", None)  # starts the logger
+        except Exception as error:  # a service may raise anything
             raise ValueError(f"trainer.logger {type(logger).__name__} cannot begin: {_in_one_line(error)}") from error
 
 
 class StepLabels(Callback):
-    """Sets the counter by which loggers label figures to the number of optimiser steps; comes before whoever logs.
+    """Sets the step under which figures are logged to the number of optimiser steps; comes before all that log.
 
-    Lightning counts one step more when it goes on from a checkpoint that was not written at the end of a batch. Ours
-    are written between two steps, where that step is already counted.
+    Lightning counts one step too many when it resumes from a checkpoint that was written between two steps, as ours
+    are, and not at the end of a batch.
     """
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Set it before anything of this step is logged; no public setting does."""
+        """Set the step before anything is logged; there is no public setting for it."""
         trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Explain in one line why a logger cannot be built: the parser's text shows its settings, which may be secret.
+    """Report in one line why a logger cannot be built: the parser's message shows its settings, maybe secrets.
 
     Raises:
-        ValueError: one cannot be built, for lack of its library for instance.
+        ValueError: a logger cannot be built, for instance without its library.
     """
     try:
         yield

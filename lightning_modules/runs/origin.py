@@ -1,4 +1,4 @@
-"""What a run is made of: command, config files, changes by the experiment, and the weights that it begins with."""
+"""The origin of a run: command, config files, changes of the experiment, and initial weights."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 
 from lightning_modules.runs.folder import ORIGIN
 
-# What can be ablated, and of the data only what a model sees: not where they lie, and how many and how they are read.
+# Settings that can be ablated; of the data only those that change the model's input.
 _SEEN = ("augmentation", "canvas", "fit", "sampler", "shown_frames", "train_records")
 _ABLATED = ("model.", *(f"data.{key}" for key in _SEEN))
-_CHANGED = ("  model.", "  data.", "  data: ", "  trainer.")  # how lines of changes begin
+_CHANGED = ("  model.", "  data.", "  data: ", "  trainer.")  # beginnings of lines with changes
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Facts of a run that are known before its first step.
+    """Facts about a run that are known before its first step.
 
     Attributes:
         name: name of the experiment.
-        command: what was typed, without secrets.
+        command: command line, without secrets.
         files: config files of the run, the most basic first.
-        changes: one line per key in which the experiment differs from the files it builds on.
+        changes: one line per key in which the experiment differs from the files that it builds on.
         inherited: one line per key in which these files differ from the first experiment among them.
-        sizes: one line per part that has more or fewer parameters for it.
-        weights: lines on weights that were taken from elsewhere, or are of no training.
-        base_weights: part of the model -> where its pretrained weights are from, and a hash of samples of them.
-        init_from: file of another run that this one starts from, and a hash of samples of it; None of none.
+        sizes: one line per part whose number of parameters the experiment changes.
+        weights: lines about weights that were loaded from another run, not used, or are random.
+        base_weights: part of the model -> source of its pretrained weights, and a hash of samples of them.
+        init_from: checkpoint of another run with the initial weights, and a hash of samples of it; None without one.
     """
 
     name: str = ""
@@ -58,7 +58,7 @@ class Origin:
         return "\n".join(lines) + "\n"
 
     def facts(self) -> dict[str, Any]:
-        """Return what figures of the run come from, as far as it was asked for; ready for JSON."""
+        """Return the origin as recorded beside the figures of the run, ready for JSON."""
         return {
             "experiment": self.name,
             "command": self.command,
@@ -69,9 +69,9 @@ class Origin:
         }
 
     def ablated(self) -> str:
-        """Return what the experiment puts into slots, in a line that fits a narrow column: `FrameOnly, frames: 4`.
+        """Return the ablated components and settings in a line that fits a narrow column: `FrameOnly, frames: 4`.
 
-        Of what changed in the model and in what it sees, a class stands for itself, another value beside its key.
+        A class is shown without its key, any other value with it.
         """
         cells = {}
         for change in [*self.inherited, *self.changes]:
@@ -82,16 +82,16 @@ class Origin:
         return ", ".join(cells.values()) or "-"
 
 
-def kept_text(folder: Path) -> str:
+def recorded_text(folder: Path) -> str:
     """Return the `origin.txt` of a run folder; empty if there is none."""
     file = folder / ORIGIN
     return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
-def kept_changes(folder: Path) -> list[str]:
-    """Return the changes that a run folder tells of, its own and those of what it builds on.
+def recorded_changes(folder: Path) -> list[str]:
+    """Return the changes recorded in a run folder, own and inherited ones.
 
-    A run that goes on with the config that it saved changes nothing of that; the experiment is what it was.
+    A run that is resumed with its saved config has no changes of its own; those of its experiment are still valid.
     """
-    lines = kept_text(folder).splitlines()
+    lines = recorded_text(folder).splitlines()
     return list(dict.fromkeys(line.strip() for line in lines if line.startswith(_CHANGED)))

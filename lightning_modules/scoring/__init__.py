@@ -1,1 +1,1 @@
-"""From answers to scores with their intervals."""
+"""From generated answers to scores with confidence intervals."""

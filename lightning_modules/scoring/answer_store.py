@@ -1,4 +1,4 @@
-"""Answers on disk: JSON lines keyed by question id, appended to by one process or several."""
+"""Answers on disk: JSON lines keyed by question id, to which one process or several append."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
-_SPEED_ONLY = ("workers", "frame_cache", "batch_size", "eval_batch_size")  # settings of the data that change no answer
+_SPEED_ONLY = ("workers", "frame_cache", "batch_size", "eval_batch_size")  # data settings without influence on answers
 
 
 class AnswerStore:
-    """The answers to a split in a run folder, and the names of all files about them.
+    """The answers of a split in a run folder, and the names of all files about them.
 
-    While several processes answer, the first writes `<split>.jsonl` and each other one `<split>.rank_<n>.jsonl`.
+    Of several processes, the first writes `<split>.jsonl` and each other one `<split>.rank_<n>.jsonl`.
     `<split>.by.json` records the model and the data that produced the answers, `<split>_scores.json` their scores.
 
     Attributes:
@@ -36,12 +36,12 @@ class AnswerStore:
     """
 
     def __init__(self, folder: Path, split: str, rank: int = 0) -> None:
-        """Name the files; none of them is touched.
+        """Name the files without opening them.
 
         Args:
-            folder: of the run's answers.
+            folder: folder of the run's answers.
             split: `test` or `predict`.
-            rank: of this process.
+            rank: rank of this process.
         """
         self.folder = folder
         self.split = split
@@ -56,30 +56,29 @@ class AnswerStore:
         return cls(run / ANSWERS, split, rank)
 
     def files(self) -> list[Path]:
-        """Return the files with answers: the common one, then those of other processes that it does not hold yet."""
+        """Return the files with answers: the common one, then those of other processes that are not joined yet."""
         ranks = sorted(self.folder.glob(f"{self.split}.rank_*.jsonl"))
-        # `test.rank_1.2.jsonl` was put aside.
+        # Not those that were put aside, such as `test.rank_1.2.jsonl`.
         files = [self.path, *(file for file in ranks if file.stem.rpartition("_")[2].isdecimal())]
         return [file for file in files if file.is_file()]
 
-    def begin(self, asked_by: Mapping[str, Any], must_continue: bool) -> None:
-        """Continue earlier answers if they have the same origin, else put them aside; on the first process only.
+    def begin(self, answer_settings: Mapping[str, Any], must_continue: bool) -> None:
+        """Continue earlier answers if they have the same origin, otherwise put them aside; on the first process only.
 
         Args:
-            asked_by: what the answers depend on.
-            must_continue: whether it is an error if earlier answers have another origin.
+            answer_settings: configuration that the answers depend on.
+            must_continue: whether earlier answers of another origin are an error.
 
         Raises:
-            ValueError: answers that must be continued have another origin, or an unknown one; or a file cannot be
-                written.
+            ValueError: answers that must be continued have another or an unknown origin; or a file cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        asked_by = json.loads(json.dumps(asked_by, default=str))
+        answer_settings = json.loads(json.dumps(answer_settings, default=str))
         if self.by.is_file():
             before = self._read_by()
             if before is None:
                 self._check_nothing_is_lost(must_continue)
-            elif not (different := difference(asked_by, before)):
+            elif not (different := difference(answer_settings, before)):
                 self.join()
                 return
             elif must_continue:
@@ -88,20 +87,20 @@ class AnswerStore:
                 )
         self._put_aside()
         with self._explaining(self.by):
-            write_whole(self.by, json.dumps(asked_by, indent=2) + "\n")
+            write_whole(self.by, json.dumps(answer_settings, indent=2) + "\n")
 
     def _read_by(self) -> dict[str, Any] | None:
-        """Return what produced the earlier answers; None if its record is damaged."""
+        """Return the origin of the earlier answers; None if its record is damaged."""
         try:
             return read_object(self.by)
         except ValueError:
             return None
 
     def _check_nothing_is_lost(self, must_continue: bool) -> None:
-        """Let a test begin anew although it is unknown what produced the earlier answers, if none must be continued.
+        """Refuse to put answers of unknown origin aside if they must be continued.
 
         Raises:
-            ValueError: there are some, and they must be continued.
+            ValueError: there are such answers.
         """
         if must_continue and any(file.stat().st_size for file in self.files()):
             raise ValueError(
@@ -111,23 +110,23 @@ class AnswerStore:
         log.warning("%s is damaged and put aside", self.by)
 
     def answered(self) -> dict[str, Row]:
-        """Return question id -> answer, from the file of all answers."""
+        """Return question id -> answer from the file of all answers."""
         return {str(row["id"]): row for row in read_rows(self.path)}
 
     def append(self, rows: Iterable[Row]) -> None:
         """Append answers to this process's file.
 
         Raises:
-            ValueError: the file cannot be written, as on a full disk; what is in it stays.
+            ValueError: the file cannot be written, as on a full disk; earlier answers in it stay.
         """
         with self._explaining(self.own):
             append_lines(self.own, rows)
 
     def join(self) -> None:
-        """Put the answers of all processes into one file, each question once, without lines that a kill has cut.
+        """Join the answers of all processes into one file, each question once, without incomplete lines.
 
         Raises:
-            ValueError: the file cannot be written; those that are there stay.
+            ValueError: the file cannot be written; the existing files stay.
         """
         files = self.files()
         others = [file for file in files if file != self.path]
@@ -143,7 +142,7 @@ class AnswerStore:
 
     @contextmanager
     def _explaining(self, path: Path) -> Iterator[None]:
-        """Say which file cannot be written, and how to go on: the system names none when a disk is full."""
+        """Name the file that cannot be written, which errors of a full disk do not, and say how to continue."""
         try:
             yield
         except OSError as error:
@@ -153,7 +152,7 @@ class AnswerStore:
             ) from error
 
     def _put_aside(self) -> None:
-        """Rename answers by another model, so that they are neither lost nor mixed up."""
+        """Rename the files of answers by another model, so that they are neither lost nor mixed up."""
         names = {self.by: f"{self.split}.{{}}.by.json", self.scores: f"{self.scores.stem}.{{}}.json"}
         names |= {file: f"{file.stem}.{{}}.jsonl" for file in self.files()}
         number = free_number(self.folder, *names.values())
@@ -162,11 +161,11 @@ class AnswerStore:
                 file.rename(self.folder / name.format(number))
 
 
-def answered_folder(folder: str | Path | None, verb: str) -> Path | None:
-    """Return the folder of a test or prediction whose answers are to be continued.
+def continued_folder(folder: str | Path | None, verb: str) -> Path | None:
+    """Return the folder of a test or prediction whose answers are continued; None for None.
 
     Raises:
-        ValueError: it is none, or something else is run.
+        ValueError: no answers were begun in the folder, or `verb` is neither `test` nor `predict`.
     """
     if folder is None:
         return None
@@ -177,14 +176,14 @@ def answered_folder(folder: str | Path | None, verb: str) -> Path | None:
     return Path(folder)
 
 
-def asked_by(config: Namespace) -> dict[str, Any]:
-    """Return what the answers of a run depend on, from its configuration."""
+def answer_settings(config: Namespace) -> dict[str, Any]:
+    """Return the part of a run's configuration that its answers depend on."""
     data = config.data.as_dict()
     for key in _SPEED_ONLY:
         data["init_args"].pop(key, None)
     checkpoint = config.get("ckpt_path")
     model = config.model.as_dict()
-    model.pop("metrics", None)  # they are computed from answers, whenever those were given
+    model.pop("metrics", None)  # computed from answers, which do not depend on them
     facts = {
         "model": model,
         "data": data,
@@ -198,7 +197,7 @@ def asked_by(config: Namespace) -> dict[str, Any]:
 
 
 def _written(checkpoint: str | Path | None) -> list[int] | None:
-    """Return size and time of change of a checkpoint; None if there is none, or it is a folder."""
+    """Return size and modification time of a checkpoint; None if it does not exist or is a folder."""
     if checkpoint is None or not Path(checkpoint).is_file():
         return None
     status = Path(checkpoint).stat()
@@ -206,10 +205,10 @@ def _written(checkpoint: str | Path | None) -> list[int] | None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the answers in a file (none if it does not exist), without a last line that was cut.
+    """Return the answers in a file, without an incomplete last line; none if the file does not exist.
 
     Raises:
-        ValueError: another line is no answer.
+        ValueError: another line is not an answer.
     """
     if not path.is_file():
         return []
@@ -225,5 +224,5 @@ def _with_id(row: Row) -> Row:
 
 
 def _count_lines(path: Path) -> int:
-    """Return the number of lines of a file, whole or cut; 0 if it does not exist."""
+    """Return the number of lines of a file, complete or not; 0 if it does not exist."""
     return len([line for line in path.read_bytes().split(b"\n") if line]) if path.is_file() else 0

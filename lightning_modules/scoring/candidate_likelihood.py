@@ -1,15 +1,15 @@
-"""How likely the right answer is to a model, among all answers that its question may have; `LogLikelihood` reads it.
+"""The likelihood of the right answer among all possible answers of its question, for the metric `LogLikelihood`.
 
-The log-likelihood of an answer is the sum of the log-probabilities of its tokens behind the same clip and question; a
-log softmax over the possible answers makes their probabilities sum to one. So a model that knows nothing has minus the
-logarithm of their number, and one that is always sure and right has 0.
+The log-likelihood of an answer is the sum of the log-probabilities of its tokens after the same clip and question; a
+log softmax over the possible answers makes their probabilities sum to one. At chance it is minus the logarithm of their
+number; for a model that is certain and right it is 0.
 
-Tokens that all answers begin with cancel, and are left out. So is the token that ends an answer, unless one answer
-begins like another: without it, every scored token helps to tell which answer it is, and does nothing else.
+The tokens that all answers begin with cancel, and are left out. So is the token that ends an answer, unless one answer
+is the beginning of another one: then every scored token serves only to distinguish the answers.
 
-Nearly everything comes from the pass that gives the loss: where answers differ in one token, its logits cover them all.
-Only tokens behind another beginning than the right answer's, as in "top left" and "bottom left", need further rows of
-the same pass. So there is one pass per batch whatever is asked, and processes that must run together do.
+Nearly all logits are those of the forward pass for the loss: if answers differ in one token, they cover all answers.
+Only tokens after another beginning than the right answer's, as in "top left" and "bottom left", need further rows of
+the same pass. So every batch takes one pass, and sharded processes run it together.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from components.language_models.text import ChatText
 from components.splice import IGNORED_LABEL, PaddingSide, SplicePlan, TooLongError, plan_splice, splice
 from datamodules.batch import Batch
 
-DIGITS = 6  # kept behind the point; further ones change with the size of a batch
+DIGITS = 6  # decimal places; further ones depend on the batch size
 
 
 @dataclass
 class CandidateInput:
-    """Where the tokens of all possible answers are predicted.
+    """The positions at which the tokens of all possible answers are predicted.
 
     Attributes:
         text: plan of the samples, followed by rows without labels for tokens that no sample's own row predicts.
-        visual: index of the visual token of the batch that stands at each visual position.
-        places: indices of the logits that are needed, in those of all rows and scored columns.
-        predicted: index in `places` of what predicts each token.
-        tokens: tokens of the answers; -100 where an answer has fewer, or a question has fewer answers.
-        right: number of the right answer.
-        samples: place of each question in the batch; it stays on the host.
+        visual: index of the batch's visual token at each visual position.
+        places: indices of the required logits in the flattened (rows, scored columns).
+        predicted: index in `places` of the position that predicts each token.
+        tokens: tokens of the answers, padded with -100.
+        right: index of the right answer.
+        samples: index of each question in the batch, on the host.
     """
 
     text: SplicePlan
@@ -66,9 +66,9 @@ class CandidateInput:
     def scores(
         self, language_model: LanguageModel, visual_tokens: Float[Tensor, "tokens width"]
     ) -> tuple[Tensor, dict[int, float]]:
-        """Return the mean loss over the samples' answers, and log-likelihoods of right ones by place in the batch.
+        """Return the mean loss over the samples' answers, and index in the batch -> log-likelihood of the right answer.
 
-        Questions whose possible answers are not known have none, and neither have those where it is not finite.
+        Questions without a known set of answers, or with a value that is not finite, have no entry.
         """
         embedded = language_model.embed(self.text.input_ids)
         output = language_model(splice(embedded, visual_tokens.index_select(0, self.visual), self.text), self.text)
@@ -77,43 +77,43 @@ class CandidateInput:
         return output.loss, {place: round(min(0.0, value), DIGITS) + 0.0 for place, value in finite.items()}
 
     def log_likelihoods(self, logits: Float[Tensor, "rows scored vocabulary"]) -> Float[Tensor, "questions answers"]:
-        """Return the log-likelihood of each possible answer among those of its question; -inf where there is none."""
+        """Return the log-likelihood of each possible answer among those of its question; -inf for padding."""
         log_probabilities = logits.flatten(0, 1).index_select(0, self.places).float().log_softmax(dim=-1)
         is_token = self.tokens != IGNORED_LABEL
-        of_tokens = log_probabilities[self.predicted, self.tokens.clamp(min=0)].double()
-        answers = of_tokens.masked_fill(~is_token, 0.0).sum(dim=-1)
+        token_scores = log_probabilities[self.predicted, self.tokens.clamp(min=0)].double()
+        answers = token_scores.masked_fill(~is_token, 0.0).sum(dim=-1)
         return answers.masked_fill(~is_token.any(dim=-1), -math.inf).log_softmax(dim=-1)
 
 
 @dataclass(frozen=True)
 class _Beginning:
-    """A row of the batch, with its tokens behind those that all answers begin with."""
+    """A row of the batch, with its tokens after the beginning that all answers share."""
 
     row: int
     tokens: list[int]
 
     def predicts(self, answer: Sequence[int]) -> bool:
-        """Return whether the row predicts every token of `answer`: it has all of them but the last."""
+        """Return whether the row predicts every token of `answer`: it has all of them except the last."""
         return len(self.tokens) >= len(answer) and self.tokens[: len(answer) - 1] == answer[:-1]
 
 
 def plan_candidates(
     batch: Batch, text: SplicePlan, token_counts: Sequence[int], language_model: LanguageModel
 ) -> CandidateInput:
-    """Work out on the host where the tokens of all possible answers of a batch are predicted.
+    """Compute on the host the positions at which the tokens of all possible answers of a batch are predicted.
 
     Args:
-        batch: the questions.
-        text: plan of the conversations in it.
+        batch: batch of questions.
+        text: plan of the conversations in the batch.
         token_counts: number of visual tokens of each clip.
-        language_model: gives the tokenizer, and how many tokens fit.
+        language_model: provides the tokenizer and the maximum length.
 
     Raises:
-        TooLongError: a question is too long with one of its answers.
+        TooLongError: a question with one of its answers is too long.
     """
     shown = iter(token_counts)
     counts = [next(shown) if sample.video else 0 for sample in batch.samples]
-    further: list[tuple[int, list[int], int]] = []  # sample, ids, number of ids that all its answers begin with
+    further: list[tuple[int, list[int], int]] = []  # sample, ids, number of ids that all its answers share
     questions, right, samples = [], [], []
     for place, sample in enumerate(batch.samples):
         if not (candidates := sample.answer_kind.candidates):
@@ -126,7 +126,7 @@ def plan_candidates(
         predictions: list[list[tuple[int, int, int]]] = [[] for _ in answers]  # row, column and token
         for number in sorted(range(len(answers)), key=lambda number: -len(answers[number])):
             answer = answers[number]
-            beginning = next((known for known in beginnings if known.predicts(answer)), None)
+            beginning = next((row for row in beginnings if row.predicts(answer)), None)
             if beginning is None:
                 beginning = _Beginning(len(batch.samples) + len(further), answer)
                 beginnings.append(beginning)
@@ -147,11 +147,11 @@ def plan_candidates(
     return CandidateInput(text, visual, places, predicted, tokens, torch.tensor(right, dtype=torch.int64), samples)
 
 
-@lru_cache(maxsize=1024)  # a small benchmark repeats its questions, and would spend a tenth of its time here
+@lru_cache(maxsize=1024)  # a small benchmark repeats its questions; uncached, this is a tenth of its time
 def _different_tokens(
     text: ChatText, before: tuple[tuple[str, str], ...], question: str, with_clip: bool, candidates: tuple[str, ...]
 ) -> tuple[list[int], list[list[int]]]:
-    """Return the tokens that a conversation begins with whatever its answer, and the tokens of each answer behind."""
+    """Return the tokens that a conversation begins with for all its answers, and the further tokens of each."""
     encoded = [
         text.encode([*before, (question, answer)], with_clip=with_clip).input_ids.tolist() for answer in candidates
     ]
@@ -169,7 +169,7 @@ def _different_tokens(
 def _with_rows(
     batch: Batch, further: Sequence[tuple[int, list[int], int]], counts: Sequence[int], language_model: LanguageModel
 ) -> SplicePlan:
-    """Return the plan of the samples followed by further rows, which do not count in the loss."""
+    """Return the plan of the samples, followed by further rows that do not count in the loss."""
     ids = [torch.tensor(row) for _, row, _ in further]
     labels = [torch.tensor([IGNORED_LABEL] * common + row[common:]) for _, row, common in further]
     owners = [*range(len(batch.samples)), *(place for place, _, _ in further)]
@@ -189,12 +189,12 @@ def _with_rows(
 
 
 def _padded(questions: Sequence[Sequence[Sequence[tuple[int, int, int]]]]) -> Int64[Tensor, "3 questions answers _"]:
-    """Return row, column and token of every token of every answer; 0, 0 and -100 where there is none."""
+    """Return row, column and id of every token of every answer, padded with 0, 0 and -100."""
     answers = max((len(question) for question in questions), default=0)
     tokens = max((len(answer) for question in questions for answer in question), default=0)
-    nothing = (0, 0, IGNORED_LABEL)
+    padding = (0, 0, IGNORED_LABEL)
     filled = [
-        [[*answer, *[nothing] * (tokens - len(answer))] for answer in [*question, *[()] * (answers - len(question))]]
+        [[*answer, *[padding] * (tokens - len(answer))] for answer in [*question, *[()] * (answers - len(question))]]
         for question in questions
     ]
     shape = len(questions), answers, tokens, 3

@@ -1,4 +1,4 @@
-"""Generated answers, and the means of what they are worth, per question family and per benchmark."""
+"""Generated answers, and their mean scores per question family and per benchmark."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lightning_modules.scoring.metrics import LogLikelihood, Metric
 
 @dataclass
 class Answer:
-    """A generated answer beside its reference.
+    """A generated answer and its reference.
 
     Attributes:
-        sample: what was asked.
-        prediction: the generated answer.
-        log_likelihood: natural logarithm of the probability of the reference among all answers that the question may
-            have; None where these are not known.
+        sample: the question, with its reference.
+        prediction: generated answer.
+        log_likelihood: natural logarithm of the probability of the reference among all possible answers of the
+            question; None if these are not known.
     """
 
     sample: SampleFacts
@@ -32,18 +32,18 @@ class Answer:
 
     @cached_property
     def verdict(self) -> bool | None:
-        """Whether it is right, as its kind of answer is compared; None if it is no answer to the question."""
+        """Whether the prediction is right by the rules of its kind of answer; None if it is not an answer at all."""
         return self.sample.answer_kind.verdict(self.prediction, self.sample.answer)
 
     @property
     def right(self) -> bool:
-        """Whether it is right; a reply that is no answer is not."""
+        """Whether the prediction is right; a reply that is not an answer is wrong."""
         return self.verdict is True
 
     @property
     def row(self) -> Row:
-        """The answer as it stands on disk, and as metrics read it."""
-        known = {} if self.log_likelihood is None else {LogLikelihood.name: self.log_likelihood}
+        """The answer as it is on disk, and as metrics read it."""
+        likelihood = {} if self.log_likelihood is None else {LogLikelihood.name: self.log_likelihood}
         aspects = [str(aspect) for aspect in self.sample.answer_kind.aspects]
         return {
             "id": self.sample.id,
@@ -54,29 +54,29 @@ class Answer:
             "prediction": self.prediction,
             "answered": self.verdict is not None,
             "right": self.right,
-            **known,
+            **likelihood,
             **({"aspects": aspects} if aspects else {}),
         }
 
 
 class FamilyScores:
-    """Sums of what the answers of each family are worth, on this process.
+    """Sums of the scores of each family's answers, on this process.
 
     Attributes:
         families: names of the families.
-        metrics: by which answers are measured.
-        counts: a row per family: how many replies are answers; then for each metric the sum of values, and how many
-            answers have one.
+        metrics: metrics of the answers.
+        counts: a row per family: number of replies that are answers; then, for each metric, the sum of its values and
+            their number.
     """
 
     def __init__(self, families: Sequence[str], metrics: Sequence[Metric]) -> None:
-        """Start at zero for every family, so that all processes hold tensors of one shape."""
+        """Start at zero for every family, so that all processes have tensors of the same shape."""
         self.families = list(families)
         self.metrics = metrics
         self.counts = torch.zeros(len(self.families), 1 + 2 * len(metrics), dtype=torch.float64)
 
     def add(self, answer: Row) -> None:
-        """Count one answer, as it stands on disk."""
+        """Add one answer, in its form on disk."""
         counted = [float(answer["answered"])]
         for metric in self.metrics:
             value = metric.value(answer)
@@ -88,13 +88,13 @@ class FamilyScores:
     ) -> dict[str, float]:
         """Return all figures by name, such as `exact_match/<family>` and `accuracy/<benchmark>`.
 
-        Each metric has the mean of every family. Without benchmarks, `mean` is the plain mean of the families; of
-        benchmarks it would mix several, and weigh types of ten questions like types of thousands. A benchmark has the
-        mean over all its questions, the mean over those answered (`..._of_answered`), and how many are `unanswered`:
-        those not asked, since their clip is missing or cannot be read, and those whose reply is no answer.
+        Each metric has a mean per family. Without benchmarks, `mean` is the unweighted mean of the families; with
+        benchmarks it would mix several of them, and weigh types of ten questions like types of thousands. A benchmark
+        has the mean over all its questions, the mean over those answered (`..._of_answered`), and the number
+        `unanswered`: those whose clip is missing or unreadable, and those whose reply is not an answer.
 
         Args:
-            counts: as `self.counts`, summed over processes.
+            counts: `self.counts` summed over processes.
             questions: benchmark -> family -> number of all its questions.
         """
         answered = dict(zip(self.families, counts[:, 0].tolist(), strict=True))
@@ -103,7 +103,7 @@ class FamilyScores:
         figures: dict[str, float] = {}
         for metric, columns in zip(self.metrics, counts[:, 1:].split(2, dim=1), strict=True):
             sums = dict(zip(self.families, columns.tolist(), strict=True))
-            means = {family: total / known for family, (total, known) in sums.items() if known > 0}
+            means = {family: total / number for family, (total, number) in sums.items() if number > 0}
             figures |= {f"{metric.name}/{family}": mean for family, mean in means.items()}
             if means and not questions:
                 figures[f"{metric.name}/mean"] = sum(means.values()) / len(means)

@@ -1,4 +1,4 @@
-"""Estimates with their 95 % intervals: Wilson's of a share, and clustered ones where questions are about one video."""
+"""Estimates with 95 % confidence intervals: Wilson's for shares, clustered if questions share a video."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statistics import NormalDist, fmean
 
 Z = NormalDist().inv_cdf(0.975)  # two-sided 95 %
 HOW_SURE = "95 % intervals, clustered by video"
-ROUNDING = 1e-15  # what rounding may leave of a variance of zero
+ROUNDING = 1e-15  # largest variance that may be a zero with rounding errors
 
 
 @dataclass(frozen=True)
@@ -26,29 +26,29 @@ def wilson(share: float, answers: float, quantile: float = Z) -> Interval:
     """Return a share of right answers with Wilson's score interval.
 
     Args:
-        share: of all answers.
-        answers: how many answers there are, or how many independent ones they are worth; above zero.
-        quantile: of the standard normal distribution, or of Student's where their worth is itself an estimate.
+        share: share of right answers, 0 to 1.
+        answers: number of answers, or the effective number of independent ones; above zero.
+        quantile: quantile of the normal distribution, or of Student's if the effective number is itself an estimate.
     """
     square = quantile**2
     centre = (share + square / (2 * answers)) / (1 + square / answers)
     half = quantile / (1 + square / answers) * math.sqrt(share * (1 - share) / answers + square / (4 * answers**2))
-    # In exact numbers, the share is never outside.
+    # In exact arithmetic, the share is never outside the interval.
     return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
 
 
 def clustered_share(right: Sequence[bool], clusters: Sequence[Hashable]) -> Interval:
-    """Return the share of right answers with Wilson's score interval for as many answers as they are worth.
+    """Return the share of right answers with Wilson's score interval for the effective number of answers.
 
-    They are worth as many independent answers as would have the same variance: all of them where every cluster has one
-    answer, and never more. Where all are right or all wrong, they are worth the number of clusters.
+    That is the number of independent answers with the same variance: all answers if every cluster has one, and never
+    more. If all are right or all wrong, it is the number of clusters.
 
     Args:
         right: whether each answer is right.
-        clusters: the video that each answer is about.
+        clusters: video of each answer.
 
     Raises:
-        ValueError: no answers, or not as many clusters.
+        ValueError: there are no answers, or the lengths differ.
     """
     return clustered_mean_of_shares(right, clusters, [None] * len(right))
 
@@ -56,37 +56,37 @@ def clustered_share(right: Sequence[bool], clusters: Sequence[Hashable]) -> Inte
 def clustered_mean_of_shares(
     shares: Sequence[float], clusters: Sequence[Hashable], families: Sequence[Hashable]
 ) -> Interval:
-    """Return the plain mean of the families' mean shares, with an interval as `clustered_share` has it.
+    """Return the unweighted mean of the families' mean shares, with an interval as in `clustered_share`.
 
     A cluster may have answers of several families.
 
     Args:
         shares: value of each answer, 0 to 1.
-        clusters: the video that each answer is about.
-        families: the family of each answer; all families weigh the same, however many answers they have.
+        clusters: video of each answer.
+        families: family of each answer; all families have the same weight.
 
     Raises:
-        ValueError: no answers, or not as many clusters or families.
+        ValueError: there are no answers, or the lengths differ.
     """
     _check(len(shares), len(clusters), len(families))
     mean, parts = _mean_of_means([float(share) for share in shares], families)
     answers, variance = len(shares), _variance(parts, clusters)
     independent = mean * (1 - mean) / max(1, answers - 1)  # the variance if every answer were a cluster
-    worth = min(answers, answers * independent / variance) if variance > ROUNDING else len(set(clusters))
-    return wilson(mean, worth)
+    effective = min(answers, answers * independent / variance) if variance > ROUNDING else len(set(clusters))
+    return wilson(mean, effective)
 
 
 def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable], low: float, high: float) -> Interval:
-    """Return the mean with its interval from the spread between clusters; over one cluster, all that is possible.
+    """Return the mean with an interval from the spread between clusters; for one cluster, all possible values.
 
     Args:
         values: value of each answer.
-        clusters: the video that each answer is about.
-        low: least possible value.
+        clusters: video of each answer.
+        low: smallest possible value.
         high: largest possible value.
 
     Raises:
-        ValueError: no answers, or not as many clusters.
+        ValueError: there are no answers, or the lengths differ.
     """
     return clustered_mean_of_means(values, clusters, [None] * len(values), low, high)
 
@@ -94,17 +94,17 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable], low: f
 def clustered_mean_of_means(
     values: Sequence[float], clusters: Sequence[Hashable], families: Sequence[Hashable], low: float, high: float
 ) -> Interval:
-    """Return the plain mean of the families' means, with an interval as `clustered_mean` has it.
+    """Return the unweighted mean of the families' means, with an interval as in `clustered_mean`.
 
     Args:
         values: value of each answer.
-        clusters: the video that each answer is about; it may have answers of several families.
-        families: the family of each answer; all families weigh the same, however many answers they have.
-        low: least possible value.
+        clusters: video of each answer; it may have answers of several families.
+        families: family of each answer; all families have the same weight.
+        low: smallest possible value.
         high: largest possible value.
 
     Raises:
-        ValueError: no answers, or not as many clusters or families.
+        ValueError: there are no answers, or the lengths differ.
     """
     _check(len(values), len(clusters), len(families))
     mean, parts = _mean_of_means(values, families)
@@ -115,7 +115,7 @@ def clustered_mean_of_means(
 
 
 def _mean_of_means(values: Sequence[float], families: Sequence[Hashable]) -> tuple[float, list[float]]:
-    """Return the plain mean of the families' means, and what each value adds to its deviation."""
+    """Return the unweighted mean of the families' means, and the contribution of each value to its deviation."""
     grouped: dict[Hashable, list[float]] = defaultdict(list)
     for value, family in zip(values, families, strict=True):
         grouped[family].append(value)
@@ -134,7 +134,7 @@ def _check(answers: int, *others: int) -> None:
 
 
 def _variance(parts: Sequence[float], clusters: Sequence[Hashable]) -> float:
-    """Return the variance of an estimate from what each answer adds to its deviation."""
+    """Return the variance of an estimate from the contribution of each answer to its deviation."""
     sums: dict[Hashable, float] = defaultdict(float)
     for part, cluster in zip(parts, clusters, strict=True):
         sums[cluster] += part

@@ -1,7 +1,7 @@
-"""Metrics: what an answer is worth, how sure a mean over answers is, and how it is shown.
+"""Metrics: the score of an answer, the interval of a mean over answers, and how it is shown.
 
-A metric reads an answer as it stands in `answers/test.jsonl`. So a validation, the scores of a test, and `compare`,
-which reads that file long afterwards, compute the same by the same code.
+A metric reads an answer as it is in `answers/test.jsonl`, so validation, test and `compare`, which reads that file
+later, use the same code.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ UNASKED: Mapping[str, Any] = {"answered": False, "right": False}  # a question w
 
 
 class Metric(ABC):
-    """The family of metrics. Exact match and log-likelihood are always computed; `model.metrics` names further ones.
+    """A metric of answers. Exact match and log-likelihood are always computed; `model.metrics` adds further ones.
 
     Attributes:
         name: first part of the names of its figures, such as `exact_match/colour`.
-        title: what charts and headings call it.
-        unit: how its means are shown.
-        bounds: least and largest value of an answer; statistics of a metric that has both are those of shares, 0 to 1.
-        benchmark: first part of the name of its figure over all questions of a benchmark, also those not asked; None if
-            it has no such figure.
+        title: name in charts and headings.
+        unit: unit in which its means are shown.
+        bounds: smallest and largest value of an answer; a metric with both has the statistics of shares, 0 to 1.
+        benchmark: first part of the name of its figure over all questions of a benchmark, also those not asked; None
+            without such a figure.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Metric(ABC):
 
     @abstractmethod
     def value(self, answer: Mapping[str, Any]) -> float | None:
-        """Return what an answer is worth; None where the metric says nothing about its question.
+        """Return the value of an answer; None if the metric does not apply to its question.
 
         Args:
             answer: a line of `answers/test.jsonl`, or `UNASKED`.
@@ -51,24 +51,24 @@ class Metric(ABC):
         """
 
     def measures(self, kind: AnswerKind) -> bool:
-        """Return whether it has values for questions with this kind of answer."""
+        """Return whether the metric applies to questions with this kind of answer."""
         return True
 
     def interval(
         self, values: Sequence[float], clusters: Sequence[Hashable], families: Sequence[Hashable]
     ) -> Interval | None:
-        """Return the plain mean of the families' means with its 95 % interval; None where no spread is known.
+        """Return the unweighted mean of the families' means with its 95 % interval; None if the spread is not known.
 
         Args:
-            values: one per answer.
-            clusters: the video that each answer is about.
-            families: the family that each answer is counted under.
+            values: value of each answer.
+            clusters: video of each answer.
+            families: family of each answer.
         """
         return clustered_mean_of_shares(values, clusters, families)
 
     @property
     def column(self) -> str:
-        """What tables call it."""
+        """Name in tables."""
         return self.title
 
     @property
@@ -78,12 +78,12 @@ class Metric(ABC):
 
     @property
     def scale(self) -> str:
-        """What its values mean, for captions."""
+        """Meaning of its values, for captions."""
         return f"{self.unit.best:g} is best"
 
 
 class ExactMatch(Metric):
-    """Whether a reply is right, as its kind of answer (`datamodules.answer_kind`) compares it with the reference."""
+    """Whether a reply is right by the rules of its kind of answer (`datamodules.answer_kind`)."""
 
     name, title, unit, benchmark = "exact_match", "exact match", PERCENT, "accuracy"
 
@@ -96,7 +96,7 @@ class ExactMatch(Metric):
 
 
 class LogLikelihood(Metric):
-    """Log-likelihood of the right answer among all that its question may have (see `candidate_likelihood`), in nats."""
+    """Log-likelihood of the right answer among all possible ones (see `candidate_likelihood`), in nats."""
 
     name, title = "log_likelihood", "log-likelihood of the right answer"
     column, heading = "log-likelihood", "How likely the right answer is"
@@ -105,7 +105,7 @@ class LogLikelihood(Metric):
     bounds = (-math.inf, 0.0)
 
     def value(self, answer: Mapping[str, Any]) -> float | None:
-        """Return what the pass that gives the loss has found; None where the possible answers are not known."""
+        """Return the log-likelihood in the answer; None if the possible answers are not known."""
         if self.name not in answer:
             return None
         value = answer[self.name]
@@ -122,15 +122,15 @@ class LogLikelihood(Metric):
     def interval(
         self, values: Sequence[float], clusters: Sequence[Hashable], families: Sequence[Hashable]
     ) -> Interval | None:
-        """Return as `Metric.interval`; None over one video: its spread is not known, and there is no least value."""
+        """Return the same as `Metric.interval`; None for one video, since there are neither a spread nor bounds."""
         return clustered_mean_of_means(values, clusters, families, *self.bounds) if len(set(clusters)) > 1 else None
 
 
 class TokenF1(Metric):
     """Harmonic mean of precision and recall of a reply's words (SQuAD: Rajpurkar et al., EMNLP 2016, section 6.1).
 
-    For free answers of several words, of which exact match forgives none. Words are compared in lower case, without
-    punctuation and articles, and with number words up to twenty as digits. A reply that is no answer is worth 0.
+    For free answers of several words, for which exact match is too strict. Words are compared in lower case, without
+    punctuation and articles, and with number words up to twenty as digits. A reply that is not an answer has 0.
     """
 
     name = benchmark = "token_f1"
@@ -140,7 +140,7 @@ class TokenF1(Metric):
     _words = Normalisation()
 
     def value(self, answer: Mapping[str, Any]) -> float:
-        """Return the F1 of the words that reply and reference have in common, 0 to 1."""
+        """Return the F1 of the words of reply and reference, 0 to 1."""
         if not answer["answered"]:
             return 0.0
         reply, reference = (Counter(self._words(answer[text]).split()) for text in ("prediction", "reference"))
@@ -153,7 +153,7 @@ MEAN = f"{ExactMatch.name}/mean"
 
 
 def is_headline(figure: str) -> bool:
-    """Return whether a figure, named as in `FamilyScores.figures`, is what is looked at first."""
+    """Return whether a figure, named as in `FamilyScores.figures`, is a main result."""
     return figure == MEAN or figure.startswith(f"{ExactMatch.benchmark}/")
 
 
@@ -161,7 +161,7 @@ def with_usual(further: Sequence[Metric]) -> tuple[Metric, ...]:
     """Return exact match, log-likelihood and further metrics.
 
     Raises:
-        ValueError: two of them have one name.
+        ValueError: two of them have the same name.
     """
     metrics = (ExactMatch(), LogLikelihood(), *further)
     names = [metric.name for metric in metrics]
@@ -174,21 +174,21 @@ def with_usual(further: Sequence[Metric]) -> tuple[Metric, ...]:
 
 
 def built_metrics(settings: Sequence[Any], key: str) -> list[Metric]:
-    """Return metrics as `model.metrics` names them, for programs that build no model.
+    """Return the metrics of a `model.metrics`, for programs that build no model.
 
     Args:
         settings: class names, or mappings with `class_path` and `init_args`.
-        key: where they are named, for errors.
+        key: YAML key of the settings, for error messages.
 
     Raises:
-        ValueError: one of them is not a metric, or is not set as it must be.
+        ValueError: a setting is not a metric, or has wrong arguments.
     """
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--metrics", type=list[Metric])
     try:
         metrics: list[Metric] = parser.instantiate_classes(parser.parse_object({"metrics": [*settings]})).metrics
     except ArgumentError as error:
-        known = ", ".join(kind.__name__ for kind in Metric.__subclasses__())
+        names = ", ".join(kind.__name__ for kind in Metric.__subclasses__())
         reason = " ".join(str(error).split())
-        raise ValueError(f"{key} must name metrics ({known}, or others by their import path): {reason}") from None
+        raise ValueError(f"{key} must name metrics ({names}, or others by their import path): {reason}") from None
     return metrics

@@ -1,7 +1,6 @@
-"""Scores of a test from its answers on disk, each with its interval and what it is over.
+"""Scores of a test from its answers on disk, each with its interval and number of questions and videos.
 
-Names and values are those of `FamilyScores.figures`, which are logged; on disk are the answers of all processes and of
-every attempt, each with its video.
+Names and values are those of the logged `FamilyScores.figures`, but from the answers of all processes and attempts.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from lightning_modules.scoring.metrics import UNASKED, Metric
 
 @dataclass(frozen=True)
 class Scored:
-    """A question as scores see it.
+    """A question with its answer.
 
     Attributes:
-        family: family that it is counted under.
-        cluster: its video, which other questions may be about; the question itself where it has no video.
+        family: family of the question.
+        cluster: path of its video, or the id of the question if it has none.
         answer: its answer on disk, or `UNASKED`.
     """
 
@@ -34,12 +33,12 @@ class Scored:
 
 @dataclass(frozen=True)
 class Score:
-    """A figure.
+    """A score.
 
     Attributes:
-        interval: the figure and its bounds.
-        questions: how many questions it is over.
-        videos: how many videos these are about.
+        interval: value of the score and its bounds.
+        questions: number of questions.
+        videos: number of videos of these questions.
     """
 
     interval: Interval
@@ -48,12 +47,12 @@ class Score:
 
 
 def scored(answers: Mapping[str, Row]) -> list[Scored]:
-    """Return the questions that were asked, by their answers on disk."""
+    """Return the questions that were asked, with their answers on disk."""
     return [Scored(row["family"], row["video"] or identity, row) for identity, row in answers.items()]
 
 
 def scored_benchmark(answers: Mapping[str, Row], benchmark: LoadedBenchmark) -> list[Scored]:
-    """Return all questions of a benchmark, also those not asked: their clip is missing or cannot be read."""
+    """Return all questions of a benchmark, also those not asked because their clip is missing or unreadable."""
     return [
         Scored(record.family, str(record.video), answers.get(record.id, UNASKED))
         for record in [*benchmark.asked, *benchmark.unanswered]
@@ -63,31 +62,31 @@ def scored_benchmark(answers: Mapping[str, Row], benchmark: LoadedBenchmark) -> 
 def scores(
     answers: Mapping[str, Row], benchmarks: Sequence[LoadedBenchmark], metrics: Sequence[Metric]
 ) -> dict[str, Score]:
-    """Return every figure that has an interval by its name, such as `exact_match/colour`; none over no questions.
+    """Return name -> score, such as `exact_match/colour`, for all scores that have an interval.
 
     Args:
-        answers: question id -> its answer on disk.
-        benchmarks: benchmarks that the questions are from, if any.
-        metrics: by which answers are measured.
+        answers: question id -> answer on disk.
+        benchmarks: benchmarks of the questions, if any.
+        metrics: metrics of the answers.
     """
-    asked = scored(answers)
-    by_family = groupby(sorted(asked, key=lambda question: question.family), key=lambda question: question.family)
+    rows = scored(answers)
+    by_family = groupby(sorted(rows, key=lambda question: question.family), key=lambda question: question.family)
     families = {family: [*questions] for family, questions in by_family}
     whole = {benchmark.description.name: scored_benchmark(answers, benchmark) for benchmark in benchmarks}
-    found: dict[str, Score | None] = {}
+    results: dict[str, Score | None] = {}
     for metric in metrics:
-        found |= {f"{metric.name}/{family}": _score(metric, group) for family, group in families.items()}
+        results |= {f"{metric.name}/{family}": _score(metric, group) for family, group in families.items()}
         if not benchmarks:
-            found[f"{metric.name}/mean"] = _score(metric, asked, by_family=True)
+            results[f"{metric.name}/mean"] = _score(metric, rows, by_family=True)
         for name, questions in whole.items() if metric.benchmark else ():
             answered = [question for question in questions if question.answer["answered"]]
-            found[f"{metric.benchmark}/{name}"] = _score(metric, questions)
-            found[f"{metric.benchmark}_of_answered/{name}"] = _score(metric, answered)
-    return {name: score for name, score in found.items() if score is not None}
+            results[f"{metric.benchmark}/{name}"] = _score(metric, questions)
+            results[f"{metric.benchmark}_of_answered/{name}"] = _score(metric, answered)
+    return {name: score for name, score in results.items() if score is not None}
 
 
 def _score(metric: Metric, questions: Sequence[Scored], by_family: bool = False) -> Score | None:
-    """Return a metric's mean over questions, or the plain mean of its families' means; None if it has no interval."""
+    """Return a metric's mean over questions, or the unweighted mean of the families' means; None without interval."""
     values = [(question, value) for question in questions if (value := metric.value(question.answer)) is not None]
     videos = [question.cluster for question, _ in values]
     families = [question.family if by_family else None for question, _ in values]
@@ -96,21 +95,21 @@ def _score(metric: Metric, questions: Sequence[Scored], by_family: bool = False)
 
 
 def counts(questions: Sequence[Scored], number: int) -> dict[str, int]:
-    """Return how many questions were answered and not, and how many videos they are about.
+    """Return the numbers of questions, videos, answered and unanswered questions.
 
     Args:
-        questions: as they are scored.
-        number: how many there are, also counting those that were not asked.
+        questions: scored questions.
+        number: number of all questions, including those that were not asked.
     """
     answered = sum(question.answer["answered"] for question in questions)
     videos = len({question.cluster for question in questions})
     return {"questions": number, "videos": videos, "answered": answered, "unanswered": number - answered}
 
 
-def as_table(found: Mapping[str, Score]) -> str:
-    """Return the scores as a table in markdown."""
+def as_table(scores: Mapping[str, Score]) -> str:
+    """Return scores as a Markdown table."""
     lines = ["| score | value [95 % interval] | questions | videos |", "| --- | --- | ---: | ---: |"]
-    for name, score in found.items():
+    for name, score in scores.items():
         value, low, high = score.interval.value, score.interval.low, score.interval.high
         lines.append(f"| {name} | {value:.4f} [{low:.4f}, {high:.4f}] | {score.questions} | {score.videos} |")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""How means of a metric are shown, and which difference between two of them matters."""
+"""Units in which means of a metric are shown, with the smallest difference between two means that matters."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from lightning_modules.scoring.interval import Interval
 
 @dataclass(frozen=True)
 class Unit:
-    """How shares of the best value are shown. Statistics are of shares, whatever the unit.
+    """A unit in which means of a metric are shown. Statistics are of shares, whatever the unit.
 
     Attributes:
-        best: what is shown for a share of 1.
-        digits: number of digits behind the point.
-        sign: what stands behind the name of a score.
-        what: what is counted, as a caption begins.
-        points: what differences are in.
-        smallest: smallest difference that matters, as it is shown, if nothing else is said.
+        best: displayed value of a share of 1.
+        digits: number of decimal places.
+        sign: sign of the unit, after the name of a score.
+        what: quantity, as the beginning of a caption.
+        points: unit of differences.
+        smallest: default for the smallest difference that matters, as displayed.
     """
 
     best: float
@@ -28,15 +28,15 @@ class Unit:
     smallest: float
 
     def value(self, share: float, sign: bool = False) -> str:
-        """Return a share as it is shown; a difference of shares with its sign. Zero is not negative."""
+        """Return a share as displayed, a difference of shares with its sign. Zero is never negative."""
         return f"{round(self.best * share, self.digits) + 0.0:{'+' if sign else ''}.{self.digits}f}"
 
     def gap(self, share: float) -> str:
-        """Return a difference of shares."""
+        """Return a difference of shares as displayed."""
         return self.value(share, sign=True)
 
     def bounds(self, interval: Interval, sign: bool = False) -> str:
-        """Return a share and its bounds; a difference with its sign."""
+        """Return a share and its bounds as displayed, a difference with its signs."""
         value, low, high = (self.value(share, sign) for share in (interval.value, interval.low, interval.high))
         return f"{value} [{low}, {high}]"
 

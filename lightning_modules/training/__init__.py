@@ -1,1 +1,1 @@
-"""What a training does beside the model: its input, stages, strategies, checkpoints and where it starts from."""
+"""Training beside the model itself: model input, stages, strategies, checkpoints and initial weights."""

@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole, and checked to be ours and of this model before anything is trained."""
+"""Checkpoint files: written atomically, and checked against this project and model before any training."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from components.model_files import damaged_part, not_finite
 from lightning_modules.config.difference import difference
 from lightning_modules.runs.folder import LAST_CHECKPOINT, attempts, newest_checkpoint, run_name
 
-# Of Lightning's keywords, this one has a meaning here; the others name what a run of ours does not have.
+# The only one of Lightning's keywords that is supported; our runs have nothing that the others could name.
 LAST = "last"
 KEYWORDS = (LAST, "best", "hpc", "registry")
-# What a checkpoint has, as far as it is read here.
+# Entries of a checkpoint that are read here.
 _ENTRIES: dict[str, type] = {
     "state_dict": dict,
     "components": dict,
@@ -34,7 +34,7 @@ _ENTRIES: dict[str, type] = {
     "random_state": dict,
     "pytorch-lightning_version": str,
 }
-# What a checkpoint says of the frozen weights of a part, which it leaves out.
+# Entries that describe the frozen weights of a part, which a checkpoint leaves out.
 _FROZEN = {"source": str, "tensors": list, "fingerprint": str}
 _LOOPS = ("fit_loop", "validate_loop", "test_loop", "predict_loop")
 
@@ -44,15 +44,15 @@ class CheckpointError(ValueError):
 
 
 def named_checkpoint(path: str | Path, experiment: Path, seed: int) -> Path:
-    """Return the file that the user means by `ckpt_path`: for `last`, the newest of the runs of an experiment and seed.
+    """Return the file that `ckpt_path` names: for `last`, the newest checkpoint of the experiment with this seed.
 
     Args:
-        path: what the user gave.
+        path: value of `ckpt_path`.
         experiment: folder of the experiment's runs.
-        seed: of the run.
+        seed: seed of the run.
 
     Raises:
-        CheckpointError: a keyword for what there is not.
+        CheckpointError: the keyword is not supported, or there is no checkpoint yet.
     """
     if str(path) not in KEYWORDS and not str(path).startswith("registry:"):
         return Path(path)
@@ -63,22 +63,22 @@ def named_checkpoint(path: str | Path, experiment: Path, seed: int) -> Path:
         raise CheckpointError(
             f"ckpt_path is last, but no run in {experiment} with seed {seed} has a checkpoint; give the path of one"
         )
-    given = newest or experiment / run_name(seed) / LAST_CHECKPOINT
+    example = newest or experiment / run_name(seed) / LAST_CHECKPOINT
     raise CheckpointError(
-        f"ckpt_path is {path}; here it is a path, such as {given}, or last for the newest of this experiment and seed"
+        f"ckpt_path is {path}; here it is a path, such as {example}, or last for the newest of this experiment and seed"
     )
 
 
 def check_checkpoint(path: str | Path, key: str = "ckpt_path", folder: bool = False) -> None:
-    """Look whether `path` can be read as a checkpoint.
+    """Check that `path` can be read as a checkpoint.
 
     Args:
-        path: what the user gave.
-        key: where they gave it.
-        folder: whether it is to be a folder of DeepSpeed's, which goes on from nothing else.
+        path: checkpoint file or folder.
+        key: YAML key of the path, for error messages.
+        folder: whether it must be a checkpoint folder of DeepSpeed, which resumes from nothing else.
 
     Raises:
-        CheckpointError: missing, unreadable, or without the entries that a checkpoint of ours has.
+        CheckpointError: it is missing, unreadable, lacks required entries, or has non-finite weights.
     """
     path = Path(path)
     if not path.exists():
@@ -105,20 +105,20 @@ def check_checkpoint(path: str | Path, key: str = "ckpt_path", folder: bool = Fa
 
 
 def read_checkpoint(path: Path, key: str, checksums: bool = False) -> dict[str, Any]:
-    """Read a checkpoint file, whose tensors are mapped into memory: they are not read before they are asked for.
+    """Read a checkpoint file; its tensors are memory-mapped and read only when they are used.
 
     Args:
-        path: of the file.
-        key: where the user named it.
-        checksums: whether to compare those in the file, for which all of it is read.
+        path: checkpoint file.
+        key: YAML key of the path, for error messages.
+        checksums: whether to verify the checksums in the file, which reads all of it.
 
     Raises:
-        CheckpointError: it is none of ours, or damaged.
+        CheckpointError: it is not a checkpoint of this project, or damaged.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         damaged = damaged_part(path) if checksums else None
-    except Exception as error:  # whatever unpickling damaged bytes comes to; nothing of it is executed
+    except Exception as error:  # unpickling damaged bytes may raise anything; no code in them is executed
         if isinstance(error, OSError) and error.filename is not None:  # the file could not be opened
             raise
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -133,8 +133,8 @@ def read_checkpoint(path: Path, key: str, checksums: bool = False) -> dict[str, 
     return content
 
 
-def _check_entries(content: Mapping[str, Any], where: str) -> None:
-    """Refuse entries of types that no checkpoint of ours has."""
+def _check_entries(content: Mapping[str, Any], source: str) -> None:
+    """Refuse entries of the wrong type."""
     wrong = [
         f"{name} is {type(content[name]).__name__}"
         for name, kind in _ENTRIES.items()
@@ -164,11 +164,11 @@ def _check_entries(content: Mapping[str, Any], where: str) -> None:
             or not isinstance(state.get("param_groups"), list)
         ]
     if wrong:
-        raise CheckpointError(f"{where} is damaged, or not of this project: {'; '.join(wrong[:3])}")
+        raise CheckpointError(f"{source} is damaged, or not of this project: {'; '.join(wrong[:3])}")
 
 
 def _items(content: Mapping[str, Any], name: str, kind: type) -> list[tuple[Any, Any]]:
-    """Return what is in a mapping without being a text with such a value."""
+    """Return the items of `content[name]` whose key is not a string or whose value is not of type `kind`."""
     owner = content.get(name, {})
     if not isinstance(owner, dict):
         return []
@@ -178,16 +178,16 @@ def _items(content: Mapping[str, Any], name: str, kind: type) -> list[tuple[Any,
 def check_same_model(
     checkpoint: Mapping[str, Any], components: Mapping[str, str], tensors: Mapping[str, Tensor], key: str = "ckpt_path"
 ) -> None:
-    """Compare a checkpoint with the model that is to go on from it.
+    """Compare a checkpoint with the model that is to resume from it.
 
     Args:
-        checkpoint: as read; one without `state_dict` is DeepSpeed's, which loads weights by itself.
+        checkpoint: content of the checkpoint; one without `state_dict` is from DeepSpeed, which loads the weights.
         components: class in every slot of the model.
-        tensors: of the model.
-        key: where the user named the checkpoint.
+        tensors: state dict of the model.
+        key: YAML key of the checkpoint, for error messages.
 
     Raises:
-        CheckpointError: its components, or the names and shapes of its tensors, are others; or it is damaged.
+        CheckpointError: its components, or the names or shapes of its tensors, differ; or it is damaged.
     """
     _check_entries(checkpoint, key)
     different = changed_components(components, checkpoint.get("components", {}), key)
@@ -213,26 +213,26 @@ def check_same_model(
 
 
 def changed_components(ours: Mapping[str, str | None], theirs: Mapping[str, str], where: str) -> list[str]:
-    """Return one line per slot that a checkpoint fills with another class than the model does.
+    """Return one line per slot that holds another class in a checkpoint than in the model.
 
-    A slot that it does not name, although it names the part that has the slot, was no slot or not watched when it was
-    written. Nobody knows what was in it: it counts as filled like the model's, with a warning.
+    A slot that the checkpoint does not name, although it names the part that has the slot, was not recorded by the
+    version that wrote it. It is taken to hold the same class as in the model, with a warning.
     """
     owners = {slot: slot.rpartition(".")[0] for slot in ours.keys() - theirs.keys()}
     unknown = sorted(slot for slot, owner in owners.items() if owner in ours and theirs.get(owner) == ours[owner])
     if unknown:
-        said = ", ".join(f"{slot} (taken to be {ours[slot]})" for slot in unknown)
-        rank_zero_warn(f"{where} is of an earlier version, which did not note what fills {said}")
+        slots = ", ".join(f"{slot} (taken to be {ours[slot]})" for slot in unknown)
+        rank_zero_warn(f"{where} is of an earlier version, which did not note what fills {slots}")
     return difference({slot: name for slot, name in ours.items() if slot not in unknown}, theirs)
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
-    """Return a hash of samples of the weights in a file, by which a run names the one that it started from."""
+    """Return a hash of samples of the weights in a file, with which a run records its initial weights."""
     return sampled_fingerprint(sorted(weights.items()))
 
 
 def tensor_differences(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], misfits: Iterable[str]) -> str:
-    """Return what some tensors are in a file and in a model: five of them, which tell what is wrong."""
+    """Return the shapes of up to five tensors that differ between a file and the model."""
     names = sorted(set(misfits))
     shapes = [f"{name} is {_shape(theirs.get(name))} there, {_shape(ours.get(name))} here" for name in names[:5]]
     return "; ".join(shapes) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")
@@ -243,25 +243,25 @@ def _shape(tensor: Tensor | None) -> str:
 
 
 class WholeFileIO(TorchCheckpointIO):
-    """Writes a checkpoint beside the earlier one, and puts it in its place once it is whole and on the disk.
+    """Writes a checkpoint to a temporary file beside the earlier one and renames it once it is complete on disk.
 
-    Lightning writes into the folder for temporary files and copies from there, over the earlier checkpoint where that
-    is another file system, and holds all of it in memory once more.
+    Lightning holds a second copy of all of it in memory, writes that into the folder for temporary files and, if that
+    is on another file system, copies over the earlier checkpoint.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint.
 
         Raises:
-            OSError: as `whole_file`.
+            OSError: as for `whole_file`.
         """
-        if "://" in str(path):  # no file of this machine
+        if "://" in str(path):  # not a local file
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         with whole_file(Path(path)) as unfinished, unfinished.open("wb") as file:
             try:
                 torch.save(checkpoint, file)
-            except RuntimeError as error:  # of its own, where the disk is full
+            except RuntimeError as error:  # torch's own error when the disk is full
                 if isinstance(error.__context__, OSError):
                     raise error.__context__ from None
                 raise

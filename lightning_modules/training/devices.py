@@ -1,4 +1,4 @@
-"""What the devices, processes and threads of a run share: averages over all of them, random states, cores."""
+"""Devices, processes and threads: averages over all devices, random states, the number of threads."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from torch import Tensor, distributed, nn
 
 from lightning_modules.training.model_input import ModelInput
 
-SMALL = 20_000_000  # parameters of a model whose operations take about as long as threads need to find each other
+SMALL = 20_000_000  # parameters; below this, operations take about as long as synchronising threads
 
 
 def weighted(loss: Tensor, count: Tensor, strategy: Strategy, devices: int) -> Tensor:
-    """Weight the mean of a device so that the mean of these over all devices is that over all counted.
+    """Weight a device's mean loss so that the mean over all devices is the mean over all items.
 
     Args:
-        loss: mean over `count`, on this device.
-        count: how many this device has counted, perhaps none: the loss then takes part with weight 0.
-        strategy: over whose devices; all must ask at the same point.
-        devices: how many there are.
+        loss: mean loss over the items of this device.
+        count: number of items on this device; with none, the loss has weight 0.
+        strategy: strategy of the trainer; every device must call this at the same point.
+        devices: number of devices.
     """
     if devices == 1:
         return loss * (count > 0)
@@ -36,27 +36,27 @@ def weighted(loss: Tensor, count: Tensor, strategy: Strategy, devices: int) -> T
 
 
 class MeanLoss:
-    """The mean of an evaluation's loss over the samples of all devices, of which each may have another number, or none.
+    """Mean loss of an evaluation over the samples of all devices, which may differ in number.
 
-    Lightning's own mean rounds the number of samples per device down to a whole one.
+    Lightning's own mean rounds the number of samples per device down to an integer.
     """
 
     def __init__(self) -> None:
-        """Start with no sample."""
+        """Start with no samples."""
         self.total = torch.zeros((), dtype=torch.float64)
         self.samples = 0
 
     def add(self, loss: Tensor, samples: int) -> None:
-        """Count the mean loss of so many samples on this device; a stand-in's is of none."""
+        """Add the mean loss of a number of samples on this device; a stand-in has 0 samples."""
         if samples:
             self.total = self.total.to(loss.device) + loss.detach().double() * samples
             self.samples += samples
 
     def figures(self, strategy: Strategy) -> dict[str, float]:
-        """Return the mean as `loss`; nothing, with a warning, where it is no finite number or there is no sample.
+        """Return the mean as `loss`; nothing without samples, or, with a warning, if the loss is not finite.
 
         Args:
-            strategy: over whose devices; all must ask at the same point.
+            strategy: strategy of the trainer; every device must call this at the same point.
         """
         sums = self.total.new_tensor([self.total.item(), self.samples]).to(strategy.root_device)
         total, samples = strategy.reduce(sums, reduce_op="sum").tolist()
@@ -69,16 +69,16 @@ class MeanLoss:
 
 
 class JoinedStatistics(Callback):
-    """Gives every device the mean change of all devices' running statistics, after every backward pass.
+    """Averages the changes of batch normalisation's running statistics over all devices after every backward pass.
 
-    The mean of moving averages is the moving average of the means: what a device that sees all clips would have. What a
-    stand-in has changed does not count. A validation, a test and a checkpoint then have the same statistics.
+    The mean of moving averages is the moving average of the means, as on a device that sees all clips. Changes by a
+    stand-in do not count. Validation, test and checkpoint then use the same statistics.
     """
 
     def __init__(self) -> None:
         self.statistics: list[Tensor] = []
         self.before: list[Tensor] = []
-        self.counts = True
+        self.is_real = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the layers with running statistics."""
@@ -86,20 +86,20 @@ class JoinedStatistics(Callback):
         self.statistics = [buffer for norm in norms for buffer in norm.buffers()]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Note the statistics before the batch, if they will be needed."""
-        self.counts = isinstance(batch, ModelInput) and batch.counts and batch.clips_count
-        alone = trainer.world_size == 1 and self.counts
-        self.before = [] if alone else [buffer.clone() for buffer in self.statistics]
+        """Copy the statistics before the batch, if they will be needed."""
+        self.is_real = isinstance(batch, ModelInput) and batch.is_real and batch.has_real_clips
+        is_single = trainer.world_size == 1 and self.is_real
+        self.before = [] if is_single else [buffer.clone() for buffer in self.statistics]
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Join the changes; not earlier, since the backward pass may read the statistics."""
+        """Average the changes; only now, since the backward pass may read the statistics."""
         if not self.before:
             return
         pairs = list(zip(self.statistics, self.before, strict=True))
-        moved = [(now - before).flatten().float() * self.counts for now, before in pairs]
-        joined = torch.cat([*moved, moved[0].new_full((1,), float(self.counts))])
+        moved = [(now - before).flatten().float() * self.is_real for now, before in pairs]
+        joined = torch.cat([*moved, moved[0].new_full((1,), float(self.is_real))])
         if trainer.world_size > 1:
-            distributed.all_reduce(joined)  # Lightning's own waits at a barrier first
+            distributed.all_reduce(joined)  # Lightning's own reduction waits at a barrier first
         *sums, devices = joined.split([*map(len, moved), 1])
         for (now, before), total in zip(pairs, sums, strict=True):
             now.copy_(before + (total / devices.clamp(min=1)).view_as(before))
@@ -107,10 +107,10 @@ class JoinedStatistics(Callback):
 
 @contextmanager
 def process_group_closed() -> Iterator[None]:
-    """Close the group of a CPU training, if one was made, while Python still runs.
+    """Close the process group of a training on CPUs, if there is one, before Python exits.
 
-    Lightning closes NCCL's and leaves gloo's to the interpreter's exit. There its threads meet an interpreter that is
-    half gone, and some processes that have done all their work end in an abort.
+    Lightning closes NCCL's group and leaves gloo's to the interpreter's exit, where its threads can abort a process
+    that has done all its work.
     """
     try:
         yield
@@ -121,7 +121,7 @@ def process_group_closed() -> Iterator[None]:
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
-    """Return the state as it is, ready for a checkpoint."""
+    """Return the state of the random number generators of the CPU and, if it is a GPU, of `device`."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
@@ -129,10 +129,10 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
-    """Go on with a state: with nothing of an empty one, and not with a device's that is of another kind of device.
+    """Restore a state from `random_state`; entries that are missing or for another kind of device are ignored.
 
     Raises:
-        ValueError: it is none of this version of PyTorch.
+        ValueError: this version of PyTorch cannot use the state.
     """
     try:
         if "cpu" in state:
@@ -144,11 +144,11 @@ def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
 
 
 def use_threads(model: nn.Module, device: torch.device) -> str:
-    """Have one thread for a small model on a CPU, where the user has not decided; return words about it, or none.
+    """Use one thread for a small model on a CPU, unless the user has set a number; return a message, or nothing.
 
-    A second thread gains 1.5 times at toy scale as long as nothing else runs. As soon as another process has one of the
-    cores, every small operation waits for the thread that is not running, and a step takes 10 to 30 times as long.
-    `OMP_NUM_THREADS` decides otherwise. A large model has all cores that the process may use, as torch gives them.
+    At toy scale a second thread is 1.5 times as fast while nothing else runs. As soon as another process uses one of
+    the cores, every small operation waits for the thread that is not running, and a step takes 10 to 30 times as long.
+    `OMP_NUM_THREADS` overrides this. A large model uses all cores that torch gives it.
     """
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if device.type != "cpu" or "OMP_NUM_THREADS" in os.environ or parameters >= SMALL or torch.get_num_threads() == 1:

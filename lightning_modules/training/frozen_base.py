@@ -1,8 +1,8 @@
 """The frozen weights of pretrained parts, a language model or a vision transformer, which checkpoints leave out.
 
-A checkpoint says where they come from and has a hash of them instead: a stage that trains the vision part alone writes
-megabytes and not the language model again and again. Whoever loads the checkpoint must have the same weights from the
-same kind of source; the hash is compared.
+A checkpoint has their source and a hash instead, so a stage that trains the vision part alone writes megabytes and not
+the whole language model each time. When a checkpoint is loaded, the pretrained parts of the model must have the same
+weights; the hash is compared.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ ENTRY = "frozen_base"
 class FrozenBase:
     """Leaves frozen weights out of a checkpoint's state dict, and puts them back.
 
-    Weights count as frozen if they do not learn and are still those of `Pretrained.source`.
+    Weights count as frozen if they are not trained and still those of `Pretrained.source`.
 
     Attributes:
-        parts: the pretrained parts of the model, by their path in it: `language_model`, `encoder.tower`.
+        parts: pretrained parts by their path in the model, such as `language_model` or `encoder.tower`.
     """
 
     def __init__(self, groups: Mapping[str, nn.Module]) -> None:
         """Find the pretrained parts.
 
         Args:
-            groups: of the model, by the name that they have in it.
+            groups: parameter groups by their name in the model.
         """
         self.parts = {
             path: module
@@ -41,18 +41,18 @@ class FrozenBase:
             for path, module in part.named_modules(prefix=group)
             if isinstance(module, Pretrained)
         }
-        self._known: dict[str, tuple[tuple[str, ...], str]] = {}
+        self._hashes: dict[str, tuple[tuple[str, ...], str]] = {}  # path -> names and hash of tensors
 
     def origins(self) -> dict[str, dict[str, Any]]:
         """Return path -> source and sampled hash of the parts that still have the weights of their source.
 
-        To be asked before the model is sharded. Frozen or not: a part that is trained began with these.
+        Parts that are not frozen are included. To be called before the model is sharded.
         """
         return {
             path: {
                 "source": part.source,
                 "tensors": len(part.base_names),
-                # Not the names, which are others with an adapter.
+                # Positions instead of names, which an adapter changes.
                 "sampled_sha256": sampled_fingerprint(
                     (str(place), ours[name]) for place, name in enumerate(part.base_names)
                 ),
@@ -63,11 +63,11 @@ class FrozenBase:
         }
 
     def hashes(self) -> dict[str, str]:
-        """Return path -> hash of the frozen weights of a part, as far as a checkpoint has asked for it."""
-        return {path: known for path, (_, known) in self._known.items()}
+        """Return path -> hash of the frozen weights of a part, if a checkpoint was written or read with them."""
+        return {path: digest for path, (_, digest) in self._hashes.items()}
 
     def leave_out(self, checkpoint: dict[str, Any]) -> None:
-        """Take the frozen weights out of `checkpoint`, and note what they are."""
+        """Remove the frozen weights from `checkpoint`, and record their source and hash in it."""
         left_out = {}
         for path, part in self.parts.items():
             ours = _parameters(part)
@@ -84,19 +84,19 @@ class FrozenBase:
             checkpoint[ENTRY] = left_out
 
     def put_back(self, checkpoint: dict[str, Any], key: str) -> list[str]:
-        """Add to the state dict of `checkpoint` the weights that were left out of it, from our parts.
+        """Add to the state dict of `checkpoint` the weights that were left out of it, from the parts of this model.
 
         Args:
-            checkpoint: as read.
-            key: where the user named it.
+            checkpoint: content of the checkpoint.
+            key: YAML key of the checkpoint, for error messages.
 
         Returns:
-            The names that were added.
+            Names of the added tensors.
 
         Raises:
-            CheckpointError: our parts do not have these weights.
+            CheckpointError: the parts of this model have other weights.
         """
-        # DeepSpeed loads weights by itself, and hands over the rest.
+        # With DeepSpeed, which loads the weights itself, there is no state dict here.
         weights: dict[str, Tensor] = checkpoint.setdefault("state_dict", {})
         self.overwritten(weights)
         added: dict[str, Tensor] = {}
@@ -116,21 +116,21 @@ class FrozenBase:
         return list(added)
 
     def overwritten(self, names: Iterable[str]) -> None:
-        """Take note that these tensors of the model get other values than those of the source."""
+        """Record that the named tensors no longer have the values of their source."""
         names = set(names)
         for path, part in self.parts.items():
             if not names.isdisjoint(f"{path}.{name}" for name in part.base_names):
                 part.source = None
 
     def _fingerprint(self, path: str, names: Sequence[str]) -> str:
-        """Return the hash of weights that do not change while they are frozen, so it is worked out once."""
-        if path not in self._known or self._known[path][0] != tuple(names):
+        """Return the hash of frozen weights; it is computed once, since they do not change."""
+        if path not in self._hashes or self._hashes[path][0] != tuple(names):
             ours = _parameters(self.parts[path])
-            self._known[path] = tuple(names), fingerprint((name, whole_tensor(ours[name])) for name in names)
-        return self._known[path][1]
+            self._hashes[path] = tuple(names), fingerprint((name, whole_tensor(ours[name])) for name in names)
+        return self._hashes[path][1]
 
 
 def _parameters(part: object) -> dict[str, Tensor]:
     assert isinstance(part, nn.Module)
-    # A tensor that is shared, as embeddings often are, has several names in a checkpoint.
+    # A shared tensor, as embeddings often are, has several names in a checkpoint.
     return dict(part.named_parameters(remove_duplicate=False))

@@ -1,7 +1,6 @@
-"""Training with weights, gradients and optimiser state sharded over devices: torch's FSDP2, in Lightning's clothes.
+"""Training with weights, gradients and optimiser state sharded over devices: torch's FSDP2 as a Lightning strategy.
 
-A checkpoint is what a single device would have written, one file with whole tensors, so that it can be read on any
-number of devices.
+A checkpoint is the same as that of a single device, one file with whole tensors, so any number of devices can read it.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 Value = TypeVar("Value")
-STEPS = ("training_step", "validation_step", "test_step", "predict_step", "look")
+STEPS = ("training_step", "validation_step", "test_step", "predict_step", "run_for_hooks")
 
 
 class FullySharded(ModelParallelStrategy):
     """Shards the model over the devices of a machine, and keeps a copy of it on every machine.
 
-    Between machines only gradients travel. (Lightning's mesh has the machines along its first axis and the devices of
-    each along its second, which it names after other uses.)
+    Machines exchange gradients only. (The first axis of Lightning's mesh is machines and the second is the devices of
+    a machine, although it names them after other uses.)
     """
 
     def __init__(self) -> None:
@@ -35,16 +34,16 @@ class FullySharded(ModelParallelStrategy):
 
     @property
     def lightning_restore_optimizer(self) -> bool:
-        """Let Lightning hand over the optimiser's state, which is not loaded with the file."""
+        """Let Lightning restore the optimiser's state, since `load_checkpoint` does not."""
         return True
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        """Return the whole tensors on the first rank; the others help and return nothing."""
+        """Return the whole tensors on the first rank; the others take part and return nothing."""
         assert self.lightning_module is not None
         return self._gathered(self.lightning_module.state_dict())
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """Return the state as an optimiser of one device has it, on the first rank."""
+        """Return the state as that of an optimiser on one device, on the first rank; the others return nothing."""
         return self._gathered(optimizer.state_dict())
 
     def _gathered(self, state: dict[str, Any]) -> dict[str, Any]:
@@ -63,14 +62,14 @@ class FullySharded(ModelParallelStrategy):
         return content
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
-        """Take this rank's shards out of whole tensors."""
+        """Load this rank's shards from whole tensors."""
         assert self.lightning_module is not None
         ours = self.lightning_module.state_dict()
         weights = {name: shard_like(tensor, ours.get(name)) for name, tensor in checkpoint["state_dict"].items()}
         self.lightning_module.load_state_dict(weights, strict=strict)
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take this rank's shards out of the state of an optimiser of one device."""
+        """Load this rank's shards from the state of an optimiser on one device."""
         for optimizer, saved in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             state = {
@@ -81,7 +80,7 @@ class FullySharded(ModelParallelStrategy):
 
 
 def whole_tensor(tensor: Tensor) -> Tensor:
-    """Return all of a tensor that may be sharded; every rank must ask for it."""
+    """Return the whole of a tensor that may be sharded; every rank must call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
@@ -91,12 +90,12 @@ def shard_like(value: Value, model: Tensor | None) -> Value | Tensor:
         return value
     if not isinstance(model, DTensor) or value.shape != model.shape:
         return value
-    # No rank sends its own: all have read the same file.
+    # All ranks have read the same file, so none sends its tensor to the others.
     return distribute_tensor(value.to(model.device), model.device_mesh, model.placements, src_data_rank=None)
 
 
 def class_name(module: nn.Module) -> str:
-    """Return the name of a module's class, also where sharding has put a class of its own in front of it."""
+    """Return the name of a module's class, skipping the subclass that sharding puts in front of it."""
     return next(kind for kind in type(module).__mro__ if not issubclass(kind, FSDPModule)).__name__
 
 
@@ -104,13 +103,13 @@ def shard(module: nn.Module, units: Iterable[nn.Module], whole: nn.Module, mesh:
     """Shard `module` in place.
 
     Args:
-        module: a LightningModule; what is in none of the units is gathered for the whole of a step.
-        units: are gathered when they run and not longer; every rank must run each of them equally often.
-        whole: is not sharded, unless it is a unit.
-        mesh: of machines and the devices of each.
+        module: a LightningModule; its parameters outside of `units` are gathered for a whole step.
+        units: modules that are gathered only while they run; every rank must run each of them equally often.
+        whole: module that is not sharded, unless it is one of the units.
+        mesh: device mesh of machines and their devices.
 
     Raises:
-        ValueError: weights that are quantised.
+        ValueError: the weights are quantised.
     """
     for name, parameter in module.named_parameters():
         if not parameter.is_floating_point():

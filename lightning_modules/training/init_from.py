@@ -1,6 +1,6 @@
-"""The weights that a run begins with, such as those of another run: what hands over from one stage to the next.
+"""Initial weights of a run, such as those of the stage before.
 
-Unlike `ckpt_path`, which continues a run with its optimiser and counters, `init_from` takes weights alone.
+Unlike `ckpt_path`, which resumes a run with its optimiser and counters, `init_from` loads weights only.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from lightning_modules.video_language import VideoLanguageModel
 
 @dataclass(frozen=True)
 class InitReport:
-    """What became of every tensor, by name.
+    """Names of all tensors of the file and the model, by what was done with them.
 
     Attributes:
-        loaded: taken over.
-        base: not in the file, which says that they are those of the same pretrained part.
-        fresh: in the model, but not in the file (or of another shape there): as initialised.
-        ignored: in the file, but not in the model (or of another shape there).
-        sampled_sha256: hash of samples of all that is in the file.
+        loaded: tensors copied from the file.
+        base: frozen tensors that the file leaves out, since the same pretrained part has them.
+        fresh: tensors of the model that the file does not have in this shape; they stay as initialised.
+        ignored: tensors of the file that the model does not have in this shape.
+        sampled_sha256: hash of samples of all tensors in the file.
     """
 
     loaded: tuple[str, ...]
@@ -48,7 +48,7 @@ class InitReport:
     sampled_sha256: str
 
     def lines(self) -> list[str]:
-        """Return one line per kind, naming the modules that the tensors belong to."""
+        """Return one line per kind, with the modules that the tensors belong to."""
         kinds = {"loaded": self.loaded, "fresh": self.fresh, "ignored": self.ignored}
         if self.base:
             kinds["as pretrained"] = self.base
@@ -60,12 +60,12 @@ class InitReport:
 
 @dataclass(frozen=True)
 class FirstWeights:
-    """What weights a run begins with.
+    """Initial weights of a run.
 
     Attributes:
-        pretrained: part of the model -> where its pretrained weights are from, and a hash of samples of them.
-        lines: on weights that were taken from elsewhere, left aside, or are of no training.
-        init_from: file that weights were taken from, and a hash of samples of it; None of none.
+        pretrained: part of the model -> source of its pretrained weights, and a hash of samples of them.
+        lines: report on weights that were loaded from another run, not used, or are random.
+        init_from: path of the file that weights were loaded from, and a hash of samples of it; None without one.
     """
 
     pretrained: Mapping[str, Any]
@@ -76,23 +76,23 @@ class FirstWeights:
 def begin(
     model: VideoLanguageModel, checkpoint: str | None, path: str | None, partially: bool, training: bool
 ) -> FirstWeights:
-    """Give a model the weights that its run begins with, and say which these are.
+    """Load the initial weights of a run into its model, and print which they are.
 
-    A run that is continued has its own weights, which must be of this model before its config.yaml is written anew.
+    A checkpoint to resume from is only checked here, before config.yaml is overwritten; the Trainer loads it.
 
     Args:
-        model: as built.
-        checkpoint: that the run goes on from.
-        path: of another run's checkpoint, as `init_from`.
-        partially: as `init_from`.
+        model: the newly built model.
+        checkpoint: `ckpt_path`, which the run resumes from.
+        path: as for `init_from`; None to load nothing.
+        partially: as for `init_from`.
         training: whether the run trains.
 
     Raises:
-        CheckpointError: as `init_from`, or no run with this model goes on from the checkpoint.
+        CheckpointError: as for `init_from`, or this model cannot resume from the checkpoint.
     """
     if checkpoint is not None and Path(checkpoint).is_file():
         check_resumable(model, Path(checkpoint), training)
-    pretrained = base_weights(model)  # before others take their place
+    pretrained = base_weights(model)  # before others replace them
     lines = []
     left_aside = model.language_model.left_aside
     if left_aside:
@@ -104,44 +104,44 @@ def begin(
         say(f"{lines[-1]}; ckpt_path or init_from names trained ones", end="\n\n")
     if path is None:
         return FirstWeights(pretrained, lines)
-    taken_from = None
+    source = None
     if checkpoint is not None:
         report = [f"not read: ckpt_path {checkpoint} has the weights of this run"]
     else:
-        taken = init_from(model, path, partially)
-        taken_from = {"path": path, "sampled_sha256": taken.sampled_sha256}
-        report = taken.lines()
-    taken_lines = [f"init_from {path}", *(f"  {line}" for line in report)]
-    say("\n".join(taken_lines), end="\n\n")
-    return FirstWeights(pretrained, [*lines, *taken_lines], taken_from)
+        loaded = init_from(model, path, partially)
+        source = {"path": path, "sampled_sha256": loaded.sampled_sha256}
+        report = loaded.lines()
+    report_lines = [f"init_from {path}", *(f"  {line}" for line in report)]
+    say("\n".join(report_lines), end="\n\n")
+    return FirstWeights(pretrained, [*lines, *report_lines], source)
 
 
 def by_module(names: Iterable[str], depth: int = 2) -> list[str]:
-    """Return one text per module that tensors belong to: `encoder.fusion (5)`."""
+    """Return the modules that tensors belong to, each with its number of them: `encoder.fusion (5)`."""
     owners = sorted(".".join(name.split(".")[:depth]) for name in names)
     return [f"{owner} ({len(list(group))})" for owner, group in groupby(owners)]
 
 
 def init_from(model: VideoLanguageModel, path: str | Path, partially: bool = False) -> InitReport:
-    """Copy the weights of a checkpoint of ours into `model`.
+    """Copy the weights of a checkpoint of this project into `model`.
 
     Args:
         model: the assembled model.
         path: checkpoint file of another run, or a safetensors file with the tensors of some groups of the model
-            (`encoder`, `projector`, ..., a pretrained tower is one by itself); groups that it does not have stay as
-            they are, and what it has for groups without tensors here, as `NoDistillation`, is left aside.
-        partially: take over what fits by name and shape, also from another variant.
+            (`encoder`, `projector`, ...; a pretrained tower is a group of its own). Groups that it lacks stay as they
+            are; tensors for groups that have none here, such as `NoDistillation`, are ignored.
+        partially: whether to load only the tensors that fit by name and shape, also from another variant.
 
     Raises:
-        CheckpointError: no checkpoint of ours, damaged, or with weights that are no numbers; or nothing in it fits; or,
-            unless `partially`, its components, or names and shapes of its tensors, are not those of the model.
+        CheckpointError: not a checkpoint of this project, damaged, or with non-finite weights; nothing in it fits; or,
+            unless `partially`, its components, or the names or shapes of its tensors, differ from the model's.
     """
     ours = model.state_dict()
     base: set[str] = set()
     if Path(path).suffix == ".safetensors":
         theirs = _safetensors(Path(path))
         digest = weights_digest(theirs)
-        # Counters of batch normalisation, which nothing computes with, may be missing.
+        # The counters of batch normalisation may be missing, since no computation uses them.
         groups = {_group(model, name) for name in theirs}
         ours = {
             name: tensor
@@ -155,9 +155,9 @@ def init_from(model: VideoLanguageModel, path: str | Path, partially: bool = Fal
         for name, tensor in ours.items()
         if name in theirs and name not in base and theirs[name].shape == tensor.shape
     ]
-    known = {*loaded, *base}
+    matched = {*loaded, *base}
     report = InitReport(
-        tuple(loaded), tuple(base), tuple(sorted(ours.keys() - known)), tuple(sorted(theirs.keys() - known)), digest
+        tuple(loaded), tuple(base), tuple(sorted(ours.keys() - matched)), tuple(sorted(theirs.keys() - matched)), digest
     )
     groups = {name.split(".")[0] for name in model.state_dict()}
     misfits = [*report.fresh, *(name for name in report.ignored if name.split(".")[0] in groups)]
@@ -190,7 +190,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 def _checkpoint(
     model: VideoLanguageModel, path: str | Path, partially: bool
 ) -> tuple[dict[str, Tensor], set[str], str]:
-    """Return the tensors of a checkpoint, the names of those that it left to pretrained parts, and its digest."""
+    """Return the tensors of a checkpoint, the names of those that it leaves to pretrained parts, and its digest."""
     check_checkpoint(path, key="init_from")
     content = read_checkpoint(Path(path), "init_from")
     changed = changed_components(model.component_names(), content["components"], f"init_from {path}")

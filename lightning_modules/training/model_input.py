@@ -1,4 +1,4 @@
-"""What the model is given: a batch with all sizes and positions worked out on the host."""
+"""The model's input: a batch with all sizes and positions computed on the host."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from lightning_modules.scoring.candidate_likelihood import CandidateInput, plan_
 
 @dataclass
 class TeacherInput:
-    """What a teacher is shown, and which of the model's tokens its features are compared with.
+    """Input of a teacher, and the model's tokens that its features are compared with.
 
     Attributes:
         frames: canvases of all clips, packed, RGB.
-        frame_counts: frames per clip; they stay on the host.
-        keys: name of each clip's features in the cache.
-        positions: place of every grid token in the flattened batch (B * L); any where the text shows no clip.
-        alignment: the teacher's patches behind every grid token.
+        frame_counts: number of frames per clip, on the host.
+        keys: cache key of each clip's features.
+        positions: index of every grid token in the flattened batch (B * L); arbitrary if the text shows no clip.
+        alignment: the teacher's patches that every grid token covers.
     """
 
     frames: UInt8[Tensor, "frames 3 height width"]
@@ -50,21 +50,21 @@ class TeacherInput:
 
 @dataclass
 class ModelInput:
-    """A batch with everything that follows from its sizes worked out: no tensor need be read on the host again.
+    """A batch with everything that follows from its sizes, so that no tensor has to be read back to the host.
 
     Attributes:
         frames: canvases of all clips, packed, RGB.
-        frame_counts: frames per clip, for who wants to show single clips; they stay on the host.
-        layout: where the encoder's features go; nowhere if `clips_count` is false.
-        text: where text and visual tokens go.
+        frame_counts: number of frames per clip, on the host, to show single clips.
+        layout: positions of the encoder's features; no visual tokens unless `has_real_clips`.
+        text: positions of text and visual tokens.
         samples: facts per sample.
-        counts: whether they do; not those of a stand-in, with which a process takes part in what others do.
-        clips_count: whether the clips do; not where all samples are text alone, and the clip is that of a stand-in, so
+        is_real: whether the samples count in losses and scores; false for a stand-in, with which a process without
+            samples takes part in collective operations.
+        has_real_clips: whether the clips count; false if all samples are text only and the clip is a stand-in's, so
             that every step has the same parameters in its graph.
-        teacher: what a teacher is shown; None where none is asked.
-        questions: where the tokens of the questions go, without their answers, for a language model to go on from; None
-            where none is generated.
-        candidates: where the tokens of all answers that the questions may have are predicted; None with `questions`.
+        teacher: input of the teacher; None without distillation.
+        questions: positions of the questions' tokens, without answers, to generate from; None if nothing is generated.
+        candidates: positions that predict the tokens of all possible answers; None if nothing is generated.
     """
 
     frames: UInt8[Tensor, "frames 3 height width"]
@@ -72,8 +72,8 @@ class ModelInput:
     layout: TokenLayout
     text: SplicePlan
     samples: list[SampleFacts]
-    counts: bool
-    clips_count: bool
+    is_real: bool
+    has_real_clips: bool
     teacher: TeacherInput | None
     questions: SplicePlan | None
     candidates: CandidateInput | None
@@ -86,8 +86,8 @@ class ModelInput:
             self.layout.to(device),
             self.text.to(device),
             self.samples,
-            self.counts,
-            self.clips_count,
+            self.is_real,
+            self.has_real_clips,
             self.teacher and self.teacher.to(device, non_blocking),
             self.questions and self.questions.to(device),
             self.candidates and self.candidates.to(device),
@@ -102,23 +102,22 @@ def prepare(
     stand_in: Callable[[], Batch],
     max_new_tokens: int = 0,
 ) -> ModelInput:
-    """Work out on the host where every token of a batch goes.
+    """Compute on the host the position of every token of a batch.
 
     Args:
-        batch: if it has no sample, that of `stand_in` takes its place, and does not count.
-        encoder: decides what tokens a clip becomes.
-        language_model: decides how much fits.
-        feature_cache: names the clips that a teacher is shown.
-        stand_in: returns a sample with a clip, asked for where `batch` has none.
-        max_new_tokens: how long an answer to its questions may be; 0 if none is generated.
+        batch: the batch; without samples, `stand_in` replaces it and does not count.
+        encoder: determines the visual tokens of a clip.
+        language_model: determines the maximum length, and encodes the questions.
+        feature_cache: gives the cache keys of a teacher's clips.
+        stand_in: returns a batch of one sample with a clip, for a `batch` without samples or clips.
+        max_new_tokens: maximum number of tokens of a generated answer; 0 if none is generated.
 
     Raises:
         TooLongError: samples have more tokens than the language model takes, or leave no room for their answers.
-        ValueError: sizes that the encoder does not take, or a teacher to compare with whose grid, or an encoder whose
-            tokens, do not allow it.
+        ValueError: the encoder does not take these sizes, or its tokens cannot be aligned with the teacher's patches.
     """
-    counts = len(batch.samples) > 0
-    batch = batch if counts else stand_in()
+    is_real = len(batch.samples) > 0
+    batch = batch if is_real else stand_in()
     encoded = batch if batch.has_clips else stand_in()
     shapes = encoded.clips.shapes
     layout = encoder.layout(shapes)
@@ -150,8 +149,8 @@ def prepare(
         layout=shown,
         text=text,
         samples=batch.samples,
-        counts=counts,
-        clips_count=batch.has_clips,
+        is_real=is_real,
+        has_real_clips=batch.has_clips,
         teacher=teacher,
         questions=questions,
         candidates=candidates,
@@ -159,11 +158,11 @@ def prepare(
 
 
 def without_long(batch: Batch, error: TooLongError, skips: SkipCounter) -> Batch:
-    """Return a batch without the samples that are too long, which are counted.
+    """Return a batch without the samples that are too long, and count those.
 
     Raises:
-        TooLongError: it is not its own samples that are, but a stand-in.
-        ValueError: the policy does not accept it.
+        TooLongError: the batch has no samples, so a stand-in is too long.
+        ValueError: the policy for long records does not allow to skip them.
     """
     if not batch.samples:
         raise error
@@ -176,7 +175,10 @@ def _plan_questions(
 ) -> SplicePlan:
     text = language_model.text
     return plan_splice(
-        [text.encode_question(each.before, each.question, with_clip=each.video != "") for each in batch.samples],
+        [
+            text.encode_question(sample.before, sample.question, with_clip=sample.video != "")
+            for sample in batch.samples
+        ],
         token_counts,
         None,
         padding_side=PaddingSide.LEFT,

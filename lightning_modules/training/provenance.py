@@ -1,4 +1,4 @@
-"""The provenance of test figures: enough to tell, years later, whether two of them can be compared."""
+"""Provenance of test figures, by which two of them can be judged comparable years later."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from datamodules.video_text import VideoTextDataModule
 from lightning_modules.runs.checkout import OWN_FILE, checkout_of
 from lightning_modules.video_language import VideoLanguageModel
 
-# This project, and the packages that what a model sees and answers depends on.
+# This project, and the packages that a model's input and answers depend on.
 PACKAGES = ("video-panda-lightning", "torch", "lightning", "transformers", "tokenizers", "av", "decord2", "pillow")
 _DATA_SETTINGS = ("canvas", "sampler", "shown_frames", "damaged", "bad_media")
 
 
-def provenance(trainer: Trainer, module: VideoLanguageModel, asked_by: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known when a test begins, ready for JSON.
+def provenance(trainer: Trainer, module: VideoLanguageModel, answer_settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the provenance of a test that begins, ready for JSON.
 
     Args:
-        trainer: of the test.
+        trainer: trainer of the test.
         module: the model under test.
-        asked_by: what its answers depend on, from the command line.
+        answer_settings: configuration that the answers depend on.
     """
     return {
         "components": module.component_names(),
-        "checkpoint": _checkpoint(asked_by, "checkpoint"),
-        "init_from": _checkpoint(asked_by, "init_from"),
+        "checkpoint": _checkpoint(answer_settings, "checkpoint"),
+        "init_from": _checkpoint(answer_settings, "init_from"),
         "steps_of_this_run": trainer.global_step,
         **environment(trainer),
         "generation": {"greedy": True, "max_new_tokens": module.max_new_tokens},
         "compared": compared(module.data),
-        "data": _data(module.data, asked_by.get("data", {}).get("init_args", {})),
+        "data": _data(module.data, answer_settings.get("data", {}).get("init_args", {})),
         "seed": module.data.seed,
     }
 
 
 def base_weights(model: VideoLanguageModel) -> dict[str, dict[str, Any]]:
-    """Return the pretrained weights of a model and of its teacher, by hash; to be called before the model is sharded.
+    """Return sources and hashes of the pretrained weights of a model and its teacher, before the model is sharded.
 
-    The hashes are of samples (`sampled_fingerprint`) and cost nothing. Checkpoints have hashes of all bits of the
-    frozen weights, see `FrozenBase`.
+    The hashes are of samples (`sampled_fingerprint`), which costs nothing. Checkpoints have hashes of all bits of the
+    frozen weights; see `FrozenBase`.
     """
     teacher = [*model.teacher.network.parameters()]
     frozen_teacher = {
@@ -63,10 +63,7 @@ def base_weights(model: VideoLanguageModel) -> dict[str, dict[str, Any]]:
 
 
 def untrained_groups(model: VideoLanguageModel) -> list[str]:
-    """Return the parameter groups with randomly initialised weights that answers depend on.
-
-    To be called before anything is loaded into the model.
-    """
+    """Return the parameter groups with random weights that answers depend on, before any weights are loaded."""
     base = {
         f"{path}.{name}"
         for path, part in model.frozen_base.parts.items()
@@ -82,7 +79,7 @@ def untrained_groups(model: VideoLanguageModel) -> list[str]:
 
 
 def environment(trainer: Trainer) -> dict[str, Any]:
-    """Return the code and the machine of a run, ready for JSON."""
+    """Return code, versions, device and precision of a run, ready for JSON."""
     checkout = checkout_of(OWN_FILE)
     return {
         "code": checkout and asdict(checkout),
@@ -94,7 +91,7 @@ def environment(trainer: Trainer) -> dict[str, Any]:
 
 
 def compared(data: VideoTextDataModule) -> dict[str, dict[str, str]]:
-    """Return how replies are compared with references: the rules of every kind of answer in the test."""
+    """Return the rules by which replies are compared with references, for every kind of answer in the test."""
     kinds = {type(record.answer_kind) for record in data.records("test")}
     return {
         kind.__name__: {"rules": kind.rules, "sha256": _digest(kind.rules)}
@@ -108,7 +105,7 @@ def checksums(files: Sequence[Path]) -> dict[str, str]:
 
 
 def device_name(device: torch.device) -> str:
-    """Return the name of the hardware."""
+    """Return the name of the GPU or CPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} ({platform.processor() or platform.machine()})"
@@ -123,12 +120,12 @@ def _data(data: VideoTextDataModule, settings: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _checkpoint(asked_by: Mapping[str, Any], key: str) -> dict[str, Any] | None:
-    """Return path, size and time of change of a checkpoint; None if none was named."""
-    if asked_by.get(key) is None:
+def _checkpoint(answer_settings: Mapping[str, Any], key: str) -> dict[str, Any] | None:
+    """Return path, size and modification time of a checkpoint; None without one."""
+    if answer_settings.get(key) is None:
         return None
-    size, changed = asked_by[f"{key}_written"] or (None, None)
-    return {"path": asked_by[key], "bytes": size, "mtime_ns": changed}
+    size, changed = answer_settings[f"{key}_written"] or (None, None)
+    return {"path": answer_settings[key], "bytes": size, "mtime_ns": changed}
 
 
 def _version(package: str) -> str | None:

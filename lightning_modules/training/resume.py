@@ -1,4 +1,4 @@
-"""Can a run go on from a checkpoint? Asked before the model is built, and again before anything is written over."""
+"""Checks whether a run can resume from a checkpoint, before the model is built and before files are overwritten."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from lightning_modules.training.checkpoint import (
 )
 from lightning_modules.video_language import VideoLanguageModel
 
-# Without these Lightning restores nothing, or no training.
+# Without these entries Lightning restores nothing, or no training.
 _OF_A_RUN = ("pytorch-lightning_version",)
 _OF_A_TRAINING = (*_OF_A_RUN, "optimizer_states", "lr_schedulers")
-# Weights have been looked at before; of callbacks and settings, infinity may mean that there is no best or bound yet.
+# Weights are checked elsewhere; in callbacks and settings, infinity may mean that there is no best value or bound yet.
 _NOT_OF_THE_STATE = ("state_dict", "callbacks", "hyper_parameters", "datamodule_hyper_parameters")
 
 
-def found_checkpoint(path: str | Path, experiment: Path, seed: int, folder: bool) -> str:
-    """Return the checkpoint that the user means by `ckpt_path`, after a look whether it is one; say which is the last.
+def resolve_checkpoint(path: str | Path, experiment: Path, seed: int, folder: bool) -> str:
+    """Return the checkpoint that `ckpt_path` names once it is checked; for `last`, print which one it is.
 
     Args:
-        path: what the user gave.
+        path: value of `ckpt_path`.
         experiment: folder of the experiment's runs.
-        seed: of the run.
-        folder: whether it is to be a folder of DeepSpeed's.
+        seed: seed of the run.
+        folder: whether it must be a checkpoint folder of DeepSpeed.
 
     Raises:
         CheckpointError: there is none, or it cannot be read.
@@ -45,16 +45,16 @@ def found_checkpoint(path: str | Path, experiment: Path, seed: int, folder: bool
 
 
 def check_resumable(model: VideoLanguageModel, path: Path, training: bool) -> None:
-    """Compare a checkpoint, which `check_checkpoint` has found to be one, with the model that is to go on from it.
+    """Compare a checkpoint that has passed `check_checkpoint` with the model that is to resume from it.
 
     Args:
-        model: as configured.
-        path: of the file.
-        training: whether its training goes on; or else, its weights are used alone.
+        model: the configured model.
+        path: checkpoint file.
+        training: whether the training resumes; otherwise only the weights are used.
 
     Raises:
-        CheckpointError: it is of another model or of the training of other parts, holds weights alone, or the state of
-            its optimiser has NaN or infinite values.
+        CheckpointError: it is of another model or trains other parts, holds weights only, or the state of its
+            optimiser has NaN or infinite values.
     """
     content = read_checkpoint(path, "ckpt_path")
     check_same_model(content, model.component_names(), model.state_dict())
@@ -82,5 +82,5 @@ def _groups(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _learning(groups: Iterable[Mapping[str, Any]]) -> str:
-    """Return what an optimiser trains: its groups by name, and how many tensors each has."""
+    """Return the names of an optimiser's parameter groups, each with its number of tensors."""
     return ", ".join(f"{group.get('name')} ({len(group.get('params', ()))} tensors)" for group in groups) or "nothing"

@@ -1,4 +1,4 @@
-"""A training stage: which parts of the model learn, and how fast (paper Table 6)."""
+"""A training stage: which parts of the model are trained, at which learning rates (paper Table 6)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from components.positive import check_positive
 
 @dataclass(frozen=True)
 class Stage:
-    """Learning rates per group, and the schedule that they share.
+    """Learning rates per parameter group, their shared schedule, and the options of AdamW.
 
-    A rate of 0 freezes the group. The schedule is linear warm-up, then a cosine to zero.
+    The schedule is a linear warm-up to the peak rates, then a cosine to zero. A peak rate of 0 freezes the group.
 
     Attributes:
-        encoder: peak rate of the video encoder.
-        projector: peak rate of the projector.
-        language_model: peak rate of the language model.
-        distillation: peak rate of the head that predicts the teacher's features.
-        warmup: share of all steps that the rates take to rise.
-        weight_decay: AdamW's, on all trained parameters (the paper uses 0).
-        betas: AdamW's.
-        global_batch: samples per optimiser step, over all devices; gradients are accumulated until there are as many.
-            None: what one step of all devices takes (`data.batch_size` each).
+        encoder: peak learning rate of the video encoder.
+        projector: peak learning rate of the projector.
+        language_model: peak learning rate of the language model.
+        distillation: peak learning rate of the head that predicts the teacher's features.
+        warmup: length of the warm-up as a share of all optimiser steps, from 0 up to but not including 1.
+        weight_decay: weight decay of AdamW on all trained parameters (the paper uses 0).
+        betas: decay rates of AdamW's two moment estimates.
+        global_batch: samples per optimiser step over all devices; gradients are accumulated to reach it. Default:
+            `data.batch_size` x devices x `trainer.accumulate_grad_batches`.
     """
 
     encoder: float
@@ -54,22 +54,22 @@ class Stage:
         if not any((self.encoder, self.projector, self.language_model)):
             raise ValueError("model.stage trains nothing: encoder, projector and language_model are all 0")
 
-    def accumulation(self, batch_size: int, devices: int, given: int = 1) -> int:
-        """Return over how many batches gradients add up, so that a step sees `global_batch` samples on any machine.
+    def accumulation(self, batch_size: int, devices: int, configured: int = 1) -> int:
+        """Return the number of batches over which gradients accumulate, so that a step has `global_batch` samples.
 
         Args:
             batch_size: samples per device and batch.
-            devices: number of devices, over all machines.
-            given: what the trainer was told, which holds if there is no `global_batch`.
+            devices: number of devices over all machines.
+            configured: `trainer.accumulate_grad_batches`, which is used without a `global_batch`.
 
         Raises:
-            ValueError: `global_batch` is not a multiple of what the devices take at once, or both are set.
+            ValueError: `global_batch` is not a multiple of `batch_size` x `devices`, or both options are set.
         """
         if self.global_batch is None:
-            return given
-        if given != 1:
+            return configured
+        if configured != 1:
             raise ValueError(
-                f"trainer.accumulate_grad_batches is {given} and model.stage.global_batch is {self.global_batch}; "
+                f"trainer.accumulate_grad_batches is {configured} and model.stage.global_batch is {self.global_batch}; "
                 "only one of them can decide"
             )
         at_once = batch_size * devices
@@ -84,26 +84,26 @@ class Stage:
         return self.global_batch // at_once
 
     def freeze(self, groups: dict[str, nn.Module]) -> None:
-        """Let only the groups with a rate learn.
+        """Freeze the groups whose learning rate is 0, and make the others trainable.
 
         Args:
-            groups: `encoder`, `projector`, `language_model` and `distillation`.
+            groups: modules of `encoder`, `projector`, `language_model` and `distillation`.
         """
         for name, module in groups.items():
             module.requires_grad_(getattr(self, name) > 0)
 
     def optimizer(self, groups: dict[str, nn.Module]) -> torch.optim.AdamW:
-        """Return AdamW over the trained parameters, one named group each."""
+        """Return AdamW over the trained parameters, with one named parameter group per part."""
         trained = [
             {"params": parameters, "lr": getattr(self, name), "name": name}
             for name, module in groups.items()
             if (parameters := [parameter for parameter in module.parameters() if parameter.requires_grad])
         ]
-        # On CPU, `foreach` is not the default; the numbers are the same, with less work in Python.
+        # Not the default on CPU; the numbers are the same, with less work in Python.
         return torch.optim.AdamW(trained, betas=self.betas, weight_decay=self.weight_decay, foreach=True)
 
     def schedule(self, optimizer: torch.optim.Optimizer, steps: int) -> LambdaLR:
-        """Return the warm-up and cosine over `steps` optimiser steps, which every group follows."""
+        """Return the schedule of warm-up and cosine over `steps` optimiser steps, shared by all groups."""
         rising = max(1, round(self.warmup * steps))
 
         def share_of_peak(step: int) -> float:

@@ -1,4 +1,4 @@
-"""Options, strategies and callbacks of Lightning's Trainer that cannot work with this model and this command line."""
+"""Options, strategies and callbacks of Lightning's Trainer that cannot work here."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ REFUSED_CALLBACKS = {
     "StochasticWeightAveraging": "it replaces the schedule of model.stage and has one rate for all groups",
 }
 LIGHTNING = Path(lightning.__file__).parent
-# The least that each may be, if it is set; what Lightning itself refuses is not repeated.
+# Minimum of options that may be unset; what Lightning itself refuses is not repeated here.
 LEAST = {"accumulate_grad_batches": 1, "log_every_n_steps": 1, "check_val_every_n_epoch": 1, "gradient_clip_val": 0.0,
          "min_epochs": 0, "min_steps": 0}  # fmt: skip
 ReadStrategy = str | Namespace
 
 
 def check_trainer(trainer: Namespace) -> None:
-    """Look at the parsed options before anything is built.
+    """Refuse trainer options that cannot work, before anything is built.
 
     Raises:
-        ValueError: one that cannot work here, with what can be done instead.
+        ValueError: an option cannot work here; the message says what can be done instead.
     """
     check_strategy(trainer.strategy)
     for name, least in LEAST.items():
@@ -48,7 +48,7 @@ def check_trainer(trainer: Namespace) -> None:
         if value is not None and not least <= value < math.inf:
             raise ValueError(f"trainer.{name} is {value}; it must be a finite number of at least {least}")
     if trainer.log_every_n_steps is None:
-        trainer.log_every_n_steps = 50  # Lightning's own default, which it does not take for null
+        trainer.log_every_n_steps = 50  # Lightning's default, which it does not apply to null
     if trainer.barebones:
         raise ValueError(
             "trainer.barebones is true, which runs without figures, checkpoints and answers; to measure speed, use "
@@ -87,17 +87,19 @@ def check_trainer(trainer: Namespace) -> None:
 
 
 def _class(option: Any) -> str:
-    """Return the name of the class of a parsed option; empty for none."""
+    """Return the class name of a parsed option; empty if it is not a class."""
     return str(option.class_path).rsplit(".", 1)[-1] if isinstance(option, Namespace) else ""
 
 
 @contextmanager
 def trainer_errors() -> Iterator[None]:
-    """Say in one line what Lightning refuses of its options, in its own words, also where only a run finds it out.
+    """Report an error that Lightning itself raises during a run in one line.
+
+    Errors of the libraries below it and of our own code pass unchanged.
 
     Raises:
-        ValueError: Lightning itself raised an error, which no library below it or code of ours did.
-        OSError: what the system refused, when Lightning raised an error of its own upon that.
+        ValueError: Lightning itself raised an error.
+        OSError: the system error upon which Lightning raised one.
     """
     try:
         yield
@@ -105,17 +107,17 @@ def trainer_errors() -> Iterator[None]:
         raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
         if not Path(raised_in).is_relative_to(LIGHTNING):
             raise
-        if isinstance(error.__context__, OSError):  # upon which it failed once more, while it cleaned up
+        if isinstance(error.__context__, OSError):  # Lightning failed again while it cleaned up
             raise error.__context__ from None
         raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
 
 
 @contextmanager
 def building_trainer() -> Iterator[None]:
-    """Say in one line why the Trainer cannot be built; it has been given nothing but what the user configured.
+    """Report in one line why the Trainer cannot be built: all its options are the user's.
 
     Raises:
-        ValueError: an option of it that is impossible, by itself or on this machine.
+        ValueError: an option is impossible, in itself or on this machine.
     """
     try:
         yield
@@ -124,21 +126,21 @@ def building_trainer() -> Iterator[None]:
 
 
 def strategy_name(strategy: ReadStrategy) -> str:
-    """Return the name or the class of a `trainer.strategy`, as parsed."""
+    """Return the name or the class name of a parsed `trainer.strategy`."""
     return strategy if isinstance(strategy, str) else str(strategy.class_path).rsplit(".", 1)[-1]
 
 
 def asks_deepspeed(strategy: ReadStrategy) -> bool:
-    """Return whether it is DeepSpeed."""
+    """Return whether a strategy is DeepSpeed."""
     return "deepspeed" in strategy_name(strategy).lower()
 
 
 def check_strategy(strategy: ReadStrategy) -> None:
-    """Look whether a training can be had with it.
+    """Refuse a strategy that this model cannot be trained with.
 
     Raises:
-        ValueError: the package of DeepSpeed is not installed; or it is the FSDP of torch before 2, which gathers what
-            this model needs at other times.
+        ValueError: DeepSpeed is not installed; or the strategy is torch's first FSDP, which gathers parameters at
+            other times than this model needs them.
     """
     if asks_deepspeed(strategy) and find_spec("deepspeed") is None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What the attentions of STAB look at: in windows (LSD), in frames (FSRA) and in chunks of frames (GSTRA)."""
+"""Attention maps of STAB: in windows (LSD), in frames (FSRA) and in chunks of frames (GSTRA)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from lightning_modules.video_language import VideoLanguageModel
 from lightning_modules.views.clip_view import ClipView, ShownClip
 from lightning_modules.views.film import Layer, Swatch, apart, film, times_alike
 
-STRONGEST = 0.85  # of the colours: the picture still shows
+STRONGEST = 0.85  # maximum opacity of colours, with which the frame is still visible
 WORDS = {4: ("upper left", "upper right", "lower left", "lower right")}
 
 
 class WindowAttention(ClipView):
-    """The patch that wins in every window of LSD, in the colour of its position; strong where it wins clearly."""
+    """The patch with the largest weight in every window of LSD, coloured by position; opacity shows its lead."""
 
     name = "window_attention"
 
@@ -33,29 +33,29 @@ class WindowAttention(ClipView):
 
     @classmethod
     def of(cls, model: VideoLanguageModel) -> WindowAttention | None:
-        """Return the view of a model with LSD, if windows have more than one patch."""
+        """Return the view of a model with LSD whose windows have more than one patch; otherwise None."""
         encoder = model.encoder
         if not isinstance(encoder, STAB) or not isinstance(encoder.downsampling, LSD | LearnedQueryLSD):
             return None
         return cls(encoder, encoder.downsampling) if encoder.stride > 1 else None
 
     def watch(self) -> list[RemovableHandle]:
-        """Watch the downsampling."""
+        """Register a hook on the downsampling."""
         return [self.part.register_forward_hook(self._see)]
 
     def _see(self, part: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         self.seen: Tensor = self.part.attention_weights(*inputs).float().mean(1).cpu()
 
     def weights(self, clip: ShownClip) -> Float[Tensor, "tokens patches"]:
-        """Return what every token takes of its patches, mean over heads."""
+        """Return the attention weights of every token over its patches, averaged over heads."""
         assert isinstance(clip.layout, STABLayout)
         if self.encoder.downsampling_placement.cell_side(self.encoder.stride) == 1:
             return self.seen
-        # All windows of the canvas were merged; a token is one of them.
+        # All windows of the canvas were merged; select those of tokens.
         return self.seen.index_select(0, clip.layout.windows[:, 0])
 
     def draw(self, clip: ShownClip) -> Image.Image:
-        """Draw the winners."""
+        """Draw the winning patches."""
         weights = self.weights(clip)
         count = weights.shape[1]
         best, winner = weights.max(1)
@@ -92,14 +92,14 @@ class FrameAttention(ClipView):
 
     @classmethod
     def of(cls, model: VideoLanguageModel) -> FrameAttention | None:
-        """Return the view of a model with FSRA."""
+        """Return the view of a model with FSRA; otherwise None."""
         encoder = model.encoder
         if not isinstance(encoder, STAB) or not isinstance(encoder.frame_aggregator, FSRA):
             return None
         return cls(encoder.frame_aggregator)
 
     def watch(self) -> list[RemovableHandle]:
-        """Watch the frame aggregator."""
+        """Register a hook on the frame aggregator."""
         return [self.part.register_forward_hook(self._see)]
 
     def _see(self, part: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -121,7 +121,7 @@ class FrameAttention(ClipView):
 
 
 class VideoAttention(ClipView):
-    """A heat map of GSTRA's attention over the cells of every chunk, padding included where it sees it."""
+    """A heat map of GSTRA's attention over the cells of every chunk, including padding that it attends to."""
 
     name = "video_attention"
 
@@ -131,14 +131,14 @@ class VideoAttention(ClipView):
 
     @classmethod
     def of(cls, model: VideoLanguageModel) -> VideoAttention | None:
-        """Return the view of a model with GSTRA."""
+        """Return the view of a model with GSTRA; otherwise None."""
         encoder = model.encoder
         if not isinstance(encoder, STAB) or not isinstance(encoder.video_aggregator, GSTRA):
             return None
         return cls(encoder, encoder.video_aggregator)
 
     def watch(self) -> list[RemovableHandle]:
-        """Watch the video aggregator."""
+        """Register a hook on the video aggregator."""
         return [self.part.register_forward_hook(self._see)]
 
     def _see(self, part: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -147,12 +147,12 @@ class VideoAttention(ClipView):
     def over_frames(
         self, cells: Float[Tensor, "frames cells"], clip: ShownClip
     ) -> Float[Tensor, "frames rows columns"]:
-        """Lay values of cells out over the patches in them."""
+        """Spread the values of cells over their patches."""
         assert isinstance(clip.layout, STABLayout)
         side = self.encoder.downsampling_placement.cell_side(self.encoder.stride)
         grids = cells.view(clip.layout.valid.inside.shape)
         patches = grids.repeat_interleave(side, 1).repeat_interleave(side, 2)
-        # A cell that reaches over the edge of the canvas goes on at the opposite one.
+        # Cells wrap around the edges of the canvas.
         shifted = [
             frame.roll(shift, (0, 1))
             for frame, shift in zip(patches, map(tuple, clip.layout.shift.tolist()), strict=True)
@@ -160,13 +160,13 @@ class VideoAttention(ClipView):
         return torch.stack(shifted)
 
     def draw(self, clip: ShownClip) -> Image.Image | None:
-        """Draw the heat map; none of an image, which has no video context."""
+        """Draw the heat map; None for an image, which has no video context."""
         layout = clip.layout
         assert isinstance(layout, STABLayout)
         if len(layout.video_frames) == 0:
             return None
         chunk = layout.chunks.group
-        cells = torch.bincount(chunk) * self.seen.shape[1]  # of every chunk
+        cells = torch.bincount(chunk) * self.seen.shape[1]  # per chunk
         times = self.seen * cells[chunk][:, None]
         share = self.seen.sum(1)
         notes = [

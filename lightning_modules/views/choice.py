@@ -1,4 +1,4 @@
-"""Which clips are shown, and how they are read: as in an evaluation, and for the teacher too where there is one."""
+"""Chooses the clips for views, and reads them as in an evaluation, also for the teacher if there is one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from lightning_modules.video_language import VideoLanguageModel
 
 
 def chosen_clips(model: VideoLanguageModel, split: str, count: int, names: Sequence[str]) -> Iterator[Batch]:
-    """Yield a batch for each clip that is shown: the named ones, or the first `count` that can be read.
+    """Yield a batch of one sample for each clip to show: the named clips, or the first `count` readable ones.
 
-    Every process yields the same. The sample is the first that asks about the clip.
+    Every process yields the same clips. The sample is the first one about the clip.
 
     Args:
-        model: of a running trainer; its data are asked.
-        split: whose clips these are.
-        count: how many, if none is named.
-        names: paths, file names, or file names without their ending.
+        model: model of a running trainer.
+        split: split of the clips.
+        count: number of clips if `names` is empty.
+        names: paths, file names, or file names without their suffix.
 
     Raises:
         ValueError: a named clip is not in the split, or cannot be read.
@@ -32,17 +32,17 @@ def chosen_clips(model: VideoLanguageModel, split: str, count: int, names: Seque
         if clip >= 0:
             first.setdefault(clip, index)
     if names:
-        wanted = _named(clips, names, split)
-        first, count = {clip: first[clip] for clip in wanted}, len(wanted)
+        numbers = _named(clips, names, split)
+        first, count = {clip: first[clip] for clip in numbers}, len(numbers)
     teacher: Teacher | None = model.teacher if model.distillation.hidden_layers else None
     dataset = data.dataset(split, canvases(data.canvas, model.encoder, teacher, data.resizing, data.fit))
-    shown = 0
+    yielded = 0
     for index in first.values():
-        if shown == count:
+        if yielded == count:
             return
         sample = dataset[index]
         if isinstance(sample, Sample) and sample.views and not sample.instead_of:
-            shown += 1
+            yielded += 1
             yield collate([sample])
         elif names:
             reason = sample.instead_of[0].reason if isinstance(sample, Sample) else sample.reason
@@ -50,14 +50,14 @@ def chosen_clips(model: VideoLanguageModel, split: str, count: int, names: Seque
 
 
 def _named(clips: Sequence[Path], names: Sequence[str], split: str) -> list[int]:
-    found = []
+    numbers = []
     for name in names:
         matching = [number for number, clip in enumerate(clips) if name in (str(clip), clip.name, clip.stem)]
         if not matching:
-            known = ", ".join(clip.name for clip in clips[:5])
+            examples = ", ".join(clip.name for clip in clips[:5])
             raise ValueError(
                 f"ModelViews.videos names {name!r}, which is none of the {len(clips)} clips of the {split} split "
-                f"({known}{', ...' if len(clips) > 5 else ''}); set trainer.callbacks.videos to paths or file names"
+                f"({examples}{', ...' if len(clips) > 5 else ''}); set trainer.callbacks.videos to paths or file names"
             )
-        found += matching
-    return list(dict.fromkeys(found))
+        numbers += matching
+    return list(dict.fromkeys(numbers))

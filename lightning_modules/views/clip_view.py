@@ -1,4 +1,4 @@
-"""The contract of a view, and the clip that it draws over."""
+"""The interface of a view, and the clip that it draws."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from lightning_modules.video_language import VideoLanguageModel
 
 @dataclass
 class ShownClip:
-    """One clip, on the host.
+    """A clip to show, on the host.
 
     Attributes:
-        name: of its file.
-        folder: that the file is in.
-        frames: what the model is shown, RGB.
+        name: name of its file.
+        folder: name of the folder of its file.
+        frames: frames as the model reads them, RGB.
         rectangles: valid area of every frame as (top, left, height, width) in patches.
-        canvas: (rows, columns) of patches in the whole frame.
-        stride: side in patches of what a token stands for.
-        layout: of its tokens.
+        canvas: (rows, columns) of patches in a whole frame.
+        stride: side in patches of the area that a token covers.
+        layout: layout of its tokens.
     """
 
     name: str
@@ -50,16 +50,16 @@ class ShownClip:
 
     @property
     def title(self) -> str:
-        """What stands below its pictures."""
+        """Title of its pictures: folder and file name."""
         return f"{self.folder}/{self.name}"
 
     @property
     def grid_frames(self) -> Int64[Tensor, " tokens"]:
-        """Frame of every token that stands for a part of a frame."""
+        """Frame of every grid token, which covers a part of a frame."""
         return torch.repeat_interleave(self.layout.grids.prod(1))
 
     def token_patches(self) -> Int64[Tensor, "tokens patches"]:
-        """Return the patches behind every such token, row by row, as places in the flattened (frames, rows, columns).
+        """Return the patches of every grid token, row by row, as indices in the flattened (frames, rows, columns).
 
         Tokens begin at the corner of a frame's rectangle, whatever the order in which an encoder computes them.
         """
@@ -73,23 +73,23 @@ class ShownClip:
         return corner[:, None] + (step[:, None] * self.canvas[1] + step).flatten()
 
     def over_frames(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, "frames rows columns"]:
-        """Lay values of these tokens out over the patches behind them; NaN where there is no token."""
+        """Spread the values of grid tokens over their patches; NaN where there is no token."""
         patches = self.token_patches()
         return self.at_patches(patches.flatten(), values.repeat_interleave(patches.shape[1]))
 
     def at_patches(
         self, patches: Int64[Tensor, " some"], values: Float[Tensor, " some"]
     ) -> Float[Tensor, "frames rows columns"]:
-        """Put values at these places of the flattened (frames, rows, columns); NaN at all others."""
+        """Put values at indices of the flattened (frames, rows, columns); NaN at all others."""
         shape = (len(self.frames), *self.canvas)
         return torch.full(shape, torch.nan).flatten().index_copy(0, patches, values.float()).view(shape)
 
 
 class ClipView(ABC):
-    """A view over a clip. It sees the model through forward hooks alone, which are there only while a clip is shown.
+    """A view of a part of the model on a clip. It reads the part by forward hooks that exist only during the clip.
 
     Attributes:
-        name: of its pictures in TensorBoard and of its files.
+        name: name of its pictures in TensorBoard and of its files.
     """
 
     name: str
@@ -97,12 +97,12 @@ class ClipView(ABC):
     @classmethod
     @abstractmethod
     def of(cls, model: VideoLanguageModel) -> Self | None:
-        """Return the view of a model; None if the model has not what it shows."""
+        """Return the view of a model; None if the model does not have the part."""
 
     @abstractmethod
     def watch(self) -> list[RemovableHandle]:
-        """Begin to watch, until the hooks are removed."""
+        """Register forward hooks on the part, and return their handles."""
 
     @abstractmethod
     def draw(self, clip: ShownClip) -> Image.Image | None:
-        """Draw what was seen of the clip that went through the model last; None if the clip does not show it."""
+        """Draw the view for the clip that was run last; None if it does not apply to the clip."""

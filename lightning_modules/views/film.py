@@ -1,4 +1,4 @@
-"""Pictures of clips: frames in rows, with something painted over their patches, and what it means below."""
+"""Pictures of clips: frames in rows, layers painted over their patches, and a legend below."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINE = 16  # height of a line of text
 WIDTH = FRAMES_PER_ROW * (FRAME_SIDE + GAP) + GAP
 FONT = ImageFont.load_default(12)
 OPACITY = 0.6
-# Viridis: as bright as the value is high, also for eyes that tell few colours apart.
+# Viridis: brightness rises with the value, also for colour-blind readers.
 RISING = ((68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141), (39, 173, 129), (92, 200, 99),
           (170, 220, 50), (253, 231, 37))  # fmt: skip
 DIVERGING = ((33, 102, 172), (103, 169, 207), (209, 229, 240), (247, 247, 247), (253, 219, 199), (239, 138, 98),
@@ -33,7 +33,7 @@ DIVERGING = ((33, 102, 172), (103, 169, 207), (209, 229, 240), (247, 247, 247), 
 
 
 def colour(values: Float[Array, "*shape"], low: float, high: float, scale: Colours) -> UInt8[Array, "*shape 3"]:
-    """Return the colours of values on a scale from `low` to `high`; those outside have that of the nearest end."""
+    """Return the colours of values on a scale from `low` to `high`; values outside are clipped."""
     place = np.clip((np.nan_to_num(values) - low) / max(high - low, 1e-12), 0, 1) * (len(scale) - 1)
     channels = [np.interp(place, np.arange(len(scale)), ends) for ends in zip(*scale, strict=True)]
     mixed: Array = np.stack(channels, -1).round()
@@ -41,7 +41,7 @@ def colour(values: Float[Array, "*shape"], low: float, high: float, scale: Colou
 
 
 def apart(count: int) -> UInt8[Array, "count 3"]:
-    """Return so many colours that are told apart, around the circle of hues."""
+    """Return `count` distinct colours, evenly spaced in hue."""
     hues = np.arange(count)[:, None] / count * 6 + np.array([0, 4, 2])
     channels: Array = np.clip(np.abs(hues % 6 - 3) - 1, 0, 1) * 215 + 40
     return channels.astype(np.uint8)
@@ -49,12 +49,12 @@ def apart(count: int) -> UInt8[Array, "count 3"]:
 
 @dataclass
 class Layer:
-    """What is painted over the frames of a clip.
+    """A layer of colours over the frames of a clip.
 
     Attributes:
-        colours: of every patch.
-        opacity: of that colour, 0..1; 0 shows the frame in grey.
-        notes: what is written under each frame.
+        colours: colour of every patch.
+        opacity: opacity of the colour, 0..1; 0 shows the frame in grey.
+        notes: text under each frame.
     """
 
     colours: UInt8[Array, "frames rows columns 3"]
@@ -64,7 +64,7 @@ class Layer:
 
 @dataclass
 class Swatch:
-    """One line of a legend: a colour, or a scale of colours from low to high, with words behind it."""
+    """A line of a legend: a colour, or a scale of colours from low to high, followed by words."""
 
     colours: Colours
     words: str
@@ -77,7 +77,7 @@ def heat(
     high: float,
     scale: Colours = RISING,
 ) -> Layer:
-    """Return a heat map of values on a scale from `low` to `high`; where they are NaN, the frame shows in grey."""
+    """Return a heat map of values on a scale from `low` to `high`; NaN shows the frame in grey."""
     array = values.numpy()
     return Layer(colour(array, low, high, scale), np.where(np.isnan(array), 0, OPACITY), notes)
 
@@ -86,18 +86,18 @@ def times_alike(times: Float[Tensor, "frames rows columns"], notes: Sequence[str
     """Return a heat map of attention, and its legend.
 
     Args:
-        times: each weight over what it were if all counted alike.
-        notes: what is written under each frame.
-        whole: what the weights are shares of.
+        times: attention weights as multiples of a uniform weight; NaN where there is none.
+        notes: text under each frame.
+        whole: noun for the tokens over which a weight sums to one, such as `frame`.
     """
-    known = times[~times.isnan()]
-    low, high = min(float(known.min()), 0.99), max(float(known.max()), 1.01)  # alike to rounding is one colour
+    finite = times[~times.isnan()]
+    low, high = min(float(finite.min()), 0.99), max(float(finite.max()), 1.01)  # rounding does not change the colour
     words = f"{low:.2f}x to {high:.2f}x; 1x if all in the {whole} counted alike"
     return heat(times, notes, low, high), Swatch(RISING, words)
 
 
 def paint(frames: UInt8[Tensor, "frames 3 height width"], layer: Layer) -> UInt8[Array, "frames height width 3"]:
-    """Paint a layer over the frames, each patch as the square that it covers."""
+    """Paint a layer over the frames, each patch as a square of pixels."""
     rows, columns = layer.opacity.shape[1:]
     height, width = frames.shape[2] // rows, frames.shape[3] // columns
     grey = frames.float().mean(1)[..., None].numpy()
@@ -111,14 +111,14 @@ def paint(frames: UInt8[Tensor, "frames 3 height width"], layer: Layer) -> UInt8
 def film(
     clip: ShownClip, layers: Sequence[Layer], legend: Sequence[Swatch], caption: Sequence[str], most: int = 8
 ) -> Image.Image:
-    """Draw a clip: rows of frames as they are, the same with each layer over them, legend and caption.
+    """Draw a clip: rows of plain frames, the same frames with each layer, then the legend and the caption.
 
     Args:
-        clip: whose frames are drawn.
-        layers: what is painted over them.
-        legend: what colours mean.
-        caption: further lines.
-        most: frames that are drawn at most, evenly chosen.
+        clip: clip to draw.
+        layers: layers to paint over the frames.
+        legend: lines of the legend.
+        caption: further lines of text.
+        most: maximum number of frames, evenly spaced.
     """
     chosen = torch.linspace(0, len(clip.frames) - 1, min(most, len(clip.frames))).long().tolist()
     plain = [f"frame {number + 1} of {len(clip.frames)}" for number in range(len(clip.frames))]

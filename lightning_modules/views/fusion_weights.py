@@ -1,4 +1,4 @@
-"""The weight alpha of every channel between frame and video context (paper eq. 14), over the validations of a run."""
+"""The fusion weight alpha of every channel between frame and video context (paper eq. 14) in a run's validations."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ HEIGHT = 384
 
 
 class FusionWeights:
-    """A picture of alpha with a column per validation, which grows; channels are in the order of the last column."""
+    """A picture of alpha with a column per validation, and channels sorted by the last column."""
 
     name = "fusion_weights"
 
     def __init__(self, part: LearnedFusion) -> None:
         self.part = part
-        self.columns: dict[int, Tensor] = {}  # by step
+        self.columns: dict[int, Tensor] = {}  # step -> alpha
 
     @classmethod
     def of(cls, model: VideoLanguageModel) -> FusionWeights | None:
-        """Return the view of a model whose fusion is learned."""
+        """Return the view of a model whose fusion is learned; otherwise None."""
         encoder = model.encoder
         if not isinstance(encoder, STAB) or not isinstance(encoder.fusion, LearnedFusion):
             return None
         return cls(encoder.fusion)
 
     def add(self, step: int) -> None:
-        """Note alpha as it is now; every process takes part."""
+        """Record the current alpha; every process must call this."""
         alpha: Float[Tensor, " width"] = whole_tensor(self.part.balance.detach()).float().sigmoid()
         self.columns[step] = alpha.cpu()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was noted."""
+        """Return the recorded alphas."""
         return {"steps": list(self.columns), "alpha": list(self.columns.values())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what was noted."""
+        """Restore the recorded alphas."""
         self.columns = dict(zip(state["steps"], state["alpha"], strict=True))
 
     def draw(self) -> Image.Image:

@@ -1,4 +1,4 @@
-"""How near the student's prediction is to the teacher's feature, token by token."""
+"""Similarity of the student's predictions to the teacher's features, token by token."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from lightning_modules.views.film import RISING, Swatch, film, heat
 
 
 class TeacherSimilarity(ClipView):
-    """Heat maps of the cosine between prediction and teacher.
+    """Heat maps of the cosine similarity between predictions and the teacher's features.
 
-    The head makes one prediction of several hidden states: the first one asks, the others answer. The first map is of
-    that prediction, which is what is learnt. If several answer, further ones are of what each would predict alone.
+    The head makes one prediction from several hidden states: the first one is the query, the others are keys and
+    values. The first map is of that prediction. With several keys, further maps are of the predictions from each alone.
     """
 
     name = "teacher_similarity"
@@ -31,17 +31,17 @@ class TeacherSimilarity(ClipView):
 
     @classmethod
     def of(cls, model: VideoLanguageModel) -> TeacherSimilarity | None:
-        """Return the view of a model that learns from a teacher."""
+        """Return the view of a model that is distilled from a teacher; otherwise None."""
         return cls(model.distillation) if isinstance(model.distillation, FeatureDistillation) else None
 
     def watch(self) -> list[RemovableHandle]:
-        """Watch the distillation."""
+        """Register a hook on the distillation."""
         return [self.part.register_forward_hook(self._see)]
 
     def _see(self, part: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         states, teacher = inputs[:2]
-        alone = self.part.head.of_single_layers(states)
-        predictions = [self.part.head(states), *(alone if len(alone) > 1 else [])]
+        single = self.part.head.of_single_layers(states)
+        predictions = [self.part.head(states), *(single if len(single) > 1 else [])]
         self.seen: Float[Tensor, "maps tokens"] = torch.stack(
             [functional.cosine_similarity(prediction.float(), teacher.float(), dim=-1) for prediction in predictions]
         ).cpu()
@@ -50,8 +50,8 @@ class TeacherSimilarity(ClipView):
         """Draw the heat maps."""
         low, high = float(self.seen.min()), float(self.seen.max())
         asking, *answering = self.part.hidden_layers
-        alone = [f"state {layer} alone" for layer in answering] if len(answering) > 1 else []
-        names = ["prediction", *alone]
+        single_names = [f"state {layer} alone" for layer in answering] if len(answering) > 1 else []
+        names = ["prediction", *single_names]
         frames = [clip.grid_frames == frame for frame in range(len(clip.frames))]
         layers = []
         for name, values in zip(names, self.seen, strict=True):
@@ -61,7 +61,7 @@ class TeacherSimilarity(ClipView):
         caption = [
             f"{type(self.part).__name__} of {', '.join(map(str, self.part.hidden_layers))}: of these hidden states of "
             f"the language model, {asking} asks the others (0 is its input)."
-            + (" 'Alone' is what would be predicted if no other one answered." if alone else ""),
+            + (" 'Alone' is what would be predicted if no other one answered." if single_names else ""),
             f"Means over all frames: {means}.",
         ]
         legend = Swatch(RISING, f"{low:.3f} to {high:.3f}: cosine of prediction and teacher's feature")

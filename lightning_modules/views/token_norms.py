@@ -1,4 +1,4 @@
-"""How long tokens are after every part, and beside the embeddings of the text."""
+"""Norms of the tokens after every part, compared with the embeddings of the text."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from lightning_modules.views.film import FONT, GAP, LINE, WIDTH
 SLOTS = ("patch_embedding", "local_encoding", "downsampling", "frame_aggregator", "video_aggregator", "fusion")
 GIVES_NOTHING = (NoLocalEncoding, NoFrameAggregator, NoVideoAggregator, NoContext)
 ROW = 26
-BAR = (250, WIDTH - 190)  # from left to right
+BAR = (250, WIDTH - 190)  # left and right end in pixels
 
 
 class TokenNorms(ClipView):
-    """Lengths of the tokens that every part gives, as bars on one logarithmic scale. Tokens of padding are left out."""
+    """L2 norms of the output tokens of every part, as bars on a logarithmic scale. Padding is left out."""
 
     name = "token_norms"
 
@@ -37,15 +37,15 @@ class TokenNorms(ClipView):
 
     @classmethod
     def of(cls, model: VideoLanguageModel) -> TokenNorms:
-        """Return the view of any model: of an encoder other than STAB, what it gives as a whole."""
+        """Return the view of any model; for an encoder other than STAB, of its output only."""
         encoder = model.encoder
         slots = {slot: getattr(encoder, slot) for slot in SLOTS} if isinstance(encoder, STAB) else {"encoder": encoder}
-        there = {slot: part for slot, part in slots.items() if not isinstance(part, GIVES_NOTHING)}
+        present = {slot: part for slot, part in slots.items() if not isinstance(part, GIVES_NOTHING)}
         text = model.language_model.network.get_input_embeddings()
-        return cls(there | {"projector": model.projector, "text": text})
+        return cls(present | {"projector": model.projector, "text": text})
 
     def watch(self) -> list[RemovableHandle]:
-        """Watch the parts."""
+        """Register hooks on the parts."""
         self.seen = {}
         return [part.register_forward_hook(partial(self._see, slot)) for slot, part in self.parts.items()]
 
@@ -53,7 +53,7 @@ class TokenNorms(ClipView):
         self.seen[slot] = output.float().norm(dim=-1).cpu()
 
     def norms(self, clip: ShownClip) -> dict[str, Float[Tensor, " tokens"]]:
-        """Return the lengths of the clip's tokens after each part."""
+        """Return the norms of the clip's tokens after each part."""
         return {slot: self._of_picture(slot, norms, clip) for slot, norms in self.seen.items()}
 
     def _of_picture(self, slot: str, norms: Tensor, clip: ShownClip) -> Tensor:
@@ -68,7 +68,7 @@ class TokenNorms(ClipView):
         return norms.flatten()
 
     def draw(self, clip: ShownClip) -> Image.Image:
-        """Draw a bar from the 5th to the 95th percentile of each part, and a mark at the median."""
+        """Draw a bar from the 5th to the 95th percentile for each part, with a mark at the median."""
         norms = {slot: values for slot, values in self.norms(clip).items() if values.numel()}
         spans = {slot: np.quantile(values.numpy(), (0, 0.05, 0.5, 0.95, 1)) for slot, values in norms.items()}
         low = math.log10(max(min(span[1] for span in spans.values()), 1e-6)) - 0.05
@@ -99,5 +99,5 @@ class TokenNorms(ClipView):
 
 
 def medians(norms: dict[str, Float[Tensor, " tokens"]]) -> dict[str, float]:
-    """Return the middle length after each part."""
+    """Return the median norm after each part."""
     return {slot: float(values.median()) for slot, values in norms.items() if values.numel()}

@@ -4,7 +4,7 @@ import pytest
 
 from lightning_modules.config.difference import changes, difference
 from lightning_modules.resolve import experiment_parser, resolve
-from lightning_modules.runs.origin import Origin, kept_changes
+from lightning_modules.runs.origin import Origin, recorded_changes
 
 
 def slot(name, **settings):
@@ -48,5 +48,5 @@ def test_an_experiment_on_an_experiment_has_in_its_cell_what_both_change(tmp_pat
     assert origin.changes == ["model.encoder.local_encoding: LSTE -> NoLocalEncoding"]
     assert origin.ablated() == "FrameOnly, NoVideoAggregator, NoLocalEncoding"
     (tmp_path / "origin.txt").write_text(origin.text())
-    again = Origin(changes=kept_changes(tmp_path))
+    again = Origin(changes=recorded_changes(tmp_path))
     assert again.ablated() == "NoLocalEncoding, FrameOnly, NoVideoAggregator", "as a run that goes on reads it"

@@ -9,7 +9,7 @@ from ablation.stage_record import configuration_hash
 from datamodules.benchmarks import Benchmark, LoadedBenchmark
 from datamodules.records import Record, Turn
 from lightning_modules.cli import main
-from lightning_modules.scoring.answer_store import asked_by
+from lightning_modules.scoring.answer_store import answer_settings
 from lightning_modules.scoring.evaluation import FamilyScores
 from lightning_modules.scoring.interval import clustered_share
 from lightning_modules.scoring.metrics import LogLikelihood, TokenF1, built_metrics, with_usual
@@ -94,7 +94,7 @@ def test_what_measures_answers_decides_neither_what_is_learnt_nor_what_is_answer
         trainer=Namespace(precision="32-true"),
         init_from=None,
     )
-    assert asked_by(measured)["model"] == {"projector": "MLPProjector"}
+    assert answer_settings(measured)["model"] == {"projector": "MLPProjector"}
     assert configuration_hash({"model": {"metrics": ["TokenF1"]}}, None) == configuration_hash({"model": {}}, None)
 
 

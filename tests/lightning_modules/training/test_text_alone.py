@@ -69,7 +69,7 @@ def test_a_batch_of_text_alone_moves_the_language_model_and_gives_the_encoder_no
         gradients = dict(zip(map(id, flat), torch.autograd.grad(loss, flat, retain_graph=True), strict=True))
         largest = {name: max(float(gradients[id(p)].abs().max()) for p in part if p.requires_grad)
                    for name, part in of.items()}  # fmt: skip
-        seen.append((batch.clips_count, [sample.video for sample in batch.samples], largest))
+        seen.append((batch.has_real_clips, [sample.video for sample in batch.samples], largest))
         return loss
 
     original = VideoLanguageModel.training_step
