@@ -95,7 +95,7 @@ def not_as_in_the_paper(column: Asked, answers: Sequence[RowAnswers]) -> list[st
     others = sorted(judge for judge in judges if benchmark.judge and not judge.startswith(benchmark.judge))
     if others:
         lines.append(f"judged by {' and '.join(others)}, the paper's by {benchmark.judge}")
-    asked = min((len(run.answered.asked) for run in runs), default=benchmark.questions)
+    asked = min((len(run.answered.questions) for run in runs), default=benchmark.questions)
     if asked != benchmark.questions:
         lines.append(f"{asked:,} of {benchmark.questions:,} questions were asked")
     return lines

@@ -114,7 +114,7 @@ def _seconds_per_step(state: State) -> float:
 def outlook(sweep: UntilDecided) -> list[str]:
     """Return how many runs there are to come, and how long they take, at least, at most, and as it looks."""
     following, rows = sweep.next(), sweep.decisions.rows
-    open_rows = [name for name in sweep.decisions.open() if name not in following.why]
+    open_rows = [name for name in sweep.decisions.undecided() if name not in following.why]
     lines = [f"{name}: {why}" for name, why in following.why.items()]
     if not open_rows:
         return [*lines, "nothing is left to do"]

@@ -125,7 +125,7 @@ class UntilDecided:
         chosen: list[str] = []
         missing: dict[str, tuple[int, Job]] = {}
         baseline = self.decisions.baseline
-        for name in self._nearest_first(self.decisions.open()):
+        for name in self._nearest_first(self.decisions.undecided()):
             count = self.next_seeds(name)
             jobs, base = self._seeds(name, count), self._seeds(baseline, count, LEAD)
             given_up = [row for row in (baseline, name) if sum(job.id in self.failed for job in self.rows[row]) >= MANY]
@@ -246,7 +246,7 @@ class UntilDecided:
         experiments = {name: self._experiment(name, row_jobs) for name, row_jobs in jobs.items()}
         base = experiments[before.baseline]
         comparison = compare([*experiments.values()], base, before.smallest, False, looks=before.levels(names))
-        self.decisions = before.seeing(comparison, names)
+        self.decisions = before.with_look(comparison, names)
         try:
             self.decisions.write(self.journal.folder)
         except OSError as error:
@@ -264,7 +264,7 @@ class UntilDecided:
 
     def _check_comparable(self) -> None:
         runs = [*self._read.values()]
-        problems = obstacles([Experiment(run.called, {run.seed: [run]}) for run in runs]) if runs else []
+        problems = obstacles([Experiment(run.label, {run.seed: [run]}) for run in runs]) if runs else []
         if problems:
             raise ValueError(
                 f"finished runs of this table cannot be compared: {'; '.join(problems)}. Move the older ones away, or"
@@ -273,7 +273,7 @@ class UntilDecided:
 
     def summary(self) -> list[str]:
         """Return what was decided and what was not, and why not, what it cost, and where to look."""
-        decisions, undecided, following = self.decisions, self.decisions.open(), self.next()
+        decisions, undecided, following = self.decisions, self.decisions.undecided(), self.next()
         rows = len(decisions.asked) - 1
         lines = [f"{rows - len(undecided)} of {rows} rows are decided, after {counted(decisions.looks, 'look')}:"]
         lines += [f"- {name}: {row.line()}" for name, row in decisions.rows.items() if row.decided]
