@@ -56,7 +56,7 @@ def own_tables(
     check_alike(list(tests.values()), "trainings' own tests")
     comparison = compare(list(tests.values()), baseline, None, although_different=False)
     cells = {row.experiment.name: row.cells for row in comparison.rows}
-    description = _description(trained, tests)
+    label = _description(trained, tests)
     columns = [column for column in table.columns if isinstance(column, BenchmarkColumn)]
     units = " / ".join(measure.name for measure in columns[0].measures)
     judge = f", judged by {columns[0].benchmark.judge}" if columns[0].benchmark.judge else ""
@@ -71,7 +71,7 @@ def own_tables(
         return _ours(cells[tests[row].name][overall], comparison.unit)
 
     whole = Table(
-        f"Table {table.number} of the paper, {table.title}: the paper's numbers, and beside them {description}",
+        f"Table {table.number} of the paper, {table.title}: the paper's numbers, and beside them {label}",
         [
             *("row", "experiment"),
             *(f"paper: {column.title}" for column in columns),
@@ -86,7 +86,7 @@ def own_tables(
             for row in rows
         ],
         [
-            f"Ours: {description}. NOT comparable with the paper's numbers: only the signs of differences can be looked at"
+            f"Ours: {label}. NOT comparable with the paper's numbers: only the signs of differences can be looked at"
             " side by side.",
             f"Paper: Table {table.number}, {units}{judge}; in brackets how far the first is from the full model's.",
             *caption(comparison),
@@ -98,7 +98,7 @@ def own_tables(
     experiments = [tests[row] for row in rows if row in tests]
     return [
         whole,
-        _families(f"Rows of Table {table.number} by family of questions, {description}", experiments, comparison),
+        _families(f"Rows of Table {table.number} by family of questions, {label}", experiments, comparison),
     ]
 
 
