@@ -122,10 +122,8 @@ def score(answers: Answers, prior: SeedPrior = ALONE) -> Estimate:
         return Estimate(_student(mean, variance, *answers.bounds), variance, 1.0, answers.seeds > 1, 0)
     videos = variance.videos_freedom + 1
     if 0 < mean < 1 and variance.total > ROUNDING:
-        effective, freedom = (
-            min(answers.marks.size * answers.full, mean * (1 - mean) / variance.total),
-            variance.freedom,
-        )
+        effective = min(answers.marks.size * answers.full, mean * (1 - mean) / variance.total)
+        freedom = variance.freedom
     else:
         effective, freedom = videos, max(1, videos - 1)
     interval = wilson(mean, effective, _quantile(freedom))

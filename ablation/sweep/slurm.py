@@ -90,7 +90,7 @@ class Task:
                     raise TaskError(f"{self.job.id}: stopped by the cluster")
 
     def checkpoint(self) -> Any:
-        """Let the training save a checkpoint, and return the task to requeue; submitit calls it before time runs out."""
+        """Let the training save a checkpoint, and return the task to requeue; called by submitit before the end."""
         from submitit.helpers import DelayedSubmission
 
         if self._training is not None:
