@@ -106,8 +106,8 @@ class Estimate:
 def score(answers: Answers, prior: SeedPrior = ALONE) -> Estimate:
     """Return the mean score over questions and seeds.
 
-    The interval is Wilson's for the effective number of independent answers, the number with this variance; if all
-    answers are right or all wrong, for the number of videos. Log-likelihoods have Student's interval.
+    The interval is Wilson's for the number of independent answers with this variance, or for the number of videos if
+    all answers are right or all wrong. Log-likelihoods have Student's interval.
 
     Args:
         answers: answers of all seeds.

@@ -141,9 +141,8 @@ def compare(
     Args:
         experiments: experiments to compare.
         baseline: one of the experiments.
-        smallest: smallest difference that matters, in displayed units (percentage points, or points of a judge); None
-            for the unit's default.
-        although_different: whether to compare runs even if they differ in what must be equal.
+        smallest: smallest difference that matters, in displayed units; None for the unit's default.
+        although_different: whether to compare runs in spite of differences that must not be.
         scores: names of the scores to compare; empty for all.
         left_out: folders that are not compared.
         looks: looks at the tests, of which this is one.
@@ -240,11 +239,7 @@ def _shares(rows: Sequence[Row]) -> dict[tuple[str, str], tuple[Cell, float]]:
 
 
 def score_groups(questions: Sequence[Question], wanted: Sequence[str]) -> dict[str, Mask]:
-    """Return the questions of every score: of all, each benchmark and each family; equal groups once.
-
-    Raises:
-        ValueError: a wanted score does not exist.
-    """
+    """Return the questions of every score: of all, each benchmark and each family; equal groups once."""
     families = [question.family for question in questions]
     benchmarks = sorted({family.split("/")[0] for family in families if "/" in family})
     groups = {ALL: np.ones(len(questions), dtype=bool)}

@@ -78,10 +78,8 @@ class RowLook:
         return self.overall.word is not Word.TOO_FEW
 
     def seeds_needed(self, smallest: float) -> float:
-        """Estimate the number of seeds that decides the row if difference and spread stay the same.
-
-        It grows with the square of the interval's width, which must exclude zero or all differences that matter.
-        """
+        """Estimate the number of seeds that decides the row if difference and spread stay the same."""
+        # The width of the interval, which must exclude zero or all that matters, falls with the root of their number.
         score = self.overall
         half, away = (score.high - score.low) / 2, abs(score.difference)
         room = max(away, smallest - away)

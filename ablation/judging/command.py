@@ -79,12 +79,9 @@ def judge_pending(
 
 
 def plan(judge: Judge, pending: Sequence[Comparison], prices: tuple[float, float] | None) -> list[str]:
-    """Return lines with the expected calls, tokens and costs.
+    """Return lines with the expected calls, tokens and costs of judging pending comparisons.
 
-    Args:
-        judge: judge that would be used.
-        pending: comparisons that it would judge.
-        prices: prices of a million input tokens and of a million output tokens.
+    `prices` are those of a million input tokens and of a million output tokens.
     """
     lengths = [length for length in map(judge.prompt_length, pending) if length]
     read, written = sum(lengths) // CHARACTERS_PER_TOKEN, len(lengths) * TOKENS_PER_REPLY

@@ -13,10 +13,9 @@ OURS = ("model", "messages", "stream", "n")
 
 
 class ServerJudge(PromptedJudge):
-    """A judge that prompts a model on a server.
+    """A judge that prompts a model on a server, whose address is not part of its identity, since servers move.
 
-    The judge's identity does not include the address, since servers move; every judgement has the name of the model
-    according to the server.
+    Every judgement has the name of the model according to the server.
     """
 
     def __init__(

@@ -77,11 +77,7 @@ def find_answers(
 
 
 def check_alike(experiments: Sequence[Experiment], tests: str) -> None:
-    """Refuse tests that cannot be compared.
-
-    Args:
-        experiments: experiments with their tests.
-        tests: description of the tests in the error message.
+    """Refuse tests that cannot be compared; the error message describes them as `tests`.
 
     Raises:
         ValueError: questions, scale, judge or anything else differs that must be equal.

@@ -123,11 +123,7 @@ def _until(options: argparse.Namespace) -> Until | None:
 
 
 def _seconds(budget: str) -> float:
-    """Return a time such as `2h`, `90min` or `1h 30min` in seconds.
-
-    Raises:
-        ValueError: the time has another form.
-    """
+    """Return a time such as `2h`, `90min` or `1h 30min` in seconds."""
     seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(budget))
     if not seconds or _PART.sub("", budget):
         raise ValueError(f"--budget is {budget!r}; it must be a time such as 2h, 90min or 1h30min")
@@ -172,9 +168,7 @@ def train(request: Request, options: argparse.Namespace) -> Outcome | None:
 
 
 def train_until_decided(request: Request, options: argparse.Namespace, until: Until) -> Outcome | None:
-    """Add seeds until every row is decided, or list what is left to do, and print the outcome.
-
-    The seeds of the request are ignored.
+    """Add seeds, in place of the request's, until every row is decided, or list what is left; print the outcome.
 
     Returns:
         The outcome; None if nothing was trained.

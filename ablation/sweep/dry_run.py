@@ -37,12 +37,7 @@ def listing(
 ) -> str:
     """Return a line per job, followed by a line per stage of a chain.
 
-    Args:
-        jobs: jobs of the sweep.
-        plan: plan of the sweep.
-        steps: known numbers of optimiser steps, by id of a training.
-        events: events of the sweep's journal.
-        queue: states in the queue of a cluster, by id of a training.
+    `steps` are the known numbers of optimiser steps, `queue` the states in a cluster's queue, by id of a training.
     """
     keys = {stage: plan.key(stage) for stage in distinct_stages(jobs)}
     counts = Counter(keys[stage] for job in jobs for stage in job.stages)

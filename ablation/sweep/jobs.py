@@ -141,11 +141,9 @@ def distinct_stages(jobs: Sequence[Job]) -> list[Job]:
 
 
 def common_stages(jobs: Mapping[Job, Sequence[Job]], key: Callable[[Job], str]) -> list[Job]:
-    """Return the last common stages of chains, which are to be trained first.
+    """Return the last common stages of chains, which are trained first, from the remaining stages of all jobs.
 
-    Args:
-        jobs: remaining stages by job.
-        key: returns the same key for stages that jobs share.
+    `key` returns the same key for stages that jobs share.
     """
     keys = {stage: key(stage) for stage in distinct_stages([*jobs])}
     counts = Counter(keys[stage] for stages in jobs.values() for stage in stages)

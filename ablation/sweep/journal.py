@@ -140,12 +140,9 @@ def measured(jobs: Sequence[Job], events: Sequence[Event]) -> dict[str, float]:
 
 
 def expected(jobs: Sequence[Job], rows: Mapping[str, float], at_once: int) -> float:
-    """Return the expected seconds of jobs.
+    """Return the expected seconds of jobs, `at_once` of them at a time.
 
-    Args:
-        jobs: jobs in the order in which they begin.
-        rows: mean seconds by row, of at least one row; other rows are expected to take the mean of these.
-        at_once: number of simultaneous jobs.
+    `rows` has the mean seconds of at least one row; other rows are expected to take the mean of these.
     """
     usual = fmean(rows.values())
     ends = [0.0] * at_once

@@ -62,7 +62,7 @@ def request_of(
     Args:
         files: experiments, or one sweep file.
         name: name of the sweep; None for that of the file, or those of the experiments.
-        seeds: number of seeds, or several seeds, instead of the file's.
+        seeds: one number of seeds, or several seeds, instead of the file's.
         configs: config files of all jobs, after the file's.
         assignments: `key=v1,v2`, in addition to the file's.
         settings: further flags of all jobs.

@@ -66,7 +66,10 @@ class _Running:
 
 
 class Runner:
-    """Keeps `at_once` jobs running, retries failed ones, and lets runs save checkpoints when it is stopped."""
+    """Keeps `at_once` jobs running, retries failed ones, and lets runs save checkpoints when it is stopped.
+
+    `steps` are the known numbers of optimiser steps by id of a training, `holds` descriptors of locks that runs share.
+    """
 
     def __init__(
         self,
@@ -78,17 +81,7 @@ class Runner:
         retries: int,
         holds: tuple[int, ...] = (),
     ) -> None:
-        """Set up without starting anything.
-
-        Args:
-            jobs: jobs to train.
-            plan: plan of the sweep.
-            journal: journal of the sweep.
-            steps: known numbers of optimiser steps by id of a training.
-            at_once: maximum number of simultaneous runs.
-            retries: number of further tries at a failed run.
-            holds: descriptors of locks that runs hold too.
-        """
+        """Set up without starting anything."""
         self.plan, self.journal, self.retries, self.holds = plan, journal, retries, holds
         self.environments, self.display = shares(at_once), display()
         self.waiting = list(jobs)
@@ -270,12 +263,9 @@ def noted_signals() -> Iterator[list[int]]:
 
 
 def shares(jobs: int) -> list[dict[str, str]]:
-    """Return environment variables that divide cores and GPUs among simultaneous runs; a single run has all.
+    """Return environment variables that divide cores and GPUs among so many simultaneous runs; a single run has all.
 
     If there are more runs than GPUs, runs share GPUs. The user's number of threads is kept.
-
-    Args:
-        jobs: number of simultaneous runs.
     """
     if jobs == 1:
         return [{}]

@@ -39,14 +39,7 @@ class Task:
     """
 
     def __init__(self, job: Job, plan: Plan, folder: Path, retries: int) -> None:
-        """Set the job.
-
-        Args:
-            job: job to train.
-            plan: plan of the sweep.
-            folder: folder of the sweep.
-            retries: number of further tries at a failed stage.
-        """
+        """Set the job, the folder of its sweep, and the number of further tries at a failed stage."""
         self.job, self.runs, self.folder, self.retries = job, plan.runs, folder, retries
         # Resolved here, and not again on the cluster.
         self.configs = {stage.id: plan.configuration(stage) for stage in job.stages}
@@ -120,15 +113,7 @@ def submit_unfinished(
     at_once: int,
     retries: int,
 ) -> None:
-    """Submit the unfinished jobs that are not in the queue, their common stages first.
-
-    Args:
-        jobs: remaining stages by job.
-        plan: plan of the sweep.
-        journal: journal of the sweep.
-        options: options of sbatch, with `_` for `-`.
-        at_once: maximum number of simultaneous tasks.
-        retries: number of further tries at a failed stage.
+    """Submit the unfinished jobs (given with their remaining stages) that are not queued, their common stages first.
 
     Raises:
         ValueError: SLURM is not available, rejects an option, or does not answer.
@@ -195,8 +180,7 @@ def slurm_options(text: str) -> Options:
     """Parse options of sbatch, with `_` for `-`; `time` is converted to minutes for submitit.
 
     Raises:
-        ValueError: the text has another form, asks for several machines or tasks, has no time, or submitit is not
-            installed.
+        ValueError: the text has another form, several machines or tasks, or no time; or submitit is not installed.
     """
     options: Options = {}
     for part in text.split(","):

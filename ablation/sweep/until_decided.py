@@ -65,21 +65,16 @@ class Next:
 
 
 class UntilDecided:
-    """Chooses the next jobs, and looks at the table when they are finished."""
+    """Chooses the next jobs, and looks at the table when they are finished.
+
+    `jobs` are all possible ones, for every row those of seeds 0, 1, ... in this order; `at_once` run simultaneously.
+    """
 
     def __init__(self, jobs: Sequence[Job], until: Until, plan: Plan, journal: Journal, at_once: int) -> None:
         """Read earlier decisions; nothing is written.
 
-        Args:
-            jobs: all possible jobs, for every row those of seeds 0, 1, ... in this order.
-            until: limits of adding seeds.
-            plan: plan of the sweep.
-            journal: journal of the sweep.
-            at_once: number of simultaneous runs.
-
         Raises:
-            ValueError: there are fewer than two rows, a run would not be tested, or earlier decisions are about another
-                table.
+            ValueError: there is one row, a run would not be tested, or earlier decisions are about another table.
         """
         self.until, self.plan, self.journal, self.at_once = until, plan, journal, at_once
         self.rows: dict[str, list[Job]] = {}
@@ -216,12 +211,9 @@ class UntilDecided:
         return len(row.seeds) + 1 if row else FIRST
 
     def _seeds(self, name: str, count: int, more: int = 0) -> list[Job] | None:
-        """Return the first jobs of a row that have not failed, those of its last look first; None if too few are left.
+        """Return the first jobs of a row that have not failed, those of its last look first.
 
-        Args:
-            name: name of the row.
-            count: minimum number of jobs.
-            more: number of additional jobs, if there are so many.
+        These are `count` jobs, or None if fewer are left, and up to `more` additional ones.
         """
         jobs: list[Job] = []
         for seed in dict.fromkeys((*self.decisions.seeds(name), *range(self.until.most))):
