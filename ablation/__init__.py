@@ -1,1 +1,1 @@
-"""Reads run folders and says what mattered; knows runs, not models."""
+"""Comparison, judging and sweeps of runs: these programs know run folders, not models."""

@@ -26,20 +26,20 @@ from lightning_modules.config.chain import STAGES
 from lightning_modules.config.user_errors import ProgramParser, user_errors
 from lightning_modules.runs.checkout import STARTED_BY
 
-BUSY = 5.0  # seconds until it is asked again whether another process has finished a stage
+BUSY = 5.0  # seconds between checks whether another process has finished a stage
 
 
 class ChainError(ValueError):
-    """A stage that did not end well."""
+    """A stage did not end well."""
 
 
 def train_stage(arguments: Sequence[str], stage: str, holds: tuple[int, ...] = ()) -> int:
-    """Run the training of a stage and return its exit status; Ctrl-C is left to it, which saves before it ends.
+    """Run the training of a stage and return its exit status; on Ctrl-C the training saves a checkpoint and ends.
 
     Args:
         arguments: arguments of `fit`.
-        stage: place and name of the stage, which its history is to have.
-        holds: descriptors of locks that it holds too.
+        stage: place and name of the stage, for its history.
+        holds: descriptors of locks that the training holds too.
     """
     before = signal.signal(signal.SIGINT, lambda *_: None)
     environment = {**os.environ, STARTED_BY: f"chain, stage {stage}"}
@@ -56,15 +56,15 @@ def chain(
     """Train `stages` one after the other, and return their run folders.
 
     Args:
-        configs: config files of all stages: the experiment first.
+        configs: config files of all stages, the experiment first.
         stages: config file of each stage; several are joined by `+`, such as a stage and its data.
-        runs: folder of all runs; a stage goes to `<experiment>+<stage>`, or is one that is there with the same hash.
+        runs: folder of all runs; a stage is trained in `<experiment>+<stage>`, unless a run has the same hash.
         seed: seed of every stage.
         settings: further arguments of every stage.
 
     Raises:
-        ChainError: a stage did not end well, and the same call goes on from there.
-        ValueError: a stage was trained before with other settings than these, or what is asked for cannot be read.
+        ChainError: a stage did not end well; the same call resumes it.
+        ValueError: a stage was trained before with other settings, or a config file or setting is invalid.
     """
     alternatives = typed_stages(stages)
     varied = [typed for typed, files in zip(stages, alternatives, strict=True) if len(files) > 1]
@@ -98,7 +98,7 @@ def _train(claimed: Claim, job: Job) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Read the command line, and train the stages."""
+    """Train the stages as the command line says."""
     parser = ProgramParser(prog="video-panda chain", description=__doc__)
     parser.add_argument("--config", action="append", required=True, help="config file of all stages; experiment first")
     parser.add_argument(
@@ -108,7 +108,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed_everything", type=int, default=0, help="seed of every stage")
     options, settings = parser.parse_known_args(args)
     with user_errors():
-        if os.environ.get("SLURM_PROCID", "0") != "0":  # it would wait for the first one, which waits for it
+        if os.environ.get("SLURM_PROCID", "0") != "0":  # the tasks would wait for each other
             raise ValueError(
                 "video-panda chain is one process, and this is one of several tasks of SLURM: let each stage be a job, "
                 "as in docs/slurm.sh, with --init_from of the one before"

@@ -1,7 +1,7 @@
-"""`stage.json`: what makes a stage of a chain the one that another chain needs too, and what it started from, by hash.
+"""`stage.json`: hashes of a stage's configuration and of its starting checkpoint, so that chains can share stages.
 
-It is written before the stage begins. The hash of its configuration has that of the stage before in it, as a commit's
-has; so two stages with the same hash learn the same from the same, and one of them is enough.
+It is written before the stage begins. Like a commit's, the hash of its configuration includes that of the stage before;
+so two stages with the same hash learn the same from the same start, and one training is enough.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from lightning_modules.config.chain import ConfigChainError, read_config
 from lightning_modules.runs.folder import CONFIG, STAGE_FILE, run_name
 
 COMPARED = ("model", "data", "trainer", "seed_everything", "init_partially")
-# What says where and how fast a stage runs, or what is shown meanwhile, and not what it learns. (The global batch stays
-# the same on any number of devices.) Where a stage starts from (`init_from`, `ckpt_path`) and whether it is tested at
-# the end follow from its place in the chain.
+# Settings of where and how fast a stage runs, or of its logging, which do not affect what it learns. (The global batch
+# size is the same on any number of devices.) The start of a stage (`init_from`, `ckpt_path`) and whether it is tested
+# follow from its place in the chain.
 IGNORED = (
     "trainer.accelerator",
     "trainer.devices",
@@ -43,7 +43,7 @@ class Start:
 
     Attributes:
         checkpoint: path of the file, in the run folder of the stage before.
-        sha256: hash of the whole file, as of `sha256sum`.
+        sha256: SHA-256 of the file, as by `sha256sum`.
         configuration: hash of the configuration of the stage before.
     """
 
@@ -52,18 +52,18 @@ class Start:
     configuration: str
 
     def folder(self, runs: Path) -> Path:
-        """Return the run folder of the stage before, wherever all runs are now."""
+        """Return the run folder of the stage before, even if the folder of all runs was moved."""
         return runs.joinpath(*Path(self.checkpoint).parts[-4:-2])
 
 
 @dataclass(frozen=True)
 class StageRecord:
-    """What a stage is.
+    """The record of a stage in its run folder.
 
     Attributes:
-        configuration: hash of its configuration and of what it starts from.
-        starts_from: checkpoint of the stage before; None for the first one.
-        checkpoint_sha256: hash of its last checkpoint, noted when a later stage first starts from it.
+        configuration: hash of its configuration and of its start.
+        starts_from: checkpoint of the stage before; None for the first stage.
+        checkpoint_sha256: hash of its last checkpoint, recorded when a later stage first starts from it.
     """
 
     configuration: str
@@ -71,19 +71,19 @@ class StageRecord:
     checkpoint_sha256: str | None = None
 
     def write(self, folder: Path) -> None:
-        """Write it into a run folder, which is made.
+        """Write the record into a run folder, which is created.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         write_whole(folder / STAGE_FILE, json.dumps(asdict(self), indent=2) + "\n")
 
 
 def read_record(folder: Path) -> StageRecord | None:
-    """Return the record in a run folder; None if there is none.
+    """Read the record in a run folder; None if there is none.
 
     Raises:
-        ValueError: it cannot be read.
+        ValueError: the record cannot be read.
     """
     path = folder / STAGE_FILE
     try:
@@ -102,7 +102,7 @@ def read_record(folder: Path) -> StageRecord | None:
 
 
 def recorded(runs: Path, seed: int, configuration: str) -> list[Path]:
-    """Return the run folders, of whatever name, whose record has this hash.
+    """Return the run folders of any experiment whose record has this hash.
 
     Raises:
         ValueError: a record cannot be read.
@@ -114,10 +114,10 @@ def recorded(runs: Path, seed: int, configuration: str) -> list[Path]:
 
 
 def sha256_of(file: Path) -> str:
-    """Return the hash of a file, which is read again only if its size or time of change is another.
+    """Return the SHA-256 of a file, which is read again only if its size or modification time has changed.
 
     Raises:
-        ValueError: it cannot be read.
+        ValueError: the file cannot be read.
     """
     try:
         return content_hash(file)
@@ -129,7 +129,7 @@ def kept_config(folder: Path) -> dict[str, Any]:
     """Return the configuration of a run.
 
     Raises:
-        ValueError: the run has none, or it cannot be read.
+        ValueError: the run has no configuration, or it cannot be read.
     """
     try:
         return read_config(folder / CONFIG)
@@ -138,25 +138,25 @@ def kept_config(folder: Path) -> dict[str, Any]:
 
 
 def stage_difference(kept: Mapping[str, Any], wanted: Mapping[str, Any], also: Sequence[str] = ()) -> list[str]:
-    """Return one line per key that differs, as `key: there -> wanted`.
+    """Return one line per differing key, as `key: kept value -> wanted value`.
 
     Args:
         kept: configuration of a run.
-        wanted: configuration that is asked for now.
-        also: keys that count beside those of `COMPARED`. Those of `IGNORED` never do.
+        wanted: requested configuration.
+        also: keys to compare beside those of `COMPARED`. Those of `IGNORED` are never compared.
     """
     old, new = (_decisive(config, also) for config in (kept, wanted))
     changes = {key: (old.get(key, "-"), new.get(key, "-")) for key in sorted(old.keys() | new.keys())}
-    return [f"{key}: {there} -> {here}" for key, (there, here) in changes.items() if there != here]
+    return [f"{key}: {before} -> {after}" for key, (before, after) in changes.items() if before != after]
 
 
 def configuration_hash(config: Mapping[str, Any], start: str | None) -> str:
-    """Return the SHA-256 of what a stage learns by: as of a commit, that of what it starts from is a part of it.
+    """Return the SHA-256 of a stage's configuration and of its start.
 
     Args:
-        config: configuration of the stage, of which what `stage_difference` compares counts.
-        start: hash of the configuration of the stage before, or of a file that the first stage starts from; None if
-            that starts from nothing.
+        config: configuration of the stage; the settings that `stage_difference` compares are hashed.
+        start: hash of the configuration of the stage before, or of the checkpoint file that the first stage starts
+            from; None without either.
     """
     content = json.dumps({"settings": _decisive(config), "start": start}, sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()

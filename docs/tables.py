@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # found without an installation, too
 
-from ablation.reproducing.column import Asked
+from ablation.reproducing.column import BenchmarkColumn
 from ablation.reproducing.paper_table import PaperRow, PaperTable, paper_entry, paper_table
 
 REPORT = Path("docs/results/table_4.md")
@@ -73,15 +73,15 @@ def beside_the_paper(table: PaperTable, report: dict[str, dict[str, str]]) -> st
     return _markdown(heads, rows)
 
 
-def _columns(table: PaperTable) -> list[Asked]:
-    return [column for column in table.columns if isinstance(column, Asked)]
+def _columns(table: PaperTable) -> list[BenchmarkColumn]:
+    return [column for column in table.columns if isinstance(column, BenchmarkColumn)]
 
 
 def _of_paper(table: PaperTable) -> list[str]:
     return [f"{column.title} in the paper" for column in _columns(table)]
 
 
-def _spaced(column: Asked, row: PaperRow) -> str:
+def _spaced(column: BenchmarkColumn, row: PaperRow) -> str:
     return paper_entry(column, row).text.replace("/", " / ")
 
 

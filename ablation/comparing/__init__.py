@@ -1,1 +1,1 @@
-"""`video-panda compare`: what finished runs differ in, what they score, and which differences are more than chance."""
+"""`video-panda compare`: settings and scores of finished runs, and which differences are more than chance."""

@@ -1,4 +1,4 @@
-"""The answers of a run, question by question, and who says how good they are."""
+"""The answers of a run, question by question, with the marks of the test or of a judge."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ TENTHS = 10  # of a point, in which scores of a judge are counted
 
 
 class LeftOutError(ValueError):
-    """Why a folder is not compared."""
+    """The reason why a folder is not compared."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked: runs are compared over what is equal in all of this.
+    """A question of a test. Runs are compared over questions that are equal in all attributes.
 
     Attributes:
         id: id of the question.
-        video: video that it is about, below the folder of the data; None if the answers do not name it.
-        text: the question itself.
-        reference: the right answer.
-        family: family that it is counted under.
-        aspect: aspect of the answer that is judged; None if the question is whether the answer is right.
+        video: path of its video below the data folder; None if the answers do not name it.
+        text: text of the question.
+        reference: right answer.
+        family: family of questions that its score is part of.
+        aspect: judged aspect of the answer; None if the answer is right or wrong.
     """
 
     id: str
@@ -45,22 +45,21 @@ class Question:
 
     @property
     def cluster(self) -> str:
-        """Its video, which other questions may be about; the question itself where there is none."""
+        """Cluster of the question: its video, or the question itself without one."""
         return self.video or self.id
 
 
 @dataclass(frozen=True)
 class Answered:
-    """Questions of a test.
+    """Questions of a test with the marks of their answers.
 
     Attributes:
-        marks: question -> marks of its answer, of `full`: 1 of 1 if it is right.
+        marks: marks of the answers: 1 of 1 if right, or the score of a judge.
         full: marks of the best answer.
-        unit: how marks are shown.
-        unjudged: questions whose answers a judge has said nothing readable about.
-        judge: who gives the marks; None for the comparison of the test itself.
-        rows: question -> its answer on disk, which further metrics measure; empty where a judge says how good answers
-            are.
+        unit: unit in which marks are shown.
+        unjudged: questions whose answers a judge has not judged readably.
+        judge: name of the judge; None for the test's own comparison.
+        rows: stored answers, for further metrics; empty with a judge.
     """
 
     marks: Mapping[Question, int]
@@ -71,12 +70,12 @@ class Answered:
     rows: Mapping[Question, Row] = field(default_factory=dict)
 
     @property
-    def asked(self) -> set[Question]:
-        """All of them."""
+    def questions(self) -> set[Question]:
+        """All questions, judged or not."""
         return {*self.marks, *self.unjudged}
 
     def values(self, metric: Metric) -> dict[Question, float]:
-        """Return what each answer is worth by a further metric, for the questions that it says something about.
+        """Return the values of a further metric, for the questions to which it applies.
 
         Raises:
             ValueError: an answer on disk lacks what the metric reads.
@@ -92,14 +91,14 @@ def read_answered(folder: Path, root: str, judge: str | None, points: bool = Fal
     """Read the answers of a run.
 
     Args:
-        folder: of the run.
-        root: of its data: videos are named below it.
-        judge: name of a file of judgements, without its ending; None if the answers say themselves what is right.
-        points: whether the judge's scores count, those of each aspect, and not what it says is right.
-        counted: how many answers the scores of the test are of, if that is known.
+        folder: run folder.
+        root: data folder, which is removed from the paths of videos.
+        judge: name of a file of judgements, without its ending; None for the test's own comparison.
+        points: whether to take the judge's scores, by aspect, instead of its right and wrong.
+        counted: number of answers in the scores of the test, if known.
 
     Raises:
-        LeftOutError: there are none, they cannot be read, or they are not those that were judged.
+        LeftOutError: there are no answers, they cannot be read, or others were judged.
     """
     path = AnswerStore.of_run(folder).path
     if not path.is_file():
@@ -112,7 +111,7 @@ def read_answered(folder: Path, root: str, judge: str | None, points: bool = Fal
         answers = {_question(row, root): row for row in rows}
         right = {question: int(ExactMatch().value(row)) for question, row in answers.items()}
         answered = Answered(right, rows=answers)
-        answered.values(LogLikelihood())  # whose damage leaves the run out
+        answered.values(LogLikelihood())  # fails here if the stored log-likelihoods are damaged
     except LeftOutError:
         raise
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -132,68 +131,75 @@ def read_answered(folder: Path, root: str, judge: str | None, points: bool = Fal
     return marked(*_judgements(folder / JUDGEMENTS / path.stem, judge, answers))
 
 
-Judgements = dict[Question, list[JudgedAnswer]]  # of each question, one per aspect
+Judgements = dict[Question, list[JudgedAnswer]]  # one per aspect
 
 
 def _judgements(folder: Path, judge: str, rows: Mapping[Question, Row]) -> tuple[str, Judgements]:
-    """Return what the judge is called, and what it said of each question; nothing of some, perhaps."""
+    """Return the name of the judge, and its judgements of every question; questions may have none."""
     path = folder / f"{judge}.jsonl"
     if not path.is_file():
-        known = ", ".join(sorted(each.stem for each in folder.glob("*.jsonl"))) or "none"
-        raise LeftOutError(f"it has no judgements by {judge}; there are: {known}")
+        judges = ", ".join(sorted(file.stem for file in folder.glob("*.jsonl"))) or "none"
+        raise LeftOutError(f"it has no judgements by {judge}; there are: {judges}")
     try:
-        name, judgements = read_judgements(path)
+        name, judged_answers = read_judgements(path)
     except ValueError as error:
         raise LeftOutError(str(error)) from None
-    found: Judgements = {question: [] for question in rows}
-    asked = {question.id: question for question in rows}
-    for each in judgements.values():
-        if each.id in asked:
-            found[asked[each.id]].append(each)
-    if any(not _is_about(each, rows[question]) for question, several in found.items() for each in several):
+    judgements: Judgements = {question: [] for question in rows}
+    by_id = {question.id: question for question in rows}
+    for answer in judged_answers.values():
+        if answer.id in by_id:
+            judgements[by_id[answer.id]].append(answer)
+    if any(not _is_about(answer, rows[question]) for question, answers in judgements.items() for answer in answers):
         raise LeftOutError(f"{path.name} judges other answers than those that are there now; judge them anew")
-    consistent = {
+    # Consistency is judged once per pair, and stored with its first question.
+    seconds = {
         ids[1]
-        for question, several in found.items()
-        if (ids := ids_of_pair(question.id)) and any(each.aspect == Aspect.CONSISTENCY for each in several)
-    }  # which were judged with the first of their pair
-    return name, {question: several for question, several in found.items() if several or question.id not in consistent}
+        for question, answers in judgements.items()
+        if (ids := ids_of_pair(question.id)) and any(answer.aspect == Aspect.CONSISTENCY for answer in answers)
+    }
+    return name, {
+        question: answers for question, answers in judgements.items() if answers or question.id not in seconds
+    }
 
 
-def _judged(name: str, found: Judgements) -> Answered:
-    """Take what the judge says is right; of answers that it scored for aspects alone it was not asked."""
+def _judged(name: str, judgements: Judgements) -> Answered:
+    """Take the judge's right and wrong; answers that were scored only for aspects are left out."""
     marks = {
-        question: int(each.right)
-        for question, several in found.items()
-        for each in several
-        if each.aspect is None and each.right is not None
+        question: int(answer.right)
+        for question, answers in judgements.items()
+        for answer in answers
+        if answer.aspect is None and answer.right is not None
     }
     if not marks:
-        scored = any(each.score is not None for several in found.values() for each in several)
+        scored = any(answer.score is not None for answers in judgements.values() for answer in answers)
         hint = "; --points compares its scores" if scored else ""
         raise LeftOutError(f"{name} says of no answer whether it is right{hint}")
-    asked = {question for question, several in found.items() if not several or any(not each.aspect for each in several)}
-    return Answered(marks, unjudged=frozenset(asked - marks.keys()), judge=name)
+    questions = {
+        question
+        for question, answers in judgements.items()
+        if not answers or any(not answer.aspect for answer in answers)
+    }
+    return Answered(marks, unjudged=frozenset(questions - marks.keys()), judge=name)
 
 
-def _scored(name: str, found: Judgements) -> Answered:
-    """Take the judge's scores; those of an aspect are a family of their own."""
+def _scored(name: str, judgements: Judgements) -> Answered:
+    """Take the judge's scores, with a family for each aspect."""
     marks: dict[Question, int] = {}
-    unjudged = {question for question, several in found.items() if not several}
-    for question, several in found.items():
-        for each in several:
-            of = replace(question, family=_aspect_family(question.family, each.aspect), aspect=each.aspect)
-            if each.score is None:
-                unjudged.add(of)
+    unjudged = {question for question, answers in judgements.items() if not answers}
+    for question, answers in judgements.items():
+        for answer in answers:
+            judged = replace(question, family=_aspect_family(question.family, answer.aspect), aspect=answer.aspect)
+            if answer.score is None:
+                unjudged.add(judged)
             else:
-                marks[of] = round(TENTHS * each.score)
+                marks[judged] = round(TENTHS * answer.score)
     if not marks:
         raise LeftOutError(f"{name} gives no answer a score")
     return Answered(marks, TENTHS * BEST_SCORE, POINTS, frozenset(unjudged), name)
 
 
 def _aspect_family(family: str, aspect: str | None) -> str:
-    """Return what an aspect is counted under: itself, below the benchmark if there is one."""
+    """Return the family of an aspect's scores: the aspect itself, below its benchmark if there is one."""
     benchmark, slash, _ = family.partition("/")
     return family if aspect is None else f"{benchmark}{slash}{aspect}" if slash else aspect
 

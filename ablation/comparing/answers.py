@@ -14,10 +14,10 @@ class Answers:
     """Answers of an experiment's seeds to the same questions.
 
     Attributes:
-        marks: of each answer, (seeds, questions): 1 if it is right, or its score; floats where they are not counted.
+        marks: marks of the answers, (seeds, questions): 1 if it is right, or its score; floats for log-likelihoods.
         videos: number of the video of each question.
-        full: what the best answer has: 1, more where it has a score, or where attempts are added up.
-        bounds: least and largest mean there can be; log-likelihoods have no least one.
+        full: marks of the best answer: 1, or more if a judge gives scores or attempts are added up.
+        bounds: smallest and largest possible mean; log-likelihoods have no smallest one.
     """
 
     marks: NDArray[np.int64] | NDArray[np.float64]
@@ -27,12 +27,12 @@ class Answers:
 
     @property
     def seeds(self) -> int:
-        """How many trainings."""
+        """Number of trainings."""
         return len(self.marks)
 
     @property
     def widest(self) -> float:
-        """Largest difference of two means there can be."""
+        """Largest possible difference of two means."""
         return self.bounds[1] - self.bounds[0]
 
     @property
@@ -40,31 +40,31 @@ class Answers:
         """Whether marks are whole numbers."""
         return not np.issubdtype(self.marks.dtype, np.floating)
 
-    def of(self, questions: NDArray[np.bool_]) -> Answers:
-        """Return those to some questions, their videos numbered anew."""
+    def subset(self, questions: NDArray[np.bool_]) -> Answers:
+        """Return the answers to some questions, with their videos renumbered."""
         videos = np.unique(self.videos[questions], return_inverse=True)[1]
         return Answers(self.marks[:, questions], videos, self.full, self.bounds)
 
     def sums(self) -> NDArray[np.int64] | NDArray[np.float64]:
-        """Return the marks of each seed about each video, (seeds, videos); whole numbers of whole marks."""
+        """Return the sum of marks per seed and video, (seeds, videos); integers if the marks are."""
         return self._sums
 
     def means(self) -> NDArray[np.float64]:
-        """Return the share of all marks that each seed has."""
+        """Return the mean score of each seed, as a share of the best."""
         return self._means
 
     def parts(self) -> NDArray[np.float64]:
-        """Return what each video adds to each seed's deviation from the mean, (seeds, videos)."""
+        """Return the contribution of each video to each seed's deviation from the mean, (seeds, videos)."""
         return self._parts
 
     def chance(self) -> float:
-        """Return what single answers add to the variance of the mean of seeds, of which there are two at least."""
+        """Return the part of the variance of the mean over seeds, at least two, that is due to single answers."""
         return self._chance
 
-    # Each difference from a baseline asks these of it.
+    # Cached, since every difference from a baseline needs them.
     @cached_property
     def _sums(self) -> NDArray[np.int64] | NDArray[np.float64]:
-        sums = np.stack([np.bincount(self.videos, weights=each) for each in self.marks])
+        sums = np.stack([np.bincount(self.videos, weights=marks) for marks in self.marks])
         return sums.astype(np.int64) if self.whole else sums
 
     @cached_property

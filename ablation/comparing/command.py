@@ -30,63 +30,65 @@ from lightning_modules.scoring.metrics import built_metrics
 from lightning_modules.scoring.unit import PERCENT
 
 
-def run(known: argparse.Namespace) -> None:
-    """Compare, print the tables and write the files.
+def run(options: argparse.Namespace) -> None:
+    """Compare runs, print the tables and write the files.
 
     Raises:
         ValueError: runs are missing or cannot be compared, or a file cannot be written.
     """
-    if known.points and known.judge is None:
+    if options.points and options.judge is None:
         raise ValueError("--points compares the scores of a judge: give --judge NAME too")
-    if known.metrics and known.judge is not None:
+    if options.metrics and options.judge is not None:
         raise ValueError("--metrics measures answers, and --judge says how good they are: give one of them")
-    unit = POINTS if known.points else PERCENT
-    if known.smallest is not None and not 0 < known.smallest < unit.best:
-        raise ValueError(f"--smallest is {known.smallest:g}; it must be between 0 and {unit.best:g} {unit.points}")
-    runs, left_out = find_runs(known.runs, known.verb, known.judge, known.points)
-    found = experiments(runs, known.attempts)
-    if len(found) < 2:
+    unit = POINTS if options.points else PERCENT
+    if options.smallest is not None and not 0 < options.smallest < unit.best:
+        raise ValueError(f"--smallest is {options.smallest:g}; it must be between 0 and {unit.best:g} {unit.points}")
+    runs, left_out = find_runs(options.runs, options.verb, options.judge, options.points)
+    rows = experiments(runs, options.attempts)
+    if len(rows) < 2:
         raise ValueError(
-            f"there are finished runs of {found[0].name} only; a comparison needs two experiments"
-            + "".join(f"\n  left out: {each.folder}: {each.reason}" for each in left_out)
+            f"there are finished runs of {rows[0].name} only; a comparison needs two experiments"
+            + "".join(f"\n  left out: {folder.folder}: {folder.reason}" for folder in left_out)
         )
-    names = [each.name for each in found]
-    decided = decisions_for([each.folder for each in runs], names)
-    first = decided[0] if decided and len(decided[0].asked.keys() & {*names}) > 1 else None
-    asked = first.baseline if first and first.baseline in names and known.baseline is None else known.baseline
-    baseline = choose_baseline(found, asked)
-    # What a sweep has decided stands for the question that it asked, and for no other.
-    usual = (
-        not known.scores and known.judge is None and known.verb == "fit" and first and first.baseline == baseline.name
+    names = [row.name for row in rows]
+    sweeps = decisions_for([run.folder for run in runs], names)
+    first = sweeps[0] if sweeps and len(sweeps[0].asked.keys() & {*names}) > 1 else None
+    name = first.baseline if first and first.baseline in names and options.baseline is None else options.baseline
+    baseline = choose_baseline(rows, name)
+    # Decisions of a sweep apply only to a comparison with the same scores, judge, verb and baseline.
+    same_question = (
+        not options.scores
+        and options.judge is None
+        and options.verb == "fit"
+        and first
+        and first.baseline == baseline.name
     )
-    smallest = first.smallest if first and usual and known.smallest is None else known.smallest
-    looks = Looks({name: each.most for each in reversed(decided) for name in each.asked})
-    comparison = compare(found, baseline, smallest, known.although_different, known.scores, left_out, looks)
-    if first and usual and smallest == first.smallest:
+    smallest = first.smallest if first and same_question and options.smallest is None else options.smallest
+    looks = Looks({name: sweep.most for sweep in reversed(sweeps) for name in sweep.asked})
+    comparison = compare(rows, baseline, smallest, options.although_different, options.scores, left_out, looks)
+    if first and same_question and smallest == first.smallest:
         comparison = as_decided(comparison, first)
-    asked_metrics = built_metrics(known.metrics, "--metrics") if known.metrics else []
-    further = [
-        compare_metric(metric, found, baseline, known.scores, looks) for metric in further_metrics(found, asked_metrics)
-    ]
-    costs, problems = measured_costs(found) if known.costs else ({}, [])
-    comparison = comparison.remarking(problems)
+    extra = built_metrics(options.metrics, "--metrics") if options.metrics else []
+    further = [compare_metric(metric, rows, baseline, options.scores, looks) for metric in further_metrics(rows, extra)]
+    costs, problems = measured_costs(rows) if options.costs else ({}, [])
+    comparison = comparison.with_remarks(problems)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     say(text(comparison, costs, further, columns))
     for flag, file, content in (
-        ("markdown", known.markdown, lambda: text(comparison, costs, further) + "\n"),
-        ("csv", known.csv, lambda: as_csv(csv_lines(comparison, costs, further))),
-        ("latex", known.latex, lambda: as_latex(paper_tables(comparison, further), widest=None)),
-        ("html", known.html, lambda: page(comparison, costs, further)),
+        ("markdown", options.markdown, lambda: text(comparison, costs, further) + "\n"),
+        ("csv", options.csv, lambda: as_csv(csv_lines(comparison, costs, further))),
+        ("latex", options.latex, lambda: as_latex(paper_tables(comparison, further), widest=None)),
+        ("html", options.html, lambda: page(comparison, costs, further)),
     ):
         if file is not None:
             write(flag, file, content())
 
 
 def write(flag: str, file: Path, content: str) -> None:
-    """Write a file that was asked for by a flag, and say so.
+    """Write the file of a flag, and print its name.
 
     Raises:
-        ValueError: it cannot be written.
+        ValueError: the file cannot be written.
     """
     try:
         write_whole(file, printable(content))
@@ -96,18 +98,18 @@ def write(flag: str, file: Path, content: str) -> None:
 
 
 def add_file_options(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for each kind of file."""
-    for name, what in (
+    """Add a flag for each file format."""
+    for name, description in (
         ("markdown", "the same as is printed"),
         ("csv", "a line per figure, with all its digits"),
         ("latex", "tables for booktabs"),
         ("html", "a page that needs nothing else"),
     ):
-        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {what}")
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {description}")
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Read the command line, and compare."""
+    """Compare runs as the command line says."""
     parser = ProgramParser(
         prog="video-panda compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

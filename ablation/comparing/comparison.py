@@ -1,4 +1,4 @@
-"""Experiments against a baseline: every score, its difference, and what is to be said of it."""
+"""Comparison of experiments with a baseline: every score, its difference, and the verdict on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ablation.comparing.sequential import ONCE, Looks
 from ablation.comparing.verdict import Verdict, Word, too_few, verdict
 from lightning_modules.scoring.unit import Unit
 
-Mask = NDArray[np.bool_]  # of questions
+Mask = NDArray[np.bool_]  # whether each question belongs to a group
 ALL = "all"
 LOSS = "test/loss"
 
@@ -29,12 +29,12 @@ class Cell:
     """A score of an experiment.
 
     Attributes:
-        value: of it; None of the loss of a single seed, which has no interval.
-        seeds: of each seed.
-        difference: from the baseline's; None of the baseline itself, and where there is no spread to compare.
-        corrected: p value of the difference among all tests.
-        verdict: what is to be said of the difference; None of the baseline.
-        learnt: how many seeds have learnt it where others have not at all; 0 where seeds are of one kind.
+        value: score with its interval; None for the loss of a single seed, which has no interval.
+        seeds: score of each seed.
+        difference: difference from the baseline; None in the baseline's row, or if its variance cannot be estimated.
+        corrected: p value of the difference, corrected for all tests.
+        verdict: verdict on the difference; None for the baseline.
+        learnt: number of seeds that have learnt the score if others have not learnt it at all; 0 if seeds agree.
     """
 
     value: Estimate | None
@@ -46,7 +46,7 @@ class Cell:
 
     @property
     def mean(self) -> float:
-        """Mean over seeds."""
+        """Mean over seeds; NaN without any."""
         return float(np.mean(self.seeds)) if self.seeds else float("nan")
 
 
@@ -55,11 +55,11 @@ class Row:
     """An experiment in the comparison.
 
     Attributes:
-        experiment: its runs.
-        changes: in what its configuration differs from the baseline's.
-        cells: score -> what it is, first that of all questions.
-        loss: of the test.
-        minutes: of training, mean over seeds; None if it is not known.
+        experiment: experiment with its runs.
+        changes: settings that differ from the baseline's, one per line.
+        cells: scores by name, the one over all questions first.
+        loss: loss of the test.
+        minutes: minutes of training, mean over seeds; None if unknown.
     """
 
     experiment: Experiment
@@ -76,21 +76,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All experiments over the same questions.
+    """A comparison of experiments over the same questions.
 
     Attributes:
         baseline: name of the experiment that others are compared with.
-        rows: the baseline first.
-        sizes: score -> questions and videos that it is over.
-        priors: score -> what all rows say of its variance between seeds.
-        unit: in which scores are shown.
-        tests: how many tests p values are corrected for.
-        smallest: difference that matters, as a share.
-        ignored: what differs although it should not, as `--although-different` was given.
-        remarks: what else is to be known.
+        rows: row of every experiment, the baseline's first.
+        sizes: number of questions and of videos of every score.
+        priors: prior of the variance between seeds of every score.
+        unit: unit in which scores are shown.
+        tests: number of tests that p values are corrected for.
+        smallest: smallest difference that matters, as a share.
+        ignored: differences between runs that `--although-different` allowed.
+        remarks: further remarks, one per line.
         left_out: folders that are not compared.
-        looks: how often its tests are looked at.
-        decided: when rows that were given seeds until they were decided were so, and what that cost.
+        looks: looks at the tests.
+        decided: lines about the decisions of a sweep that added seeds until rows were decided.
     """
 
     baseline: str
@@ -106,13 +106,13 @@ class Comparison:
     looks: Looks = ONCE
     decided: Sequence[str] = ()
 
-    def remarking(self, more: Sequence[str]) -> Comparison:
-        """Return it with further remarks."""
+    def with_remarks(self, more: Sequence[str]) -> Comparison:
+        """Return the comparison with further remarks."""
         return replace(self, remarks=[*self.remarks, *more])
 
     @property
     def over(self) -> str:
-        """What intervals and tests are over, in words."""
+        """What intervals and tests generalise over (questions, seeds), in words."""
         single = [row.experiment.name for row in self.rows if len(row.experiment.seeds) == 1]
         if len(single) == len(self.rows):
             return (
@@ -139,16 +139,16 @@ def compare(
     """Compare experiments over the questions that all their runs answered.
 
     Args:
-        experiments: with their runs.
-        baseline: one of them.
-        smallest: difference that matters, as it is shown: in percentage points, or those of a judge; None: the usual.
-        although_different: whether runs that differ in what they must not are compared all the same.
-        scores: names of the scores that are compared; all if none.
+        experiments: experiments to compare.
+        baseline: one of the experiments.
+        smallest: smallest difference that matters, in displayed units; None for the unit's default.
+        although_different: whether to compare runs in spite of differences that must not be.
+        scores: names of the scores to compare; empty for all.
         left_out: folders that are not compared.
-        looks: how often the tests are looked at, of which this is one time.
+        looks: looks at the tests, of which this is one.
 
     Raises:
-        ValueError: runs cannot be compared, or have no such score.
+        ValueError: runs cannot be compared, or a score does not exist.
     """
     unit = baseline.runs[0].answered.unit
     smallest = (unit.smallest if smallest is None else smallest) / unit.best
@@ -164,36 +164,42 @@ def compare(
             " questions"
         )
     groups = score_groups(questions, scores)
-    others = [each for each in experiments if each is not baseline]
-    said = list(remarks(experiments))
-    answers = {each.name: each.answers(questions) for each in experiments}
+    others = [experiment for experiment in experiments if experiment is not baseline]
+    notes = list(remarks(experiments))
+    answers = {experiment.name: experiment.answers(questions) for experiment in experiments}
     base = answers[baseline.name]
-    priors = {name: seed_prior([each.of(mask) for each in answers.values()]) for name, mask in groups.items()}
-    rows = [_row(each, baseline, answers[each.name], base, groups, priors, looks) for each in (baseline, *others)]
+    priors = {
+        name: seed_prior([row_answers.subset(mask) for row_answers in answers.values()])
+        for name, mask in groups.items()
+    }
+    rows = [
+        _row(experiment, baseline, answers[experiment.name], base, groups, priors, looks)
+        for experiment in (baseline, *others)
+    ]
     for row in rows:
         missing = len(row.experiment.seeds) - len(row.loss.seeds)
         if missing and any(run.figures for run in row.experiment.runs):  # a test by itself keeps no figures
-            said.append(f"{row.experiment.name}: {LOSS} is missing or no number in {missing} of its seeds")
+            notes.append(f"{row.experiment.name}: {LOSS} is missing or no number in {missing} of its seeds")
     shares = _shares(rows)
     gaps = {key: (cell.difference, share) for key, (cell, share) in shares.items() if cell.difference}
-    fewer = {each.name: min(len(each.seeds), len(baseline.seeds)) for each in others}
+    fewer = {experiment.name: min(len(experiment.seeds), len(baseline.seeds)) for experiment in others}
     values = [looks.p(key, baseline.name, fewer[key[0]], gap.p, share) for key, (gap, share) in gaps.items()]
     absent = max(1.0, looks.rows / max(1, len(others)))
-    found = [min(1.0, absent * p) for p in holm(values, [share for _, share in gaps.values()])]
-    corrected = dict(zip(gaps, found, strict=True))
+    p_values = [min(1.0, absent * p) for p in holm(values, [share for _, share in gaps.values()])]
+    corrected = dict(zip(gaps, p_values, strict=True))
 
     def judged(row: Row, name: str, cell: Cell) -> Cell:
         key = row.experiment.name, name
         if cell.difference is None:
             return cell
-        if name == LOSS:  # of which nobody knows which difference matters
-            found = verdict(cell.difference, corrected[key], 0.0, higher_is_better=False) or Verdict(Word.TOO_FEW)
+        if name == LOSS:  # no smallest difference that matters is defined for a loss
+            result = verdict(cell.difference, corrected[key], 0.0, higher_is_better=False) or Verdict(Word.TOO_FEW)
         else:
-            ours, theirs = (each.of(groups[name]) for each in (answers[row.experiment.name], base))
-            found = verdict(cell.difference, corrected[key], smallest) or too_few(
+            ours, theirs = answers[row.experiment.name].subset(groups[name]), base.subset(groups[name])
+            result = verdict(cell.difference, corrected[key], smallest) or too_few(
                 cell.difference, ours, theirs, smallest, gaps[key][1], unit, priors[name]
             )
-        return replace(cell, corrected=corrected[key], verdict=found)
+        return replace(cell, corrected=corrected[key], verdict=result)
 
     return Comparison(
         baseline=baseline.name,
@@ -211,14 +217,14 @@ def compare(
         tests=len(gaps),
         smallest=smallest,
         ignored=problems,
-        remarks=said,
+        remarks=notes,
         left_out=left_out,
         looks=looks,
     )
 
 
 def _shares(rows: Sequence[Row]) -> dict[tuple[str, str], tuple[Cell, float]]:
-    """Return each test, by experiment and score, with its share of the 5 %: the overall score has half of it."""
+    """Return the tests by experiment and score, with their shares of the 5 %; overall scores have half of it."""
     tests = {
         (row.experiment.name, name): cell
         for row in rows
@@ -233,7 +239,7 @@ def _shares(rows: Sequence[Row]) -> dict[tuple[str, str], tuple[Cell, float]]:
 
 
 def score_groups(questions: Sequence[Question], wanted: Sequence[str]) -> dict[str, Mask]:
-    """Return score -> which questions it is over: all, each benchmark, each family; equal ones once."""
+    """Return the questions of every score: of all, each benchmark and each family; equal groups once."""
     families = [question.family for question in questions]
     benchmarks = sorted({family.split("/")[0] for family in families if "/" in family})
     groups = {ALL: np.ones(len(questions), dtype=bool)}
@@ -258,18 +264,18 @@ def _row(
     looks: Looks,
 ) -> Row:
     is_base = experiment is baseline
-    certain = looks.certain(experiment.name, baseline.name, min(len(experiment.seeds), len(baseline.seeds)))
+    quantile = looks.quantile(experiment.name, baseline.name, min(len(experiment.seeds), len(baseline.seeds)))
     cells = {}
     for name, mask in groups.items():
-        ours, theirs = answers.of(mask), base.of(mask)
-        gap = None if is_base else difference(ours, theirs, priors[name], certain)
+        ours, theirs = answers.subset(mask), base.subset(mask)
+        gap = None if is_base else difference(ours, theirs, priors[name], quantile)
         cells[name] = Cell(score(ours, priors[name]), tuple(ours.means()), gap, learnt=learnt(ours))
     ours_loss, base_loss = experiment.figures(LOSS), baseline.figures(LOSS)
     minutes = experiment.figures("train/minutes")
     loss = Cell(
         over_seeds_only(ours_loss, ()) if ours_loss else None,
         tuple(ours_loss),
-        None if is_base or not (ours_loss and base_loss) else over_seeds_only(ours_loss, base_loss, certain),
+        None if is_base or not (ours_loss and base_loss) else over_seeds_only(ours_loss, base_loss, quantile),
     )
     differing = [] if is_base else changes(experiment.config, baseline.config)
     return Row(experiment, differing, cells, loss, float(np.mean(minutes)) if minutes else None)

@@ -1,4 +1,4 @@
-"""What the visual path of an experiment costs, from the configuration of one of its runs."""
+"""Costs of an experiment's visual path, from the configuration of one of its runs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Costs:
     """Costs of encoder and projector for one square clip, as `video-panda profile` counts them.
 
     Attributes:
-        parameters: how many.
-        gmac: billions of multiplications with addition.
-        tokens: that the language model is given.
+        parameters: number of parameters.
+        gmac: billions of multiply-accumulate operations.
+        tokens: number of visual tokens for the language model.
     """
 
     parameters: int
@@ -29,15 +29,15 @@ class Costs:
 
 
 def measured_costs(experiments: Sequence[Experiment]) -> tuple[dict[str, Costs], list[str]]:
-    """Return the costs of each experiment, and why there are none of others.
+    """Return the costs by experiment, and a line for each experiment without costs that says why.
 
     Models are built without memory for their weights; nothing is run or loaded.
     """
-    found: dict[str, Costs] = {}
+    costs: dict[str, Costs] = {}
     problems = []
     for experiment in experiments:
         try:
-            found[experiment.name] = _costs(experiment)
+            costs[experiment.name] = _costs(experiment)
         except CommandLineError:
             problems.append(f"{experiment.name}: no costs: its configuration is not one of this version")
         except Exception as error:
@@ -45,18 +45,18 @@ def measured_costs(experiments: Sequence[Experiment]) -> tuple[dict[str, Costs],
             if line is None:
                 raise
             problems.append(f"{experiment.name}: no costs: {line}")
-    return found, problems
+    return costs, problems
 
 
 def _costs(experiment: Experiment) -> Costs:
-    # Imported here: all else reads files and needs no model.
+    # Imported here, since everything else only reads files and must start without torch.
     from lightning_modules.costs.operations import count_operations
     from lightning_modules.costs.resolved import resolve_as_given
     from lightning_modules.costs.visual_path import visual_path
 
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would say on stderr that there is no GPU
     config = experiment.runs[0].config
-    # The rest of a test by itself is not that of a training.
+    # A test by itself lacks the other settings of a training.
     with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
         yaml.safe_dump({part: config.get(part) for part in ("model", "data")}, file)
         file.flush()

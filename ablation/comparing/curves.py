@@ -1,4 +1,4 @@
-"""Learning curves of an experiment from the metrics of its runs: the mean over seeds, and how far they lie apart."""
+"""Learning curves of an experiment from the metrics of its runs: mean and range over seeds."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from lightning_modules.runs.folder import metrics_files
 from lightning_modules.scoring.metrics import MEAN
 
 TRAINING = "train/loss"
-VALIDATION = (f"val/{MEAN}", "val/loss")  # the first that there is
-POINTS = 100  # of a curve at most; more cannot be told apart
+VALIDATION = (f"val/{MEAN}", "val/loss")  # in order of preference
+POINTS = 100  # maximum of a curve; more cannot be distinguished in a plot
 
 
 @dataclass(frozen=True)
 class Point:
-    """A stretch of steps.
+    """A point of a curve, which summarises consecutive steps.
 
     Attributes:
-        step: mean of its steps.
-        mean: over the seeds that have a value there.
-        low: least of them.
-        high: largest.
+        step: mean of the steps.
+        mean: mean of the seeds with values at these steps.
+        low: lowest of the seeds.
+        high: highest of the seeds.
     """
 
     step: float
@@ -42,27 +42,27 @@ def curve(experiment: Experiment, name: str) -> list[Point]:
     stretch = math.ceil(len(steps) / POINTS)
     points = []
     for start in range(0, len(steps), max(1, stretch)):
-        wanted = steps[start : start + stretch]
+        window = steps[start : start + stretch]
         means = [
-            math.fsum(there) / len(there)
+            math.fsum(values) / len(values)
             for seed in seeds
-            if (there := [seed[step] for step in wanted if step in seed])
+            if (values := [seed[step] for step in window if step in seed])
         ]
-        points.append(Point(math.fsum(wanted) / len(wanted), math.fsum(means) / len(means), min(means), max(means)))
+        points.append(Point(math.fsum(window) / len(window), math.fsum(means) / len(means), min(means), max(means)))
     return points
 
 
 def validation_figure(experiments: Sequence[Experiment]) -> str:
-    """Return which figure of the validations is shown: the first of `VALIDATION` that a run has logged."""
-    found = (name for name in VALIDATION for each in experiments for run in each.runs if read_curve(run.folder, name))
-    return next(found, VALIDATION[0])
+    """Return the name of the validation figure to show: the first of `VALIDATION` that a run has logged."""
+    logged = (name for name in VALIDATION for row in experiments for run in row.runs if read_curve(run.folder, name))
+    return next(logged, VALIDATION[0])
 
 
 def area(values: Mapping[int, float]) -> float:
-    """Return the mean of a figure over the steps between its first and last value, straight lines between values.
+    """Return the mean of a figure over the steps between its first and last value, by linear interpolation.
 
     Args:
-        values: step -> value; one at least.
+        values: values by step; at least one.
     """
     points = sorted(values.items())
     if len(points) == 1:
@@ -72,9 +72,9 @@ def area(values: Mapping[int, float]) -> float:
 
 
 def read_curve(folder: Path, name: str) -> dict[int, float]:
-    """Return step -> value of a figure, from `metrics.csv` and, of a run that went on, `metrics.1.csv` ... before it.
+    """Return the values of a figure by step, from `metrics.csv` and, for a resumed run, `metrics.1.csv` ... before it.
 
-    Values that are no numbers are left out, as are files that cannot be read: curves are looked at, not tested.
+    Values that are not numbers are skipped without an error, since no test is based on curves alone.
     """
     values: dict[int, float] = {}
     for file in metrics_files(folder):

@@ -1,6 +1,6 @@
-"""What a sweep that adds seeds until its rows are decided has seen and decided: `looks.json` in its folder.
+"""The looks and decisions of a sweep that adds seeds until its rows are decided: `looks.json` in its folder.
 
-It is written whole after each look, and read by the sweep that goes on and by `compare`. What is decided stays so.
+The file is rewritten after every look, and read when the sweep is resumed and by `compare`. Decisions are final.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from lightning_modules.scoring.interval import Interval
 from lightning_modules.scoring.unit import PERCENT
 
 FILE = "looks.json"
-FOUND = (Word.BETTER, Word.WORSE)
+SIGNIFICANT = (Word.BETTER, Word.WORSE)
 
 
 @dataclass(frozen=True)
-class Seen:
+class ScoreLook:
     """A score of a row at a look.
 
     Attributes:
-        difference: from the baseline, as a share.
-        low: bound of it over all looks.
-        high: the other one.
-        p: value of this look alone.
-        corrected: for looks and tests.
-        word: what it is called.
+        difference: difference from the baseline, as a share.
+        low: lower bound of the difference over all looks.
+        high: upper bound of the difference over all looks.
+        p: p value of this look alone.
+        corrected: p value corrected for looks and tests.
+        word: verdict on the difference.
     """
 
     difference: float
@@ -47,16 +47,16 @@ class Seen:
 
 @dataclass(frozen=True)
 class RowLook:
-    """A row at the last look at it.
+    """The last look at a row.
 
     Attributes:
         look: number of the look.
-        seeds: of the row, in the order in which they were added.
+        seeds: seeds of the row, in the order in which they were added.
         against: seeds of the baseline.
-        level: of a test at this look, as a share of its level over all looks.
-        minutes: of training, of all these seeds; None if not known.
-        against_minutes: of the baseline's.
-        cells: score -> how it was, the overall one first.
+        level: level of a test at this look, as a share of its level over all looks.
+        minutes: minutes of training of all these seeds; None if unknown.
+        against_minutes: the same for the seeds of the baseline.
+        cells: scores by name, the overall one first.
     """
 
     look: int
@@ -65,53 +65,51 @@ class RowLook:
     level: float
     minutes: float | None
     against_minutes: float | None
-    cells: Mapping[str, Seen]
+    cells: Mapping[str, ScoreLook]
 
     @property
-    def overall(self) -> Seen:
-        """How the score was over all questions."""
+    def overall(self) -> ScoreLook:
+        """The score over all questions."""
         return next(iter(self.cells.values()))
 
     @property
     def decided(self) -> bool:
-        """Whether that is better, worse, or not distinguishable."""
+        """Whether the overall score is better, worse, or not distinguishable."""
         return self.overall.word is not Word.TOO_FEW
 
     def seeds_needed(self, smallest: float) -> float:
-        """Return about how many seeds it takes if difference and spread stay: the square of how wide the interval is.
-
-        It must leave out zero, or all that matters.
-        """
-        seen = self.overall
-        half, away = (seen.high - seen.low) / 2, abs(seen.difference)
+        """Estimate the number of seeds that decides the row if difference and spread stay the same."""
+        # The width of the interval, which must exclude zero or all that matters, falls with the root of their number.
+        score = self.overall
+        half, away = (score.high - score.low) / 2, abs(score.difference)
         room = max(away, smallest - away)
         return len(self.seeds) * (half / room) ** 2 if room > 0 else math.inf
 
     def line(self) -> str:
-        """Return when it was decided, by what, and what it cost."""
-        seen, count = self.overall, len(self.seeds)
-        what = seen.word if self.decided else "not decided"
+        """Return the look, verdict, p value, difference and cost of the decision."""
+        score, count = self.overall, len(self.seeds)
+        verdict = score.word if self.decided else "not decided"
         against = "" if len(self.against) == count else f" against {len(self.against)}"
-        # What a look may spend of the 5 % that remain when tests are corrected for.
-        p = f"{'> ' * (seen.corrected == 1)}{seen.corrected * self.level:.2g}"
+        # Shown relative to this look's share of the 5 % that remain after the correction for other tests.
+        p = f"{'> ' * (score.corrected == 1)}{score.corrected * self.level:.2g}"
         return (
-            f"{what} at look {self.look}, with {count} seeds{against}: p {p} against {LEVEL * self.level:.2g},"
-            f" difference {PERCENT.bounds(Interval(seen.difference, seen.low, seen.high), sign=True)};"
+            f"{verdict} at look {self.look}, with {count} seeds{against}: p {p} against {LEVEL * self.level:.2g},"
+            f" difference {PERCENT.bounds(Interval(score.difference, score.low, score.high), sign=True)};"
             f" {_cost(count, self.minutes)}"
         )
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """What was asked and seen.
+    """The question of a sweep, and its looks so far.
 
     Attributes:
-        baseline: that rows are compared with.
-        asked: every row, the baseline too -> hash of what it is trained with.
-        smallest: difference that matters, as it is shown.
-        most: seeds of a row.
-        rows: those that were looked at -> their last look.
-        looks: how many there were.
+        baseline: name of the experiment that rows are compared with.
+        asked: hash of the training settings of every row and of the baseline, by name.
+        smallest: smallest difference that matters, in displayed units.
+        most: maximum number of seeds of a row.
+        rows: last look at every row, by name; only rows that were looked at.
+        looks: number of looks.
     """
 
     baseline: str
@@ -123,17 +121,17 @@ class Decisions:
 
     @property
     def smallest_share(self) -> float:
-        """Difference that matters, as a share."""
+        """Smallest difference that matters, as a share."""
         return self.smallest / PERCENT.best
 
     def seeds(self, name: str) -> tuple[int, ...]:
-        """Return the seeds of a row, or of the baseline, that were looked at, in the order in which they were added."""
+        """Return the seeds of a row or of the baseline at its last look, in the order in which they were added."""
         if name == self.baseline:
             return max((row.against for row in self.rows.values()), key=len, default=())
         return self.rows[name].seeds if name in self.rows else ()
 
-    def open(self) -> list[str]:
-        """Return the rows that are not decided."""
+    def undecided(self) -> list[str]:
+        """Return the names of undecided rows."""
         return [
             name
             for name in self.asked
@@ -141,33 +139,35 @@ class Decisions:
         ]
 
     def levels(self, now: Iterable[str]) -> Looks:
-        """Return what this and earlier looks leave to tests, of which those of the rows `now` are made."""
-        taken = set(now)
+        """Return the looks at tests for a comparison of the rows `now`, given the results of earlier looks."""
+        current = set(now)
         before = {
-            (name, score): seen.word in FOUND
+            (name, score): look.word in SIGNIFICANT
             for name, row in self.rows.items()
-            for score, seen in row.cells.items()
-            if name not in taken or seen.word in FOUND
+            for score, look in row.cells.items()
+            if name not in current or look.word in SIGNIFICANT
         }
         return Looks(dict.fromkeys(self.asked, self.most), before, len(self.asked) - 1)
 
-    def seeing(self, comparison: Comparison, now: Sequence[str]) -> Decisions:
-        """Return it with a look, of the rows `now`, that was compared with what `levels` leave."""
+    def with_look(self, comparison: Comparison, now: Sequence[str]) -> Decisions:
+        """Return these decisions with another look at the rows `now`, from a comparison with their `levels`."""
         base = comparison.rows[0]
-        found = {row.experiment.name: self._look(row, base, comparison) for row in comparison.rows[1:]}
-        return replace(self, rows={**self.rows, **{name: found[name] for name in now}}, looks=self.looks + 1)
+        looks = {row.experiment.name: self._look(row, base, comparison) for row in comparison.rows[1:]}
+        return replace(self, rows={**self.rows, **{name: looks[name] for name in now}}, looks=self.looks + 1)
 
     def _look(self, row: Row, base: Row, comparison: Comparison) -> RowLook:
         name, seeds = row.experiment.name, min(len(row.experiment.seeds), len(base.experiment.seeds))
         earlier = self.rows[name].cells if name in self.rows else {}
         cells = {}
         for score, cell in (*row.cells.items(), (LOSS, row.loss)):
-            if score in earlier and earlier[score].word in FOUND:
+            if score in earlier and earlier[score].word in SIGNIFICANT:
                 cells[score] = earlier[score]
             elif cell.difference and cell.verdict and cell.corrected is not None:
                 gap = cell.difference.interval
-                cells[score] = Seen(gap.value, gap.low, gap.high, cell.difference.p, cell.corrected, cell.verdict.word)
-        # Of the overall score, which has half of the 5 % for all rows.
+                cells[score] = ScoreLook(
+                    gap.value, gap.low, gap.high, cell.difference.p, cell.corrected, cell.verdict.word
+                )
+        # The overall scores of all rows share half of the 5 %.
         share = LEVEL / 2 / (len(self.asked) - 1)
         return RowLook(
             self.looks + 1,
@@ -180,18 +180,18 @@ class Decisions:
         )
 
     def write(self, folder: Path) -> None:
-        """Write it whole into a sweep's folder.
+        """Write `looks.json` into a sweep's folder.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         write_whole(folder / FILE, json.dumps(asdict(self), indent=1) + "\n")
 
     def lines(self, names: Iterable[str]) -> list[str]:
-        """Return a line on each of these rows that was looked at: when it was decided, by what, and what it cost."""
-        wanted = set(names)
+        """Return a line for each of these rows that was looked at, and one for the cost of the baseline."""
+        shown = set(names)
         last = max(self.rows.values(), key=lambda row: len(row.against), default=None)
-        lines = [f"{name}: {row.line()}" for name, row in self.rows.items() if name in wanted]
+        lines = [f"{name}: {row.line()}" for name, row in self.rows.items() if name in shown]
         return [*lines, f"{self.baseline}: {_cost(len(last.against), last.against_minutes)}"] if last else []
 
 
@@ -205,7 +205,7 @@ def _cost(runs: int, minutes: float | None) -> str:
 
 
 def read(folder: Path) -> Decisions | None:
-    """Return what a sweep has decided; None if it was not one of these, or has not begun.
+    """Read the decisions of a sweep; None if it adds no seeds until rows are decided, or has not begun.
 
     Raises:
         ValueError: the file cannot be read.
@@ -216,15 +216,15 @@ def read(folder: Path) -> Decisions | None:
         rows = {
             str(name): RowLook(
                 int(row["look"]), tuple(row["seeds"]), tuple(row["against"]), float(row["level"]), row["minutes"],
-                row["against_minutes"], {score: _seen(seen) for score, seen in row["cells"].items()},
+                row["against_minutes"], {score: _score_look(look) for score, look in row["cells"].items()},
             )
             for name, row in content["rows"].items()
         }  # fmt: skip
         if any(not row.cells for row in rows.values()):
             raise ValueError("a row has no score")
-        asked = {str(name): str(digest) for name, digest in content["asked"].items()}
+        hashes = {str(name): str(digest) for name, digest in content["asked"].items()}
         return Decisions(
-            str(content["baseline"]), asked, float(content["smallest"]), int(content["most"]), rows,
+            str(content["baseline"]), hashes, float(content["smallest"]), int(content["most"]), rows,
             int(content["looks"]),
         )  # fmt: skip
     except (FileNotFoundError, NotADirectoryError):
@@ -235,39 +235,39 @@ def read(folder: Path) -> Decisions | None:
         ) from None
 
 
-def _seen(content: Mapping[str, Any]) -> Seen:
+def _score_look(content: Mapping[str, Any]) -> ScoreLook:
     numbers = {name: float(content[name]) for name in ("difference", "low", "high", "p", "corrected")}
-    return Seen(**numbers, word=Word(content["word"]))
+    return ScoreLook(**numbers, word=Word(content["word"]))
 
 
 def decisions_for(folders: Iterable[Path], names: Iterable[str]) -> list[Decisions]:
-    """Return what sweeps that have looked at any of these experiments have decided, those with the most of them first.
+    """Return the decisions of sweeps that have looked at any of these experiments, those with the most of them first.
 
     Args:
-        folders: of runs that are compared.
-        names: of experiments that are compared.
+        folders: folders of the compared runs.
+        names: names of the compared experiments.
 
     Raises:
         ValueError: a record cannot be read.
     """
-    wanted = set(names)
+    compared = set(names)
     roots = dict.fromkeys(folder.resolve().parent.parent for folder in folders)
-    found = [read(path.parent) for root in roots for path in sorted((root / SWEEPS).glob(f"*/{FILE}"))]
-    known = [each for each in found if each and each.rows and wanted & each.asked.keys()]
-    return sorted(known, key=lambda each: -len(wanted & each.asked.keys()))
+    records = [read(path.parent) for root in roots for path in sorted((root / SWEEPS).glob(f"*/{FILE}"))]
+    about_these = [record for record in records if record and record.rows and compared & record.asked.keys()]
+    return sorted(about_these, key=lambda record: -len(compared & record.asked.keys()))
 
 
 def as_decided(comparison: Comparison, decisions: Decisions) -> Comparison:
-    """Return a comparison in which rows that a sweep has looked at have the differences and verdicts of that look."""
+    """Replace differences and verdicts in a comparison by those of a sweep's last look, in the rows that it has."""
 
     def shown(row: Row, score: str, cell: Cell) -> Cell:
-        look = decisions.rows.get(row.experiment.name)
-        seen = look and look.cells.get(score)
-        if cell.difference is None or cell.verdict is None or not seen:
+        row_look = decisions.rows.get(row.experiment.name)
+        look = row_look and row_look.cells.get(score)
+        if cell.difference is None or cell.verdict is None or not look:
             return cell
-        estimate = replace(cell.difference, interval=Interval(seen.difference, seen.low, seen.high), p=seen.p)
-        verdict = cell.verdict if cell.verdict.word is seen.word else Verdict(seen.word)
-        return replace(cell, difference=estimate, corrected=seen.corrected, verdict=verdict)
+        estimate = replace(cell.difference, interval=Interval(look.difference, look.low, look.high), p=look.p)
+        verdict = cell.verdict if cell.verdict.word is look.word else Verdict(look.word)
+        return replace(cell, difference=estimate, corrected=look.corrected, verdict=verdict)
 
     rows = [
         replace(

@@ -1,4 +1,4 @@
-"""Scores of a comparison, their differences from the baseline, and verdicts, as entries of a table."""
+"""Table entries for the scores of a comparison, their differences from the baseline, and verdicts."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ MARKS = {Word.BETTER: "+", Word.WORSE: "-", Word.SAME: "=", Word.TOO_FEW: "?"}
 
 
 def p_text(p: float) -> str:
-    """Return a p value as it is read: three digits, and no zero."""
+    """Return a p value with three decimals, never as zero."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def verdict_text(cell: Cell) -> str:
-    """Return the verdict in short; with a word of warning where one seed stands for an experiment."""
+    """Return the verdict in words, with a warning if an experiment has one seed."""
     if cell.verdict is None or cell.difference is None:
         return "-"
     return cell.verdict.word if cell.difference.over_seeds else f"{cell.verdict.word} (one seed)"
 
 
 def seeds_text(cell: Cell, unit: Unit) -> str:
-    """Return the number of seeds, the least and largest score among them, and how many have learnt it, if not all."""
+    """Return the number of seeds, their lowest and highest score, and how many have learnt it if only some have."""
     if len(cell.seeds) == 1:
         return "1"
     learnt = f", {learnt_text(cell)}" if cell.learnt else ""
@@ -33,12 +33,12 @@ def seeds_text(cell: Cell, unit: Unit) -> str:
 
 
 def learnt_text(cell: Cell) -> str:
-    """Return in how many seeds a score is learnt, where others have not learnt it at all."""
+    """Return in how many seeds a score is learnt; empty unless other seeds have not learnt it at all."""
     return f"learnt in {cell.learnt} of {len(cell.seeds)} seeds" if cell.learnt else ""
 
 
 def score_entry(cell: Cell, unit: Unit) -> Entry:
-    """Return a score with its bounds, if it has any, and in how many seeds it is learnt; nothing if there is none."""
+    """Return a score with its bounds and in how many seeds it is learnt, if any; `NOTHING` without a score."""
     if not cell.seeds:
         return NOTHING
     if cell.value:
@@ -47,7 +47,7 @@ def score_entry(cell: Cell, unit: Unit) -> Entry:
 
 
 def difference_entry(cell: Cell, unit: Unit) -> Entry:
-    """Return the difference from the baseline's score, marked by its verdict; nothing if there is none."""
+    """Return the difference from the baseline's score, marked by its verdict; `NOTHING` without a difference."""
     if cell.difference is None or cell.verdict is None or cell.corrected is None:
         return NOTHING
     gap = cell.difference.interval
@@ -58,13 +58,13 @@ def difference_entry(cell: Cell, unit: Unit) -> Entry:
         sign=True,
         mark=" ".join(filter(None, (MARKS[cell.verdict.word], _learnt(cell)))),
         verdict=cell.verdict.word,
-        shade=round(min(1.0, math.sqrt(abs(gap.value) / 0.5)), 3),  # so that small ones are seen
+        shade=round(min(1.0, math.sqrt(abs(gap.value) / 0.5)), 3),  # the root keeps small differences visible
         hint=f"{hint}: {cell.verdict.needed}" if cell.verdict.needed else hint,
     )
 
 
 def compared_entry(cell: Cell, unit: Unit) -> Entry:
-    """Return a score with its difference in brackets, which alone has bounds then."""
+    """Return a score with its difference in parentheses; only the difference has bounds then."""
     score = score_entry(cell, unit)
     if cell.difference is None:
         return score

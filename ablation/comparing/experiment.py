@@ -1,4 +1,4 @@
-"""Runs of one experiment, a row of the comparison: its seeds, and what its configuration is."""
+"""An experiment in a comparison: the runs of its seeds, and the settings that are compared."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lightning_modules.scoring.metrics import Metric
 
 Attempts = Literal["latest", "average"]
 _EARLIER = "earlier stages"
-# Where data lie and what is shown on the way decide nothing either.
+# The place of the data and the logging interval do not affect answers either.
 _NOT_COMPARED = (*IGNORED, "data.init_args.root", "data.init_args.seed", "trainer.log_every_n_steps")
 
 
@@ -29,8 +29,8 @@ class Experiment:
     """Finished runs of one experiment.
 
     Attributes:
-        name: of the experiment.
-        seeds: seed -> its runs: one, or several attempts that are averaged.
+        name: name of the experiment.
+        seeds: runs by seed: one, or several attempts that are averaged.
     """
 
     name: str
@@ -38,16 +38,16 @@ class Experiment:
 
     @property
     def runs(self) -> list[Run]:
-        """All of them."""
+        """Runs of all seeds."""
         return [run for runs in self.seeds.values() for run in runs]
 
     @property
     def config(self) -> dict[str, Any]:
-        """What is compared of its configuration: that of its first run."""
+        """Compared settings of its first run."""
         return compared_config(self.runs[0])
 
     def answers(self, questions: Sequence[Question]) -> Answers:
-        """Return the answers to `questions`, which all runs have."""
+        """Return the marks of the answers to `questions`, which all runs must have; attempts are added up."""
         times = math.lcm(*map(len, self.seeds.values()))
         marks = [
             [sum(run.marks[question] for run in runs) * times // len(runs) for question in questions]
@@ -56,7 +56,7 @@ class Experiment:
         return Answers(np.array(marks), _videos(questions), times * self.runs[0].answered.full)
 
     def values(self, metric: Metric, questions: Sequence[Question]) -> Answers:
-        """Return what answers to `questions`, which have a value in all runs, are worth; the mean over attempts."""
+        """Return the metric of the answers to `questions`, which all runs must have, as means over attempts."""
         values = [[run.answered.values(metric) for run in runs] for runs in self.seeds.values()]
         marks = [
             [math.fsum(of_run[question] for of_run in attempts) / len(attempts) for question in questions]
@@ -65,9 +65,9 @@ class Experiment:
         return Answers(np.array(marks), _videos(questions), bounds=metric.bounds)
 
     def figures(self, name: str) -> list[float]:
-        """Return a final figure of each seed, the mean over attempts; only where it is a number."""
-        found = [[run.figures.get(name, math.nan) for run in runs] for runs in self.seeds.values()]
-        means = [math.fsum(values) / len(values) for values in found]
+        """Return a final figure of each seed, as means over attempts; seeds without a finite number are left out."""
+        figures = [[run.figures.get(name, math.nan) for run in runs] for runs in self.seeds.values()]
+        means = [math.fsum(values) / len(values) for values in figures]
         return [mean for mean in means if math.isfinite(mean)]
 
 
@@ -78,26 +78,26 @@ def _videos(questions: Sequence[Question]) -> NDArray[np.intp]:
 
 
 def experiments(runs: Sequence[Run], attempts: Attempts | None) -> list[Experiment]:
-    """Return the experiments in the order of their first runs, their seeds in order.
+    """Group runs into experiments, in the order of their first runs, with sorted seeds.
 
     Raises:
-        ValueError: two runs of one experiment and seed, and nothing says which counts; or in two folders.
+        ValueError: an experiment and seed has several runs without `attempts`, or runs in different folders.
     """
     grouped: dict[str, dict[int, list[Run]]] = {}
     for run in runs:
         grouped.setdefault(run.experiment, {}).setdefault(run.seed, []).append(run)
-    twice = [each for seeds in grouped.values() for each in seeds.values() if len(each) > 1]
-    for each in twice:
-        folders = dict.fromkeys(run.folder.parent for run in each)
+    repeated = [same for seeds in grouped.values() for same in seeds.values() if len(same) > 1]
+    for same in repeated:
+        folders = dict.fromkeys(run.folder.parent for run in same)
         if len({folder.resolve() for folder in folders}) > 1:
             raise ValueError(
-                f"{each[0].experiment}, seed {each[0].seed} is in {' and in '.join(map(str, folders))}, which would be"
+                f"{same[0].experiment}, seed {same[0].seed} is in {' and in '.join(map(str, folders))}, which would be"
                 " taken for one experiment: give one of them, or rename a folder"
             )
-    if twice and attempts is None:
-        named = "; ".join(", ".join(str(run.folder) for run in each) for each in twice[:3])
+    if repeated and attempts is None:
+        examples = "; ".join(", ".join(str(run.folder) for run in same) for same in repeated[:3])
         raise ValueError(
-            f"{len(twice)} experiments and seeds have several finished runs ({named}): give --attempts latest or"
+            f"{len(repeated)} experiments and seeds have several finished runs ({examples}): give --attempts latest or"
             " --attempts average, or name the run folders to compare"
         )
     for seeds in grouped.values():
@@ -108,24 +108,24 @@ def experiments(runs: Sequence[Run], attempts: Attempts | None) -> list[Experime
 
 
 def compared_config(run: Run) -> dict[str, Any]:
-    """Return model, data and trainer of a run and its earlier stages, without what decides nothing of its answers."""
+    """Return the model, data and trainer settings of a run and its earlier stages that can affect its answers."""
     return compared_settings(run.config, run.earlier_stages)
 
 
 def compared_settings(config: Mapping[str, Any], earlier: Stages) -> dict[str, Any]:
-    """Return the same of a configuration, and of those of earlier stages; None of one that is gone."""
+    """Return the settings that can affect answers, of a configuration and of the available earlier stages."""
     return {**_parts(config), _EARLIER: {stage: config and _parts(config) for stage, config in earlier.items()}}
 
 
 def changes(ours: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
-    """Return one line per setting that differs, as `key: there -> here`, without its class's whole path."""
-    last, other = ({key: value for key, value in each.items() if key != _EARLIER} for each in (ours, base))
-    lines = [*difference(last, other), *_stage_changes(ours[_EARLIER], base[_EARLIER])]
+    """Return one line per differing setting, as `key: base's value -> our value`, with short class names."""
+    last, last_base = ({key: value for key, value in settings.items() if key != _EARLIER} for settings in (ours, base))
+    lines = [*difference(last, last_base), *_stage_changes(ours[_EARLIER], base[_EARLIER])]
     return [line.replace("DamagedVideo.", "") for line in lines]
 
 
 def _stage_changes(ours: Stages, base: Stages) -> list[str]:
-    """Return one line per setting of an earlier stage that differs, and one if the stages are others."""
+    """Return one line per differing setting of an earlier stage, and one if the stages themselves differ."""
     chains = [" > ".join(reversed([*stages])) or "none" for stages in (base, ours)]
     lines = [] if chains[0] == chains[1] else [f"earlier stages: {chains[0]} -> {chains[1]}"]
     for stage, config in ours.items():
@@ -139,23 +139,24 @@ def _parts(config: Mapping[str, Any]) -> dict[str, Any]:
     return _without({part: config.get(part) or {} for part in ("model", "data", "trainer")}, "")
 
 
-def choose_baseline(found: Sequence[Experiment], name: str | None) -> Experiment:
-    """Return the experiment of this name, or the one that all others differ least from; the first of several such.
+def choose_baseline(candidates: Sequence[Experiment], name: str | None) -> Experiment:
+    """Return the experiment of this name; without a name, the first of those that all others differ least from.
 
     Raises:
-        ValueError: there is none of this name.
+        ValueError: no experiment has this name.
     """
     if name is not None:
-        named = [each for each in found if each.name == name]
-        if not named:
-            raise ValueError(f"--baseline is {name!r}; there are {', '.join(each.name for each in found)}")
-        return named[0]
-    return found[middle([each.config for each in found])]
+        matches = [experiment for experiment in candidates if experiment.name == name]
+        if not matches:
+            names = ", ".join(experiment.name for experiment in candidates)
+            raise ValueError(f"--baseline is {name!r}; there are {names}")
+        return matches[0]
+    return candidates[middle([experiment.config for experiment in candidates])]
 
 
 def middle(settings: Sequence[Mapping[str, Any]]) -> int:
-    """Return the place of the settings that all others differ least from; the first of several such."""
-    flats = [Counter(map(repr, flat(each).items())) for each in settings]
+    """Return the index of the settings that all others differ least from; the first of several such."""
+    flats = [Counter(map(repr, flat(config).items())) for config in settings]
     distances = [sum((one - other).total() + (other - one).total() for other in flats) for one in flats]
     return distances.index(min(distances))
 

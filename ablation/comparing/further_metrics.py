@@ -1,10 +1,10 @@
-"""Further looks at the same runs, by metrics beside the one that decides: log-likelihood, and those that runs name.
+"""Comparison of the same runs by further metrics: log-likelihood, and those that runs are configured with.
 
-Exact match of a family jumps when the family is learnt, in some seeds before a training ends and in others not; the
-log-likelihood of the right answer moves before that, and goes on when all is right. A further metric is compared beside
-exact match, by the same methods over the same questions, and also as the mean over a training's validations: the area
-under its learning curve. The tests of each are corrected among themselves, with 5 % of their own: exact match is what
-is decided by, and its p values are the same with further metrics and without.
+Exact match of a family jumps when the family is learnt, which in some seeds may not happen before the training ends;
+the log-likelihood of the right answer improves before the jump, and continues to improve after it. A further metric is
+compared with the same methods over the same questions, and also as the mean over a training's validations, the area
+under its learning curve. The tests of a further metric are corrected among themselves, with a level of 5 % of their
+own: exact match alone decides, and its p values do not depend on further metrics.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ CURVE = "learning curve"
 
 @dataclass(frozen=True)
 class MetricComparison:
-    """What a further metric says of all experiments that it knows something of.
+    """A comparison of experiments by a further metric.
 
     Attributes:
-        metric: by which answers are measured.
-        cells: experiment -> score -> cell: first that of all questions, and `CURVE` last. A score that not all runs of
-            an experiment have is missing.
-        sizes: score -> questions and videos that it is over; the learning curve has none.
-        tests: how many tests p values are corrected for.
+        metric: metric of the answers.
+        cells: cells by experiment and score, that of all questions first and `CURVE` last; without the scores that are
+            not available for all runs of the experiment.
+        sizes: number of questions and of videos by score; not for the learning curve.
+        tests: number of tests that p values are corrected for.
     """
 
     metric: Metric
@@ -45,19 +45,19 @@ class MetricComparison:
     tests: int = 0
 
     def cell(self, experiment: str, name: str) -> Cell:
-        """Return a score of an experiment, without any value if it has none."""
+        """Return a score of an experiment; an empty cell if it has none."""
         return self.cells.get(experiment, {}).get(name, Cell(None, ()))
 
     @property
     def names(self) -> list[str]:
-        """All scores that any experiment has; none if nothing could be compared."""
+        """Names of the scores of any experiment; empty if nothing could be compared."""
         return list(dict.fromkeys(name for cells in self.cells.values() for name in cells))
 
 
-def further_metrics(experiments: Sequence[Experiment], asked: Sequence[Metric] = ()) -> list[Metric]:
-    """Return log-likelihood, the further metrics that runs name, and those asked for; each name once."""
-    named = [metric for experiment in experiments for run in experiment.runs for metric in run.metrics]
-    return [*{metric.name: metric for metric in (LogLikelihood(), *named, *asked)}.values()]
+def further_metrics(experiments: Sequence[Experiment], extra: Sequence[Metric] = ()) -> list[Metric]:
+    """Return log-likelihood, the further metrics that runs are configured with, and `extra` ones; each name once."""
+    configured = [metric for experiment in experiments for run in experiment.runs for metric in run.metrics]
+    return [*{metric.name: metric for metric in (LogLikelihood(), *configured, *extra)}.values()]
 
 
 def compare_metric(
@@ -67,54 +67,56 @@ def compare_metric(
     scores: Sequence[str] = (),
     looks: Looks = ONCE,
 ) -> MetricComparison:
-    """Compare experiments that `compare` has accepted, over those of their common questions that have values in all.
+    """Compare experiments by a further metric, over the common questions with values in all measured runs.
 
     Args:
-        metric: by which answers are measured.
-        experiments: with their runs.
-        baseline: one of them; if not all its runs have values, nothing is compared.
-        scores: names of the scores that are compared; all if none.
-        looks: how often the tests are looked at.
+        metric: metric of the answers.
+        experiments: experiments that `compare` has accepted.
+        baseline: one of the experiments; unless all its runs have values, nothing is compared.
+        scores: names of the scores to compare; empty for all.
+        looks: looks at the tests.
     """
     common = common_questions(experiments)
     values = {row.name: [run.answered.values(metric) for run in row.runs] for row in experiments}
     measured = [row for row in experiments if all(values[row.name])]
-    runs = [of_run for row in measured for of_run in values[row.name]]
-    known = np.array([bool(runs) and all(question in of_run for of_run in runs) for question in common])
-    if baseline not in measured or not known.any():
+    runs = [run for row in measured for run in values[row.name]]
+    complete = np.array([bool(runs) and all(question in run for run in runs) for question in common])
+    if baseline not in measured or not complete.any():
         return MetricComparison(metric)
-    groups = {name: mask[known] for name, mask in score_groups(common, scores).items() if mask[known].any()}
-    questions = [question for question, is_known in zip(common, known, strict=True) if is_known]
+    groups = {name: mask[complete] for name, mask in score_groups(common, scores).items() if mask[complete].any()}
+    questions = [question for question, is_complete in zip(common, complete, strict=True) if is_complete]
     answers = {row.name: row.values(metric, questions) for row in measured}
     base, base_areas = answers[baseline.name], _areas(baseline, metric)
     sizes = {name: (int(mask.sum()), len(set(base.videos[mask].tolist()))) for name, mask in groups.items()}
-    # The spread over one video is not known, and log-likelihoods have no largest one to take instead.
-    spread = {name for name, (_, videos) in sizes.items() if videos > 1}
+    # The variance over one video is unknown, and that of log-likelihoods has no upper bound to use instead.
+    clustered = {name for name, (_, videos) in sizes.items() if videos > 1}
     cells: dict[str, dict[str, Cell]] = {}
     for row in measured:
         is_base, ours, fewer = row is baseline, answers[row.name], min(len(row.seeds), len(baseline.seeds))
-        certain = looks.certain(row.name, baseline.name, fewer)
+        quantile = looks.quantile(row.name, baseline.name, fewer)
         cells[row.name] = {
             name: Cell(
-                score(ours.of(mask)) if name in spread else None,
-                tuple(ours.of(mask).means()),
-                None if is_base or name not in spread else difference(ours.of(mask), base.of(mask), certain=certain),
+                score(ours.subset(mask)) if name in clustered else None,
+                tuple(ours.subset(mask).means()),
+                None
+                if is_base or name not in clustered
+                else difference(ours.subset(mask), base.subset(mask), quantile=quantile),
             )
             for name, mask in groups.items()
         }
         if areas := _areas(row, metric):
-            gap = None if is_base or not base_areas else over_seeds_only(areas, base_areas, certain)
+            gap = None if is_base or not base_areas else over_seeds_only(areas, base_areas, quantile)
             cells[row.name][CURVE] = Cell(over_seeds_only(areas, ()), tuple(areas), gap)
     return _judged(metric, cells, sizes, baseline.name, looks)
 
 
 def curve_of(metric: Metric) -> str:
-    """Return the name of the figure that is a metric's learning curve."""
+    """Return the name of the logged figure with a metric's learning curve."""
     return f"val/{metric.name}/mean"
 
 
 def _areas(experiment: Experiment, metric: Metric) -> list[float]:
-    """Return the mean over the validations of each seed, and over its attempts; nothing if a run has none."""
+    """Return the mean over the validations of each seed, averaged over attempts; empty if a run has no validations."""
     curves = [[read_curve(run.folder, curve_of(metric)) for run in runs] for runs in experiment.seeds.values()]
     if not all(curve for attempts in curves for curve in attempts):
         return []
@@ -128,7 +130,7 @@ def _judged(
     baseline: str,
     looks: Looks,
 ) -> MetricComparison:
-    """Correct p values among all tests, of which the first score has half of the 5 %, and say what differs."""
+    """Correct p values for all tests, with half of the 5 % for the first score, and add verdicts."""
     overall = next(iter(sizes))
     tests: dict[tuple[str, str], Estimate] = {
         (experiment, name): cell.difference
@@ -147,9 +149,8 @@ def _judged(
     ]
     corrected = dict(zip(tests, holm(values, weights), strict=True))
 
-    smallest = (
-        metric.unit.smallest / metric.unit.best
-    )  # 0 where nobody knows which difference matters: none is ruled out
+    # 0 for a unit without a smallest difference that matters: then none is ruled out.
+    smallest = metric.unit.smallest / metric.unit.best
 
     def judged(key: tuple[str, str], cell: Cell) -> Cell:
         if key not in corrected:

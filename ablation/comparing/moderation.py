@@ -1,25 +1,26 @@
-"""What the rows of a table say together of how much trainings differ, as two or three seeds of one row say little.
+"""Moderated variances between seeds: two or three seeds of a row say little, so the rows of a table share information.
 
 The variance between the seeds of a row is moderated (Smyth, Statistical Applications in Genetics and Molecular Biology
-3, 2004): rows are taken to have variances of their own that scatter about a common one, as a scaled inverse chi-square
-with d0 degrees of freedom does, and each row's estimate with d degrees of freedom is drawn to the common one by
-d0 / (d0 + d). It then has d0 + d degrees of freedom; no more than all rows together have, as in the package limma.
+3, 2004): the variances of rows are assumed to scatter about a common one like a scaled inverse chi-square with d0
+degrees of freedom, and each row's estimate with d degrees of freedom is shrunk to the common one by d0 / (d0 + d). It
+then has d0 + d degrees of freedom, but at most those of all rows together, as in the package limma.
 
-- Near 0 and 100 % seeds differ less. So what rows share is the dispersion, variance / (mean (1 - mean)), as in Lund et
-  al. (Statistical Applications in Genetics and Molecular Biology 11, 2012).
-- Given d0 and the common dispersion, those of the rows have a scaled F distribution (Wright and Simon, Bioinformatics
-  19, 2003). Few rows say little of d0. So it is not where that is most likely, which is often infinite, but the lowest
-  tenth of what is likely, if the weight d0 / (d0 + d) was as likely to be anything between 0 and 1 beforehand.
-- The common dispersion is the mean of all rows, which is more than the scale of that distribution, the more so the
-  smaller d0 is; and in a row whose own variance is r > 1 times the common one, d0 counts 1 / r^2. Else intervals would
-  be too narrow in a row that does differ more than others, and in every row if it is the baseline. (Both are for that,
-  and were chosen for the error rates of simulated tables, which docs/compare.md has.)
-- Of two rows nothing is shared.
+- Near 0 and 100 % seeds differ less. So rows share the dispersion, variance / (mean (1 - mean)), as in Lund et al.
+  (Statistical Applications in Genetics and Molecular Biology 11, 2012).
+- Given d0 and the common dispersion, the rows' dispersions have a scaled F distribution (Wright and Simon,
+  Bioinformatics 19, 2003). Few rows say little about d0, and its maximum likelihood estimate is often infinite. So d0
+  is the lowest decile of its posterior, with a uniform prior on the weight d0 / (d0 + d) between 0 and 1.
+- The common dispersion is the mean of all rows, which is larger than the scale of that distribution, the more so the
+  smaller d0 is; and in a row whose own variance is r > 1 times the common one, d0 is multiplied by 1 / r^2. Otherwise
+  intervals would be too narrow in a row whose seeds differ more, and in every row if that row is the baseline. (Both
+  were chosen for the error rates of simulated tables, which are in docs/compare.md.)
+- Fewer than three rows share nothing.
 
-That holds where means of seeds are about normally distributed. A family that is learnt in some trainings and not in
-others is split, and then all rows are taken to differ as a fair coin between the two would: no distribution between
-two values has a larger variance (Popoviciu, Mathematica 9, 1935). That is about the exact test of how many seeds have
-learnt it (Boschloo, Statistica Neerlandica 24, 1970): three seeds against none of three have p = 0.03.
+All this assumes that means of seeds are about normally distributed. The scores of a family that some trainings learn
+and others do not are split in two. Then the seeds of all rows are assumed to differ like a fair coin between the two
+values: no distribution between two values has a larger variance (Popoviciu, Mathematica 9, 1935). That is close to the
+exact test of how many seeds have learnt it (Boschloo, Statistica Neerlandica 24, 1970): three seeds against none of
+three have p = 0.03.
 """
 
 from __future__ import annotations
@@ -34,24 +35,24 @@ from scipy import stats
 
 from ablation.comparing.answers import Answers
 
-SPLIT = 0.2  # of the scale: how far apart neighbours among the seeds of a row must be to be of two kinds
-_CHANCE = 4.0  # times the standard deviation that single answers make
-_WARY = 0.1  # of what is likely of d0 lies below what is taken
-_WEIGHTS = (np.arange(32) + 0.5) / 32
-_STEPS = 41  # of the scale
-_FEWEST = 3  # rows that say anything of each other
+SPLIT = 0.2  # minimum gap between neighbouring seeds of a row that are split, as a share of the scale
+_CHANCE = 4.0  # the same in standard deviations from single answers
+_QUANTILE = 0.1  # of the posterior of d0
+_WEIGHTS = (np.arange(32) + 0.5) / 32  # grid of d0 / (d0 + d)
+_STEPS = 41  # grid points of the scale
+_FEWEST = 3  # rows that share a dispersion
 
 
 @dataclass(frozen=True)
 class SeedPrior:
-    """What a table says of the variance between the seeds of its rows.
+    """The prior of the variance between seeds, estimated from the rows of a table.
 
     Attributes:
-        dispersion: common to the rows.
-        freedom: degrees of freedom that it is worth in a row; 0 where each row stands for itself.
-        rows: that have more than one seed.
+        dispersion: dispersion that is common to the rows.
+        freedom: degrees of freedom d0 that it adds in a row; 0 if rows share nothing.
+        rows: number of rows with more than one seed.
         most: degrees of freedom of all rows together.
-        coin: variance of a fair coin between what learnt and other seeds have; 0 where no row is split.
+        coin: variance of a fair coin between the scores of seeds that have learnt and of the others; 0 without a split.
     """
 
     dispersion: float = 0.0
@@ -61,7 +62,7 @@ class SeedPrior:
     coin: float = 0.0
 
     def moderated(self, answers: Answers) -> tuple[float, float]:
-        """Return the variance between seeds, of two at least, and its degrees of freedom."""
+        """Return the moderated variance between at least two seeds, and its degrees of freedom."""
         if self.coin:
             return self.coin, self.most
         own, freedom = float(answers.means().var(ddof=1)), answers.seeds - 1
@@ -70,7 +71,7 @@ class SeedPrior:
         return (freedom * own + prior * common) / (freedom + prior), min(freedom + prior, self.most)
 
     def freedom_of(self, seeds: int) -> float:
-        """Return about how many degrees of freedom a difference has if each row has this many seeds."""
+        """Return the approximate degrees of freedom of a difference if every row had this many seeds."""
         together = float(self.rows * (seeds - 1))
         return together if self.coin else min(together, 2 * (seeds - 1 + self.freedom))
 
@@ -79,32 +80,32 @@ ALONE = SeedPrior()
 
 
 def seed_prior(rows: Sequence[Answers]) -> SeedPrior:
-    """Return what the rows of a table say together about a score.
+    """Estimate the prior of the variance between seeds from the rows of a table.
 
     Args:
-        rows: answers of each to the same questions; of those with one seed nothing is taken.
+        rows: answers of all rows to the same questions; rows with one seed are ignored.
     """
-    known = [row for row in rows if row.seeds > 1]
-    if not known:
+    repeated = [row for row in rows if row.seeds > 1]
+    if not repeated:
         return ALONE
-    most = sum(row.seeds - 1 for row in known)
-    widest = max((float(np.ptp(row.means())) for row in known if learnt(row)), default=0.0)
+    most = sum(row.seeds - 1 for row in repeated)
+    widest = max((float(np.ptp(row.means())) for row in repeated if learnt(row)), default=0.0)
     if widest:
-        return SeedPrior(0.0, 0.0, len(known), most, widest**2 / 4)
-    # Seeds with equal means say that a variance is small, but not how small.
-    differing = [row for row in known if np.ptp(row.means()) > 0]
+        return SeedPrior(0.0, 0.0, len(repeated), most, widest**2 / 4)
+    # Equal means show that a variance is small, but not how small.
+    differing = [row for row in repeated if np.ptp(row.means()) > 0]
     if len(differing) < _FEWEST:
         return ALONE
     dispersions = np.array([row.means().var(ddof=1) / _scale(row) for row in differing])
     freedoms = np.array([row.seeds - 1.0 for row in differing])
     common = float(np.average(dispersions, weights=freedoms))
-    return SeedPrior(common, _prior_freedom(dispersions, freedoms), len(known), most)
+    return SeedPrior(common, _prior_freedom(dispersions, freedoms), len(repeated), most)
 
 
 def learnt(answers: Answers) -> int:
-    """Return how many seeds lie above the widest gap between two, if it is so wide that seeds are of two kinds; else 0.
+    """Return the number of seeds above the widest gap between two, if it is so wide that seeds are split; otherwise 0.
 
-    It must be a fifth of the scale, and four times what single answers make of a difference.
+    It must be at least `SPLIT` of the scale, and `_CHANCE` standard deviations of a difference from single answers.
     """
     if answers.seeds == 1:
         return 0
@@ -114,18 +115,18 @@ def learnt(answers: Answers) -> int:
 
 
 def _scale(answers: Answers) -> float:
-    """Return mean (1 - mean), above zero where all are right or all wrong too."""
+    """Return mean (1 - mean), slightly shrunk to be above zero even if all answers are right or all are wrong."""
     count = answers.marks.size
     mean = (float(answers.marks.sum()) / answers.full + 0.5) / (count + 1)
     return mean * (1 - mean)
 
 
 def _prior_freedom(dispersions: NDArray[np.float64], freedoms: NDArray[np.float64]) -> float:
-    """Return the degrees of freedom d0 that are likely to be no fewer, whatever the scale is."""
+    """Return the `_QUANTILE` of the posterior of d0, with the scale integrated out."""
     logs = np.log(dispersions)
     scales = np.linspace(logs.min() - 2, logs.max() + 2, _STEPS)
     priors = freedoms.mean() * _WEIGHTS / (1 - _WEIGHTS)
     ratios = np.exp(logs - scales[:, None])
-    likely = stats.f.logpdf(ratios, freedoms, priors[:, None, None]).sum(axis=2) - scales * len(logs)
-    of_priors = np.exp(likely - likely.max()).sum(axis=1).cumsum()
-    return float(priors[np.searchsorted(of_priors, _WARY * of_priors[-1])])
+    log_likelihoods = stats.f.logpdf(ratios, freedoms, priors[:, None, None]).sum(axis=2) - scales * len(logs)
+    cumulative = np.exp(log_likelihoods - log_likelihoods.max()).sum(axis=1).cumsum()
+    return float(priors[np.searchsorted(cumulative, _QUANTILE * cumulative[-1])])

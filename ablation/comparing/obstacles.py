@@ -1,4 +1,4 @@
-"""What makes runs incomparable: other questions, data, scale, generation settings, or rules of what is right."""
+"""Differences that make runs incomparable: questions, data, scale, generation settings, or rules for right answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ablation.comparing.answer_rows import Question
 from ablation.comparing.experiment import Experiment, changes, compared_config
 from ablation.comparing.run import Run
 
-# What must be equal, as far as runs say it.
+# Facts that must be equal among the runs in which they are recorded.
 _MUST_BE_EQUAL: Mapping[str, Callable[[Run], Any]] = {
     "scale": lambda run: run.scale,
     "data manifest": lambda run: _data(run).get("manifest_sha256"),
@@ -19,26 +19,26 @@ _MUST_BE_EQUAL: Mapping[str, Callable[[Run], Any]] = {
     "generation settings": lambda run: run.provenance.get("generation"),
     "comparison of answers with references": lambda run: _rules(run),
 }
-# What may differ without harm, and is said.
+# Facts that may differ, with a remark.
 _MAY_DIFFER: Mapping[str, Callable[[Run], Any]] = {
     "code": lambda run: run.provenance.get("code"),
     "versions": lambda run: run.provenance.get("versions"),
     "device": lambda run: run.provenance.get("device"),
     "precision": lambda run: run.provenance.get("precision"),
 }
-_SHOWN = 60  # characters of a value
+_SHOWN = 60  # displayed characters of a value
 
 
 def obstacles(experiments: Sequence[Experiment]) -> list[str]:
-    """Return a line for each thing that differs and must not; none if everything can be compared."""
+    """Return a line per difference that must not be; empty if all runs can be compared."""
     runs = [run for experiment in experiments for run in experiment.runs]
     lines = [
-        f"{what}: {' against '.join(groups)}"
-        for what, fact in _MUST_BE_EQUAL.items()
+        f"{name}: {' against '.join(groups)}"
+        for name, fact in _MUST_BE_EQUAL.items()
         if len(groups := _groups(runs, fact)) > 1
     ]
-    common = set.intersection(*(run.answered.asked for run in runs))
-    others = [f"{run.called} has {extra:,}" for run in runs if (extra := len(run.answered.asked - common))]
+    common = set.intersection(*(run.answered.questions for run in runs))
+    others = [f"{run.label} has {extra:,}" for run in runs if (extra := len(run.answered.questions - common))]
     if others:
         lines.append(
             f"questions: {len(common):,} are the same in all runs (id, video, text and reference); besides these, "
@@ -49,59 +49,59 @@ def obstacles(experiments: Sequence[Experiment]) -> list[str]:
         for run in rest:
             differing = changes(compared_config(run), compared_config(first))
             if differing:
-                lines.append(f"settings of {run.called} and {first.called}, one experiment: {_some(differing)}")
+                lines.append(f"settings of {run.label} and {first.label}, one experiment: {_some(differing)}")
     return lines
 
 
 def remarks(experiments: Sequence[Experiment]) -> list[str]:
-    """Return a line for each thing that differs and may, and for what runs do not say of themselves."""
+    """Return a line per permitted difference, and per fact that runs do not record."""
     runs = [run for experiment in experiments for run in experiment.runs]
     lines = []
-    without = [run.called for run in runs if not run.provenance]
+    without = [run.label for run in runs if not run.provenance]
     if without:
         lines.append(f"provenance is missing in {_some(without)}: of these, questions and settings alone were compared")
-    unscaled = [run.called for run in runs if run.scale is None]
+    unscaled = [run.label for run in runs if run.scale is None]
     if unscaled:
         lines.append(f"no file says at which scale {_some(unscaled)} ran")
-    gone = [run.called for run in runs if None in run.earlier_stages.values()]
+    gone = [run.label for run in runs if None in run.earlier_stages.values()]
     if gone:
         lines.append(f"earlier stages of {_some(gone)} are gone: their settings were not compared")
-    unnamed = [run.called for run in runs if any(question.video is None for question in run.marks)]
+    unnamed = [run.label for run in runs if any(question.video is None for question in run.marks)]
     if unnamed:
         lines.append(f"answers of {_some(unnamed)} do not name videos: each question counts as a video of its own")
     unjudged = {question for run in runs for question in run.answered.unjudged}
     if unjudged:
-        which = _some([f"{run.called} ({len(run.answered.unjudged):,})" for run in runs if run.answered.unjudged])
+        which = _some([f"{run.label} ({len(run.answered.unjudged):,})" for run in runs if run.answered.unjudged])
         lines.append(f"{len(unjudged):,} questions are left out, since answers to them are unjudged in {which}")
-    for what, fact in _MAY_DIFFER.items():
+    for name, fact in _MAY_DIFFER.items():
         groups = _groups(runs, fact)
         if len(groups) > 1:
-            lines.append(f"{what} differs: {' against '.join(groups)}")
+            lines.append(f"{name} differs: {' against '.join(groups)}")
     for benchmark, unasked in _not_asked(runs).items():
         lines.append(f"{benchmark}: {unasked:,} questions were not asked (no clip); here they are left out")
     return lines
 
 
 def common_questions(experiments: Sequence[Experiment]) -> list[Question]:
-    """Return the questions that every run has a verdict on, in the order of the first one."""
+    """Return the questions with marks in every run, in the order of the first run."""
     first, *rest = (run for experiment in experiments for run in experiment.runs)
     return [question for question in first.marks if all(question in run.marks for run in rest)]
 
 
 def _groups(runs: Sequence[Run], fact: Callable[[Run], Any]) -> list[str]:
-    """Return the different values, each with the runs that have it; runs that do not say are with none."""
-    facts = [(run.called, value) for run in runs if (value := fact(run)) is not None]
-    found: dict[str, list[str]] = {}
-    for called, value in facts:
-        if isinstance(value, Mapping):  # what is the same in all says nothing
+    """Return the different values of a fact with the runs that have them; runs without it are ignored."""
+    facts = [(run.label, value) for run in runs if (value := fact(run)) is not None]
+    groups: dict[str, list[str]] = {}
+    for label, value in facts:
+        if isinstance(value, Mapping):  # only entries that differ are shown
             shown = {
                 key: item
                 for key, item in value.items()
                 if any(not isinstance(other, Mapping) or other.get(key) != item for _, other in facts)
             }
             value = ", ".join(f"{key} {item}" for key, item in sorted(shown.items()))
-        found.setdefault(str(value), []).append(called)
-    return [f"{_short(text)} ({_some(names)})" for text, names in found.items()]
+        groups.setdefault(str(value), []).append(label)
+    return [f"{_short(text)} ({_some(labels)})" for text, labels in groups.items()]
 
 
 def _short(text: str) -> str:
@@ -132,11 +132,12 @@ def _rules(run: Run) -> dict[str, str] | None:
 
 
 def _not_asked(runs: Sequence[Run]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    """Return the number of questions that were not asked, for the benchmarks with any."""
+    missing: dict[str, int] = {}
     for run in runs:
         benchmarks = run.scores.get("benchmarks")
         for name, counts in benchmarks.items() if isinstance(benchmarks, dict) else ():
-            asked = sum(question.family.split("/")[0] == name for question in run.answered.asked)
-            whole = counts.get("questions") if isinstance(counts, dict) else None
-            found[name] = max(found.get(name, 0), whole - asked if isinstance(whole, int) else 0)
-    return {name: count for name, count in found.items() if count}
+            answers = sum(question.family.split("/")[0] == name for question in run.answered.questions)
+            total = counts.get("questions") if isinstance(counts, dict) else None
+            missing[name] = max(missing.get(name, 0), total - answers if isinstance(total, int) else 0)
+    return {name: count for name, count in missing.items() if count}

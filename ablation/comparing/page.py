@@ -1,4 +1,4 @@
-"""The page of a comparison: one HTML file that needs nothing else."""
+"""The page of a comparison: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ablation.comparing.report import COLOURS, page_templates
 from ablation.comparing.tables import caption, costs_table, main_table, metric_table, score_table
 from ablation.comparing.verdict import Word
 
-WIDE, NARROW = 1040, 330  # pixels of the overall plot, and of a small one
-PLOT, PANEL = (510, 300), (250, 140)  # pixels of a plot of costs, and of a learning curve
+WIDE, NARROW = 1040, 330  # width of the overall plot, and of a small one, in pixels
+PLOT, PANEL = (510, 300), (250, 140)  # width and height of a plot of costs, and of a learning curve, in pixels
 
 
 def page(comparison: Comparison, costs: Mapping[str, Costs], further: Sequence[MetricComparison]) -> str:
     """Return the page.
 
     Args:
-        comparison: what to show.
-        costs: of the experiments for which they are known.
+        comparison: comparison to show.
+        costs: known costs by experiment.
         further: comparisons by further metrics; those without scores have no table.
     """
     overall, *scores = comparison.sizes
@@ -56,7 +56,7 @@ def page(comparison: Comparison, costs: Mapping[str, Costs], further: Sequence[M
 
 
 def kind(cell: Cell) -> str:
-    """Return the class that colours a cell."""
+    """Return the CSS class that colours a cell."""
     return COLOURS[cell.verdict.word] if cell.verdict else "base"
 
 
@@ -78,39 +78,39 @@ def _forest(comparison: Comparison, score: str, start: float, end: float, step: 
 
 
 def _scatters(comparison: Comparison, costs: Mapping[str, Costs]) -> list[Scatter]:
-    """Return a plot per cost that is known of two experiments that differ in it."""
+    """Return a plot for every cost in which experiments differ."""
 
-    def known(row: Row) -> dict[str, float | None]:
-        counted = costs.get(row.experiment.name)
+    def costs_of(row: Row) -> dict[str, float | None]:
+        visual = costs.get(row.experiment.name)
         return {
-            "parameters of the visual path, millions": counted.parameters / 1e6 if counted else None,
-            "GMAC of the visual path": counted.gmac if counted else None,
-            "visual tokens": counted.tokens if counted else None,
+            "parameters of the visual path, millions": visual.parameters / 1e6 if visual else None,
+            "GMAC of the visual path": visual.gmac if visual else None,
+            "visual tokens": visual.tokens if visual else None,
             "minutes of training": row.minutes,
         }
 
-    found = []
-    for title in known(comparison.rows[0]):
+    plots = []
+    for title in costs_of(comparison.rows[0]):
         dots = [
             (row.experiment.name, cost, row.overall.value.interval, kind(row.overall))
             for row in comparison.rows
-            if (cost := known(row)[title]) is not None and row.overall.value
+            if (cost := costs_of(row)[title]) is not None and row.overall.value
         ]
         if len({cost for _, cost, _, _ in dots}) > 1:
-            found.append(scatter(title, dots, *PLOT, comparison.unit.best))
-    return found
+            plots.append(scatter(title, dots, *PLOT, comparison.unit.best))
+    return plots
 
 
 def _curves(comparison: Comparison, further: Sequence[MetricComparison]) -> dict[str, Sequence[Panel]]:
-    """Return the panels of the training loss, of the validations, and of further metrics that were logged."""
+    """Return the panels of the training loss, of the validation figure, and of further metrics, if logged."""
     experiments = [row.experiment for row in comparison.rows]
-    found = {}
+    curves = {}
     for name in (TRAINING, validation_figure(experiments), *(curve_of(by.metric) for by in further)):
-        base, *others = [(each.name, curve(each, name)) for each in experiments]
-        found[name] = panels(others, base[1], *PANEL)
-    return {name: each for name, each in found.items() if each}
+        base, *others = [(experiment.name, curve(experiment, name)) for experiment in experiments]
+        curves[name] = panels(others, base[1], *PANEL)
+    return {name: plots for name, plots in curves.items() if plots}
 
 
 def _counts(comparison: Comparison) -> dict[Word, int]:
-    said = [row.overall.verdict.word for row in comparison.rows if row.overall.verdict]
-    return {word: said.count(word) for word in Word}
+    verdicts = [row.overall.verdict.word for row in comparison.rows if row.overall.verdict]
+    return {word: verdicts.count(word) for word in Word}

@@ -1,4 +1,4 @@
-"""Where the marks of a plot go: plain coordinates, which the page's template draws as SVG."""
+"""Layout of plots: plain coordinates, which the page's template draws as SVG."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lightning_modules.scoring.interval import Interval
 
 @dataclass(frozen=True)
 class Scale:
-    """A straight scale.
+    """A linear scale.
 
     Attributes:
         low: value at `start`.
         high: value at `end`.
-        start: coordinate.
-        end: coordinate.
-        ticks: values to mark.
+        start: coordinate of `low`.
+        end: coordinate of `high`.
+        ticks: values with a tick.
     """
 
     low: float
@@ -29,7 +29,7 @@ class Scale:
     ticks: Sequence[float]
 
     def __call__(self, value: float) -> float:
-        """Return the coordinate of a value, to a hundredth of a pixel; of one outside, that of the nearest end."""
+        """Return the coordinate of a value, clipped to the scale, to a hundredth of a pixel."""
         inside = min(max(value, self.low), self.high)
         return round(self.start + (inside - self.low) / (self.high - self.low) * (self.end - self.start), 2)
 
@@ -39,14 +39,14 @@ class Bar:
     """A line of a forest plot.
 
     Attributes:
-        name: of the experiment.
-        y: of its line.
+        name: name of the experiment.
+        y: vertical position of the line.
         low: left end of the interval.
-        high: right end.
-        at: the estimate.
-        seeds: where each of several seeds alone would put it.
-        kind: of its verdict, by which it is coloured.
-        words: beside it.
+        high: right end of the interval.
+        at: position of the estimate.
+        seeds: positions of the single seeds' estimates, if there are several.
+        kind: CSS class of the verdict, which colours the bar.
+        words: text beside the bar.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Forest:
-    """Differences with their intervals, a line each, and the zero that they may leave out."""
+    """A forest plot: differences with their intervals, one per line, with a line at zero."""
 
     bars: Sequence[Bar]
     scale: Scale
@@ -71,7 +71,7 @@ class Forest:
 
 @dataclass(frozen=True)
 class Dot:
-    """A mark of a scatter plot: an experiment at its cost, with the interval of its score."""
+    """A dot of a scatter plot: an experiment at its cost, with the interval of its score."""
 
     name: str
     x: float
@@ -85,7 +85,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Scores over costs."""
+    """A scatter plot of scores over costs."""
 
     title: str
     dots: Sequence[Dot]
@@ -95,7 +95,7 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Line:
-    """A learning curve: points of its line, and the outline of the band between the seeds."""
+    """A learning curve: points of its line, and the outline of the band between its seeds, as SVG lists of points."""
 
     line: str
     band: str
@@ -103,7 +103,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """An experiment's learning curve before that of the baseline."""
+    """A plot of an experiment's learning curve in front of the baseline's."""
 
     name: str
     ours: Line
@@ -116,17 +116,17 @@ def scale(values: Sequence[float], start: float, end: float, wanted: int = 5) ->
     """Return a scale with room for all values, and ticks at round numbers.
 
     Args:
-        values: that must have a place; one at least.
-        start: coordinate of the lowest.
-        end: coordinate of the highest.
-        wanted: about how many ticks.
+        values: values that must fit; at least one.
+        start: coordinate of the low end.
+        end: coordinate of the high end.
+        wanted: approximate number of ticks.
     """
     low, high = min(values), max(values)
     room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     low, high = low - room, high + room
     rough = (high - low) / wanted
     unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(unit * each for each in (1, 2, 5, 10) if unit * each >= rough)
+    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
     first, last = math.ceil(low / step), math.floor(high / step)
     return Scale(low, high, start, end, [round(place * step, 10) for place in range(first, last + 1)])
 
@@ -137,26 +137,26 @@ def forest(
     """Return a forest plot.
 
     Args:
-        lines: name, difference, that of each seed, kind of verdict and words of each.
-        start: coordinate of its left edge.
-        end: of its right edge.
-        step: from line to line.
-        best: what is shown of a share of 1.
+        lines: per line its name, difference, differences of single seeds, kind of verdict, and text.
+        start: coordinate of the left edge.
+        end: coordinate of the right edge.
+        step: distance between lines.
+        best: displayed value of a share of 1.
     """
-    values = [best * value for _, each, seeds, _, _ in lines for value in (each.low, each.high, *seeds)]
+    values = [best * value for _, interval, seeds, _, _ in lines for value in (interval.low, interval.high, *seeds)]
     across = scale([*values, 0.0], start, end)
     bars = [
         Bar(
             name,
             step * (place + 0.5),
-            across(best * each.low),
-            across(best * each.high),
-            across(best * each.value),
+            across(best * interval.low),
+            across(best * interval.high),
+            across(best * interval.value),
             [across(best * seed) for seed in seeds],
             kind,
             words,
         )
-        for place, (name, each, seeds, kind, words) in enumerate(lines)
+        for place, (name, interval, seeds, kind, words) in enumerate(lines)
     ]
     return Forest(bars, across, step * len(lines), step)
 
@@ -167,25 +167,25 @@ def scatter(
     """Return a scatter plot of scores.
 
     Args:
-        title: what the costs are.
-        dots: name, cost, score and kind of verdict of each.
-        width: of the plot.
-        height: of the plot.
-        best: what is shown of a share of 1.
+        title: name of the cost.
+        dots: per experiment its name, cost, score and kind of verdict.
+        width: width of the plot.
+        height: height of the plot.
+        best: displayed value of a share of 1.
     """
     across = scale([cost for _, cost, _, _ in dots], 44, width - 12)
-    up = scale([best * bound for _, _, each, _ in dots for bound in (each.low, each.high)], height - 26, 10)
+    up = scale([best * bound for _, _, score, _ in dots for bound in (score.low, score.high)], height - 26, 10)
     placed = sorted(dots, key=lambda dot: -dot[2].value)
     labels: list[tuple[float, float]] = []
-    found = []
-    for name, cost, each, kind in placed:
-        x, y = across(cost), up(best * each.value)
+    points = []
+    for name, cost, score, kind in placed:
+        x, y = across(cost), up(best * score.value)
         label = y
         while any(abs(x - other_x) < 120 and abs(label - other) < 12 for other_x, other in labels):
             label += 12
         labels.append((x, label))
-        found.append(Dot(name, x, y, up(best * each.low), up(best * each.high), kind, label, x > 0.7 * width))
-    return Scatter(title, found, across, up)
+        points.append(Dot(name, x, y, up(best * score.low), up(best * score.high), kind, label, x > 0.7 * width))
+    return Scatter(title, points, across, up)
 
 
 def panels(
@@ -194,24 +194,24 @@ def panels(
     """Return a panel per curve, all of the same scales.
 
     Args:
-        curves: name and points of each.
-        base: points of the baseline.
-        width: of a panel.
-        height: of a panel.
+        curves: name and points of every experiment's curve.
+        base: points of the baseline's curve.
+        width: width of a panel.
+        height: height of a panel.
     """
-    points = [point for _, each in curves for point in each] + list(base)
+    points = [point for _, curve in curves for point in curve] + list(base)
     if not points:
         return []
     across = scale([point.step for point in points], 34, width - 6, 3)
-    # A first value far above all others would leave no room for these.
+    # High values in the first steps would leave no room for all others.
     heights = sorted(bound for point in points for bound in (point.low, point.high))
     up = scale([heights[0], heights[int(0.98 * (len(heights) - 1))]], height - 20, 6, 4)
-    return [Panel(name, _line(each, across, up), _line(base, across, up), across, up) for name, each in curves]
+    return [Panel(name, _line(curve, across, up), _line(base, across, up), across, up) for name, curve in curves]
 
 
 def _line(points: Sequence[Point], across: Scale, up: Scale) -> Line:
-    there = [(across(point.step), point) for point in points]
-    outline = [(x, point.high) for x, point in there] + [(x, point.low) for x, point in reversed(there)]
+    placed = [(across(point.step), point) for point in points]
+    outline = [(x, point.high) for x, point in placed] + [(x, point.low) for x, point in reversed(placed)]
     return Line(
-        " ".join(f"{x},{up(point.mean)}" for x, point in there), " ".join(f"{x},{up(bound)}" for x, bound in outline)
+        " ".join(f"{x},{up(point.mean)}" for x, point in placed), " ".join(f"{x},{up(bound)}" for x, bound in outline)
     )

@@ -16,7 +16,7 @@ from datamodules.printable import table as plain_table
 from lightning_modules.scoring.interval import Interval
 from lightning_modules.scoring.unit import Unit
 
-WIDEST = 200  # characters of a row in LaTeX; a page has no room for the bounds of wider ones
+WIDEST = 200  # characters of a row in LaTeX; a page has no room for bounds in longer rows
 _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -29,23 +29,23 @@ COLOURS: Mapping[Word, str] = {
     Word.WORSE: "worse",
     Word.SAME: "same",
     Word.TOO_FEW: "few",
-}  # classes
+}  # CSS classes
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands in a cell of a table.
+    """The content of a table cell.
 
     Attributes:
-        text: words or a number, as they are shown.
-        bounds: interval of the number in brackets, left out where there is no room for it.
-        mark: what stands behind both, such as the sign of a verdict.
-        numbers: the number and its bounds, if it has any, in the unit of the column; none of words.
-        difference: difference of the number from the baseline's, in brackets behind it.
-        verdict: verdict on the number, which colours it on a page; in LaTeX, a better or worse one is bold.
-        shade: how strongly the verdict colours the cell, 0 to 1; None: it is a dot before the text.
-        below: small print below it on a page.
-        hint: what a page shows when the mouse is over it.
+        text: words or a number, as displayed.
+        bounds: interval of the number in brackets, left out if there is no room for it.
+        mark: mark after text and bounds, such as the sign of a verdict.
+        numbers: the number and its bounds, if any, in the unit of the column; empty for words.
+        difference: difference of the number from the baseline's, shown after it in parentheses.
+        verdict: verdict on the number, which colours the cell on a page; better or worse is bold in LaTeX.
+        shade: strength of the verdict's colour, 0 to 1; None for a coloured dot before the text.
+        below: small print below the text on a page.
+        hint: tooltip on a page.
     """
 
     text: str = ""
@@ -60,25 +60,25 @@ class Entry:
 
     @classmethod
     def measured(cls, interval: Interval, unit: Unit, sign: bool = False, **more: Any) -> Entry:
-        """Return an estimate with its bounds; a difference with its sign."""
+        """Return the entry of an estimate with its bounds; `sign` adds a plus sign, for differences."""
         shares = (interval.value, interval.low, interval.high)
         value, low, high = (unit.value(share, sign) for share in shares)
         return cls(value, f"[{low}, {high}]", numbers=tuple(unit.best * share for share in shares), **more)
 
     @property
     def whole(self) -> str:
-        """All of it in one line."""
+        """Text, bounds, mark and difference in one line."""
         behind = f"({self.difference.whole})" if self.difference else ""
         return " ".join(filter(None, (self.text, self.bounds, self.mark, behind)))
 
     @property
     def short(self) -> Entry:
-        """The same without bounds."""
+        """The same entry without bounds."""
         return replace(self, bounds="", difference=self.difference and self.difference.short)
 
     @property
     def colour(self) -> str:
-        """Class of its verdict on a page; empty if it has none."""
+        """CSS class of the verdict; empty without one."""
         return COLOURS[self.verdict] if self.verdict else ""
 
 
@@ -87,12 +87,12 @@ NOTHING = Entry("-")
 
 @dataclass(frozen=True)
 class Table:
-    """A table and what is to be known of it.
+    """A table with notes.
 
     Attributes:
-        title: title of the table; empty where what stands before it says what it is.
-        heads: heads of the columns; the first is that of the rows.
-        rows: rows of as many entries.
+        title: title of the table; empty if its context says what it is.
+        heads: headings of the columns, the first for the names of rows.
+        rows: rows with an entry for each column.
         notes: sentences below the table.
     """
 
@@ -102,36 +102,36 @@ class Table:
     notes: Sequence[str] = ()
 
     def text(self, columns: int | None = None) -> str:
-        """Return it as text that is Markdown too; without bounds where they do not fit into so many columns."""
+        """Return the table as text that is also Markdown; without bounds if these exceed `columns` characters."""
         rows = self.fitting(columns)
         shown = plain_table(self.heads, [[entry.whole for entry in row] for row in rows])
         return "\n\n".join(filter(None, [self.title, shown, "\n".join(f"- {note}" for note in self.notes)]))
 
     def fitting(self, columns: int | None) -> Sequence[Sequence[Entry]]:
-        """Return the rows, without bounds where a line would be longer than this."""
+        """Return the rows; without bounds if a line would be longer than `columns` characters."""
         lines = plain_table(self.heads, [[entry.whole for entry in row] for row in self.rows]).splitlines()
         if columns is None or len(lines[0]) <= columns:
             return self.rows
         return [[entry.short for entry in row] for row in self.rows]
 
     def beside(self, other: Table) -> Table:
-        """Return it with the columns of another table of the same rows behind its own."""
+        """Return the table with the columns of another table of the same rows appended."""
         rows = [[*row, *further] for row, (_, *further) in zip(self.rows, other.rows, strict=True)]
         return replace(self, heads=[*self.heads, *other.heads[1:]], rows=rows)
 
     @property
-    def of_numbers(self) -> list[bool]:
-        """Whether each column has any number, and so stands to the right."""
+    def numeric(self) -> list[bool]:
+        """Whether each column has any number, and so is aligned to the right."""
         return [any(entry.numbers for entry in column) for column in zip(*self.rows, strict=True)]
 
 
 def as_text(tables: Sequence[Table], columns: int | None = None) -> str:
-    """Return tables as text that is Markdown too."""
+    """Return tables as text that is also Markdown."""
     return "\n\n".join(table.text(columns) for table in tables)
 
 
 def as_csv(lines: Sequence[Mapping[str, object]]) -> str:
-    """Return lines of the same columns, at least one."""
+    """Return at least one line as CSV; all lines have the same columns."""
     file = io.StringIO()
     writer = csv.DictWriter(file, fieldnames=list(lines[0]), lineterminator="\n")
     writer.writeheader()
@@ -140,12 +140,12 @@ def as_csv(lines: Sequence[Mapping[str, object]]) -> str:
 
 
 def as_latex(tables: Sequence[Table], widest: int | None = WIDEST) -> str:
-    """Return tables for booktabs, each with its title and notes as caption."""
+    """Return tables as LaTeX with booktabs; captions consist of title and notes."""
     return r"% needs \usepackage{booktabs}" + "\n" + "\n".join(_latex_table(table, widest) for table in tables)
 
 
 def page_templates() -> Environment:
-    """Return the templates of pages, which are one file each and need nothing else."""
+    """Return the templates of pages, which are self-contained HTML files."""
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -156,9 +156,9 @@ def as_page(tables: Sequence[Table], title: str) -> str:
     return page_templates().get_template("report.html.jinja").render(tables=tables, title=title)
 
 
-def escaped(words: str) -> str:
-    """Return words in which no character means anything to LaTeX."""
-    return "".join(_LATEX.get(character, character) for character in words)
+def escaped(text: str) -> str:
+    """Return text with LaTeX's special characters escaped."""
+    return "".join(_LATEX.get(character, character) for character in text)
 
 
 def _latex_table(table: Table, widest: int | None) -> str:

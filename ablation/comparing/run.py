@@ -1,4 +1,4 @@
-"""A finished run as its folder has it: what was set, what came out, what was answered."""
+"""A finished run, read from its folder: configuration, final figures and answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lightning_modules.scoring.answer_store import AnswerStore
 from lightning_modules.scoring.metrics import MEAN, Metric, built_metrics
 
 Verb = Literal["fit", "test"]
-Stages = Mapping[str, Mapping[str, Any] | None]  # stage -> its configuration; None of one that is gone
+Stages = Mapping[str, Mapping[str, Any] | None]  # configurations by stage; None if the stage's folder is gone
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,17 @@ class Run:
     """A finished run.
 
     Attributes:
-        folder: of the run.
-        experiment: name of the folder above.
-        seed: of the run.
-        attempt: 1 for `seed_0`, 2 for `seed_0.2`.
+        folder: run folder.
+        experiment: name of the experiment, from the folder above.
+        seed: seed of the run.
+        attempt: number of the attempt: 1 for `seed_0`, 2 for `seed_0.2`.
         config: resolved configuration.
-        figures: final ones; none of a test that was run by itself.
-        answered: questions, and how good their answers are.
-        scores: content of `test_scores.json`; empty of a run that is older than this file.
-        files: config files of the run, the most basic first; empty if it does not say.
-        metrics: further metrics that its configuration names.
-        earlier_stages: stage -> configuration of those that it started from, in a chain; None of one that is gone.
+        figures: final figures; empty for a test that was run by itself.
+        answered: questions with the marks of their answers.
+        scores: content of `test_scores.json`; empty for a run that is older than this file.
+        files: config files of the run, the most basic first; empty if unknown.
+        metrics: further metrics in the configuration.
+        earlier_stages: configurations of the earlier stages in a chain; None if a stage's folder is gone.
     """
 
     folder: Path
@@ -50,35 +50,35 @@ class Run:
     earlier_stages: Stages = field(default_factory=dict)
 
     @property
-    def called(self) -> str:
-        """What messages call it."""
+    def label(self) -> str:
+        """Name of the run in messages."""
         return f"{self.experiment}/{self.folder.name}"
 
     @property
     def marks(self) -> Mapping[Question, int]:
-        """Question -> what its answer has of `answered.full`, of all that have a verdict."""
+        """Marks of the answers, of `answered.full`, for all questions that are not unjudged."""
         return self.answered.marks
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """What the answers come from; empty if it is not known."""
-        known = self.scores.get("provenance")
-        return known if isinstance(known, Mapping) else {}
+        """Provenance of the answers; empty if unknown."""
+        provenance = self.scores.get("provenance")
+        return provenance if isinstance(provenance, Mapping) else {}
 
     @property
     def scale(self) -> str | None:
-        """Name of the scale file that decided; None if no file of the run is one."""
+        """Name of the last scale file of the run; None if it has none."""
         return last_of("scale", self.files)
 
 
 def last_of(folder: str, files: Sequence[str]) -> str | None:
-    """Return the name of the last config file that lies in a folder of this name; None if there is none."""
+    """Return the name of the last config file in a folder of this name; None if there is none."""
     names = [Path(file).stem for file in files if Path(file).parent.name == folder]
     return names[-1] if names else None
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is called like a run, or has what one has."""
+    """Whether a folder is named like a run, or holds a run's configuration."""
     return RUN_NAME_PATTERN.fullmatch(folder.name) is not None or (folder / CONFIG).is_file()
 
 
@@ -86,21 +86,21 @@ def read_run(folder: Path, verb: Verb, judge: str | None = None, points: bool = 
     """Read a run folder.
 
     Args:
-        folder: such as `runs/full/seed_0`.
-        verb: whether trainings or tests run by themselves are compared.
-        judge: whose judgements say what is right, by the name of their file; None: the comparison of the test itself.
-        points: whether the judge's scores count instead.
+        folder: run folder, such as `runs/full/seed_0`.
+        verb: kind of the compared runs: trainings, or tests that were run by themselves.
+        judge: name of the file of judgements that say what is right; None for the test's own comparison.
+        points: whether to take the judge's scores instead.
 
     Raises:
-        LeftOutError: it is not a finished run of this verb, or something in it cannot be read.
+        LeftOutError: it is not a finished run of this verb, or a file in it cannot be read.
     """
-    named = RUN_NAME_PATTERN.fullmatch(folder.name)
-    if named is None:
+    name = RUN_NAME_PATTERN.fullmatch(folder.name)
+    if name is None:
         raise LeftOutError("its name is not that of a run, such as seed_0 or test_seed_0.2")
-    found = named["verb"] or "fit"
-    if found != verb:
+    run_verb = name["verb"] or "fit"
+    if run_verb != verb:
         raise LeftOutError(
-            f"it is of {found}" + (f"; --verb {found} compares these" if found in ("fit", "test") else "")
+            f"it is of {run_verb}" + (f"; --verb {run_verb} compares these" if run_verb in ("fit", "test") else "")
         )
     if not any(folder.iterdir()):
         raise LeftOutError("it is empty")
@@ -117,8 +117,8 @@ def read_run(folder: Path, verb: Verb, judge: str | None = None, points: bool = 
     return Run(
         folder=folder,
         experiment=folder.resolve().parent.name,
-        seed=int(named["seed"]),
-        attempt=int(named["attempt"] or 1),
+        seed=int(name["seed"]),
+        attempt=int(name["attempt"] or 1),
         config=config,
         figures=_figures(summary.get("figures", {})),
         answered=read_answered(folder, _data_root(config), judge, points, _counted(content)),
@@ -130,7 +130,7 @@ def read_run(folder: Path, verb: Verb, judge: str | None = None, points: bool = 
 
 
 def earlier_stages(folder: Path) -> Stages:
-    """Return the stages of a chain whose weights a run started from, the last one first.
+    """Return the configurations of the stages of a chain whose weights a run started from, the last stage first.
 
     Raises:
         LeftOutError: a record or a configuration cannot be read.
@@ -149,14 +149,14 @@ def earlier_stages(folder: Path) -> Stages:
 
 
 def _counted(scores: dict[str, Any]) -> object:
-    """Return of how many answers the scores of a test are."""
-    found = scores.get("scores")
-    whole = found.get(MEAN) if isinstance(found, dict) else None
-    return whole.get("questions") if isinstance(whole, dict) else None
+    """Return the number of answers in the scores of a test."""
+    means = scores.get("scores")
+    overall = means.get(MEAN) if isinstance(means, dict) else None
+    return overall.get("questions") if isinstance(overall, dict) else None
 
 
 def _metrics(config: Mapping[str, Any]) -> list[Metric]:
-    """Return the further metrics that a configuration names; older ones name none."""
+    """Return the further metrics in a configuration; old configurations have none."""
     model = config.get("model")
     settings = model.get("metrics") if isinstance(model, dict) else None
     try:
@@ -166,7 +166,7 @@ def _metrics(config: Mapping[str, Any]) -> list[Metric]:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    """Return what a file of YAML or JSON holds."""
+    """Read a mapping from a YAML or JSON file."""
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else parse_yaml(text)
@@ -179,30 +179,30 @@ def _mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def _figures(found: Any) -> dict[str, float]:
-    if not isinstance(found, dict) or not all(isinstance(value, int | float) for value in found.values()):
+def _figures(figures: Any) -> dict[str, float]:
+    if not isinstance(figures, dict) or not all(isinstance(value, int | float) for value in figures.values()):
         raise LeftOutError("summary.json has no figures")
-    return {str(name): float(value) for name, value in found.items()}
+    return {str(name): float(value) for name, value in figures.items()}
 
 
 def _data_root(config: Mapping[str, Any]) -> str:
-    """Return the folder that this machine has the data in, which is another on another machine."""
+    """Return the data folder of the machine that the run was made on."""
     data = config.get("data")
     settings = data.get("init_args") if isinstance(data, dict) else None
     return str(settings.get("root") or "") if isinstance(settings, dict) else ""
 
 
 def config_files(folder: Path, scores: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the config files of a run, the most basic first; none if it does not say.
+    """Return the config files of a run, the most basic first; empty if unknown.
 
     Args:
-        folder: of the run.
+        folder: run folder.
         scores: content of its `test_scores.json`; empty if it has none.
     """
     provenance = scores.get("provenance")
-    known = provenance.get("config_files") if isinstance(provenance, dict) else None
-    if isinstance(known, list) and known:
-        return tuple(map(str, known))
+    names = provenance.get("config_files") if isinstance(provenance, dict) else None
+    if isinstance(names, list) and names:
+        return tuple(map(str, names))
     origin = folder / ORIGIN
     if not origin.is_file():
         return ()

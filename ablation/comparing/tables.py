@@ -1,4 +1,4 @@
-"""A comparison as tables, for the terminal and all files."""
+"""The tables of a comparison, for the terminal and for all files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOSS = Unit(1, 3, "nats", "Loss of the test", "nats", 0.0)
 
 
 def main_table(comparison: Comparison) -> Table:
-    """Return a row per experiment: its score over all questions, the difference, and the verdict."""
+    """Return a table with a row per experiment: its score over all questions, the difference, and the verdict."""
     name, unit = next(iter(comparison.sizes)), comparison.unit
     heads = ["experiment", f"{name}, {unit.sign}", "difference", "p", "verdict", "seeds", LOSS]
     rows = []
@@ -47,7 +47,7 @@ def main_table(comparison: Comparison) -> Table:
 
 
 def costs_table(comparison: Comparison, costs: Mapping[str, Costs]) -> Table:
-    """Return a row per experiment: how long its training took, and what its visual path costs where that is known."""
+    """Return a table with a row per experiment: minutes of training, and the costs of its visual path if known."""
     heads = ["experiment", "minutes", *(["parameters", "GMAC", "tokens"] if costs else [])]
     rows = []
     for row in comparison.rows:
@@ -68,7 +68,7 @@ def costs_table(comparison: Comparison, costs: Mapping[str, Costs]) -> Table:
 
 
 def score_table(comparison: Comparison) -> Table:
-    """Return a row per score: the baseline's, and the difference of each other experiment, marked by its verdict."""
+    """Return a table with a row per score: the baseline's, and the differences of the others, marked by verdicts."""
     base, *others = comparison.rows
     unit = comparison.unit
     heads = ["score", "questions", "videos", f"{base.experiment.name}, {unit.sign}"]
@@ -82,7 +82,7 @@ def score_table(comparison: Comparison) -> Table:
 
 
 def metric_table(comparison: Comparison, further: MetricComparison) -> Table:
-    """Return a row per score as `score_table` has it, by a further metric."""
+    """Return the `score_table` of a further metric."""
     metric = further.metric
     base, *others = [row.experiment.name for row in comparison.rows]
     rows = [
@@ -107,9 +107,9 @@ def _score_row(
 
 
 def paper_tables(comparison: Comparison, further: Sequence[MetricComparison]) -> list[Table]:
-    """Return tables as papers have them: a row per experiment, a column per score; by further metrics too, if any.
+    """Return tables in the form usual in papers: a row per experiment, a column per score; one for each metric.
 
-    Bounds are those of the first score's differences alone.
+    Only differences of the first score have bounds.
     """
     scores = {row.experiment.name: list(row.cells.values()) for row in comparison.rows}
     bold = "Bold: better or worse."
@@ -136,7 +136,7 @@ def _paper_table(names: Sequence[str], scores: Mapping[str, Sequence[Cell]], uni
 
 
 def metric_caption(further: MetricComparison) -> str:
-    """Return what the numbers of a further metric are."""
+    """Return a description of the numbers of a further metric."""
     unit = further.metric.unit
     return (
         f"{unit.what}, in {unit.sign}: {further.metric.scale}; {CURVE}: mean of a training's validations, compared over"
@@ -145,7 +145,7 @@ def metric_caption(further: MetricComparison) -> str:
 
 
 def caption(comparison: Comparison) -> list[str]:
-    """Return what the numbers are, a sentence a line."""
+    """Return a description of the numbers, one sentence per line."""
     questions, videos = next(iter(comparison.sizes.values()))
     unit = comparison.unit
     return [
@@ -162,7 +162,7 @@ def caption(comparison: Comparison) -> list[str]:
 
 
 def _of_seeds(comparison: Comparison) -> list[str]:
-    """Return what is taken of the variance between seeds, a sentence a line; none where rows have one seed each."""
+    """Describe the estimate of the variance between seeds, one sentence per line; empty if all rows have one seed."""
     lines = []
     shared = [f"{name} {prior.freedom:.1f}" for name, prior in comparison.priors.items() if prior.freedom]
     if shared:
@@ -185,13 +185,13 @@ def _of_seeds(comparison: Comparison) -> list[str]:
 def text(
     comparison: Comparison, costs: Mapping[str, Costs], further: Sequence[MetricComparison], columns: int | None = None
 ) -> str:
-    """Return everything as plain text that is Markdown too.
+    """Return the whole comparison as plain text that is also Markdown.
 
     Args:
-        comparison: what to show.
-        costs: costs of the experiments for which they are known.
+        comparison: comparison to show.
+        costs: known costs by experiment.
         further: comparisons by further metrics; those without scores are not shown.
-        columns: width that there is room for; tables of scores are without intervals where they do not fit.
+        columns: available width in characters; None for any. Tables of scores that do not fit lose their intervals.
     """
     parts = [main_table(comparison).beside(costs_table(comparison, costs)).text()]
     if len(comparison.sizes) > 1:
@@ -209,7 +209,7 @@ def text(
     parts.append(_listed(f"settings other than those of {base.experiment.name}", settings))
     parts.append(_listed("compared although different", comparison.ignored))
     parts.append(_listed("remarks", comparison.remarks))
-    parts.append(_listed("left out", [f"{each.folder}: {each.reason}" for each in comparison.left_out]))
+    parts.append(_listed("left out", [f"{folder.folder}: {folder.reason}" for folder in comparison.left_out]))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -220,7 +220,7 @@ def _listed(title: str, lines: Sequence[str]) -> str:
 def csv_lines(
     comparison: Comparison, costs: Mapping[str, Costs], further: Sequence[MetricComparison]
 ) -> list[Mapping[str, object]]:
-    """Return a line per experiment and score, with everything there is to it; in shares of the best, not percent."""
+    """Return a line per experiment and score with all its figures, as shares of the best score, not in percent."""
     lines = []
     for row in comparison.rows:
         name, cost = row.experiment.name, costs.get(row.experiment.name)

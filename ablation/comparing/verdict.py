@@ -1,4 +1,4 @@
-"""Plain words for a difference: better, worse, not distinguishable, or too few data and how many it would take."""
+"""Verdicts on a difference: better, worse, not distinguishable, or too few data, with the number that would suffice."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ablation.comparing.certainty import Estimate
 from ablation.comparing.moderation import ALONE, SeedPrior
 from lightning_modules.scoring.unit import Unit
 
-LEVEL = 0.05  # of the whole table
-POWER = 0.8  # chance of seeing what is there, for which numbers of questions and seeds are given
+LEVEL = 0.05  # familywise error rate of a table
+POWER = 0.8  # power that required numbers of questions and seeds are computed for
 _MOST_SEEDS = 100
 
 
 class Word(StrEnum):
-    """What a difference is called."""
+    """The verdict in words."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -29,11 +29,11 @@ class Word(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of a difference.
+    """A verdict on a difference.
 
     Attributes:
-        word: it in short.
-        needed: what would be needed to see it, or the smallest that matters; empty where nothing is needed.
+        word: verdict in words.
+        needed: numbers of questions and seeds that would decide it, as text; empty if it is decided.
     """
 
     word: Word
@@ -41,19 +41,19 @@ class Verdict:
 
 
 def verdict(estimate: Estimate, corrected: float, smallest: float, higher_is_better: bool = True) -> Verdict | None:
-    """Return what to say of a difference; None where `needed_...` must say how much more is needed.
+    """Return the verdict on a difference; None if there are too few data, see `too_few`.
 
     - better or worse: the corrected p value is at most 0.05;
     - not distinguishable: it is larger, and the whole interval is nearer to zero than the smallest difference that
-      matters, which is therefore ruled out (more strictly than two one-sided tests at 5 % would: Schuirmann, Journal of
-      Pharmacokinetics and Biopharmaceutics 15, 1987). There must be so many videos that a difference in that share of
-      them would show in one at least (the rule of three: Hanley and Lippman-Hand, JAMA 249, 1983).
+      matters, which is therefore ruled out (more strictly than by two one-sided tests at 5 %: Schuirmann, Journal of
+      Pharmacokinetics and Biopharmaceutics 15, 1987). There must be enough videos that a difference in that share of
+      them would be seen in at least one (the rule of three: Hanley and Lippman-Hand, JAMA 249, 1983).
 
     Args:
-        estimate: of the difference.
-        corrected: p value among all tests.
-        smallest: difference that matters.
-        higher_is_better: whether more is better.
+        estimate: estimate of the difference.
+        corrected: p value, corrected for all tests.
+        smallest: smallest difference that matters, as a share.
+        higher_is_better: whether a higher figure is better.
     """
     if corrected <= LEVEL:
         return Verdict(Word.BETTER if (estimate.interval.value > 0) == higher_is_better else Word.WORSE)
@@ -72,21 +72,22 @@ def too_few(
     unit: Unit,
     prior: SeedPrior = ALONE,
 ) -> Verdict:
-    """Return the verdict of too few data, with the questions or seeds that would show the difference found.
+    """Return the verdict of too few data, with the questions or seeds that would be needed to detect the difference.
 
-    That many show it, or the smallest one that matters if that is larger, with a chance of 80 %, at this test's share
-    of 0.05 (Bonferroni, a little more than Holm asks); more questions are about as many more videos. The usual formula
-    for a difference of means: variance is to be at most the square of (difference / (t quantile of the level + t
-    quantile of the power)); that of videos goes down with their number, and that of seeds with theirs.
+    They detect the observed difference, or the smallest that matters if that is larger, with a power of 80 % at this
+    test's share of 0.05 (Bonferroni, slightly stricter than Holm), if the number of videos grows with the questions.
+    This is the usual formula for a difference of means: the variance must be at most the square of (difference /
+    (t quantile of the level + t quantile of the power)); the component of videos decreases with their number, and that
+    of seeds with theirs.
 
     Args:
-        estimate: of the difference.
+        estimate: estimate of the difference.
         ours: answers of the experiment.
-        base: of the baseline.
-        smallest: difference that matters.
-        share: of the 5 % that the test has among all.
-        unit: in which differences are said.
-        prior: what the table says of seeds, the same as of the estimate.
+        base: answers of the baseline.
+        smallest: smallest difference that matters, as a share.
+        share: share of the 5 % for this test.
+        unit: unit in which differences are shown.
+        prior: prior of the variance between seeds, the same as for the estimate.
     """
     size = max(abs(estimate.interval.value), smallest)
     questions, level = ours.marks.shape[1], LEVEL * share
@@ -117,16 +118,16 @@ def too_few(
 
 
 def _videos_for(smallest: float) -> float:
-    """Return of how many videos a share this small is missed altogether in 2.5 of 100 cases."""
+    """Return the number of videos in which a share this small is not seen at all with a probability of 2.5 %."""
     return math.log(0.025) / math.log(1 - smallest) if smallest > 0 else math.inf
 
 
 def _allowed(size: float, level: float, freedom: float) -> float:
-    """Return the variance at which a difference of this size is seen."""
+    """Return the largest variance with which a difference of this size is detected with the `POWER`."""
     return float((size / stats.t.ppf([1 - level / 2, POWER], freedom).sum()) ** 2)
 
 
 def _round_up(number: float) -> int:
-    """Return a number with two digits that count, so that it does not look exact."""
+    """Round up to two significant digits, so that an estimate does not look exact."""
     unit = int(10 ** max(0, math.floor(math.log10(max(number, 1))) - 1))
     return math.ceil(number / unit) * unit

@@ -1,1 +1,1 @@
-"""Judges of answers: who judges, what is asked, and what judgements come to."""
+"""Judges of generated answers: the judges, their prompts, and the figures from their judgements."""

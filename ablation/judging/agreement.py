@@ -18,12 +18,12 @@ Pair = tuple[JudgedAnswer, JudgedAnswer]
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two judges on the answers that both judged.
+    """The judgements of two judges on the answers that both judged.
 
     Attributes:
-        names: of the judges.
-        pairs: of judgements.
-        left_out: answers that only one file has, or only one judge judged.
+        names: names of the judges.
+        pairs: pairs of judgements of the same answer.
+        left_out: number of answers that are only in one file, or not judged by both.
     """
 
     names: tuple[str, str]
@@ -41,7 +41,7 @@ class Agreement:
         return [(a.score, b.score) for a, b in self.pairs if a.score is not None and b.score is not None]
 
     def kappa(self) -> float | None:
-        """Return Cohen's kappa; None where there is none, because both say the same of everything."""
+        """Return Cohen's kappa; None if it is undefined, because both judges give the same verdict on all answers."""
         if not self.verdicts:
             return None
         n = len(self.verdicts)
@@ -51,14 +51,14 @@ class Agreement:
         return None if chance == 1 else (same - chance) / (1 - chance)
 
     def correlation(self) -> float | None:
-        """Return Pearson's correlation of the scores; None where one judge gives the same score to all."""
+        """Return Pearson's correlation of the scores; None if a judge gives all answers the same score."""
         sides = [[pair[side] for pair in self.scores] for side in (0, 1)]
         if any(len(set(side)) < 2 for side in sides):
             return None
         return statistics.correlation(*sides)
 
     def disagreements(self) -> list[Pair]:
-        """Return the pairs that differ, the furthest apart first."""
+        """Return the pairs that differ, the largest difference first."""
         return sorted((pair for pair in self.pairs if _distance(pair) > (0, 0)), key=_distance, reverse=True)
 
 
@@ -66,18 +66,18 @@ def compare(first: Path, second: Path) -> Agreement:
     """Read two files of judgements of the same answers.
 
     Raises:
-        ValueError: a file cannot be read, or they are about different answers.
+        ValueError: a file cannot be read, or the files are about different answers.
     """
     (name, ours), (other, theirs) = read_judgements(first), read_judgements(second)
     common = [key for key in ours if key in theirs]
     different = [key for key in common if _texts(ours[key]) != _texts(theirs[key])]
     if different or not common:
-        what = (
+        problem = (
             f"question {different[0][0]!r} has another question, reference or prediction"
             if different
             else "no id is in both"
         )
-        raise ValueError(f"{first} and {second} are about different answers: {what}")
+        raise ValueError(f"{first} and {second} are about different answers: {problem}")
     pairs = [(ours[key], theirs[key]) for key in common if _both_judged(ours[key], theirs[key])]
     if not pairs:
         raise ValueError(f"{first} and {second}: there is no answer that both judged")
@@ -86,7 +86,7 @@ def compare(first: Path, second: Path) -> Agreement:
 
 
 def report(agreement: Agreement, shown: int) -> list[str]:
-    """Return the lines to print, with as many of the disagreements as `shown`."""
+    """Return the lines to print, with at most `shown` disagreements."""
     lines = [f"A: {agreement.names[0]}", f"B: {agreement.names[1]}"]
     lines.append(f"in common: {len(agreement.pairs)} judged by both; {agreement.left_out} by one or none left out")
     verdicts = agreement.verdicts
@@ -139,11 +139,11 @@ def _number(value: float | None) -> str:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Read the command line, and print how far two judges agree."""
+    """Print the agreement of two judges, as the command line says."""
     parser = ProgramParser(prog="video-panda agreement", description=__doc__)
     parser.add_argument("first", type=Path, help="judgements/.../JUDGE.jsonl, as `judge` writes it")
     parser.add_argument("second", type=Path, help="those of another judge about the same answers")
     parser.add_argument("--show", type=int, default=5, help="how many disagreements to print")
-    known = parser.parse_args(args)
+    options = parser.parse_args(args)
     with user_errors():
-        say("\n".join(report(compare(known.first, known.second), max(0, known.show))))
+        say("\n".join(report(compare(options.first, options.second), max(0, options.show))))

@@ -1,4 +1,4 @@
-"""Stored answers as far as a judge needs them: JSON lines with id, question, reference and prediction."""
+"""Stored answers for a judge: JSON lines with id, question, reference and prediction."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class GeneratedAnswer:
     """A stored answer, to be judged for one aspect.
 
     Attributes:
-        id: of the question.
-        comparison: what a judge is given.
-        video: which one it is about, where that is stored.
-        family: of questions that it belongs to, where that is stored.
+        id: id of the question.
+        comparison: comparison for a judge.
+        video: video of the question, if stored.
+        family: family of the question, if stored.
     """
 
     id: str
@@ -36,15 +36,15 @@ class GeneratedAnswer:
 
     @property
     def aspect(self) -> str | None:
-        """What is judged, as it is stored."""
+        """Judged aspect as it is stored; None for right or wrong."""
         return None if self.comparison.aspect is None else str(self.comparison.aspect)
 
 
 def answer_files(source: Path, split: str) -> list[Path]:
-    """Return the files with the answers of a run, one per process that answered; or `source` if it is a file.
+    """Return the files with the answers of a run, one per process of its test; or `source` if it is a file.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are no such files.
     """
     if source.is_file():
         return [source]
@@ -62,17 +62,16 @@ def read_generated_answers(
 ) -> list[GeneratedAnswer]:
     """Return the answers in their order, once for each aspect.
 
-    Consistency is between the two answers of a pair: those with the ids `.../1` and `.../2`, if a line does not have
-    both. A question whose pair is not whole is left out, with a warning.
+    Consistency is judged between the two answers of a pair: both in one line, or in lines with the ids `.../1` and
+    `.../2`. A question without the other one of its pair is left out, with a warning.
 
     Args:
-        files: of JSON lines.
-        aspects: what is judged; none: the `aspect` or the `aspects` of each line, or whether it is right where it has
-            neither.
-        scores: whether the `aspects` of a line can be judged; if not, whether it is right.
+        files: files of JSON lines.
+        aspects: aspects to judge; empty for the `aspect` or `aspects` of each line, or right or wrong without these.
+        scores: whether the judge scores the `aspects` of a line; otherwise it judges right or wrong.
 
     Raises:
-        ValueError: there are no answers, a line is none, or an id is there twice.
+        ValueError: there are no answers, a line is not an answer, or an id is repeated.
     """
     rows = list(_rows(files))
     by_id = {row["id"]: row for row, _ in rows if isinstance(row.get("id"), str)}
@@ -88,7 +87,7 @@ def read_generated_answers(
                     single += 1
                     continue
                 if row["id"] != ids[0]:
-                    continue  # is judged with the first
+                    continue  # judged together with the first
                 second = by_id[ids[1]]
                 paired = {**row, SECOND[0]: second.get("question"), SECOND[1]: second.get("prediction")}
             answer = _answer(paired, aspect, place)
@@ -104,16 +103,16 @@ def read_generated_answers(
 
 
 def ids_of_pair(identity: str) -> tuple[str, str] | None:
-    """Return the ids of both questions of the pair that a question is of, as consistency is judged; None of no pair."""
+    """Return the ids of both questions of a question's pair, for consistency; None if it has no pair."""
     stem, _, which = identity.rpartition("/")
     return (f"{stem}/1", f"{stem}/2") if which in ("1", "2") else None
 
 
 def _rows(files: Sequence[Path]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield each line with words for its place."""
+    """Yield each line with a description of its place."""
     for file in files:
         try:
-            lines = file.read_text(encoding="utf-8").split("\n")  # not at the other line ends that JSON text may hold
+            lines = file.read_text(encoding="utf-8").split("\n")  # not splitlines: JSON text may hold other line ends
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{file} cannot be read as text: {error}") from error
         for number, line in enumerate(lines, start=1):
@@ -134,11 +133,11 @@ def _row(line: str, place: str) -> dict[str, Any]:
 
 def _own_aspects(row: dict[str, Any], place: str, scores: bool) -> Sequence[Aspect | None]:
     one, several = row.get("aspect"), row.get("aspects", []) if scores else []
-    named = several if one is None else [one]
-    unknown = [each for each in named if each not in list(Aspect)] if isinstance(named, list) else [named]
+    aspects = several if one is None else [one]
+    unknown = [aspect for aspect in aspects if aspect not in list(Aspect)] if isinstance(aspects, list) else [aspects]
     if unknown:
         raise ValueError(f"{place}: unknown aspect {unknown[0]!r}; known: {', '.join(Aspect)}")
-    return [*map(Aspect, named)] or [None]
+    return [*map(Aspect, aspects)] or [None]
 
 
 def _answer(row: dict[str, Any], aspect: Aspect | None, place: str) -> GeneratedAnswer:

@@ -1,7 +1,7 @@
-"""An OpenAI-compatible server, asked with the patience that a long evaluation needs.
+"""A client of OpenAI-compatible servers with the retries that a long evaluation needs.
 
-The package `openai` sends and reads; how often is decided here. Its own retries keep no pace over all threads, cannot
-be stopped while they wait, and do not ask again for half an answer.
+The package `openai` sends requests and reads responses; retries are made here. The package's own retries have no rate
+limit over all threads, cannot be stopped while they wait, and do not repeat a request after half an answer.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NOT_HERE = {
 
 
 class _AttemptError(Exception):
-    """An attempt that failed and may be made again, after at least so many seconds."""
+    """A failed attempt that may be repeated, after at least `wait` seconds."""
 
     def __init__(self, reason: str, wait: float = 0.0, unreachable: bool = False) -> None:
         super().__init__(reason)
@@ -44,29 +44,29 @@ class _AttemptError(Exception):
 
 
 class ChatServer:
-    """Sends one conversation at a time and returns what the server's model writes; may be used by many threads.
+    """Sends one conversation per request and returns the reply of the server's model; thread-safe.
 
-    It follows no redirection, which may take the key elsewhere, and leaves no connection open. Proxies and certificates
+    It follows no redirects, which could send the key elsewhere, and keeps no connection open. Proxies and certificates
     are those of the environment (`https_proxy`, `no_proxy`, `SSL_CERT_FILE`); the variables of the package
-    (`OPENAI_BASE_URL`, `OPENAI_CUSTOM_HEADERS`, ...) give no address, no key and no further header.
+    (`OPENAI_BASE_URL`, `OPENAI_CUSTOM_HEADERS`, ...) have no effect on address, key and headers.
     """
 
     def __init__(
         self, base_url: str, key_variable: str | None, timeout: float, attempts: int, backoff: float, pace: Pace
     ) -> None:
-        """Take the address, and the key out of the environment.
+        """Set the address, and read the key from the environment.
 
         Args:
-            base_url: up to and with `/v1`.
-            key_variable: name of the environment variable that has the API key; None: the server needs none.
-            timeout: seconds that the server may be silent, and that the body of its answer may take; a whole request
-                ends after twice as long.
-            attempts: how often a request is made at most.
-            backoff: seconds before the second attempt; twice as long before each further one.
-            pace: of all requests.
+            base_url: address of the server, including `/v1`.
+            key_variable: name of the environment variable with the API key; None for a server without keys.
+            timeout: maximum seconds without data from the server, and for the body of its answer; a whole request may
+                take twice as long.
+            attempts: maximum number of tries per request.
+            backoff: seconds before the second try, doubled before each further one.
+            pace: rate limit of all requests.
 
         Raises:
-            JudgeError: the address or a proxy is none, or the variable is not set.
+            JudgeError: the address or a proxy is invalid, or the variable is not set.
         """
         parts = urllib.parse.urlsplit(base_url)
         if parts.username or parts.password or parts.query or parts.fragment:
@@ -81,7 +81,7 @@ class ChatServer:
         self._key = _key(key_variable)
         self.timeout, self.attempts, self.backoff, self.pace = timeout, attempts, backoff, pace
         hooks: dict[str, list[Callable[..., None]]] = {"request": [self._sign], "response": [self._read_whole]}
-        limits = Limits(max_keepalive_connections=0)  # the server may be closing one that is kept: an attempt lost
+        limits = Limits(max_keepalive_connections=0)  # the server may just be closing a kept one, which costs a try
         try:
             http = DefaultHttpxClient(follow_redirects=False, limits=limits, event_hooks=hooks)
             self._client = OpenAI(api_key="none", base_url=base_url, timeout=timeout, max_retries=0, http_client=http)
@@ -91,19 +91,19 @@ class ChatServer:
                 "environment)"
             ) from error
         self._lock = threading.Lock()
-        self._asking = threading.local()
+        self._request = threading.local()
         self._failures = 0
 
     def ask(self, messages: Messages, model: str, parameters: Mapping[str, object]) -> Reply | NoReply:
-        """Return the reply, or why there is none after all attempts.
+        """Return the reply, or the reason why there is none after all tries.
 
         Args:
-            messages: what to ask.
-            model: whom.
-            parameters: further fields of the request: temperature, ...
+            messages: conversation.
+            model: name of the model.
+            parameters: further fields of the request, such as temperature.
 
         Raises:
-            JudgeError: no server is there, it is none of this kind, or it failed too often in a row.
+            JudgeError: there is no server, it is of another kind, or it failed too often in a row.
         """
         try:
             reply = self._patiently(messages, model, parameters)
@@ -133,15 +133,15 @@ class ChatServer:
         return NoReply(f"{last} ({self.attempts} attempts)")
 
     def _once(self, messages: Messages, model: str, parameters: Mapping[str, object]) -> Reply | NoReply:
-        asked: list[ChatCompletionMessageParam] = [{"role": "user", "content": messages.user}]
+        conversation: list[ChatCompletionMessageParam] = [{"role": "user", "content": messages.user}]
         if messages.system:
-            asked.insert(0, {"role": "system", "content": messages.system})
+            conversation.insert(0, {"role": "system", "content": messages.system})
         completions = self._client.chat.completions.with_raw_response
         refusal = None
         try:
             with TimeLimit(2 * self.timeout) as limit:
-                self._asking.limit = limit
-                answer = completions.create(model=model, messages=asked, extra_body=parameters)
+                self._request.limit = limit
+                answer = completions.create(model=model, messages=conversation, extra_body=parameters)
         except APITimeoutError:
             raise _AttemptError(f"no answer within {self.timeout:g} s") from None
         except APIConnectionError as error:
@@ -150,11 +150,11 @@ class ChatServer:
             raise self._unconnected(error) from None
         except APIStatusError as error:
             refusal = error.response
-        if refusal is not None:  # not above, or a traceback would show the error, which may repeat the key
+        if refusal is not None:  # outside of `except`, since a traceback would show the error, which may have the key
             return self._refused(refusal)
         self._check_kind(answer.http_response)
         try:
-            completion = answer.parse()  # which checks no types
+            completion = answer.parse()  # checks no types
             written, by = completion.choices[0].message.content, completion.model
             if not isinstance(written, str | None):
                 raise TypeError
@@ -165,17 +165,17 @@ class ChatServer:
         return Reply(self._clean(written or ""), self._clean(by) if isinstance(by, str) else None)
 
     def _sign(self, request: Request) -> None:
-        """Give a request its time and the key if there is one, and leave it no header that is the environment's."""
-        request.extensions["trace"] = self._asking.limit.trace
+        """Add the time limit and the key to a request, and remove headers that come from the environment."""
+        request.extensions["trace"] = self._request.limit.trace
         for name in set(request.headers) - _HEADERS:
-            if not name.startswith("x-stainless-"):  # by which the package knows its own requests again
+            if not name.startswith("x-stainless-"):  # the package needs these for its own requests
                 del request.headers[name]
-        request.headers["Accept-Encoding"] = "identity"  # answers are short
+        request.headers["Accept-Encoding"] = "identity"  # answers are too short for compression
         if self._key:
             request.headers["Authorization"] = f"Bearer {self._key}"
 
     def _read_whole(self, response: Response) -> None:
-        """Read a body, which otherwise is read without end of bytes or of time."""
+        """Read a body with limits on its size and time, which the package does not have."""
         stream, body, end = response.stream, bytearray(), time.monotonic() + self.timeout
         assert isinstance(stream, SyncByteStream)
         for part in stream:
@@ -190,29 +190,29 @@ class ChatServer:
         response.stream = ByteStream(content)
 
     def _unconnected(self, error: APIConnectionError) -> Exception:
-        said = self._clean(str(error.__cause__) or repr(error.__cause__))
+        message = self._clean(str(error.__cause__) or repr(error.__cause__))
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, OSError):
             cause = cause.__cause__ or cause.__context__
         if isinstance(error.__cause__, ConnectError | ProxyError):
             if isinstance(cause, ssl.SSLError):
-                return JudgeError(f"{self.url}: no secure connection: {said} (judge.init_args.base_url)")
+                return JudgeError(f"{self.url}: no secure connection: {message} (judge.init_args.base_url)")
             if not isinstance(cause, ConnectionResetError):
-                return _AttemptError(said, unreachable=True)
-        return _AttemptError(f"the connection broke: {said}")
+                return _AttemptError(message, unreachable=True)
+        return _AttemptError(f"the connection broke: {message}")
 
     def _refused(self, response: Response) -> NoReply:
         status = response.status_code
-        said = f"status {status}: {self._excerpt(response.text)}"
+        message = f"status {status}: {self._excerpt(response.text)}"
         if status in (408, 425, 429) or status >= 500:
-            raise _AttemptError(said, wait=_seconds(response.headers.get("Retry-After")))
+            raise _AttemptError(message, wait=_seconds(response.headers.get("Retry-After")))
         if 300 <= status < 400:
             where = self._clean(str(response.headers.get("Location")))
             raise JudgeError(f"{self.url} is elsewhere: {where}; give that address (judge.init_args.base_url)")
         self._check_kind(response)
         if status in _NOT_HERE:
-            raise JudgeError(f"the server at {self.url} {_NOT_HERE[status]}; it says {said}")
-        return NoReply(said)
+            raise JudgeError(f"the server at {self.url} {_NOT_HERE[status]}; it says {message}")
+        return NoReply(message)
 
     def _check_kind(self, response: Response) -> None:
         if "text/html" in response.headers.get("Content-Type", "").lower() or response.text.lstrip()[:1] == "<":
@@ -226,12 +226,12 @@ class ChatServer:
         return f"{short[:200]}..." if len(short) > 200 else short or "nothing"
 
     def _clean(self, text: str) -> str:
-        """Return what a server said without the key, which some repeat; a short one is a stand-in, and no secret."""
+        """Remove the key from a server's text, since some repeat it; a short key is a placeholder and no secret."""
         return text.replace(self._key, "***") if len(self._key) >= 8 else text
 
 
 def _unpacked(body: bytes, packing: str) -> bytes:
-    """Return what a server has packed although it was not asked to, unless that is too much."""
+    """Decompress a body that a server compressed without being asked to, up to the size limit."""
     if packing in ("", "identity"):
         return body
     if packing not in ("gzip", "deflate"):
@@ -248,7 +248,7 @@ def _unpacked(body: bytes, packing: str) -> bytes:
 def _key(variable: str | None) -> str:
     if variable is None:
         return ""
-    if not variable.isidentifier():  # and perhaps a key, which must not be shown
+    if not variable.isidentifier():  # perhaps a key, which must not be shown
         raise JudgeError("judge.init_args.api_key_variable must be the name of an environment variable, not a key")
     key = os.environ.get(variable, "").strip()
     if not key:

@@ -17,7 +17,7 @@ from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 import ablation.judging.local
-import ablation.judging.server  # noqa: F401  (imported so that they are known by their names alone)
+import ablation.judging.server  # noqa: F401  (imported so that class names suffice on the command line)
 from ablation.judging.answers import GeneratedAnswer, answer_files, read_generated_answers
 from ablation.judging.figures import figures, keep_scores, scores, warnings
 from ablation.judging.judge import Comparison, Judge, JudgeError, Judgement
@@ -28,14 +28,14 @@ from lightning_modules.config.chain import read_config
 from lightning_modules.config.known_names import explain
 from lightning_modules.config.user_errors import user_errors
 
-CHARACTERS_PER_TOKEN = 4  # of English, about
-TOKENS_PER_REPLY = 20  # of the object that is asked for, about
+CHARACTERS_PER_TOKEN = 4  # approximate, for English
+TOKENS_PER_REPLY = 20  # approximate, for the requested object
 NOT_ASKED = Judgement(unjudged="not asked: it was stopped before")
 
 
 class _Parser(ArgumentParser):
     def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
-        read_config(Path(path))  # says what is wrong with it
+        read_config(Path(path))  # has better error messages
         parsed: Namespace = super().parse_path(path, *args, **kwargs)
         return parsed
 
@@ -46,11 +46,11 @@ class _Parser(ArgumentParser):
 def judge_pending(
     judge: Judge, pending: Sequence[Comparison], cache: JudgementCache, judgements: dict[Comparison, Judgement]
 ) -> None:
-    """Judge what is pending, and store each judgement in `cache` and in `judgements` as it comes.
+    """Judge pending comparisons, and store every judgement in `cache` and `judgements` at once.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; what was under way has been stored.
-        JudgeError: the judge cannot judge at all; the same.
+        KeyboardInterrupt: Ctrl-C; judgements in progress have been stored.
+        JudgeError: the judge cannot judge at all; earlier judgements have been stored.
         ValueError: a judgement cannot be stored, as on a full disk.
     """
 
@@ -60,7 +60,7 @@ def judge_pending(
                 cache.add(comparison, judgement)
                 judgements[comparison] = judgement
         except BaseException:
-            judge.stop()  # here, because the next batch begins before it is known below
+            judge.stop()  # here, because the next batch starts before the error is handled below
             raise
         return len(batch)
 
@@ -68,7 +68,7 @@ def judge_pending(
     pool = ThreadPoolExecutor(judge.concurrency)
     try:
         batches = [pool.submit(work, pending[start : start + size]) for start in range(0, len(pending), size)]
-        with tqdm(total=len(pending), unit="answer", disable=None) as bar:  # none where nobody looks on
+        with tqdm(total=len(pending), unit="answer", disable=None) as bar:  # None: only on a terminal
             for done in as_completed(batches):
                 bar.update(done.result())
     except BaseException:
@@ -79,16 +79,13 @@ def judge_pending(
 
 
 def plan(judge: Judge, pending: Sequence[Comparison], prices: tuple[float, float] | None) -> list[str]:
-    """Return the lines that say what judging would take.
+    """Return lines with the expected calls, tokens and costs of judging pending comparisons.
 
-    Args:
-        judge: who would be asked.
-        pending: what it would be asked.
-        prices: of a million tokens, that it reads and that it writes.
+    `prices` are those of a million input tokens and of a million output tokens.
     """
-    asked = [length for length in map(judge.prompt_length, pending) if length]
-    read, written = sum(asked) // CHARACTERS_PER_TOKEN, len(asked) * TOKENS_PER_REPLY
-    lines = [f"to judge: {len(pending)}", f"calls to a model: {len(asked)}, if each reply can be read"]
+    lengths = [length for length in map(judge.prompt_length, pending) if length]
+    read, written = sum(lengths) // CHARACTERS_PER_TOKEN, len(lengths) * TOKENS_PER_REPLY
+    lines = [f"to judge: {len(pending)}", f"calls to a model: {len(lengths)}, if each reply can be read"]
     lines.append(f"tokens: about {read:,} to read and {written:,} to write")
     if prices:
         lines.append(f"cost: about {(read * prices[0] + written * prices[1]) / 1e6:.2f}")
@@ -104,11 +101,11 @@ def run(
     dry: bool,
     prices: tuple[float, float] | None,
 ) -> None:
-    """Judge the answers of a run or file, write the judgements beside them, and print what they come to.
+    """Judge the answers of a run or file, write the judgements beside them, and print the figures.
 
     Raises:
-        ValueError: answers, judge or cache are not what they should be.
-        KeyboardInterrupt: Ctrl-C; everything done by then has been written.
+        ValueError: answers or cache cannot be read, or the judge does not support them.
+        KeyboardInterrupt: Ctrl-C; judgements so far have been written.
     """
     files = answer_files(source, split)
     answers = read_generated_answers(files, aspects, judge.scores)
@@ -121,40 +118,44 @@ def run(
     if cache.broken:
         say(f"warning: {cache.path}: {cache.broken} broken lines left out, as of a process that was killed")
     different = dict.fromkeys(answer.comparison for answer in answers)
-    known = {comparison: judgement for comparison in different if (judgement := cache.get(comparison))}
-    pending = [comparison for comparison in different if comparison not in known]
-    say(f"different ones: {len(different)}, judged before: {len(known)} (in {cache.path})")
+    judgements = {comparison: judgement for comparison in different if (judgement := cache.get(comparison))}
+    pending = [comparison for comparison in different if comparison not in judgements]
+    say(f"different ones: {len(different)}, judged before: {len(judgements)} (in {cache.path})")
     if dry:
         say("\n".join(plan(judge, pending, prices)))
         return
     stopped: KeyboardInterrupt | JudgeError | None = None
     try:
-        judge_pending(judge, pending, cache, known)
+        judge_pending(judge, pending, cache, judgements)
     except (KeyboardInterrupt, JudgeError) as error:
         stopped = error
-        known = {comparison: judgement for comparison, judgement in known.items() if judgement.reply is not None}
-    if known:
-        _report(judge, files[0], answers, known)
+        judgements = {
+            comparison: judgement for comparison, judgement in judgements.items() if judgement.reply is not None
+        }
+    if judgements:
+        _report(judge, files[0], answers, judgements)
     if stopped is not None:
         raise stopped
 
 
-def _report(judge: Judge, file: Path, answers: Sequence[GeneratedAnswer], known: dict[Comparison, Judgement]) -> None:
+def _report(
+    judge: Judge, file: Path, answers: Sequence[GeneratedAnswer], judgements: dict[Comparison, Judgement]
+) -> None:
     path = judgement_path(file, judge.identity)
     judged = write_judgements(
-        path, judge.identity, {answer: known.get(answer.comparison, NOT_ASKED) for answer in answers}
+        path, judge.identity, {answer: judgements.get(answer.comparison, NOT_ASKED) for answer in answers}
     )
-    models = sorted({judgement.answered_by for judgement in known.values() if judgement.answered_by})
+    models = sorted({judgement.answered_by for judgement in judgements.values() if judgement.answered_by})
     say(f"judgements: {path}" + (f"; answered by {', '.join(models)}" if models else ""))
     if len(models) > 1:
         say("warning: several models answered under one name; give the one to use by its full name, with a date")
     say("\n".join([*figures(judge.identity.label, judged), *warnings(judged)]))
-    found = scores(judge.identity.label, judged)
-    say(f"scores: {keep_scores(path, file, judge.identity, models, judged, found)}")
+    figures_by_name = scores(judge.identity.label, judged)
+    say(f"scores: {keep_scores(path, file, judge.identity, models, judged, figures_by_name)}")
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Read the command line, and judge."""
+    """Judge answers as the command line says."""
     parser = _Parser(prog="video-panda judge", description=__doc__)
     parser.add_argument("--config", action="config", help="file with `judge: {class_path: ..., init_args: ...}`")
     parser.add_argument("answers", type=Path, help="run folder, or file of answers as JSON lines")
@@ -172,7 +173,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--prices", type=tuple[float, float] | None, help="of a million tokens, read and written: [0.15,0.60]"
     )
-    # The parser would print a traceback for what it cannot build; what was given is read before.
+    # Instantiated separately from parsing, since the parser would print a traceback for errors of the judge.
     with user_errors():
         config = parser.parse_args(None if args is None else list(args))
         try:

@@ -1,4 +1,4 @@
-"""What judgements come to: accuracy, score and coverage in the name of the judge, kept with the run."""
+"""Figures from judgements: accuracy, score and coverage, labelled with the judge and stored with the run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation.judging.judge import BEST_SCORE, JudgeIdentity
-from ablation.judging.judgements import JudgedAnswer, naming
+from ablation.judging.judgements import JudgedAnswer, write_errors
 from components.files import read_object, write_whole
 from lightning_modules.config.user_errors import errors_of_threads
 from lightning_modules.runs.checkout import utc_now
@@ -24,18 +24,18 @@ _OF = {
     "score": "of {score.judged} judged answers",
     "coverage": "({score.judged} of {score.answers} judged)",
 }
-ENOUGH = 20  # answers that are unlikely to be all right, or all wrong
+ENOUGH = 20  # number of answers that are unlikely to be all right, or all wrong
 
 
 def clusters(judged: Sequence[JudgedAnswer]) -> tuple[str, list[str]]:
-    """Return what answers are grouped by, and the group of each: videos if all answers name theirs, else questions."""
-    if all(each.video is not None for each in judged):
-        return "video", [str(each.video) for each in judged]
-    return "question", [each.id for each in judged]
+    """Return the kind of clusters and the cluster of each answer: videos if all answers name theirs, else questions."""
+    if all(answer.video is not None for answer in judged):
+        return "video", [str(answer.video) for answer in judged]
+    return "question", [answer.id for answer in judged]
 
 
 def figures(label: str, judged: Sequence[JudgedAnswer]) -> list[str]:
-    """Return the lines that say how good the answers are according to the judge, for each aspect and family.
+    """Return lines with the judge's figures of the answers, for each aspect and family.
 
     Args:
         label: name of the judge.
@@ -49,20 +49,20 @@ def figures(label: str, judged: Sequence[JudgedAnswer]) -> list[str]:
             low, high = score.interval.low, score.interval.high
             shown = f"{shown} [{low:.2f}, {high:.2f}]" if kind == "score" else percent(score.interval)
         lines.append(f"{name}: {shown} {_OF[kind].format(score=score)}")
-    reasons = Counter(each.unjudged for each in judged if each.unjudged is not None)
+    reasons = Counter(answer.unjudged for answer in judged if answer.unjudged is not None)
     lines += [f"  unjudged: {count} x {reason}" for reason, count in reasons.most_common(5)]
     return [*lines, f"95 % intervals, clustered by {clusters(judged)[0]}"]
 
 
 @dataclass(frozen=True)
 class JudgedScore:
-    """A figure of a judge.
+    """A figure from the judgements of a judge.
 
     Attributes:
-        value: share of 0 to 1, or mean score.
-        interval: 95 %, clustered by video; None where there is none.
-        judged: answers that were judged.
-        answers: all answers.
+        value: share from 0 to 1, or mean score.
+        interval: 95 % interval, clustered by video; None for a coverage.
+        judged: number of judged answers.
+        answers: number of all answers.
     """
 
     value: float
@@ -72,57 +72,57 @@ class JudgedScore:
 
 
 def scores(label: str, judged: Sequence[JudgedAnswer]) -> dict[str, JudgedScore]:
-    """Return the figures of the judge by name, those of every family of questions too where there are several.
+    """Return the judge's figures by name, including those of every family of questions if there are several.
 
     Args:
-        label: name of the judge, which ends every name.
+        label: name of the judge, the last part of every figure's name.
         judged: all answers, judged or not.
     """
-    found: dict[str, JudgedScore] = {}
-    for aspect in dict.fromkeys(each.aspect for each in judged):
-        of_aspect = [each for each in judged if each.aspect == aspect]
-        found |= _scores(label, of_aspect, aspect)
-        families = sorted({each.family for each in of_aspect if each.family is not None})
+    figures: dict[str, JudgedScore] = {}
+    for aspect in dict.fromkeys(answer.aspect for answer in judged):
+        of_aspect = [answer for answer in judged if answer.aspect == aspect]
+        figures |= _scores(label, of_aspect, aspect)
+        families = sorted({answer.family for answer in of_aspect if answer.family is not None})
         for family in families if len(families) > 1 else []:
-            group = [each for each in of_aspect if each.family == family]
-            found |= _scores(f"{family}/{label}", group, aspect)
-    return found
+            group = [answer for answer in of_aspect if answer.family == family]
+            figures |= _scores(f"{family}/{label}", group, aspect)
+    return figures
 
 
 def warnings(judged: Sequence[JudgedAnswer]) -> list[str]:
-    """Return what looks wrong about the judge or the answers."""
-    said = []
-    for aspect in dict.fromkeys(each.aspect for each in judged):
-        group = [each for each in judged if each.aspect == aspect and each.unjudged is None]
+    """Return warnings about a judge that gives the same judgement to all answers."""
+    lines = []
+    for aspect in dict.fromkeys(answer.aspect for answer in judged):
+        group = [answer for answer in judged if answer.aspect == aspect and answer.unjudged is None]
         if len(group) < ENOUGH:
             continue
-        verdicts = {each.right for each in group}
-        scores = {each.score for each in group}
+        verdicts = {answer.right for answer in group}
+        scores = {answer.score for answer in group}
         if aspect is None and len(verdicts) == 1:
             word = "yes" if verdicts == {True} else "no"
-            said.append(f"the judge says {word} to every one of {len(group)} answers")
+            lines.append(f"the judge says {word} to every one of {len(group)} answers")
         elif aspect is not None and len(scores) == 1:
-            said.append(f"the judge gives every one of {len(group)} answers the score {scores.pop():g} for {aspect}")
-    return [f"warning: {line}: read some of its replies before you believe it" for line in said]
+            lines.append(f"the judge gives every one of {len(group)} answers the score {scores.pop():g} for {aspect}")
+    return [f"warning: {line}: read some of its replies before you believe it" for line in lines]
 
 
 def _scores(label: str, group: Sequence[JudgedAnswer], aspect: str | None) -> dict[str, JudgedScore]:
     metric = f"/{label}" if aspect is None else f"/{aspect}/{label}"
-    judged = [each for each in group if each.unjudged is None]
-    found: dict[str, JudgedScore] = {}
+    judged = [answer for answer in group if answer.unjudged is None]
+    figures: dict[str, JudgedScore] = {}
 
     def add(name: str, interval: Interval, answers: Sequence[JudgedAnswer]) -> None:
-        found[f"{name}{metric}"] = JudgedScore(interval.value, interval, len(answers), len(group))
+        figures[f"{name}{metric}"] = JudgedScore(interval.value, interval, len(answers), len(group))
 
     if judged and aspect is None:
-        add("accuracy", clustered_share([bool(each.right) for each in judged], clusters(judged)[1]), judged)
-        add("accuracy_of_all", clustered_share([bool(each.right) for each in group], clusters(group)[1]), judged)
-    scored = [each for each in judged if each.score is not None]
+        add("accuracy", clustered_share([bool(answer.right) for answer in judged], clusters(judged)[1]), judged)
+        add("accuracy_of_all", clustered_share([bool(answer.right) for answer in group], clusters(group)[1]), judged)
+    scored = [answer for answer in judged if answer.score is not None]
     if scored:
-        values = [each.score or 0.0 for each in scored]
+        values = [answer.score or 0.0 for answer in scored]
         add("score", clustered_mean(values, clusters(scored)[1], 0, BEST_SCORE), scored)
-    found[f"coverage{metric}"] = JudgedScore(len(judged) / len(group), None, len(judged), len(group))
-    return found
+    figures[f"coverage{metric}"] = JudgedScore(len(judged) / len(group), None, len(judged), len(group))
+    return figures
 
 
 def percent(share: Interval) -> str:
@@ -138,23 +138,23 @@ def keep_scores(
     judged: Sequence[JudgedAnswer],
     scores: Mapping[str, JudgedScore],
 ) -> Path:
-    """Write the figures beside the judgements' folder, and into TensorBoard if the answers are those of a run.
+    """Write the figures beside the folder of judgements, and into TensorBoard if the answers are those of a run.
 
-    There they are `judged/<name>`, with the bounds of their intervals as `judged_interval/<name>/low` and `/high`.
+    TensorBoard has them as `judged/<name>`, with bounds as `judged_interval/<name>/low` and `/high`.
 
     Args:
-        judgements: their file.
+        judgements: file of the judgements.
         answers: file of the answers.
-        identity: of the judge.
-        models: that answered under its name.
-        judged: the answers.
-        scores: what they come to.
+        identity: identity of the judge.
+        models: names of the models that answered for the judge.
+        judged: judged answers.
+        scores: figures by name.
 
     Returns:
-        The file.
+        The written file.
 
     Raises:
-        ValueError: it cannot be written, as on a full disk.
+        ValueError: the file cannot be written, as on a full disk.
     """
     content = {
         "scores": {name: asdict(score) for name, score in scores.items()},
@@ -169,7 +169,7 @@ def keep_scores(
     }
     folder = judgements.parent
     file = folder.with_name(f"{folder.name}.{judgements.stem}.scores.json")
-    with naming(file):
+    with write_errors(file):
         write_whole(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         if answers.parent.name == ANSWERS:
             _log(answers.parent.parent, scores)
@@ -177,7 +177,7 @@ def keep_scores(
 
 
 def _provenance_of(answers: Path) -> Any:
-    """Return where the answers come from, as their test has written it; None where it has not."""
+    """Return the provenance of the answers, if their test has written it."""
     try:
         return read_object(AnswerStore(answers.parent, answers.stem).scores).get("provenance")
     except (OSError, ValueError):
@@ -185,7 +185,7 @@ def _provenance_of(answers: Path) -> Any:
 
 
 def _log(run: Path, scores: Mapping[str, JudgedScore]) -> None:
-    from torch.utils.tensorboard import SummaryWriter  # here, since it imports torch
+    from torch.utils.tensorboard import SummaryWriter  # imported here, since it imports torch
 
     with errors_of_threads(), SummaryWriter(run) as writer:
         for name, score in scores.items():

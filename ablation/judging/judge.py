@@ -1,7 +1,7 @@
-"""The contract between a judge of answers and those who have answers judged.
+"""The interface of judges of answers.
 
-A judge that fails says so (`Judgement.unjudged`): nothing counts as wrong because of it. And who judged is part of
-every figure: results of two judges are results of two metrics.
+A judge that fails says so (`Judgement.unjudged`), so that no answer counts as wrong because of it. Every figure is
+labelled with its judge, since results of two judges are results of two metrics.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ POINTS = Unit(BEST_SCORE, 2, f"0 to {BEST_SCORE}", f"The judge's scores of 0 to 
 
 
 class JudgeError(ValueError):
-    """A judge that cannot judge at all: no server, a wrong address, no key. What was judged before stays."""
+    """A judge cannot judge at all: no server, a wrong address, no key. Earlier judgements are kept."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Comparison:
     """An answer to be judged.
 
     Attributes:
-        question: what was asked.
-        reference: the right answer.
-        prediction: the generated answer.
-        aspect: what is judged; None: whether the answer is right.
-        second_question: the same question in other words, for consistency.
-        second_prediction: the answer that was generated to it.
+        question: question about the video.
+        reference: right answer.
+        prediction: generated answer.
+        aspect: judged aspect; None for right or wrong.
+        second_question: rephrased question, for consistency.
+        second_prediction: generated answer to the rephrased question.
     """
 
     question: str
@@ -45,10 +45,10 @@ class Comparison:
     second_prediction: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be judged.
+        """Check that a comparison for consistency has two answers.
 
         Raises:
-            ValueError: consistency of one answer.
+            ValueError: it has one.
         """
         if self.aspect is Aspect.CONSISTENCY and None in (self.second_question, self.second_prediction):
             raise ValueError("consistency is between two answers: second_question and second_prediction are needed")
@@ -56,14 +56,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a judge says.
+    """A judgement of a comparison.
 
     Attributes:
-        right: whether the answer is right; None where that was not asked or not judged.
-        score: from 0 to 5; None where the judge gives none or did not judge.
-        reply: what the judge wrote, as it is.
-        unjudged: why there is neither; None if there is.
-        answered_by: what a server says that it is.
+        right: whether the answer is right; None for an aspect, or if it is unjudged.
+        score: score from 0 to 5; None if the judge gives none.
+        reply: unchanged reply of the judge.
+        unjudged: reason why there is no judgement; None if there is one.
+        answered_by: name of the model according to the server.
     """
 
     right: bool | None = None
@@ -75,13 +75,13 @@ class Judgement:
 
 @dataclass(frozen=True)
 class JudgeIdentity:
-    """Who judged.
+    """The identity of a judge.
 
     Attributes:
-        name: of the judge or its model.
-        revision: which one of this name.
-        prompt: hash of its prompts, or of its rules.
-        settings: all else that its judgements depend on, as JSON.
+        name: name of the judge or its model.
+        revision: revision of the model.
+        prompt: hash of the prompts or rules.
+        settings: all other settings that judgements depend on, as JSON.
     """
 
     name: str
@@ -96,12 +96,12 @@ class JudgeIdentity:
 
     @property
     def hash(self) -> str:
-        """Hash of all of it."""
+        """Hash of the whole identity."""
         return digest(json.dumps([self.name, self.revision, self.prompt, self.settings]))
 
     @property
     def label(self) -> str:
-        """Name and hash: what files and figures of this judge are called by."""
+        """Name and hash, for the names of files and figures."""
         return f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', self.name).strip('._') or 'judge'}-{self.hash[:8]}"
 
 
@@ -109,9 +109,9 @@ class Judge(ABC):
     """Compares answers with references: the family `judges`.
 
     Attributes:
-        batch_size: how many comparisons `judge` is best given at once.
-        concurrency: how many threads may call `judge` at once.
-        scores: whether it scores aspects of an answer, and not only tells whether it is right.
+        batch_size: number of comparisons per call of `judge`.
+        concurrency: number of threads that may call `judge` at once.
+        scores: whether the judge scores aspects of an answer, beside right or wrong.
     """
 
     batch_size: int = 1
@@ -121,23 +121,23 @@ class Judge(ABC):
     @property
     @abstractmethod
     def identity(self) -> JudgeIdentity:
-        """Who judges."""
+        """Identity of the judge."""
 
     @abstractmethod
     def judge(self, comparisons: Sequence[Comparison]) -> list[Judgement]:
         """Judge each comparison.
 
         Raises:
-            JudgeError: there is no use in asking it anything.
-            ValueError: a comparison is none that this judge can make.
+            JudgeError: the judge cannot judge at all.
+            ValueError: this judge does not support a comparison.
         """
 
     def prompt_length(self, comparison: Comparison) -> int:
-        """Return how many characters the judge would be asked with; 0 of one that is not asked."""
+        """Return the length of the prompt in characters; 0 for a judge without a prompt."""
         return 0
 
     def stop(self) -> None:  # noqa: B027  (most have nothing to stop)
-        """Give up what is being tried, and try nothing again."""
+        """Make no further tries."""
 
 
 class ExactMatch(Judge):
@@ -147,10 +147,10 @@ class ExactMatch(Judge):
     scores = False
 
     def __init__(self, synonyms: list[list[str]] | str = "") -> None:
-        """Choose what counts as the same.
+        """Set the synonyms.
 
         Args:
-            synonyms: groups of words or phrases that mean the same, or a YAML file of them; none by default.
+            synonyms: groups of words or phrases with the same meaning, or a YAML file of them; none by default.
 
         Raises:
             ValueError: the synonyms cannot be read, or contradict each other.
@@ -160,14 +160,14 @@ class ExactMatch(Judge):
 
     @property
     def identity(self) -> JudgeIdentity:
-        """Its name and the hash of all its rules."""
+        """Name of the judge and hash of its rules."""
         return JudgeIdentity.of("ExactMatch", "1", self.normalisation.rules, {"judge": type(self).__name__})
 
     def judge(self, comparisons: Sequence[Comparison]) -> list[Judgement]:
         """Compare words.
 
         Raises:
-            ValueError: an aspect is asked for.
+            ValueError: a comparison has an aspect.
         """
         return [self._judge(comparison) for comparison in comparisons]
 

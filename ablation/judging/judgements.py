@@ -1,4 +1,4 @@
-"""Judgements on disk: those of a file of answers, and all that a judge has replied so far, by what was judged."""
+"""Judgements on disk: those of a file of answers, and the cache of all judgements of a judge."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Key = tuple[str, str | None]  # question id and aspect
 
 @dataclass(frozen=True)
 class JudgedAnswer:
-    """One line of `judgements/<split>/<judge>.jsonl`, as far as figures need it."""
+    """One line of `judgements/<split>/<judge>.jsonl`, without the fields that no figure needs."""
 
     id: str
     aspect: str | None
@@ -37,14 +37,14 @@ class JudgedAnswer:
 
     @property
     def key(self) -> Key:
-        """What it is about."""
+        """Question id and aspect."""
         return self.id, self.aspect
 
 
 def judgement_path(answers: Path, identity: JudgeIdentity) -> Path:
-    """Return where a judge's judgements of an answer file go.
+    """Return the file for a judge's judgements of an answer file.
 
-    Those of `RUN/answers/test.jsonl` go to `RUN/judgements/test/`, and those of any other file beside it.
+    For `RUN/answers/test.jsonl` it is in `RUN/judgements/test/`, and for other files in a folder beside them.
     """
     folder = answers.parent.parent if answers.parent.name == ANSWERS else answers.parent
     return folder / JUDGEMENTS / answers.stem / f"{identity.label}.jsonl"
@@ -53,37 +53,37 @@ def judgement_path(answers: Path, identity: JudgeIdentity) -> Path:
 def write_judgements(
     path: Path, identity: JudgeIdentity, judged: Mapping[GeneratedAnswer, Judgement]
 ) -> list[JudgedAnswer]:
-    """Write the file, whole or not at all, and return what it holds of these answers.
+    """Write judgements atomically, and return them as judged answers.
 
-    Judgements of the same answers for other aspects that are in the file already stay there.
+    Judgements in the file of the same answers for other aspects are kept.
 
     Raises:
-        ValueError: the file cannot be written, as on a full disk, or one that is there is none of judgements.
+        ValueError: the file cannot be written, as on a full disk, or an existing file does not hold judgements.
     """
-    who = {"name": identity.name, "revision": identity.revision, "prompt": identity.prompt, "hash": identity.hash}
-    rows = [_row(answer, judgement) | {"judge": who} for answer, judgement in judged.items()]
+    judge = {"name": identity.name, "revision": identity.revision, "prompt": identity.prompt, "hash": identity.hash}
+    rows = [_row(answer, judgement) | {"judge": judge} for answer, judgement in judged.items()]
     ours = [_judged(row) for row in rows]
-    keys = {each.key for each in ours}
-    texts = {(each.id, each.question, each.reference, each.prediction) for each in ours}
+    keys = {answer.key for answer in ours}
+    texts = {(answer.id, answer.question, answer.reference, answer.prediction) for answer in ours}
     kept = [
         row
         for row in (_lines(path) if path.is_file() else [])
         if (old := _judged(row)).key not in keys and (old.id, old.question, old.reference, old.prediction) in texts
     ]
     content = json_lines([*kept, *rows])
-    with naming(path):
+    with write_errors(path):
         write_whole(path, content.encode("utf-8", "surrogatepass"))
     return ours
 
 
 def read_judgements(path: Path) -> tuple[str, dict[Key, JudgedAnswer]]:
-    """Return what the judge is called, and its judgements.
+    """Return the name of the judge, and its judgements.
 
     Raises:
-        ValueError: the file cannot be read, holds something else, or is of two judges.
+        ValueError: the file cannot be read, holds something else, or has judgements of several judges.
     """
     rows = _lines(path)
-    judged = {each.key: each for each in map(_judged, rows)}
+    judged = {answer.key: answer for answer in map(_judged, rows)}
     names = sorted({f"{row['judge']['name']}-{row['judge']['hash'][:8]}" for row in rows})
     if len(names) != 1 or len(judged) != len(rows):
         raise ValueError(f"{path} must hold judgements of one judge, each once; it is of {', '.join(names) or 'none'}")
@@ -92,11 +92,11 @@ def read_judgements(path: Path) -> tuple[str, dict[Key, JudgedAnswer]]:
 
 def _row(answer: GeneratedAnswer, judgement: Judgement) -> dict[str, Any]:
     comparison = asdict(answer.comparison)
-    known = {"video": answer.video, "family": answer.family}
-    known = {key: value for key, value in known.items() if value is not None}
+    optional = {"video": answer.video, "family": answer.family}
+    optional = {key: value for key, value in optional.items() if value is not None}
     second = {key: text for key, text in comparison.items() if key.startswith("second") and text is not None}
     texts = {key: comparison[key] for key in ("question", "reference", "prediction")}
-    return {"id": answer.id, "aspect": answer.aspect, **known, **texts, **second, **asdict(judgement)}
+    return {"id": answer.id, "aspect": answer.aspect, **optional, **texts, **second, **asdict(judgement)}
 
 
 def _judged(row: Mapping[str, Any]) -> JudgedAnswer:
@@ -113,28 +113,28 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-            who = row["judge"]
-            texts = [row[key] for key in ("id", "question", "reference", "prediction")] + [who["name"], who["hash"]]
+            judge = row["judge"]
+            texts = [row[key] for key in ("id", "question", "reference", "prediction")] + [judge["name"], judge["hash"]]
         except (ValueError, KeyError, TypeError, RecursionError):
             row, texts = {}, [None]
-        named = [row.get(key) for key in ("aspect", "video", "family")]
-        typed = all(isinstance(text, str) for text in texts) and all(isinstance(text, str | None) for text in named)
-        if not typed or not is_said(row, row.get("aspect")):
+        optional = [row.get(key) for key in ("aspect", "video", "family")]
+        typed = all(isinstance(text, str) for text in texts) and all(isinstance(text, str | None) for text in optional)
+        if not typed or not has_judgement(row, row.get("aspect")):
             raise ValueError(f"{path}, judgement {number} is none; `judge` writes such files")
         rows.append(row)
     return rows
 
 
 class JudgementCache:
-    """Judgements of one judge; may be used by many threads.
+    """A cache file with all judgements of one judge, by comparison; thread-safe.
 
     Attributes:
-        path: of the file.
-        broken: how many of its lines cannot be read.
+        path: path of the file.
+        broken: number of unreadable lines.
     """
 
     def __init__(self, folder: Path, identity: JudgeIdentity) -> None:
-        """Read what is there.
+        """Read the file, if it exists.
 
         Raises:
             ValueError: the file cannot be read.
@@ -143,16 +143,16 @@ class JudgementCache:
         self.broken = 0
         self._identity = identity
         self._lock = threading.Lock()
-        self._known: dict[Comparison, Judgement] = {}
+        self._judgements: dict[Comparison, Judgement] = {}
         self._needs_newline = False
         self._read()
 
     def get(self, comparison: Comparison) -> Judgement | None:
-        """Return what the judge said about it, or None."""
-        return self._known.get(comparison)
+        """Return the stored judgement of a comparison, or None."""
+        return self._judgements.get(comparison)
 
     def add(self, comparison: Comparison, judgement: Judgement) -> None:
-        """Store a judgement at once; one without a reply is none that was made, and is not stored.
+        """Store a judgement at once, unless it has no reply.
 
         Raises:
             ValueError: the file cannot be written, as on a full disk.
@@ -161,16 +161,16 @@ class JudgementCache:
             return
         line = {"judge": self._identity.hash, **asdict(comparison), **asdict(judgement)}
         content = (json.dumps(line) + "\n").encode()
-        with self._lock, naming(self.path):
+        with self._lock, write_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab", buffering=0) as file:  # one write, so that two processes do not mix their lines
+            with self.path.open("ab", buffering=0) as file:  # a single write, so that processes do not mix their lines
                 if self._needs_newline:
                     content = b"\n" + content
-                self._needs_newline = True  # until it is known that the whole line is there
+                self._needs_newline = True  # in case the write fails within the line
                 while content:
                     content = content[file.write(content) :]
                 self._needs_newline = False
-            self._known[comparison] = judgement
+            self._judgements[comparison] = judgement
 
     def _read(self) -> None:
         try:
@@ -186,17 +186,20 @@ class JudgementCache:
                 judge = row.pop("judge")
                 comparison = Comparison(**{key: row.pop(key) for key in Comparison.__dataclass_fields__})
                 judgement = Judgement(**row)
-                if not (_is_asked(comparison) and is_said(row, comparison.aspect) and isinstance(row["reply"], str)):
+                if not (
+                    _is_valid(comparison) and has_judgement(row, comparison.aspect) and isinstance(row["reply"], str)
+                ):
                     raise TypeError
-                known = {comparison: judgement} if judge == self._identity.hash else {}  # the name has its first digits
+                # The file name has only the first digits of the hash.
+                entry = {comparison: judgement} if judge == self._identity.hash else {}
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 self.broken += 1
                 continue
-            self._known |= known
+            self._judgements |= entry
 
 
-def is_said(row: Mapping[str, Any], aspect: str | None) -> bool:
-    """Return whether a row has a judgement: values of the right types, that say how it was judged or why not."""
+def has_judgement(row: Mapping[str, Any], aspect: str | None) -> bool:
+    """Return whether a row has a judgement, or a reason for its absence, with values of the right types."""
     right, score, unjudged = row.get("right"), row.get("score"), row.get("unjudged")
     is_score = isinstance(score, int | float) and not isinstance(score, bool) and 0 <= score <= BEST_SCORE
     typed = isinstance(right, bool | None) and (score is None or is_score)
@@ -205,21 +208,23 @@ def is_said(row: Mapping[str, Any], aspect: str | None) -> bool:
     return typed and (judged or unjudged is not None)
 
 
-def _is_asked(comparison: Comparison) -> bool:
+def _is_valid(comparison: Comparison) -> bool:
     texts = (comparison.question, comparison.reference, comparison.prediction)
     second = (comparison.second_question, comparison.second_prediction)
-    known = comparison.aspect is None or comparison.aspect in list(Aspect)
+    has_aspect = comparison.aspect is None or comparison.aspect in list(Aspect)
     return (
-        known and all(isinstance(text, str) for text in texts) and all(isinstance(text, str | None) for text in second)
+        has_aspect
+        and all(isinstance(text, str) for text in texts)
+        and all(isinstance(text, str | None) for text in second)
     )
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Say which file cannot be written, and how to go on: the system names none when a disk is full.
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn errors of writing into messages that name the file, which the system's error of a full disk does not.
 
     Raises:
-        ValueError: it cannot be written.
+        ValueError: the file cannot be written.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""A causal language model on this machine as a judge: the same one for ever, and free of charge."""
+"""A local causal language model as a judge, which is reproducible and free of charge."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ablation.judging.prompted import JudgePrompt, Messages, NoReply, PromptedJu
 
 
 class LocalJudge(PromptedJudge):
-    """Asks a language model of the Hugging Face format in the words of its chat template, greedily.
+    """A judge that prompts a Hugging Face language model with its chat template, and decodes greedily.
 
-    The system's message stands at the beginning of the user's, because not every template has a place for it. A reply
-    that cannot be read is not asked for again, because it would be the same.
+    The system message is put in front of the user message, because not every template supports one. A comparison with
+    an unreadable reply is not asked again, because the reply would be the same.
     """
 
     def __init__(
@@ -30,18 +30,18 @@ class LocalJudge(PromptedJudge):
 
         Args:
             model: name on the Hugging Face hub, or folder.
-            prompt: file of the text that is asked; default: those of this package.
+            prompt: file with the prompt; default: the prompts of this package.
             variables: further variables of the chat template, as `{enable_thinking: false}` for Qwen 3.
             dtype: number format of the weights.
-            device: where it runs: cpu, cuda, cuda:1; default: a GPU if there is one.
-            batch_size: answers that are judged at once.
-            max_new_tokens: longest reply.
+            device: device of the model, such as cpu, cuda or cuda:1; default: a GPU if there is one.
+            batch_size: number of answers per batch.
+            max_new_tokens: maximum number of tokens of a reply.
 
         Raises:
             ValueError: the model or the prompt cannot be read, the model has no chat template, or a number is not
                 positive.
         """
-        # Imported here, so that judges which need no model start at once.
+        # Imported here, so that judges without a model start quickly.
         import torch
 
         from components.fingerprint import fingerprint
@@ -75,11 +75,11 @@ class LocalJudge(PromptedJudge):
 
     @property
     def identity(self) -> JudgeIdentity:
-        """Name of the model, hash of its weights, and what it is asked."""
+        """Name of the model, hash of its weights, prompt and settings."""
         return self._identity
 
     def replies(self, messages: Sequence[Messages]) -> list[Reply | NoReply]:
-        """Generate a reply to each, all at once."""
+        """Generate the replies to all conversations in one batch; those that are too long have none."""
         from components.splice import PaddingSide, plan_splice
 
         text = self.model.text
@@ -88,9 +88,10 @@ class LocalJudge(PromptedJudge):
             for message in messages
         ]
         room = self.model.max_length - self.max_new_tokens
-        fitting = [index for index, each in enumerate(ids) if len(each) <= room]
+        fitting = [index for index, tokens in enumerate(ids) if len(tokens) <= room]
         replies: list[Reply | NoReply] = [
-            NoReply(f"the question has {len(each)} tokens, and the judge takes {room} before its reply") for each in ids
+            NoReply(f"the question has {len(tokens)} tokens, and the judge takes {room} before its reply")
+            for tokens in ids
         ]
         if not fitting:
             return replies

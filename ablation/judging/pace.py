@@ -1,4 +1,4 @@
-"""When the next request may be made, and how long it may take."""
+"""Rate and time limits of requests."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import Any
 
 
 class StoppedError(Exception):
-    """Nothing more is to be asked."""
+    """The judge was stopped, so no further request may be made."""
 
 
 class Pace:
-    """Spaces requests evenly, over all threads; and wakes those who wait when nothing more is to be asked."""
+    """Spaces the requests of all threads evenly, and wakes waiting threads when the judge is stopped."""
 
     def __init__(self, per_minute: float | None) -> None:
-        """Take the most requests per minute; None: as many as come."""
+        """Set the maximum number of requests per minute; None for no limit."""
         self._interval = 60 / per_minute if per_minute else 0.0
         self._next = 0.0
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 
     def wait(self) -> None:
-        """Wait for the turn of one request.
+        """Wait until the next request may be made.
 
         Raises:
-            StoppedError: nothing more is to be asked.
+            StoppedError: the judge was stopped.
         """
         with self._lock:
             turn = max(time.monotonic(), self._next)
@@ -36,56 +36,56 @@ class Pace:
         self.sleep(turn - time.monotonic())
 
     def sleep(self, seconds: float) -> None:
-        """Wait.
+        """Wait for some seconds.
 
         Raises:
-            StoppedError: nothing more is to be asked.
+            StoppedError: the judge was stopped.
         """
         if self._stopped.wait(max(0.0, seconds)):
             raise StoppedError
 
     def stop(self) -> None:
-        """Let nothing more be asked."""
+        """Allow no further requests, and wake all waiting threads."""
         self._stopped.set()
 
 
 class TimeLimit(AbstractContextManager["TimeLimit"]):
-    """Breaks the connection of a request that takes too long; the timeouts of HTTP clients are those of each piece.
+    """Breaks the connection of a request that takes too long as a whole; HTTP clients limit only the time per read.
 
     Attributes:
-        over: whether the time is.
+        over: whether the time is over.
     """
 
     def __init__(self, seconds: float) -> None:
-        """Take the time of the whole request, which begins with the context."""
+        """Set the time limit, which starts with the context."""
         self.over = False
         self._connection: socket.socket | None = None
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
 
     def __enter__(self) -> TimeLimit:
-        """Begin."""
+        """Start the time."""
         self._timer.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let the request be, which is done."""
+        """Cancel the limit."""
         self._timer.cancel()
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Take the connection from what happens to the request: its extension `trace`, as httpx describes it.
+        """Remember the connection of the request; a callback for the extension `trace` of httpx.
 
         Raises:
-            TimeoutError: there was no connection yet when the time was over.
+            TimeoutError: the time was over before there was a connection.
         """
-        facts = getattr(info.get("return_value"), "get_extra_info", None)
-        if facts is not None:  # of a connection
-            self._connection = facts("socket")
+        get_extra_info = getattr(info.get("return_value"), "get_extra_info", None)
+        if get_extra_info is not None:  # the return value is a connection
+            self._connection = get_extra_info("socket")
             if self.over:
                 raise TimeoutError
 
     def _end(self) -> None:
         self.over = True
         if self._connection is not None:
-            with suppress(OSError):  # it has ended
-                self._connection.shutdown(socket.SHUT_RDWR)  # which wakes who reads from it, as closing does not
+            with suppress(OSError):  # already closed
+                self._connection.shutdown(socket.SHUT_RDWR)  # wakes a reading thread, unlike close

@@ -1,4 +1,4 @@
-"""Judges that are language models: what they are asked, how their replies are read, and what they share."""
+"""Judges that are language models: their prompts, the parsing of their replies, and their common base class."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ NEEDED = ("question", "reference", "prediction")
 PLACES = (*NEEDED, "second_question", "second_prediction")
 _PLACE = re.compile(rf"\{{({'|'.join(PLACES)})\}}")
 _DIVISION = re.compile(r"^---[ \t]*$\n?", re.MULTILINE)
-LONGEST = 4000  # characters: no object that was asked for is longer
+LONGEST = 4000  # characters of a reply that is parsed; a valid one is much shorter
 _FENCED = re.compile(r"```(?:json|python)?\s*\n?(.*?)\n?\s*```", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model wrote.
+    """A reply of a model.
 
     Attributes:
-        text: as it is.
-        answered_by: what a server says that it is.
+        text: text of the reply.
+        answered_by: name of the model according to the server.
     """
 
     text: str
@@ -38,21 +38,21 @@ class Reply:
 
 @dataclass(frozen=True)
 class NoReply:
-    """Why a model wrote nothing."""
+    """The reason for a missing reply."""
 
     reason: str
 
 
 class PromptedJudge(Judge):
-    """Asks a model, and asks again what it did not answer in the form that was asked for.
+    """A judge that prompts a model, again if a reply cannot be read.
 
     Attributes:
-        prompt: what is asked.
-        asks: how often it is asked at most.
+        prompt: texts of the prompts.
+        asks: maximum number of times that a comparison is asked.
     """
 
     def __init__(self, prompt: JudgePrompt, asks: int) -> None:
-        """Take what is asked, and how often at most.
+        """Set the prompt and the maximum number of times that a comparison is asked.
 
         Raises:
             ValueError: `asks` is not positive.
@@ -64,32 +64,32 @@ class PromptedJudge(Judge):
 
     @abstractmethod
     def replies(self, messages: Sequence[Messages]) -> list[Reply | NoReply]:
-        """Return what the model writes to each."""
+        """Return the model's reply to each conversation."""
 
     def prompt_length(self, comparison: Comparison) -> int:
-        """Return how many characters it would be asked with."""
+        """Return the length of the prompt in characters."""
         messages = self.prompt.messages(comparison)
         return len(messages.system) + len(messages.user)
 
     def judge(self, comparisons: Sequence[Comparison]) -> list[Judgement]:
-        """Ask; what has no readable reply in the end is unjudged, with the last reply."""
+        """Judge the comparisons; those without a readable reply in the end are unjudged, with the last reply."""
         judgements = [Judgement(unjudged="not asked")] * len(comparisons)
         waiting = list(range(len(comparisons)))
         for ask in range(1, self.asks + 1):
             replies = self.replies([self.prompt.messages(comparisons[index]) for index in waiting])
             for index, reply in zip(tuple(waiting), replies, strict=True):
                 if isinstance(reply, NoReply):
-                    # A reply that could not be read stays, rather than being lost to a server that failed later.
+                    # An unreadable reply is kept, even if the server fails afterwards.
                     if judgements[index].reply is None:
                         judgements[index] = Judgement(unjudged=reply.reason)
                     waiting.remove(index)
                     continue
                 try:
-                    read = read_reply(reply.text, comparisons[index].aspect)
+                    judgement = read_reply(reply.text, comparisons[index].aspect)
                     waiting.remove(index)
                 except ReplyError as error:
-                    read = Judgement(reply=reply.text, unjudged=f"{error} (asked {ask} times)")
-                judgements[index] = replace(read, answered_by=reply.answered_by)
+                    judgement = Judgement(reply=reply.text, unjudged=f"{error} (asked {ask} times)")
+                judgements[index] = replace(judgement, answered_by=reply.answered_by)
             if not waiting:
                 break
         return judgements
@@ -97,40 +97,40 @@ class PromptedJudge(Judge):
 
 @dataclass(frozen=True)
 class Messages:
-    """What a model is told: who it is, which may be nothing, and what to do."""
+    """A conversation: the system message, which may be empty, and the user message."""
 
     system: str
     user: str
 
 
 class JudgePrompt:
-    """The texts of this package, one for right or wrong and one per aspect; or the text of a file for everything.
+    """Prompt texts: those of this package, one for right or wrong and one per aspect, or a file's text for all.
 
-    In a file, a line `---` divides the system's message from the user's; without it, all is the user's.
+    A line `---` separates the system message from the user message; without it, the text is the user message.
     """
 
     def __init__(self, file: str | None = None) -> None:
         """Read the texts.
 
         Raises:
-            ValueError: the file cannot be read, lacks a place or has one that is not known.
+            ValueError: the file cannot be read, lacks a placeholder or has an unknown one.
         """
         names: list[Aspect | None] = [None, *Aspect]
         self._texts = {
-            aspect: _read(Path(file) if file else FOLDER / f"{aspect or 'answer'}.txt", named=file is not None)
+            aspect: _read(Path(file) if file else FOLDER / f"{aspect or 'answer'}.txt", is_users=file is not None)
             for aspect in names
         }
 
     @property
     def text(self) -> str:
-        """All texts that differ, in a fixed order: what the identity of a judge has the hash of."""
+        """All different texts in a fixed order, which the judge's identity has the hash of."""
         return "\n\f\n".join(dict.fromkeys(self._texts.values()))
 
     def messages(self, comparison: Comparison) -> Messages:
-        """Put a comparison into its text; what looks like a place within an answer stays as it is.
+        """Fill a comparison into its text; text in answers that looks like a placeholder is not replaced.
 
         Raises:
-            ValueError: the text has no place for the second answer, and consistency is asked for.
+            ValueError: consistency is to be judged, but the text has no placeholder for the second answer.
         """
         text = self._texts[comparison.aspect]
         if comparison.aspect is Aspect.CONSISTENCY and "{second_prediction}" not in text:
@@ -140,7 +140,7 @@ class JudgePrompt:
         return Messages("" if len(parts) == 1 else parts[0], parts[-1])
 
 
-def _read(path: Path, named: bool) -> str:
+def _read(path: Path, is_users: bool) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -149,22 +149,22 @@ def _read(path: Path, named: bool) -> str:
     if missing:
         raise ValueError(f"prompt {path} has no place for {', '.join(missing)}")
     unknown = sorted(set(re.findall(r"\{(\w+)\}", text)) - set(PLACES))
-    if named and unknown:
+    if is_users and unknown:
         raise ValueError(f"prompt {path} has {{{unknown[0]}}}; known are {', '.join(f'{{{n}}}' for n in PLACES)}")
     return text
 
 
 class ReplyError(Exception):
-    """A reply that is not what was asked for; says how."""
+    """A reply that cannot be read, with the reason."""
 
 
 def read_reply(reply: str, aspect: Aspect | None) -> Judgement:
-    """Return the judgement of a reply: `{"pred": "yes", "score": 4}`, or `{"score": 4}` for an aspect.
+    """Parse a judgement from a reply: `{"pred": "yes", "score": 4}`, or `{"score": 4}` for an aspect.
 
-    Code fences around it and Python's quotes are accepted, and keys beside those asked for.
+    Code fences, Python's quotes and further keys are accepted.
 
     Raises:
-        ReplyError: it is anything else.
+        ReplyError: the reply has another form.
     """
     content = _object(reply)
     score = content.get("score")
@@ -198,7 +198,7 @@ def _object(reply: str) -> dict[str, Any]:
 
 def _of_python(text: str) -> Any:
     tree = ast.parse(text, mode="eval")
-    content = ast.literal_eval(tree)  # first, so that all keys below are literals
+    content = ast.literal_eval(tree)  # fails first if a key below is not a literal
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):
             _without_repetition([(ast.literal_eval(key), None) for key in node.keys if key])

@@ -1,4 +1,4 @@
-"""A language model behind an OpenAI-compatible server as a judge: OpenAI's own, vLLM, Ollama, `transformers serve`."""
+"""A language model on an OpenAI-compatible server as a judge: OpenAI's own, vLLM, Ollama, `transformers serve`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ OURS = ("model", "messages", "stream", "n")
 
 
 class ServerJudge(PromptedJudge):
-    """Asks a server.
+    """A judge that prompts a model on a server, whose address is not part of its identity, since servers move.
 
-    The address is no part of the judge's identity, since a server moves; what the server says that it is, is part of
-    every judgement.
+    Every judgement has the name of the model according to the server.
     """
 
     def __init__(
@@ -34,22 +33,22 @@ class ServerJudge(PromptedJudge):
         backoff: float = 1.0,
         asks: int = 3,
     ) -> None:
-        """Describe the server.
+        """Set up the client.
 
         Args:
-            model: name of the model, as the server knows it; one with a date does not change.
-            base_url: address, up to and with `/v1`.
-            api_key_variable: name of the environment variable that has the API key; null for a server without keys.
-            prompt: file of the text that is asked; default: those of this package.
-            revision: which model this is, where its name does not say so.
+            model: name of the model on the server; a name with a date does not change its meaning.
+            base_url: address of the server, including `/v1`.
+            api_key_variable: name of the environment variable with the API key; null for a server without keys.
+            prompt: file with the prompt; default: the prompts of this package.
+            revision: revision of the model, if its name does not include it.
             parameters: further fields of a request; default: temperature 0 and max_tokens 100.
-            concurrency: requests at a time.
-            requests_per_minute: limit; default: none.
-            timeout: seconds that the server may be silent, and that the body of its answer may take; a whole request
-                ends after twice as long.
-            attempts: how often a request is made at most that the server fails.
-            backoff: seconds before the second attempt; twice as long before each further one.
-            asks: how often a question is asked at most whose reply cannot be read.
+            concurrency: maximum number of simultaneous requests.
+            requests_per_minute: maximum number of requests per minute; default: no limit.
+            timeout: maximum seconds without data from the server, and for the body of its answer; a whole request may
+                take twice as long.
+            attempts: maximum number of tries per request.
+            backoff: seconds before the second try, doubled before each further one.
+            asks: maximum number of times that a question is asked if replies cannot be read.
 
         Raises:
             ValueError: a value is out of range, the prompt cannot be read, or there is no API key.
@@ -63,9 +62,9 @@ class ServerJudge(PromptedJudge):
         if not backoff >= 0:
             raise ValueError(f"judge.init_args.backoff is {backoff}; it must not be negative")
         self.parameters = {"temperature": 0, "max_tokens": 100} if parameters is None else parameters
-        taken = [name for name in OURS if name in self.parameters]
-        if taken:
-            raise ValueError(f"judge.init_args.parameters has {', '.join(taken)}, which the judge itself decides")
+        reserved = [name for name in OURS if name in self.parameters]
+        if reserved:
+            raise ValueError(f"judge.init_args.parameters has {', '.join(reserved)}, which the judge itself decides")
         self.model, self.revision, self.concurrency = model, revision, concurrency
         self._pace = Pace(requests_per_minute)
         try:
@@ -78,14 +77,14 @@ class ServerJudge(PromptedJudge):
 
     @property
     def identity(self) -> JudgeIdentity:
-        """Name of the model, the user's word for its revision, and what it is asked."""
+        """Name of the model, its revision as given by the user, prompt and settings."""
         settings = {"judge": type(self).__name__, "parameters": self.parameters}
         return JudgeIdentity.of(self.model, self.revision, self.prompt.text, settings)
 
     def replies(self, messages: Sequence[Messages]) -> list[Reply | NoReply]:
-        """Ask one after the other."""
-        return [self._server.ask(each, self.model, self.parameters) for each in messages]
+        """Send one request after the other."""
+        return [self._server.ask(conversation, self.model, self.parameters) for conversation in messages]
 
     def stop(self) -> None:
-        """Make no further attempt; a request under way comes to its end."""
+        """Make no further tries; a request in progress is completed."""
         self._pace.stop()

@@ -1,1 +1,1 @@
-"""`video-panda reproduce`: a table of the paper, with what its rows come to here beside the paper's numbers."""
+"""`video-panda reproduce`: tables of the paper, with our results beside the paper's numbers."""

@@ -1,4 +1,4 @@
-"""The paper's figures of a benchmark beside ours."""
+"""Table of the paper's figures of a benchmark beside ours."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from ablation.comparing.entries import learnt_text, verdict_text
 from ablation.comparing.experiment import Experiment
 from ablation.comparing.obstacles import common_questions
 from ablation.comparing.report import NOTHING, Entry, Table
-from ablation.reproducing.column import Asked
+from ablation.reproducing.column import BenchmarkColumn
 from ablation.reproducing.measure import Measure
 from ablation.reproducing.paper_table import PaperRow, PaperTable, gap_entry, paper_entry, row_entries
-from ablation.reproducing.tested import RowAnswers, not_as_in_the_paper
+from ablation.reproducing.tested import RowAnswers, evaluation_differences
 
 
-def benchmark_table(table: PaperTable, rows: Sequence[PaperRow], column: Asked, answers: Sequence[RowAnswers]) -> Table:
-    """Return the paper's figures, ours, whether both agree, and the differences from the full model.
+def benchmark_table(
+    table: PaperTable, rows: Sequence[PaperRow], column: BenchmarkColumn, answers: Sequence[RowAnswers]
+) -> Table:
+    """Return a table with the paper's figures, ours, whether both agree, and the differences from the full model.
 
     Args:
         table: table of the paper.
@@ -28,33 +30,36 @@ def benchmark_table(table: PaperTable, rows: Sequence[PaperRow], column: Asked, 
     """
     by_row = {row.trained.row: row for row in answers}
     figures = [_figures(table, answers, measure) for measure in column.measures]
-    reasons = not_as_in_the_paper(column, answers)
+    reasons = evaluation_differences(column, answers)
     tested = any(row.tested for row in answers)
-    held = tested and not reasons
+    comparable = tested and not reasons
     heads = [
         *("row", "experiment", "paper"),
         *(f"ours: {measure.name}" for measure in column.measures),
-        *(["agrees"] if held else []),
+        *(["agrees"] if comparable else []),
         *("paper, from full", "ours, from full", "verdict", "seeds"),
     ]
     return Table(
         f"Table {table.number} of the paper, {table.title}: {column.title}"
         + (f"; ours at {_scales(answers)} scale" if tested else ""),
         heads,
-        [_row(table, row, column, [cells.get(row) for cells, _ in figures], by_row.get(row), held) for row in rows],
+        [
+            _row(table, row, column, [cells.get(row) for cells, _ in figures], by_row.get(row), comparable)
+            for row in rows
+        ],
         _notes(table, column, answers, figures[0][1], reasons),
     )
 
 
 def _figures(table: PaperTable, answers: Sequence[RowAnswers], measure: Measure) -> tuple[Mapping[PaperRow, Cell], int]:
-    """Return the figure of each row that has any, and how many questions these are over: those that all runs have."""
+    """Return the figures of the tested rows, and the number of their questions, which are those common to all runs."""
     experiments = {}
     for row in answers:
         runs = {}
         for seed, tested in row.tested.items():
             answered = Answered(measure.marks(tested.run, tested.judgements), measure.full, measure.unit)
             runs[seed] = [replace(tested.run, answered=answered, figures={})]
-        if runs and all(run.marks for several in runs.values() for run in several):
+        if runs and all(run.marks for attempts in runs.values() for run in attempts):
             experiments[row.trained.row] = Experiment(row.trained.name, runs)
     if not experiments or not common_questions([*experiments.values()]):
         return {}, 0
@@ -71,10 +76,10 @@ def _figures(table: PaperTable, answers: Sequence[RowAnswers], measure: Measure)
 def _row(
     table: PaperTable,
     row: PaperRow,
-    column: Asked,
+    column: BenchmarkColumn,
     cells: Sequence[Cell | None],
     answers: RowAnswers | None,
-    held: bool,
+    comparable: bool,
 ) -> list[Entry]:
     missing = answers.missing if answers else ""
     first, unit = cells[0], column.measures[0].unit
@@ -88,7 +93,7 @@ def _row(
             Entry.measured(cell.value.interval, measure.unit) if cell and cell.value else Entry(nothing)
             for measure, cell in zip(column.measures, cells, strict=True)
         ),
-        *([Entry(_agrees(column, row, cells))] if held else []),
+        *([Entry(_agrees(column, row, cells))] if comparable else []),
         NOTHING if paper_gap is None else gap_entry(column, paper_gap),
         NOTHING if gap is None else Entry.measured(gap.interval, unit, sign=True),
         Entry("baseline" if first and row is table.base else verdict_text(first) if first else "-"),
@@ -96,8 +101,8 @@ def _row(
     ]
 
 
-def _agrees(column: Asked, row: PaperRow, cells: Sequence[Cell | None]) -> str:
-    """Return yes or no for each of the paper's numbers."""
+def _agrees(column: BenchmarkColumn, row: PaperRow, cells: Sequence[Cell | None]) -> str:
+    """Return whether ours agrees, yes or no, for each of the paper's numbers."""
     words = []
     for measure, number, cell in zip(column.measures, row.numbers.get(column.key, ()), cells, strict=False):
         if number is None or cell is None or cell.value is None:
@@ -108,12 +113,12 @@ def _agrees(column: Asked, row: PaperRow, cells: Sequence[Cell | None]) -> str:
 
 
 def _scales(answers: Sequence[RowAnswers]) -> str:
-    """Return the scales of what was tested, by what the runs have kept; empty if nothing was."""
+    """Return the scales of the tested runs, as recorded in them; empty if there are none."""
     return " and ".join(sorted({scale for row in answers if row.tested for scale in row.trained.scales}))
 
 
 def _notes(
-    table: PaperTable, column: Asked, answers: Sequence[RowAnswers], questions: int, reasons: Sequence[str]
+    table: PaperTable, column: BenchmarkColumn, answers: Sequence[RowAnswers], questions: int, reasons: Sequence[str]
 ) -> list[str]:
     runs = [tested.run for row in answers for tested in row.tested.values()]
     judge = column.benchmark.judge

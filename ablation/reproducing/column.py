@@ -1,4 +1,4 @@
-"""What a table has of each row: figures of a benchmark, or costs."""
+"""Columns of the paper's tables: figures of a benchmark, or costs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ BENCHMARKS = Path("configs/benchmarks")
 
 
 @dataclass(frozen=True)
-class KnownBenchmark:
-    """What a file of `configs/benchmarks` says of its benchmark, without its questions.
+class BenchmarkInfo:
+    """The description of a benchmark in `configs/benchmarks`, without its questions.
 
     Attributes:
-        file: file that describes it.
-        name: name that its questions are counted under.
-        questions: how many it has.
-        judge: model that judged the paper's answers; None where answers are choices, which need none.
+        file: config file of the benchmark.
+        name: name of the benchmark, the first part of its questions' families.
+        questions: number of questions.
+        judge: model that judged the paper's answers; None for multiple choice, which needs no judge.
     """
 
     file: Path
@@ -29,26 +29,26 @@ class KnownBenchmark:
     judge: str | None
 
 
-def known_benchmark(stem: str) -> KnownBenchmark:
-    """Return the benchmark that `configs/benchmarks/<stem>.yaml` describes.
+def read_benchmark(stem: str) -> BenchmarkInfo:
+    """Read the description of a benchmark from `configs/benchmarks/<stem>.yaml`.
 
     Raises:
-        ValueError: there is no such file here.
+        ValueError: there is no such file.
     """
     file = BENCHMARKS / f"{stem}.yaml"
     if not file.is_file():
         raise ValueError(f"{file} does not exist here; give the command in the folder of the repository")
-    (described,) = read_config(file)["data"]["init_args"]["benchmarks+"]
-    return KnownBenchmark(file, described["name"], described["question_count"], described["paper"].get("judge"))
+    (description,) = read_config(file)["data"]["init_args"]["benchmarks+"]
+    return BenchmarkInfo(file, description["name"], description["question_count"], description["paper"].get("judge"))
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column.
+    """A column of a table.
 
     Attributes:
         key: name of the column in the table's file.
-        title: name as it is shown.
+        title: displayed name.
     """
 
     key: str
@@ -57,26 +57,26 @@ class Column:
 
 @dataclass(frozen=True)
 class Cost(Column):
-    """What the vision part costs, by the names of `video-panda profile`."""
+    """A cost of the vision part, with its name in `video-panda profile`."""
 
 
 @dataclass(frozen=True)
-class Asked(Column, ABC):
+class BenchmarkColumn(Column, ABC):
     """Figures of a benchmark.
 
     Attributes:
-        benchmark: benchmark whose questions are asked.
+        benchmark: benchmark of the figures.
     """
 
-    benchmark: KnownBenchmark
+    benchmark: BenchmarkInfo
 
     @property
     @abstractmethod
     def measures(self) -> tuple[Measure, ...]:
-        """How answers are measured, in the order of the paper's numbers; the first is what differences are of."""
+        """Measures in the order of the paper's numbers; differences are in the first."""
 
 
-class OpenAnswers(Asked):
+class OpenAnswers(BenchmarkColumn):
     """Accuracy and score of answers to open questions, by a judge."""
 
     @property
@@ -85,19 +85,19 @@ class OpenAnswers(Asked):
         return JudgedAccuracy(), Score()
 
 
-class Choices(Asked):
-    """Accuracy of choices, which need no judge."""
+class Choices(BenchmarkColumn):
+    """Accuracy of multiple-choice answers, which need no judge."""
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """Accuracy alone."""
+        """Accuracy only."""
         return (Accuracy(),)
 
 
-class AspectScore(Asked):
+class AspectScore(BenchmarkColumn):
     """Score of one aspect of longer answers, by a judge; the key is the aspect."""
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """Score alone."""
+        """Score only."""
         return (Score(self.key),)

@@ -1,4 +1,4 @@
-"""What the vision part costs in the paper, and here as `video-panda profile` counts and times it."""
+"""Costs of the vision part: the paper's, and ours as `video-panda profile` counts and times them."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from ablation.reproducing.paper_table import PaperRow, PaperTable, row_entries
 if TYPE_CHECKING:
     from lightning_modules.costs.profile import Record
 
-TOLERANCE = 0.01  # of the paper's number, which is rounded
-_LATENCY = "latency"  # of which the paper does not tell the machine
+TOLERANCE = 0.01  # relative to the paper's number, which is rounded
+_LATENCY = "latency"  # not comparable, since the paper does not name the machine
 _MEASURED = {"parameters": ("parameters", 1e-6), "gmac": ("gmac", 1.0), _LATENCY: ("latency_ms", 1.0)}
 
 
 def cost_table(
     table: PaperTable, rows: Sequence[PaperRow], configs: Sequence[Path], settings: Sequence[str], repeats: int
 ) -> Table:
-    """Count, and time if asked to; at the paper's scale unless a config file says another.
+    """Return the table of costs, at the paper's scale unless a config file has another.
 
     Args:
         table: table of the paper.
         rows: rows that are shown.
         configs: further config files of all experiments.
         settings: further flags of `fit`.
-        repeats: number of timed runs of each; 0: none.
+        repeats: number of timed runs per row; 0 for none.
 
     Raises:
-        ValueError: an experiment that cannot be built.
+        ValueError: an experiment cannot be built.
     """
-    import torch  # here, as what follows: tables of answers need nothing of it
+    import torch  # imported here, since tables of answers do not need it
 
     from lightning_modules.costs.profile import profile
     from lightning_modules.costs.resolved import resolve
@@ -44,8 +44,8 @@ def cost_table(
     experiments = [resolve([str(row.file), *map(str, configs)], settings) for row in rows if row.file]
     records = profile(experiments, device, torch.float32, repeats, seconds=math.inf)
     record = next(iter(records.values()))
-    given = [*(file.stem for file in configs if file.parent.name != "scale"), *settings]
-    others = [*([f"{record['scale']} scale"] if record["scale"] != "paper" else []), *given]
+    changes = [*(file.stem for file in configs if file.parent.name != "scale"), *settings]
+    others = [*([f"{record['scale']} scale"] if record["scale"] != "paper" else []), *changes]
     shown = [
         [
             *row_entries(row),
@@ -84,8 +84,8 @@ def _entries(
     name, unit = _MEASURED[key]
     (paper,) = row.numbers.get(key, (None,))
     (base,) = table.base.numbers[key]
-    counted = records[row.experiment]["visual"].get(name) if row.experiment else None
-    ours = None if counted is None else unit * counted
+    cost = records[row.experiment]["visual"].get(name) if row.experiment else None
+    ours = None if cost is None else unit * cost
     ratio = f"({paper / base:.1f} x)" if key == _LATENCY and paper and base else ""
     entries = [NOTHING if paper is None else Entry(f"{paper:g}", mark=ratio, numbers=(paper,))]
     if ours is None:

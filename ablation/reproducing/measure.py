@@ -1,4 +1,4 @@
-"""How the answers of a run to a benchmark are measured: question by question, as parts of the best."""
+"""Measures of the answers to a benchmark: marks of every question, as parts of the best."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lightning_modules.scoring.interval import Interval
 from lightning_modules.scoring.unit import PERCENT, Unit
 
 Judgements = Mapping[Key, JudgedAnswer]
-# Which questions of the Video-ChatGPT benchmark an aspect is judged of, by their type.
+# Type of the Video-ChatGPT benchmark's questions that an aspect is judged on.
 _TYPES: Mapping[str | None, str] = {
     Aspect.CORRECTNESS: "generic",
     Aspect.DETAIL: "generic",
@@ -28,11 +28,11 @@ class Measure(ABC):
     """A figure of answers.
 
     Attributes:
-        name: with its unit.
-        unit: the paper's.
-        paper_digits: that the paper has behind the point.
-        tolerance: how far the paper's number may be from ours without a meaning, in the paper's unit.
-        full: parts that the best answer to a question is worth.
+        name: name with its unit.
+        unit: unit in the paper.
+        paper_digits: number of decimals in the paper.
+        tolerance: difference between the paper's number and ours that is not meaningful, in the paper's unit.
+        full: marks of the best answer to a question.
     """
 
     name: str
@@ -43,34 +43,34 @@ class Measure(ABC):
 
     @abstractmethod
     def marks(self, run: Run, judgements: Judgements) -> dict[Question, int]:
-        """Return what each answer is worth, in parts; without those that nobody has judged.
+        """Return the marks of every answer, without unjudged ones.
 
         Args:
             run: run with the answers to one benchmark.
-            judgements: what a judge said of them; none where no judge is asked.
+            judgements: judgements of the answers; empty if the measure needs no judge.
         """
 
     def agrees(self, paper: float, ours: Interval) -> bool:
-        """Whether the paper's number lies within our interval, or so near to our value that it says nothing."""
+        """Whether the paper's number lies within our interval, or within the tolerance of our value."""
         share, near = paper / self.unit.best, self.tolerance / self.unit.best
         return ours.low <= share <= ours.high or abs(share - ours.value) <= near + 1e-9
 
 
 class Accuracy(Measure):
-    """Share of right answers, by the comparison of the test itself; in percent."""
+    """Share of right answers according to the test's own comparison, in percent."""
 
     name, unit, tolerance = "accuracy, %", PERCENT, 1.0
 
     def marks(self, run: Run, judgements: Judgements) -> dict[Question, int]:
-        """Return 1 for a right answer and 0 for another."""
+        """Return 1 for right answers and 0 for others."""
         return dict(run.marks)
 
 
 class JudgedAccuracy(Accuracy):
-    """Share of right ones among judged answers."""
+    """Share of right answers among judged ones, in percent."""
 
     def marks(self, run: Run, judgements: Judgements) -> dict[Question, int]:
-        """Return 1 for an answer that the judge calls right and 0 for another."""
+        """Return 1 for answers that the judge calls right and 0 for others."""
         return {
             question: int(judged.right)
             for question in run.marks
@@ -79,23 +79,23 @@ class JudgedAccuracy(Accuracy):
 
 
 class Score(Measure):
-    """Mean score of a judge, 0 to 5, kept in hundredths."""
+    """Mean score of a judge, 0 to 5; marks are hundredths."""
 
     name, unit, tolerance = f"score, {POINTS.sign}", POINTS, 0.1
     full = 100 * BEST_SCORE
 
     def __init__(self, aspect: str | None = None) -> None:
-        """Take an aspect of the Video-ChatGPT benchmark; None: the score beside right or wrong."""
+        """Set the aspect of the Video-ChatGPT benchmark; None for the score that accompanies right or wrong."""
         self.aspect = aspect
         self.paper_digits = 2 if aspect else 1
 
     def marks(self, run: Run, judgements: Judgements) -> dict[Question, int]:
-        """Return the score of each answer that has one, in hundredths."""
-        begins = _TYPES.get(self.aspect, "")
+        """Return the scores of scored answers, in hundredths."""
+        question_type = _TYPES.get(self.aspect, "")
         return {
             question: round(100 * judged.score)
             for question in run.marks
-            if question.family.rpartition("/")[2].startswith(begins)
+            if question.family.rpartition("/")[2].startswith(question_type)
             and (judged := judgements.get((question.id, self.aspect)))
             and judged.score is not None
         }

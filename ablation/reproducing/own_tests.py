@@ -1,4 +1,4 @@
-"""The paper's numbers beside what the runs' own test came to, which is of other questions: not comparable."""
+"""The paper's numbers beside results of the runs' own test, which are not comparable: its questions are others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ablation.comparing.experiment import Experiment
 from ablation.comparing.report import NOTHING, Entry, Table
 from ablation.comparing.run import Run, read_run
 from ablation.comparing.tables import caption
-from ablation.reproducing.column import Asked
+from ablation.reproducing.column import BenchmarkColumn
 from ablation.reproducing.paper_table import PaperRow, PaperTable, paper_entry, row_entries
 from ablation.reproducing.tested import check_alike
 from ablation.reproducing.trained import Trained
@@ -19,11 +19,11 @@ from lightning_modules.scoring.unit import Unit
 
 
 def find_own_tests(trained: Sequence[Trained], problems: list[str]) -> dict[PaperRow, Experiment]:
-    """Return the rows whose trainings ended with a test of their own.
+    """Return the tests at the end of trainings, by row.
 
     Args:
         trained: trainings of the rows.
-        problems: to which is added what was left out, and why.
+        problems: list to which the left out runs are added, with reasons.
     """
     tests = {}
     for training in trained:
@@ -41,13 +41,13 @@ def find_own_tests(trained: Sequence[Trained], problems: list[str]) -> dict[Pape
 def own_tables(
     table: PaperTable, rows: Sequence[PaperRow], trained: Sequence[Trained], tests: Mapping[PaperRow, Experiment]
 ) -> list[Table]:
-    """Return the table of all questions, and that of each family of them.
+    """Return the table over all questions, and a table by family of questions if there are several.
 
     Args:
         table: table of the paper.
         rows: rows that are shown.
         trained: trainings of the rows that are trained here.
-        tests: their own tests, at least one.
+        tests: tests of these trainings, at least one.
 
     Raises:
         ValueError: the runs cannot be compared.
@@ -56,8 +56,8 @@ def own_tables(
     check_alike(list(tests.values()), "trainings' own tests")
     comparison = compare(list(tests.values()), baseline, None, although_different=False)
     cells = {row.experiment.name: row.cells for row in comparison.rows}
-    what = _what(trained, tests)
-    columns = [column for column in table.columns if isinstance(column, Asked)]
+    label = _description(trained, tests)
+    columns = [column for column in table.columns if isinstance(column, BenchmarkColumn)]
     units = " / ".join(measure.name for measure in columns[0].measures)
     judge = f", judged by {columns[0].benchmark.judge}" if columns[0].benchmark.judge else ""
     by_row = {training.row: training for training in trained}
@@ -71,7 +71,7 @@ def own_tables(
         return _ours(cells[tests[row].name][overall], comparison.unit)
 
     whole = Table(
-        f"Table {table.number} of the paper, {table.title}: the paper's numbers, and beside them {what}",
+        f"Table {table.number} of the paper, {table.title}: the paper's numbers, and beside them {label}",
         [
             *("row", "experiment"),
             *(f"paper: {column.title}" for column in columns),
@@ -86,7 +86,7 @@ def own_tables(
             for row in rows
         ],
         [
-            f"Ours: {what}. NOT comparable with the paper's numbers: only the signs of differences can be looked at"
+            f"Ours: {label}. NOT comparable with the paper's numbers: only the signs of differences can be looked at"
             " side by side.",
             f"Paper: Table {table.number}, {units}{judge}; in brackets how far the first is from the full model's.",
             *caption(comparison),
@@ -96,16 +96,19 @@ def own_tables(
     if len(comparison.sizes) == 1:
         return [whole]
     experiments = [tests[row] for row in rows if row in tests]
-    return [whole, _families(f"Rows of Table {table.number} by family of questions, {what}", experiments, comparison)]
+    return [
+        whole,
+        _families(f"Rows of Table {table.number} by family of questions, {label}", experiments, comparison),
+    ]
 
 
-def _what(trained: Sequence[Trained], tests: Mapping[PaperRow, Experiment]) -> str:
-    """Return which test it is, at which scale and after how many steps, by what the runs have kept."""
+def _description(trained: Sequence[Trained], tests: Mapping[PaperRow, Experiment]) -> str:
+    """Return the data, scale and steps of training of the tests, as recorded in the runs."""
     runs = [run for experiment in tests.values() for run in experiment.runs]
     data = sorted({str((run.config.get("data") or {}).get("class_path", "")).rpartition(".")[2] for run in runs})
-    scales = sorted({scale for each in trained if each.row in tests for scale in each.scales})
-    steps = sorted({steps for each in trained if each.row in tests for steps in each.steps})
-    length = [f"{' or '.join(f'{each:,}' for each in steps)} steps of training"] if steps else []
+    scales = sorted({scale for training in trained if training.row in tests for scale in training.scales})
+    steps = sorted({steps for training in trained if training.row in tests for steps in training.steps})
+    length = [f"{' or '.join(f'{count:,}' for count in steps)} steps of training"] if steps else []
     return ", ".join([" and ".join(data), f"{' and '.join(scales)} scale", *length])
 
 
@@ -121,7 +124,7 @@ def _ours(cell: Cell, unit: Unit) -> list[Entry]:
 
 
 def _families(title: str, experiments: Sequence[Experiment], comparison: Comparison) -> Table:
-    """Return a row per experiment and a column per family of questions."""
+    """Return a table with a row per experiment and a column per family of questions."""
     cells = {row.experiment.name: row.cells for row in comparison.rows}
     return Table(
         title,

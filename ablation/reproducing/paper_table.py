@@ -1,4 +1,4 @@
-"""The tables of the paper, as data that `sweep` reads too: `experiments/sweeps/table_4.yaml`."""
+"""The tables of the paper, from files that `sweep` can read too: `experiments/sweeps/table_4.yaml`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ablation.comparing.report import NOTHING, Entry, Table
-from ablation.reproducing.column import Asked, AspectScore, Choices, Column, Cost, OpenAnswers, known_benchmark
+from ablation.reproducing.column import AspectScore, BenchmarkColumn, Choices, Column, Cost, OpenAnswers, read_benchmark
 from lightning_modules.config.chain import read_config
 
 TABLES = Path("experiments/sweeps")
-Numbers = tuple[float | None, ...]  # accuracy and score of a judge, or one number; None where the paper has none
+Numbers = tuple[float | None, ...]  # accuracy and score of a judge, or one number; None for a missing number
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,9 +22,9 @@ class PaperRow:
     """A row of a table.
 
     Attributes:
-        label: about what the paper calls it.
-        file: config file of its experiment; None of a model that is not trained here.
-        numbers: column -> the paper's numbers; empty for a row that the paper does not have.
+        label: name of the row, close to the paper's.
+        file: config file of the experiment; None for a model that is not trained here.
+        numbers: the paper's numbers by column; empty for a row that the paper does not have.
     """
 
     label: str
@@ -33,23 +33,23 @@ class PaperRow:
 
     @property
     def experiment(self) -> str:
-        """Name of the experiment; empty if there is none."""
+        """Name of the experiment; empty without one."""
         return self.file.stem if self.file else ""
 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table.
+    """A table of the paper.
 
     Attributes:
-        number: its number in the paper.
-        title: what it is about.
-        columns: what it has of each row.
+        number: number of the table in the paper.
+        title: title of the table.
+        columns: columns of the table.
         rows: rows in the paper's order.
         base: row that the others are compared with.
-        seeds: how many seeds each row is trained with.
-        stages: config files of the stages that its rows need in a row; none where one training shows something too.
-        notes: what is to be known of the paper's numbers.
+        seeds: number of seeds per row.
+        stages: config files of the consecutive stages of a training; empty if a single training suffices.
+        notes: notes on the paper's numbers.
     """
 
     number: int
@@ -62,15 +62,15 @@ class PaperTable:
     notes: tuple[str, ...] = ()
 
     def paper_gap(self, row: PaperRow, column: Column) -> float | None:
-        """Return how far the paper's first number of a row is from that of the full model; None where there is none."""
+        """Return the difference of the paper's first number from that of the full model; None if one is missing."""
         ours, base = row.numbers.get(column.key), self.base.numbers[column.key]
         if row is self.base or not ours or ours[0] is None or base[0] is None:
             return None
         return ours[0] - base[0]
 
 
-def known_tables() -> list[int]:
-    """Return the numbers of the tables that there are."""
+def table_numbers() -> list[int]:
+    """Return the numbers of all available tables."""
     return sorted(int(path.stem.removeprefix("table_")) for path in TABLES.glob("table_*.yaml"))
 
 
@@ -78,29 +78,29 @@ def paper_table(name: str) -> PaperTable:
     """Return a table by its name: `table-4`, `table_4` or `4`.
 
     Raises:
-        ValueError: there is none of this name, or this is not the folder of the repository.
+        ValueError: there is no such table, or the working folder is not that of the repository.
     """
-    named = re.fullmatch(r"(?:table[-_ ]?)?(\d+)", name.strip().lower())
-    number = int(named[1]) if named else None
+    match = re.fullmatch(r"(?:table[-_ ]?)?(\d+)", name.strip().lower())
+    number = int(match[1]) if match else None
     if number == 6:
         raise ValueError("Table 6 has the settings of the stages and no results; they are in configs/stage")
     if not TABLES.is_dir():
         raise ValueError(f"{TABLES} does not exist here; give the command in the folder of the repository")
-    if number not in known_tables():
-        known = ", ".join(f"table-{number}" for number in known_tables())
-        raise ValueError(f"unknown table {name!r}; known: {known}")
+    if number not in table_numbers():
+        names = ", ".join(f"table-{number}" for number in table_numbers())
+        raise ValueError(f"unknown table {name!r}; known: {names}")
     return _read(TABLES / f"table_{number}.yaml", number)
 
 
 def paper_numbers(table: PaperTable, rows: Sequence[PaperRow], notes: Sequence[str] = ()) -> Table:
-    """Return the rows with the paper's numbers alone, and the experiment of each that is trained here.
+    """Return a table of only the paper's numbers, with the experiments of the rows that are trained here.
 
     Args:
         table: table of the paper.
         rows: rows that are shown.
         notes: sentences below the table.
     """
-    columns = [column for column in table.columns if isinstance(column, Asked)]
+    columns = [column for column in table.columns if isinstance(column, BenchmarkColumn)]
     return Table(
         f"Table {table.number} of the paper, {table.title}: the paper's numbers",
         ["row", "experiment", *(f"paper: {column.title}" for column in columns)],
@@ -110,12 +110,12 @@ def paper_numbers(table: PaperTable, rows: Sequence[PaperRow], notes: Sequence[s
 
 
 def row_entries(row: PaperRow) -> list[Entry]:
-    """Return what a row and its experiment are called."""
+    """Return the entries for the names of a row and its experiment."""
     return [Entry(row.label), Entry(row.experiment or "not trained here")]
 
 
-def paper_entry(column: Asked, row: PaperRow, gap: float | None = None) -> Entry:
-    """Return the paper's numbers as it prints them, and in brackets how far the first is from the full model's."""
+def paper_entry(column: BenchmarkColumn, row: PaperRow, gap: float | None = None) -> Entry:
+    """Return the paper's numbers as printed there, with the difference of the first from the full model's."""
     numbers = row.numbers.get(column.key)
     if not numbers:
         return NOTHING
@@ -127,8 +127,8 @@ def paper_entry(column: Asked, row: PaperRow, gap: float | None = None) -> Entry
     return Entry("/".join(shown), numbers=first, difference=None if gap is None else gap_entry(column, gap))
 
 
-def gap_entry(column: Asked, gap: float) -> Entry:
-    """Return how far a number of the paper is from the full model's."""
+def gap_entry(column: BenchmarkColumn, gap: float) -> Entry:
+    """Return the difference of a number in the paper from the full model's."""
     return Entry(f"{gap:+.{column.measures[0].paper_digits}f}", numbers=(gap,))
 
 
@@ -157,14 +157,14 @@ def _read(path: Path, number: int) -> PaperTable:
 
 
 def _beside(path: Path, file: str) -> Path:
-    """Return a file that is named relative to the folder of the table's, without the way back."""
+    """Resolve a path relative to the folder of the table's file."""
     return Path(os.path.normpath(path.parent / file))
 
 
 def _columns(content: Mapping[str, Any]) -> list[Column]:
     columns: list[Column] = [Cost(key, title) for key, title in content.get("costs", {}).items()]
     for name, title in content.get("benchmarks", {}).items():
-        benchmark = known_benchmark(name)
+        benchmark = read_benchmark(name)
         if "aspects" in content:
             columns += [AspectScore(aspect, aspect, benchmark) for aspect in content["aspects"]]
         else:

@@ -1,4 +1,4 @@
-"""The answers of trained rows to a benchmark: found, held against each other and the paper's, or how to get them."""
+"""The answers of trained rows to a benchmark: reading them, checking them, and commands for missing ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ablation.comparing.experiment import Experiment
 from ablation.comparing.obstacles import obstacles
 from ablation.comparing.run import Run, Verb, read_run
 from ablation.judging.judgements import read_judgements
-from ablation.reproducing.column import Asked, KnownBenchmark
+from ablation.reproducing.column import BenchmarkColumn, BenchmarkInfo
 from ablation.reproducing.measure import Judgements
 from ablation.reproducing.trained import Trained, differences_from_paper
 from lightning_modules.config.redaction import as_typed
@@ -21,7 +21,7 @@ from lightning_modules.scoring.answer_store import AnswerStore, read_rows
 
 
 class MissingError(ValueError):
-    """Why there is no figure, in as few words as fit into a cell."""
+    """The reason why a figure is missing, short enough for a table cell."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Tested:
     """Answers of a training to a benchmark.
 
     Attributes:
-        run: run with these answers alone.
-        judgements: judgements of one judge; none where no judge is asked.
+        run: run with the answers to this benchmark only.
+        judgements: judgements of one judge; empty if the benchmark needs no judge.
     """
 
     run: Run
@@ -43,8 +43,8 @@ class RowAnswers:
 
     Attributes:
         trained: trainings of the row.
-        tested: seed -> answers.
-        missing: why there are none, or not of every seed; empty if nothing is missing.
+        tested: answers by seed.
+        missing: reasons why answers of seeds are missing; empty if there are all.
     """
 
     trained: Trained
@@ -52,17 +52,19 @@ class RowAnswers:
     missing: str
 
 
-def find_answers(column: Asked, trained: Sequence[Trained], judge: str | None, problems: list[str]) -> list[RowAnswers]:
+def find_answers(
+    column: BenchmarkColumn, trained: Sequence[Trained], judge: str | None, problems: list[str]
+) -> list[RowAnswers]:
     """Return the answers of every row.
 
     Args:
         column: column with the benchmark.
         trained: trainings of the rows.
-        judge: name of a file of judgements, without its ending; None: the only one that there is.
-        problems: to which is added what was left out, and why.
+        judge: name of a file of judgements, without its ending; None for the only one.
+        problems: list to which the left out runs are added, with reasons.
 
     Raises:
-        ValueError: several judges, and nothing says which counts; or the runs were not tested alike.
+        ValueError: there are several judges and `judge` is None, or the tests differ in more than the answers.
     """
     answers = [_row_answers(column.benchmark, row, judge, problems) for row in trained]
     experiments = [
@@ -74,20 +76,20 @@ def find_answers(column: Asked, trained: Sequence[Trained], judge: str | None, p
     return answers
 
 
-def check_alike(experiments: Sequence[Experiment], what: str) -> None:
-    """Refuse tests that cannot be compared.
+def check_alike(experiments: Sequence[Experiment], tests: str) -> None:
+    """Refuse tests that cannot be compared; the error message describes them as `tests`.
 
     Raises:
-        ValueError: questions, scale, judge or anything else differs that must not.
+        ValueError: questions, scale, judge or anything else differs that must be equal.
     """
     different = obstacles(experiments) if experiments else []
     if different:
         lines = "\n".join(f"  {line}" for line in different)
-        raise ValueError(f"these {what} cannot be in one table; test again, or move away, what is different:\n{lines}")
+        raise ValueError(f"these {tests} cannot be in one table; test again, or move away, what is different:\n{lines}")
 
 
-def not_as_in_the_paper(column: Asked, answers: Sequence[RowAnswers]) -> list[str]:
-    """Return why these figures cannot be held against the paper's; nothing if they can."""
+def evaluation_differences(column: BenchmarkColumn, answers: Sequence[RowAnswers]) -> list[str]:
+    """Return the reasons why these figures cannot be compared with the paper's; empty if they can."""
     benchmark = column.benchmark
     runs = [tested.run for row in answers for tested in row.tested.values()]
     lines = differences_from_paper([row.trained for row in answers if row.tested])
@@ -95,14 +97,14 @@ def not_as_in_the_paper(column: Asked, answers: Sequence[RowAnswers]) -> list[st
     others = sorted(judge for judge in judges if benchmark.judge and not judge.startswith(benchmark.judge))
     if others:
         lines.append(f"judged by {' and '.join(others)}, the paper's by {benchmark.judge}")
-    asked = min((len(run.answered.asked) for run in runs), default=benchmark.questions)
-    if asked != benchmark.questions:
-        lines.append(f"{asked:,} of {benchmark.questions:,} questions were asked")
+    questions = min((len(run.answered.questions) for run in runs), default=benchmark.questions)
+    if questions != benchmark.questions:
+        lines.append(f"{questions:,} of {benchmark.questions:,} questions were asked")
     return lines
 
 
-def missing_tests(answers: Mapping[Asked, Sequence[RowAnswers]]) -> list[str]:
-    """Return a command for each training that was not tested on all benchmarks of the table."""
+def missing_tests(answers: Mapping[BenchmarkColumn, Sequence[RowAnswers]]) -> list[str]:
+    """Return a test command for each training that was not tested on all benchmarks of the table."""
     files: dict[Path, list[Path]] = {}
     for column, rows in answers.items():
         for row in rows:
@@ -123,8 +125,8 @@ def missing_tests(answers: Mapping[Asked, Sequence[RowAnswers]]) -> list[str]:
     ]
 
 
-def missing_judgements(answers: Mapping[Asked, Sequence[RowAnswers]]) -> list[str]:
-    """Return what is to be judged, as one command, if anything is not judged."""
+def missing_judgements(answers: Mapping[BenchmarkColumn, Sequence[RowAnswers]]) -> list[str]:
+    """Return a judge command, if any answers are not judged."""
     columns = [column for column, rows in answers.items() if any("not judged" in row.missing for row in rows)]
     if not columns:
         return []
@@ -132,7 +134,7 @@ def missing_judgements(answers: Mapping[Asked, Sequence[RowAnswers]]) -> list[st
     return [f"video-panda judge RUN {shlex.join(words)} --judge.base_url=URL"]
 
 
-def _row_answers(benchmark: KnownBenchmark, trained: Trained, judge: str | None, problems: list[str]) -> RowAnswers:
+def _row_answers(benchmark: BenchmarkInfo, trained: Trained, judge: str | None, problems: list[str]) -> RowAnswers:
     tested: dict[int, Tested] = {}
     missing: dict[str, list[int]] = {}
     for seed in trained.seeds:
@@ -146,12 +148,12 @@ def _row_answers(benchmark: KnownBenchmark, trained: Trained, judge: str | None,
     return RowAnswers(trained, tested, ", ".join(words))
 
 
-def _latest_test(trained: Path, benchmark: KnownBenchmark, judge: str | None, problems: list[str]) -> Tested:
+def _latest_test(trained: Path, benchmark: BenchmarkInfo, judge: str | None, problems: list[str]) -> Tested:
     """Return the latest answers of a trained run, in its own folder or in that of a test by itself.
 
     Raises:
-        MissingError: it was not tested, or nobody has judged its answers.
-        ValueError: several judges, and nothing says which counts.
+        MissingError: it was not tested, or its answers were not judged.
+        ValueError: there are several judges and `judge` is None.
     """
     for folder, verb in _folders(trained):
         try:
@@ -166,14 +168,14 @@ def _latest_test(trained: Path, benchmark: KnownBenchmark, judge: str | None, pr
 
 
 def _folders(trained: Path) -> Iterator[tuple[Path, Verb]]:
-    """Yield where answers may be, the latest first."""
+    """Yield the folders that may have answers, the latest first."""
     for folder in reversed(attempts(trained.parent, f"test_{trained.name.partition('.')[0]}")):
         yield folder, "test"
     if AnswerStore.of_run(trained).path.is_file():
         yield trained, "fit"
 
 
-def _of_benchmark(run: Run, benchmark: KnownBenchmark) -> Run:
+def _of_benchmark(run: Run, benchmark: BenchmarkInfo) -> Run:
     marks = {
         question: mark for question, mark in run.marks.items() if question.family.partition("/")[0] == benchmark.name
     }
@@ -181,7 +183,7 @@ def _of_benchmark(run: Run, benchmark: KnownBenchmark) -> Run:
 
 
 def _is_of(run: Run, trained: Path) -> bool:
-    """Whether a test was of the weights of this training; also where it does not say."""
+    """Whether a test was of the weights of this training, or does not record its checkpoint."""
     checkpoint = run.provenance.get("checkpoint")
     path = checkpoint.get("path") if isinstance(checkpoint, Mapping) else None
     return path is None or Path(path).resolve().is_relative_to(trained.resolve())

@@ -1,4 +1,4 @@
-"""The finished trainings of the rows of a table, and at which scale they say that they were."""
+"""The finished trainings of the rows of a table, and their differences from the paper's."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from lightning_modules.runs.folder import SUMMARY
 from lightning_modules.scoring.answer_store import AnswerStore
 
 PAPER, LAST_STAGE = Path("configs/scale/paper.yaml"), Path("configs/stage/instruct.yaml")
-# What of the trainer decides what is learnt.
+# Settings of the trainer that affect learning.
 _LEARNING = ("max_steps", "max_epochs", "limit_train_batches", "fast_dev_run", "overfit_batches", "gradient_clip_val")
-# Where weights lie is another folder on another machine, and says nothing of which they are.
-_WHERE = "model.language_model.init_args.name_or_path"
+# Not compared: the folder of the weights differs between machines, and does not identify them.
+_WEIGHTS_PATH = "model.language_model.init_args.name_or_path"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A row's trainings.
+    """The trainings of a row.
 
     Attributes:
-        row: of the table.
-        name: of the runs.
-        seeds: that are wanted.
-        folders: seed -> run folder, of those that are finished.
+        row: row of the table.
+        name: experiment name of the runs.
+        seeds: requested seeds.
+        folders: run folders of the finished seeds.
     """
 
     row: PaperRow
@@ -42,60 +42,61 @@ class Trained:
 
     @property
     def files(self) -> list[tuple[str, ...]]:
-        """Config files of each training, as far as it says."""
+        """Config files of each training; empty if unknown."""
         return [config_files(folder, _scores(folder)) for folder in self.folders.values()]
 
     @property
     def scales(self) -> set[str]:
-        """Names of the scales that it was trained at, by what the runs have kept."""
+        """Names of the scales of the trainings, as recorded in the runs."""
         return {last_of("scale", files) or "unknown" for files in self.files}
 
     @property
     def steps(self) -> set[int]:
-        """Optimiser steps that each took, as far as it says."""
-        found = (_content(folder / SUMMARY).get("steps") for folder in self.folders.values())
-        return {steps for steps in found if isinstance(steps, int)}
+        """Numbers of optimiser steps of the trainings, if recorded."""
+        counts = (_content(folder / SUMMARY).get("steps") for folder in self.folders.values())
+        return {count for count in counts if isinstance(count, int)}
 
 
 def find_trained(row: PaperRow, name: str, runs: Path, seeds: Sequence[int]) -> Trained:
     """Return the finished trainings of a row.
 
     Args:
-        row: of the table.
-        name: of the runs.
+        row: row of the table.
+        name: experiment name of the runs.
         runs: folder of all runs.
-        seeds: that are wanted.
+        seeds: requested seeds.
     """
     folders = {seed: latest_trained(runs, name, seed) for seed in seeds}
-    return Trained(row, name, seeds, {seed: each for seed, each in folders.items() if each and is_finished(each)})
+    finished = {seed: folder for seed, folder in folders.items() if folder and is_finished(folder)}
+    return Trained(row, name, seeds, finished)
 
 
 def differences_from_paper(trained: Sequence[Trained]) -> list[str]:
-    """Return a line for each thing for which these trainings are not those of the paper; none if they are.
+    """Return a line per difference of these trainings from the paper's; empty if there is none.
 
-    Scale, stage and settings are those that the runs have kept, whatever was asked for now.
+    Scale, stage and settings are those recorded in the runs, not those of the current command.
     """
     lines: dict[str, list[str]] = {}
-    for each in trained:
-        for files, folder in zip(each.files, each.folders.values(), strict=True):
+    for training in trained:
+        for files, folder in zip(training.files, training.folders.values(), strict=True):
             scale, stage = last_of("scale", files), last_of("stage", files)
             if scale != PAPER.stem:
-                found = [f"{scale or 'unknown'} scale"]
+                differences = [f"{scale or 'unknown'} scale"]
             elif stage != LAST_STAGE.stem:
-                found = [f"trained in stage {stage}, and not up to {LAST_STAGE.stem}"]
+                differences = [f"trained in stage {stage}, and not up to {LAST_STAGE.stem}"]
             else:
-                found = _other_settings(each.row, folder)
-            for line in found:
-                lines.setdefault(line, []).append(each.name)
+                differences = _other_settings(training.row, folder)
+            for line in differences:
+                lines.setdefault(line, []).append(training.name)
     return [f"{line} ({', '.join(dict.fromkeys(names))})" for line, names in lines.items()]
 
 
 def _other_settings(row: PaperRow, folder: Path) -> list[str]:
-    """Return what of model and training differs from the experiment at the paper's scale."""
+    """Return the differences of model and training from the experiment at the paper's scale."""
     files = (row.file, PAPER, LAST_STAGE)
-    asked = configuration(Job(folder.parent.name, 0, tuple(f"--config={file}" for file in files)))
-    kept, wanted = (_learning(config) for config in (kept_config(folder), asked))
-    return [line for line in stage_difference(kept, wanted) if not line.startswith(f"{_WHERE}:")]
+    paper = configuration(Job(folder.parent.name, 0, tuple(f"--config={file}" for file in files)))
+    kept, wanted = (_learning(config) for config in (kept_config(folder), paper))
+    return [line for line in stage_difference(kept, wanted) if not line.startswith(f"{_WEIGHTS_PATH}:")]
 
 
 def _learning(config: dict[str, Any]) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def _learning(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scores(folder: Path) -> dict[str, Any]:
-    """Return what a training has kept of its own test; nothing if there was none, or it cannot be read."""
+    """Return the scores of a training's own test; empty if there are none, or they cannot be read."""
     return _content(AnswerStore.of_run(folder).scores)
 
 

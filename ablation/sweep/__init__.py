@@ -1,1 +1,1 @@
-"""`video-panda sweep`: experiments, seeds and what else is varied, trained as one list of jobs that survives a kill."""
+"""`video-panda sweep`: trains experiments x seeds x settings as a list of jobs, which can be resumed after a kill."""

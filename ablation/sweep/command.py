@@ -37,14 +37,14 @@ from lightning_modules.runs.folder import SWEEPS
 from lightning_modules.runs.lock import Lock
 from lightning_modules.scoring.unit import PERCENT
 
-PATIENCE = 60.0  # seconds for the runs of a killed sweep to end
+PATIENCE = 60.0  # seconds to wait for the runs of a killed sweep to end
 MAX_SEEDS = 12
 _UNITS = {"h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)\s*")
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Read the command line, and train or list; the exit status is 1 if a job failed, 128 + signal if one came."""
+    """Train or list the jobs as the command line says; the exit status is 1 if a job failed, 128 + signal after one."""
     parser = ProgramParser(
         prog="video-panda sweep",
         description=__doc__,
@@ -77,7 +77,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what says how a sweep is trained, and what all its runs have in common."""
+    """Add the options of training a sweep, and those common to all its runs."""
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED",
                         help="how many, from 0; or several: the seeds; default: those of the file, or 1")  # fmt: skip
     parser.add_argument("--config", action="append", type=Path, default=[], help="further config file of all runs")
@@ -89,7 +89,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """End the program with status 2 if a number is none."""
+    """End the program with status 2 if a number is out of range."""
     if options.jobs < 1:
         parser.error(f"--jobs is {options.jobs}; it must be at least 1")
     if options.retries < 0:
@@ -97,10 +97,10 @@ def check_options(parser: argparse.ArgumentParser, options: argparse.Namespace) 
 
 
 def _until(options: argparse.Namespace) -> Until | None:
-    """Return when no more seeds are added; None without `--until`.
+    """Return the limits of adding seeds; None without `--until`.
 
     Raises:
-        ValueError: a flag goes only with it or not with it, or a number is none.
+        ValueError: flags do not go together, or a number is out of range.
     """
     if options.until is None:
         for name in ("max_seeds", "smallest", "budget"):
@@ -131,13 +131,13 @@ def _seconds(budget: str) -> float:
 
 
 def train(request: Request, options: argparse.Namespace) -> Outcome | None:
-    """Train what is not finished, or hand it to a cluster, or list it; say how it ended.
+    """Train unfinished jobs, submit them to a cluster, or list them, and print the outcome.
 
     Returns:
-        How it ended; None if nothing was trained here.
+        The outcome; None if nothing was trained here.
 
     Raises:
-        ValueError: something is wrong with what is asked for, or a run of it has other settings.
+        ValueError: the request is invalid, or a run has other settings.
     """
     cluster = slurm_options(options.slurm) if options.slurm is not None else None
     jobs = expand(request, options.runs)
@@ -152,7 +152,7 @@ def train(request: Request, options: argparse.Namespace) -> Outcome | None:
         return None
     with _opened(journal) as holds:
         _note_planned([*configs], plan, journal)
-        states = {job: plan.states(job) for job in jobs}  # before any begins, since one may have other settings
+        states = {job: plan.states(job) for job in jobs}  # before training, since it fails if a run has other settings
         if cluster is not None:
             left = {job: [stage for stage, state in states[job] if not state.finished] for job in jobs}
             unfinished = {job: stages for job, stages in left.items() if stages}
@@ -168,13 +168,13 @@ def train(request: Request, options: argparse.Namespace) -> Outcome | None:
 
 
 def train_until_decided(request: Request, options: argparse.Namespace, until: Until) -> Outcome | None:
-    """Add seeds, whatever those of the request, until each row is decided, or say what is left; say what it came to.
+    """Add seeds, in place of the request's, until every row is decided, or list what is left; print the outcome.
 
     Returns:
-        How it ended; None if nothing was trained.
+        The outcome; None if nothing was trained.
 
     Raises:
-        ValueError: something is wrong with what is asked for, or runs cannot be compared.
+        ValueError: the request is invalid, or runs cannot be compared.
     """
     jobs = expand(replace(request, seeds=tuple(range(until.most))), options.runs)
     say(f"sweep {request.name}: {len(jobs) // until.most} rows, seeds 0 to at most {until.most - 1}, until decided")
@@ -199,7 +199,7 @@ def train_until_decided(request: Request, options: argparse.Namespace, until: Un
 
 
 def close(outcome: Outcome) -> None:
-    """Leave with the status that tells how it ended."""
+    """End the program with the exit status of an outcome."""
     if outcome.stopped_by:
         sys.exit(128 + outcome.stopped_by)
     if outcome.failed:
@@ -207,7 +207,7 @@ def close(outcome: Outcome) -> None:
 
 
 def _steps(stages: Sequence[Job]) -> dict[str, int]:
-    """Return id of a training -> optimiser steps, where they are known; say where they are not."""
+    """Return the known numbers of optimiser steps by id of a training; print for which they are unknown."""
     steps, unknown = steps_of(stages)
     say("".join(f"{line}\n" for line in unknown), end="")
     return steps
@@ -215,7 +215,7 @@ def _steps(stages: Sequence[Job]) -> dict[str, int]:
 
 @contextmanager
 def _opened(journal: Journal) -> Iterator[tuple[int, ...]]:
-    """Let no other process train the sweep meanwhile; gives the descriptor of the lock, which its runs hold too."""
+    """Lock the sweep against other processes; yields the descriptor of the lock, which its runs hold too."""
     folder = journal.folder
     lock = Lock(folder / "lock")
     try:
@@ -237,7 +237,7 @@ def _opened(journal: Journal) -> Iterator[tuple[int, ...]]:
 
 
 def _note_planned(stages: Sequence[Job], plan: Plan, journal: Journal) -> None:
-    """Note each training once with what it is: its configuration, of which the hash stands in the journal."""
+    """Add each training to the journal once, with the hash of its configuration."""
     digests = {}
     for stage in stages:
         content = json.dumps(plan.configuration(stage), sort_keys=True, default=str)

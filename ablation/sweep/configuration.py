@@ -1,4 +1,4 @@
-"""The configuration that a job would have, resolved in this process: many of them take no time to speak of."""
+"""The configuration of a job, resolved in this process, which is fast even for many jobs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from lightning_modules.config.user_errors import CommandLineError
 
 
 def configuration(job: Job) -> dict[str, Any]:
-    """Return what `fit` would train with.
+    """Return the configuration that `fit` would train with.
 
     Raises:
-        ValueError: it cannot be read, such as for an unknown key.
+        ValueError: it cannot be resolved, such as for an unknown key.
     """
-    from lightning_modules.resolve import (
-        experiment_parser,  # here, since these import all that a training needs
-        resolve,
-    )
+    # Imported here, since it imports everything that a training needs.
+    from lightning_modules.resolve import experiment_parser, resolve
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -35,12 +33,12 @@ def configuration(job: Job) -> dict[str, Any]:
 
 
 def steps_of(jobs: Sequence[Job]) -> tuple[dict[str, int], list[str]]:
-    """Return job -> optimiser steps of its training, and a line on each experiment for which they are not known.
+    """Return the numbers of optimiser steps by id of the job, and a line on each experiment with an unknown number.
 
-    Seeds of an experiment have the same. Not known is, for example, how many records there are in a file that is only
-    on the machines of a cluster.
+    All seeds of an experiment have the same number. It is unknown, for example, if a file of records is only on the
+    machines of a cluster.
     """
-    from lightning_modules.costs.resolved import resolve_as_given  # here, as above
+    from lightning_modules.costs.resolved import resolve_as_given  # imported here for the same reason
     from lightning_modules.costs.schedule import devices_of, schedule
 
     steps: dict[str, int] = {}
@@ -53,5 +51,5 @@ def steps_of(jobs: Sequence[Job]) -> tuple[dict[str, int], list[str]]:
                 steps[job.name] = schedule(resolved, devices_of(trainer.devices) * trainer.num_nodes).steps
             except (ValueError, OSError) as error:
                 unknown[job.name] = " ".join(str(error).split())
-    known = {job.id: steps[job.name] for job in jobs if job.name in steps}
-    return known, [f"{name}: number of steps not known: {why}" for name, why in unknown.items()]
+    steps_by_id = {job.id: steps[job.name] for job in jobs if job.name in steps}
+    return steps_by_id, [f"{name}: number of steps not known: {why}" for name, why in unknown.items()]

@@ -1,4 +1,4 @@
-"""What a sweep shows of its runs: a table that is kept up to date in a terminal, plain lines elsewhere."""
+"""The display of a sweep's runs: a live table in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rich.text import Text
 
 from datamodules.printable import printable, say
 
-BETWEEN_LINES = 60.0  # seconds between two looks at what is running, where the output is no terminal
+BETWEEN_LINES = 60.0  # seconds between lines about running jobs, if the output is not a terminal
 
 
 class Lines(AbstractContextManager["Lines"]):
-    """Says what happens, and shows how far everything is, in plain lines, for a file or a pipe."""
+    """Prints events and progress as plain lines, for a file or a pipe."""
 
     def __init__(self) -> None:
         self._shown = time.monotonic()
@@ -29,53 +29,53 @@ class Lines(AbstractContextManager["Lines"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Show no longer."""
+        """Stop the display."""
 
     def say(self, line: str) -> None:
-        """Say that something happened, with the time of day."""
+        """Print an event with the time of day."""
         say(f"{time.strftime('%H:%M:%S')}  {printable(line)}")
 
     def show(self, board: Board) -> None:
-        """Say how far every running job is, now and then; called often."""
+        """Print the progress of running jobs, at most every `BETWEEN_LINES` seconds."""
         if time.monotonic() - self._shown < BETWEEN_LINES:
             return
         self._shown = time.monotonic()
         for row in board.rows:
-            parts = (row.how_far(), row.figure, left(row.seconds_left))
+            parts = (row.progress(), row.figure, left(row.seconds_left))
             self.say(f"runs      {row.job}: {', '.join(part for part in parts if part)}")
         self.say(board.counts())
 
 
 class LiveTable(Lines):
-    """A table at the foot of a terminal, below the lines that say what happened."""
+    """A live table at the bottom of a terminal, below the lines about events."""
 
     def __init__(self, console: Console | None = None) -> None:
-        """Take the terminal to draw on; None is standard output."""
-        # Drawn by this thread: children are started from it, and there is to be no other.
+        """Set the terminal; None for standard output."""
+        # No refresh thread, since child processes are started from this one.
         self._live = Live(console=console or Console(), auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
-        """Begin to draw."""
+        """Start the display."""
         self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the table away; lines stay."""
+        """Remove the table; lines about events stay."""
         self._live.stop()
 
     def say(self, line: str) -> None:
-        """Print it above the table."""
+        """Print an event above the table."""
         self._live.console.print(Text(f"{time.strftime('%H:%M:%S')}  {printable(line)}"), soft_wrap=True)
 
     def show(self, board: Board) -> None:
-        """Draw the table anew."""
+        """Redraw the table."""
         self._live.update(drawn(board), refresh=True)
 
 
 def drawn(board: Board) -> Group:
-    """Return the table as rich draws it."""
+    """Return the table as a renderable of rich."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for row in board.rows:
         share = row.step / row.steps if row.steps else 0
@@ -83,7 +83,7 @@ def drawn(board: Board) -> Group:
         table.add_row(
             Text(printable(row.job)),
             Text(f"{bar:<20}"),
-            Text(printable(row.how_far())),
+            Text(printable(row.progress())),
             Text(printable(row.figure)),
             left(row.seconds_left),
         )
@@ -91,7 +91,7 @@ def drawn(board: Board) -> Group:
 
 
 def display() -> Lines:
-    """Return what suits the output."""
+    """Return the display for standard output."""
     return LiveTable() if sys.stdout.isatty() else Lines()
 
 
@@ -101,11 +101,11 @@ class Row:
 
     Attributes:
         job: id of the job.
-        step: step that it is in.
-        steps: steps of its training, of all stages of a chain; None if not known.
-        figure: what it has reached, in words.
-        seconds_left: None as long as nobody can tell.
-        stage: stage of a chain that it is in.
+        step: current step, counted over all stages of a chain.
+        steps: number of steps of all stages; None if unknown.
+        figure: latest figure as text.
+        seconds_left: expected remaining seconds; None if unknown.
+        stage: current stage of a chain; empty without one.
     """
 
     job: str
@@ -115,8 +115,8 @@ class Row:
     seconds_left: float | None
     stage: str = ""
 
-    def how_far(self) -> str:
-        """Return the step in words."""
+    def progress(self) -> str:
+        """Return the current step as text."""
         stage = f"{self.stage}: " * bool(self.stage)
         if not self.step:
             return f"{stage}starts"
@@ -127,14 +127,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """All jobs.
+    """The state of all jobs of a sweep.
 
     Attributes:
         rows: jobs that are being trained.
-        finished: how many jobs are finished.
-        failed: how many jobs failed.
-        waiting: how many jobs wait.
-        seconds_left: time until all are finished; None as long as nobody can tell.
+        finished: number of finished jobs.
+        failed: number of failed jobs.
+        waiting: number of waiting jobs.
+        seconds_left: expected seconds until all jobs are finished; None if unknown.
     """
 
     rows: Sequence[Row]
@@ -144,23 +144,23 @@ class Board:
     seconds_left: float | None
 
     def counts(self) -> str:
-        """Return the last line."""
+        """Return the line with the numbers of jobs and the expected time."""
         counts = f"{self.finished} finished, {len(self.rows)} running, {self.waiting} waiting, {self.failed} failed"
         return f"{counts}; {left(self.seconds_left)}" if self.seconds_left is not None else counts
 
 
 def left(seconds: float | None) -> str:
-    """Return in words how long it still takes."""
+    """Return the remaining time as text; empty if unknown."""
     return "" if seconds is None else f"about {duration(seconds)} left"
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number of things: `1 run`, `12 runs`."""
+    """Return a number with its noun: `1 run`, `12 runs`."""
     return f"{number:,} {noun}{'s' if number != 1 else ''}"
 
 
 def duration(seconds: float) -> str:
-    """Return a time as one reads it: `40 s`, `12 min`, `3 h 05 min`."""
+    """Return a duration as text: `40 s`, `12 min`, `3 h 05 min`."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

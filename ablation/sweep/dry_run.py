@@ -1,4 +1,4 @@
-"""What a sweep would do, without beginning it: job by job, or until its rows are decided."""
+"""The plan of a sweep for `--dry-run`: its jobs, or the runs that remain until its rows are decided."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lightning_modules.runs.folder import SUMMARY
 
 @dataclass(frozen=True)
 class _Line:
-    """What would be done with a training, from which step, of how many, and what it has reached."""
+    """A line of the listing: state of a training, steps done, all steps, and its latest figure."""
 
     state: str
     done: int
@@ -35,9 +35,9 @@ class _Line:
 def listing(
     jobs: Sequence[Job], plan: Plan, steps: Mapping[str, int], events: Sequence[Event], queue: Mapping[str, str]
 ) -> str:
-    """Return a line per job, and below that of a chain one per stage.
+    """Return a line per job, followed by a line per stage of a chain.
 
-    `steps` has the optimiser steps of trainings where they are known, `queue` where they are in that of a cluster.
+    `steps` are the known numbers of optimiser steps, `queue` the states in a cluster's queue, by id of a training.
     """
     keys = {stage: plan.key(stage) for stage in distinct_stages(jobs)}
     counts = Counter(keys[stage] for job in jobs for stage in job.stages)
@@ -75,7 +75,7 @@ def listing(
 
 
 def _finished(stage: Job, state: State | None, of: int | None) -> _Line:
-    """Return the line of a stage that is finished; without a state, one before it that does not matter any more."""
+    """Return the line of a finished stage; its state is None if it is no longer needed."""
     if state is None:
         return _Line("finished", of or 0, of, "")
     run, reached = f"{state.folder.parent.name}/{state.folder.name}", progress(state.folder)
@@ -92,39 +92,39 @@ def _unfinished(state: State, of: int | None, failure: str | None, in_queue: str
 
 
 def _whole(lines: Sequence[_Line], left: int, in_queue: str) -> _Line:
-    """Return the line of a job: that of its next stage, with the steps of all."""
+    """Return the line of a job: that of its next stage, with the steps of all stages."""
     following = lines[-left] if left else lines[-1]
     state = following.state
     if left and left < len(lines):
         state = state.replace("would begin", "would go on")
     if left and in_queue:
         state = in_queue
-    known = [line.of for line in lines if line.of is not None]
+    steps = [line.of for line in lines if line.of is not None]
     done = sum(line.done for line in lines)
-    return _Line(state, done, sum(known) if len(known) == len(lines) else None, following.figure)
+    return _Line(state, done, sum(steps) if len(steps) == len(lines) else None, following.figure)
 
 
 def _seconds_per_step(state: State) -> float:
-    """Return how long a step of a finished run took."""
+    """Return the mean seconds per step of a finished run."""
     summary = read_object(state.folder / SUMMARY)
     seconds: float = 60.0 * summary["figures"].get("train/minutes", 0.0) / max(1, summary["steps"])
     return seconds
 
 
 def outlook(sweep: UntilDecided) -> list[str]:
-    """Return how many runs there are to come, and how long they take, at least, at most, and as it looks."""
+    """Return lines with the number and time of the remaining runs: at least, at most, and expected."""
     following, rows = sweep.next(), sweep.decisions.rows
-    open_rows = [name for name in sweep.decisions.open() if name not in following.why]
+    open_rows = [name for name in sweep.decisions.undecided() if name not in following.why]
     lines = [f"{name}: {why}" for name, why in following.why.items()]
     if not open_rows:
         return [*lines, "nothing is left to do"]
     most = sweep.until.most
 
     def runs(seeds: Callable[[str], int]) -> str:
-        """Return how many runs it takes to get rows to as many seeds, and how long."""
-        wanted = {name: seeds(name) for name in open_rows}
-        wanted[sweep.decisions.baseline] = max(wanted.values()) + LEAD
-        jobs = [job for name, count in wanted.items() for job in sweep.rows[name][:count]]
+        """Return the number and time of the runs that give all open rows this many seeds."""
+        counts = {name: seeds(name) for name in open_rows}
+        counts[sweep.decisions.baseline] = max(counts.values()) + LEAD
+        jobs = [job for name, count in counts.items() for job in sweep.rows[name][:count]]
         missing = [job for job in jobs if sweep.finished(job) is None and job.id not in sweep.failed]
         seconds = sweep.seconds()
         time = f", about {duration(expected(missing, seconds, sweep.at_once))}" if seconds else ""

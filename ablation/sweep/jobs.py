@@ -1,4 +1,4 @@
-"""The jobs of a sweep: experiments x stages x what is set x seeds, each of ordinary runs with folders of their own."""
+"""The jobs of a sweep: experiments x stages x settings x seeds, trained as ordinary runs in folders of their own."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from lightning_modules.config.chain import given_files
 from lightning_modules.runs.folder import checked_name
 
 _NOT_IN_A_NAME = re.compile(r"[^\w.+=-]+")
-_LONGEST_VALUE = 40  # characters, in the name of a folder
+_LONGEST_VALUE = 40  # characters of a value in the name of a folder
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training, or a chain of them: then this is the last one, and has those before it.
+    """A training; as the last stage of a chain, it is linked to the stages before it.
 
     Attributes:
-        name: name of the experiment, with what is set, and with the stage if it is one of several.
+        name: name of the experiment, with its varied settings, and the stage if it is in a chain.
         seed: seed of the training.
         arguments: arguments of `fit`.
-        before: stage from whose weights it starts; None if it is the first.
-        prefix: whether it is trained for later stages alone: it is not tested, and weights of another experiment's
-            training with the same configuration will do.
+        before: stage from whose weights it starts; None for the first.
+        prefix: whether it is trained only for later stages: it is not tested, and can be replaced by another
+            experiment's training with the same configuration.
     """
 
     name: str
@@ -38,32 +38,32 @@ class Job:
 
     @property
     def id(self) -> str:
-        """Place of its run folder, below that of all runs."""
+        """Path of its run folder below the folder of all runs."""
         return f"{self.name}/seed_{self.seed}"
 
     @property
     def file_name(self) -> str:
-        """Name of a file about it."""
+        """Name of the job in file names."""
         return f"{self.name}+seed_{self.seed}"
 
     @property
     def stages(self) -> tuple[Job, ...]:
-        """All that is trained for it, one after the other, itself last."""
+        """All stages of its chain in order, itself last."""
         return (*(self.before.stages if self.before else ()), self)
 
     @property
     def in_chain(self) -> bool:
-        """Whether it is one of several stages."""
+        """Whether it is a stage of a chain."""
         return self.prefix or self.before is not None
 
     @property
     def stage(self) -> str:
-        """Name of its stage; empty if it is one training."""
+        """Name of its stage; empty if it is not in a chain."""
         return self.name.rpartition("+")[2] if self.in_chain else ""
 
 
 def expand(request: Request, runs: Path) -> list[Job]:
-    """Return the jobs: all experiments with the first seed, then with the next, so that comparisons are early.
+    """Return the jobs: all experiments with the first seed, then with the next, so that they can be compared early.
 
     Raises:
         ValueError: two jobs would train in one folder.
@@ -78,7 +78,7 @@ def expand(request: Request, runs: Path) -> list[Job]:
         settings = dict(zip(request.grid, values, strict=True))
         name = "+".join([*(file.stem for file in given_files(files)), *_set_in_name(settings)])
         arguments = (
-            "--trainer.enable_progress_bar=false",  # goes to a file
+            "--trainer.enable_progress_bar=false",  # output is written to a log file
             *request.settings,
             *(f"--{key}={value}" for key, value in settings.items()),
         )
@@ -102,19 +102,19 @@ def chained(
     runs: Path,
     varied: Sequence[bool] = (),
 ) -> Job:
-    """Return a job of these stages; none makes it one training.
+    """Return a job with these stages, or a single training without any.
 
     Args:
-        name: name of the experiment; a stage is called `<experiment>+<stage>`.
+        name: name of the experiment; a stage is named `<experiment>+<stage>`.
         seed: seed of every stage.
-        files: config files of all stages: the experiment first.
+        files: config files of all stages, the experiment first.
         stages: config files of each stage.
         settings: further arguments of all stages.
         runs: folder of all runs.
-        varied: of each stage, whether other jobs have another one in its place, so that later ones must name it.
+        varied: whether each stage has alternatives, so that the names of later stages must include it.
 
     Raises:
-        ValueError: no folder can be called by the name.
+        ValueError: the name cannot be that of a folder.
     """
     job = None
     for place, stage in enumerate(stages or [()]):
@@ -141,9 +141,9 @@ def distinct_stages(jobs: Sequence[Job]) -> list[Job]:
 
 
 def common_stages(jobs: Mapping[Job, Sequence[Job]], key: Callable[[Job], str]) -> list[Job]:
-    """Return what several jobs, of which these stages are left, have in common: the stages after which chains part.
+    """Return the last common stages of chains, which are trained first, from the remaining stages of all jobs.
 
-    Trainings that are one for several jobs have the same `key`.
+    `key` returns the same key for stages that jobs share.
     """
     keys = {stage: key(stage) for stage in distinct_stages([*jobs])}
     counts = Counter(keys[stage] for stages in jobs.values() for stage in stages)
@@ -157,7 +157,7 @@ def common_stages(jobs: Mapping[Job, Sequence[Job]], key: Callable[[Job], str]) 
 
 
 def _set_in_name(settings: Mapping[str, str]) -> Sequence[str]:
-    """Return `key=value` of each setting, the key without what it belongs to unless two would be alike."""
+    """Return `key=value` of each setting, with only the last part of keys unless these would be ambiguous."""
     last = [key.rsplit(".", 1)[-1] for key in settings]
     names = last if len(set(last)) == len(last) else list(settings)
     values = (_NOT_IN_A_NAME.sub("_", value).strip("_")[:_LONGEST_VALUE] for value in settings.values())

@@ -1,4 +1,4 @@
-"""The journal of a sweep: JSON lines that are only appended to, and how long its jobs took according to them."""
+"""The journal of a sweep: an append-only file of JSON lines, and the times of jobs according to it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _BEGINS, _ENDS = {"begun", "continued"}, {"finished", "failed", "stopped"}
 
 
 class UnwritableError(ValueError):
-    """A file of the sweep itself that cannot be written, upon which no job can go on."""
+    """A file of the sweep itself cannot be written, so that no job can continue."""
 
     def __init__(self, path: Path, error: OSError) -> None:
-        """Say which file, why, and how to go on."""
+        """Set the message with the file, the reason, and how to resume."""
         super().__init__(
             f"{path} cannot be written: {error.strerror}; what is trained so far is kept, and the same command goes on "
             "from there"
@@ -32,21 +32,21 @@ class UnwritableError(ValueError):
 
 
 class Journal:
-    """`jobs.jsonl` in a sweep's folder. The tasks of a cluster write one each, and all are read.
+    """`jobs.jsonl` in a sweep's folder. Each task of a cluster writes a file of its own, and all are read.
 
-    It says what was begun and how it ended. Whether a job is finished is decided by its run folder alone.
+    It records the beginnings and ends of trainings. Only its run folder says whether a job is finished.
     """
 
     def __init__(self, folder: Path, task: str = "") -> None:
-        """Name the file in a sweep's folder: that of a task of the cluster, or of the sweep itself."""
+        """Set the sweep's folder, and the name of a task on a cluster, empty for the sweep itself."""
         self.folder = folder
         self.path = folder / (f"jobs.{task}.jsonl" if task else "jobs.jsonl")
 
     def open(self) -> None:
-        """Make the folder, and cut off a last line that was not written to its end.
+        """Create the folder, and remove an incomplete last line.
 
         Raises:
-            UnwritableError: it cannot be written.
+            UnwritableError: the file cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -55,10 +55,10 @@ class Journal:
             raise UnwritableError(self.path, error) from error
 
     def append(self, job: str, event: str, **facts: Any) -> None:
-        """Note what happened to a job.
+        """Append an event of a job.
 
         Raises:
-            UnwritableError: it cannot be written, as on a full disk.
+            UnwritableError: the file cannot be written, as on a full disk.
         """
         row = {"job": job, "event": event, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts}
         try:
@@ -67,16 +67,16 @@ class Journal:
             raise UnwritableError(self.path, error) from error
 
     def events(self) -> list[Event]:
-        """Return what happened so far, in its order, without a line that is being written.
+        """Return all events in order of time; an incomplete last line is ignored.
 
         Raises:
-            ValueError: another line is no event.
+            ValueError: another line is not an event.
         """
         events = [event for path in sorted(self.folder.glob("jobs*.jsonl")) for event in _events(path)]
         return sorted(events, key=lambda event: str(event.get("at")))
 
     def begun(self, job: str) -> Path | None:
-        """Return the run folder in which this sweep began a job and did not finish it, if there is one."""
+        """Return the run folder in which this sweep began and has not finished a job; None without one."""
         events = [event for event in self.events() if event["job"] == job and "folder" in event]
         return Path(events[-1]["folder"]) if events and events[-1]["event"] != "finished" else None
 
@@ -94,7 +94,7 @@ def _append(path: Path, row: Event) -> None:
 
 
 def _events(path: Path) -> list[Event]:
-    """Return what the whole lines of a file hold; the last one may still be being written."""
+    """Return the events in the complete lines of a file."""
     return read_lines(path, _checked_event, "is no event of a sweep")[0]
 
 
@@ -107,7 +107,7 @@ def _checked_event(event: Any) -> Event:
 
 
 def _tries(events: Sequence[Event]) -> dict[str, list[tuple[float, float]]]:
-    """Return id of a training -> when each try at it began and ended; of one that was killed nobody knows when."""
+    """Return the begin and end times of tries by id of a training, without killed tries, whose end is unknown."""
     by_job: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         if event["event"] in _BEGINS | _ENDS:
@@ -121,7 +121,7 @@ def _tries(events: Sequence[Event]) -> dict[str, list[tuple[float, float]]]:
 
 
 def spent(events: Sequence[Event]) -> float:
-    """Return for how many seconds a sweep has trained something, whatever its runs at a time."""
+    """Return the seconds during which a sweep has trained at least one job."""
     total, until = 0.0, 0.0
     for begun, ended in sorted(chain.from_iterable(_tries(events).values())):
         total += max(0.0, ended - max(begun, until))
@@ -130,7 +130,7 @@ def spent(events: Sequence[Event]) -> float:
 
 
 def measured(jobs: Sequence[Job], events: Sequence[Event]) -> dict[str, float]:
-    """Return row -> mean seconds of its finished jobs, with all their stages that were trained for them."""
+    """Return the mean seconds of finished jobs by row, including the stages that were trained for them."""
     seconds = {job: sum(ended - begun for begun, ended in moments) for job, moments in _tries(events).items()}
     rows: dict[str, list[float]] = defaultdict(list)
     for job in jobs:
@@ -140,9 +140,9 @@ def measured(jobs: Sequence[Job], events: Sequence[Event]) -> dict[str, float]:
 
 
 def expected(jobs: Sequence[Job], rows: Mapping[str, float], at_once: int) -> float:
-    """Return how many seconds jobs take, `at_once` at a time, each begun as soon as there is room.
+    """Return the expected seconds of jobs, `at_once` of them at a time.
 
-    `rows` has the mean seconds of one row at least; others are expected to take the mean of these.
+    `rows` has the mean seconds of at least one row; other rows are expected to take the mean of these.
     """
     usual = fmean(rows.values())
     ends = [0.0] * at_once

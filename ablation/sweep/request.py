@@ -1,4 +1,4 @@
-"""What a sweep is asked for: by a file such as `experiments/sweeps/table_4.yaml`, by flags, or by both."""
+"""The request of a sweep, from a file such as `experiments/sweeps/table_4.yaml`, from flags, or from both."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from lightning_modules.config.chain import read_config
 from lightning_modules.runs.folder import checked_name
 
 KEYS = ("experiments", "seeds", "config", "set", "stages")
-TABLE_KEYS = ("title", "baseline", "rows", "benchmarks", "aspects", "costs", "notes")  # of the paper: see `reproduce`
-_NOT_OF_A_JOB = {  # flags of fit that a job has from elsewhere
+TABLE_KEYS = ("title", "baseline", "rows", "benchmarks", "aspects", "costs", "notes")  # only for `reproduce`
+_NOT_OF_A_JOB = {  # flags of `fit` that the sweep sets itself
     "--seed_everything": "give --seeds",
     "--ckpt_path": "a job goes on from its own checkpoint by itself",
     "--print_config": "give --dry-run",
@@ -22,21 +22,21 @@ _NOT_OF_A_JOB = {  # flags of fit that a job has from elsewhere
 }
 _OPEN, _CLOSE = "[{(", "]})"
 StageFiles = tuple[Path, ...]  # config files of a stage: its own, and others such as its data
-Stages = tuple[tuple[StageFiles, ...], ...]  # one after the other; of each one or more alternatives
+Stages = tuple[tuple[StageFiles, ...], ...]  # consecutive stages with one or more alternatives each
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a sweep is asked to train: all combinations of its experiments, seeds, alternative stages and values.
+    """The request of a sweep: all combinations of its experiments, seeds, alternative stages and values.
 
     Attributes:
         name: name of the sweep.
-        experiments: config files, one for each row.
+        experiments: config files of the experiments.
         seeds: seeds of every row.
         configs: further config files of all jobs, such as a scale.
-        grid: key -> values.
+        grid: values by key.
         settings: further flags of all jobs.
-        stages: stages of each job; none: a job is one training.
+        stages: stages of each job; empty if a job is a single training.
     """
 
     name: str
@@ -57,19 +57,19 @@ def request_of(
     settings: Sequence[str] = (),
     stages: Sequence[str] | None = None,
 ) -> Request:
-    """Put together what file and flags ask for.
+    """Combine a file and flags into a request.
 
     Args:
         files: experiments, or one sweep file.
-        name: name of the sweep; None takes that of the file, or those of the experiments.
-        seeds: how many, or several seeds, instead of the file's.
-        configs: config files of all jobs, behind the file's.
-        assignments: `key=v1,v2`, beside the file's.
+        name: name of the sweep; None for that of the file, or those of the experiments.
+        seeds: one number of seeds, or several seeds, instead of the file's.
+        configs: config files of all jobs, after the file's.
+        assignments: `key=v1,v2`, in addition to the file's.
         settings: further flags of all jobs.
         stages: stages of each job, instead of the file's: `stage.yaml+data.yaml`, with a comma between alternatives.
 
     Raises:
-        ValueError: a file that is missing or asks for something unknown, or a flag with nothing or too much in it.
+        ValueError: a file is missing or has an unknown key, or a flag is invalid.
     """
     for file in (*files, *configs):
         if not file.is_file():
@@ -99,10 +99,10 @@ def request_of(
 
 
 def read_sweep(path: Path) -> Request:
-    """Read a sweep file, or a table of the paper; files named there are relative to its own folder, as with `base:`.
+    """Read a sweep file, or a table of the paper; paths in it are relative to its folder, as with `base:`.
 
     Raises:
-        ValueError: unknown keys, files that do not exist, or values of another kind.
+        ValueError: a key is unknown, a file does not exist, or a value has the wrong type.
     """
     content = read_config(path)
     if "rows" in content:
@@ -127,7 +127,7 @@ def read_sweep(path: Path) -> Request:
 
 
 def _of_table(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return a table of the paper as a sweep: its baseline, and the other experiments in the order of its rows."""
+    """Return a table of the paper as the content of a sweep file: the baseline first, then the other rows in order."""
     rows = content["rows"]
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise ValueError(f"`rows` in {path} is {rows!r}; it must be a list of mappings with an `experiment`")
@@ -137,10 +137,10 @@ def _of_table(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def seeds_of(seeds: Any, where: str) -> tuple[int, ...]:
-    """Return seeds: a number is how many, from 0; a list is the seeds themselves.
+    """Return the seeds from their number (then they start at 0) or from a list of seeds.
 
     Raises:
-        ValueError: none, one twice, or something that is no number from 0.
+        ValueError: there are no seeds, a seed is repeated, or it is not a number of at least 0.
     """
     listed = seeds if isinstance(seeds, list) else [seeds]
     if any(not isinstance(seed, int) or isinstance(seed, bool) or seed < 0 for seed in listed):
@@ -154,7 +154,7 @@ def seeds_of(seeds: Any, where: str) -> tuple[int, ...]:
 
 
 def typed_stages(stages: Sequence[str]) -> Stages:
-    """Return stages as they are typed: files of one are joined by `+`, alternatives by commas.
+    """Parse stages from the command line: files of a stage are joined by `+`, alternatives by commas.
 
     Raises:
         ValueError: a file does not exist, or two stages have one name.
@@ -163,7 +163,7 @@ def typed_stages(stages: Sequence[str]) -> Stages:
 
 
 def _listed_stages(stages: Any, path: Path) -> Stages:
-    """Return stages as a sweep file lists them, relative to it; alternatives are a list in the list."""
+    """Parse stages from a sweep file, with paths relative to it; alternatives are a list within the list."""
     where = f"`stages` in {path}"
     listed = [stage if isinstance(stage, list) else [stage] for stage in stages] if isinstance(stages, list) else []
     if not listed or not all(stage and all(isinstance(files, str) for files in stage) for stage in listed):
@@ -212,7 +212,7 @@ def _assignment(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _values(values: Any, where: str) -> tuple[str, ...]:
-    """Return values as they are written in flags."""
+    """Return values as texts for flags."""
     listed = values if isinstance(values, list) else [values]
     texts = tuple(value if isinstance(value, str) else json.dumps(value) for value in listed)
     if not texts or "" in texts:
@@ -223,7 +223,7 @@ def _values(values: Any, where: str) -> tuple[str, ...]:
 
 
 def _split(values: str) -> list[str]:
-    """Split at commas, but not at those within brackets."""
+    """Split at commas that are not within brackets."""
     parts, depth = [""], 0
     for character in values:
         depth += (character in _OPEN) - (character in _CLOSE)

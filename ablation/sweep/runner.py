@@ -1,4 +1,4 @@
-"""Trains the jobs of a sweep on this machine, some at a time."""
+"""Trains the jobs of a sweep on this machine, several at a time."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ablation.sweep.state import Plan, progress
 from ablation.sweep.training import Busy, Ending, Training, begin
 
 POLL = 0.2  # seconds
-LOOK = 2.0  # seconds between two looks at what runs have written
-BUSY = 5.0  # seconds until it is asked again whether another process has finished a job
+LOOK = 2.0  # seconds between reads of the runs' metrics
+BUSY = 5.0  # seconds between checks whether another process has finished a job
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
 class Outcome:
-    """How a sweep ended.
+    """The outcome of a sweep.
 
     Attributes:
-        finished: ids of jobs.
-        failed: id of a job -> what is wrong with it.
-        stopped_by: number of the signal that stopped it; 0 if none did.
+        finished: ids of finished jobs.
+        failed: reasons by id of failed jobs.
+        stopped_by: number of the signal that stopped the sweep; 0 without one.
     """
 
     finished: list[str] = field(default_factory=list)
@@ -39,14 +39,14 @@ class Outcome:
 
 @dataclass(eq=False)
 class _Stage:
-    """What happened to a stage in this sweep; jobs that have a stage in common share it.
+    """The progress of a stage in this sweep; jobs with a common stage share it.
 
     Attributes:
-        steps: optimiser steps; None if not known.
+        steps: number of optimiser steps; None if unknown.
         trained: whether it is finished.
-        fails: tries that failed.
-        given_up_by: job whose tries were all in vain; None as long as there is hope.
-        pace: seconds per step; None before it was seen to go on.
+        fails: number of failed tries.
+        given_up_by: job with which all tries failed; None if there are tries left.
+        pace: seconds per step; None before a step was measured.
     """
 
     steps: int | None
@@ -62,13 +62,13 @@ class _Running:
     training: Training
     slot: int
     began: float = field(default_factory=time.monotonic)
-    pace_from: tuple[float, int] | None = None  # when the first step of this try was seen, and which it was
+    pace_from: tuple[float, int] | None = None  # time and number of the first observed step of this try
 
 
 class Runner:
-    """Keeps as many jobs running as may run at once, tries again what fails up to `retries` times, and stops gently.
+    """Keeps `at_once` jobs running, retries failed ones, and lets runs save checkpoints when it is stopped.
 
-    `steps` has the optimiser steps of trainings, by their ids, where they are known. Runs hold the locks `holds` too.
+    `steps` are the known numbers of optimiser steps by id of a training, `holds` descriptors of locks that runs share.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Runner:
         retries: int,
         holds: tuple[int, ...] = (),
     ) -> None:
-        """Take everything; nothing is started yet."""
+        """Set up without starting anything."""
         self.plan, self.journal, self.retries, self.holds = plan, journal, retries, holds
         self.environments, self.display = shares(at_once), display()
         self.waiting = list(jobs)
@@ -96,10 +96,10 @@ class Runner:
         }
 
     def run(self) -> Outcome:
-        """Train until nothing is left to do, or a signal comes.
+        """Train until nothing is left to do or a signal arrives.
 
         Raises:
-            UnwritableError: a file of the sweep cannot be written; runs were stopped, and have saved a checkpoint.
+            UnwritableError: a file of the sweep cannot be written; runs were stopped, and have saved checkpoints.
         """
         with self.display, noted_signals() as signals:
             passed_on = 0
@@ -137,26 +137,26 @@ class Runner:
                 self._failed(job, f"its stage {stage.stage}, which is that of {other.id} too, failed there")
                 return
         try:
-            begun = begin(job, self.plan, self.journal, self.environments[slot], self.holds)
+            training = begin(job, self.plan, self.journal, self.environments[slot], self.holds)
         except UnwritableError:
             raise
         except ValueError as error:
             self._failed(job, str(error))
             return
-        if isinstance(begun, Busy):
+        if isinstance(training, Busy):
             if job not in self._not_before:
-                busy = "it is" if begun.stage is job else f"its stage {begun.stage.id} is"
+                busy = "it is" if training.stage is job else f"its stage {training.stage.id} is"
                 self.display.say(f"waits     {job.id}: {busy} trained by another {'job or ' * job.in_chain}process")
             self._not_before[job] = time.monotonic() + BUSY
-        elif isinstance(begun, Training):
+        elif isinstance(training, Training):
             self.waiting.remove(job)
-            self.running.append(_Running(job, begun, slot))
-            for stage in begun.stage.stages[:-1]:
+            self.running.append(_Running(job, training, slot))
+            for stage in training.stage.stages[:-1]:
                 self._stages[stage].trained = True
-            self.display.say(f"{'continues' if begun.claim.continues else 'begins':<9} {begun.stage.id}")
+            self.display.say(f"{'continues' if training.claim.continues else 'begins':<9} {training.stage.id}")
         else:
             self.waiting.remove(job)
-            self._finished(job, begun.folder, "before")
+            self._finished(job, training.folder, "before")
 
     def _reap(self, stopped: bool) -> None:
         for run in [run for run in self.running if run.training.process.poll() is not None]:
@@ -179,16 +179,16 @@ class Runner:
                 self._retry(job, training)
 
     def _retry(self, job: Job, training: Training) -> None:
-        stage, how = self._stages[training.stage], training.how_it_ended()
+        stage, failure = self._stages[training.stage], training.failure()
         stage.fails += 1
         if stage.fails <= self.retries:
-            self.display.say(f"fails     {training.stage.id}: {how}; is tried again")
+            self.display.say(f"fails     {training.stage.id}: {failure}; is tried again")
             return
         stage.given_up_by = job
         where = "" if training.stage is job else f"{training.stage.id}: "
         times = f" in try {stage.fails}" if stage.fails > 1 else ""
         last_lines = "".join(f"\n    | {line}" for line in training.last_lines())
-        self._failed(job, f"{where}{how}{times}; all it said is in {training.log}{last_lines}")
+        self._failed(job, f"{where}{failure}{times}; all it said is in {training.log}{last_lines}")
 
     def _failed(self, job: Job, why: str) -> None:
         self.waiting.remove(job)
@@ -228,7 +228,7 @@ class Runner:
         return Row(job.id, (before or 0) + reached.step, steps, reached.text(), seconds, stage.stage)
 
     def _seconds_left(self) -> float | None:
-        """Return how long it takes if what waits goes as fast as what ran; what jobs have in common is trained once."""
+        """Return the expected remaining seconds at the mean pace so far; common stages of jobs count once."""
         running = {self._stages[stage] for run in self.running for stage in run.job.stages}
         waiting = {self._stages[stage] for stage in distinct_stages(self.waiting)}
         steps = _sum([stage.steps for stage in waiting - running if not stage.trained])
@@ -241,34 +241,31 @@ class Runner:
 
 
 def _sum(numbers: Sequence[int | None]) -> int | None:
-    """Return the sum of numbers; None if one of them is not known."""
-    known = [number for number in numbers if number is not None]
-    return sum(known) if len(known) == len(numbers) else None
+    """Return the sum of numbers; None if any of them is unknown."""
+    addends = [number for number in numbers if number is not None]
+    return sum(addends) if len(addends) == len(numbers) else None
 
 
 @contextmanager
 def noted_signals() -> Iterator[list[int]]:
-    """Let Ctrl-C and the like end nothing within it; gives the signals that came so far.
+    """Catch the signals that would end this process; yields the list of signals received so far.
 
-    To what this process was started deaf to, as a background job is to Ctrl-C, it stays deaf.
+    Signals that this process ignores from its start, such as Ctrl-C in a background job, remain ignored.
     """
-    came: list[int] = []
-    heard = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in heard}
+    received: list[int] = []
+    caught = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in caught}
     try:
-        yield came
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def shares(jobs: int) -> list[dict[str, str]]:
-    """Return what to set in the environment of as many runs at a time; a single one gets all there is.
+    """Return environment variables that divide cores and GPUs among so many simultaneous runs; a single run has all.
 
-    More runs than GPUs share them. What the user has set for the number of threads stays.
-
-    Args:
-        jobs: runs at a time.
+    If there are more runs than GPUs, runs share GPUs. The user's number of threads is kept.
     """
     if jobs == 1:
         return [{}]
@@ -280,7 +277,7 @@ def shares(jobs: int) -> list[dict[str, str]]:
 
 def _gpus() -> list[str]:
     """Return the names of the GPUs that this process may use."""
-    import torch  # here, since nothing else of a sweep needs it
+    import torch  # imported here, since nothing else in a sweep needs it
 
     if not torch.cuda.is_available():
         return []

@@ -1,4 +1,4 @@
-"""Jobs of a sweep as an array on a SLURM cluster; `submitit` hands them over and queues again what is pre-empted."""
+"""Jobs of a sweep as an array on a SLURM cluster; `submitit` submits them, and requeues pre-empted ones."""
 
 from __future__ import annotations
 
@@ -21,68 +21,69 @@ from ablation.sweep.training import Busy, Ending, Training, begin
 from datamodules.printable import say
 
 POLL = 1.0  # seconds
-BUSY = 30.0  # seconds until it is asked again whether another task has finished a stage
-TIMEOUTS = 1000  # how many times a task whose time is over is queued again: a long training takes many
+BUSY = 30.0  # seconds between checks whether another task has finished a stage
+TIMEOUTS = 1000  # maximum number of times that a task is requeued after its time; a long training needs many
 Options = dict[str, str | int]
-_SECONDS = 60  # for a cluster that is busy
+_SECONDS = 60  # timeout of squeue on a busy cluster
 
 
 class TaskError(RuntimeError):
-    """A job that failed or was stopped, so that the cluster does not mark its task as completed."""
+    """A job failed or was stopped; raised so that the cluster does not mark its task as completed."""
 
 
 class Task:
-    """One job on a machine of the cluster, all its stages, started there as often as it is pre-empted.
+    """A job with all its stages on a machine of the cluster, restarted whenever it is pre-empted.
 
-    A job that another process trains is left to it: to submit a sweep twice costs a place in the queue and no more. A
-    stage that another task trains for its own job is waited for.
+    It ends at once if another process trains its job, so submitting a sweep twice does no harm. It waits for a stage
+    that another task is training for its own job.
     """
 
     def __init__(self, job: Job, plan: Plan, folder: Path, retries: int) -> None:
-        """Say what is to be trained, of which sweep's folder, and how many times a stage that fails is tried again."""
+        """Set the job, the folder of its sweep, and the number of further tries at a failed stage."""
         self.job, self.runs, self.folder, self.retries = job, plan.runs, folder, retries
-        self.configs = {stage.id: plan.configuration(stage) for stage in job.stages}  # not to be read again there
+        # Resolved here, and not again on the cluster.
+        self.configs = {stage.id: plan.configuration(stage) for stage in job.stages}
         self._training: Training | None = None
 
     def __call__(self) -> str:
-        """Train the job, and return how it ended.
+        """Train the job, and return the result in words.
 
         Raises:
-            TaskError: it failed, or the cluster ended the task: with SIGTERM, without a call of `checkpoint`, which is
-                how most clusters make room for others. They queue the task again by themselves.
+            TaskError: the job failed, or the cluster ended the task with SIGTERM without calling `checkpoint`, as most
+                clusters do for pre-emption before they requeue the task themselves.
         """
-        # With it, Lightning would expect one task per GPU; the machine's GPUs are those of this one task.
+        # With this variable, Lightning would expect one task per GPU, but this task uses all GPUs.
         os.environ.pop("SLURM_NTASKS", None)
         journal = Journal(self.folder, self.job.file_name)
         journal.open()
         plan = Plan(self.runs, lambda stage: self.configs[stage.id], journal.begun)
         tries: Counter[Job] = Counter()
-        ended = "finished before"
+        result = "finished before"
         with noted_signals() as signals:
             while True:
-                begun = begin(self.job, plan, journal, {})
-                if isinstance(begun, Busy) and begun.stage is not self.job:
+                training = begin(self.job, plan, journal, {})
+                if isinstance(training, Busy) and training.stage is not self.job:
                     time.sleep(BUSY)
-                elif isinstance(begun, Training):
-                    self._training = begun
-                    _wait(begun, signals)
-                    stage = begun.stage
+                elif isinstance(training, Training):
+                    self._training = training
+                    _wait(training, signals)
+                    stage = training.stage
                     tries[stage] += 1
-                    ending = begun.end(journal, bool(signals), tries[stage])
+                    ending = training.end(journal, bool(signals), tries[stage])
                     if ending is Ending.FINISHED:
-                        ended = "finished"
+                        result = "finished"
                         if stage is self.job:
-                            return ended
+                            return result
                     elif ending is Ending.FAILED and tries[stage] > self.retries:
-                        why = f"{stage.id}: {begun.how_it_ended()}; all it said is in {begun.log}"
-                        raise TaskError("\n".join([why, *begun.last_lines()]))
+                        why = f"{stage.id}: {training.failure()}; all it said is in {training.log}"
+                        raise TaskError("\n".join([why, *training.last_lines()]))
                 else:
-                    return "is trained by another process" if isinstance(begun, Busy) else ended
+                    return "is trained by another process" if isinstance(training, Busy) else result
                 if signals:
                     raise TaskError(f"{self.job.id}: stopped by the cluster")
 
     def checkpoint(self) -> Any:
-        """Let the training save a checkpoint, and return what is queued again; called by submitit before the end."""
+        """Let the training save a checkpoint, and return the task to requeue; called by submitit before the end."""
         from submitit.helpers import DelayedSubmission
 
         if self._training is not None:
@@ -94,9 +95,9 @@ class Task:
 
 
 def _wait(training: Training, signals: Sequence[int]) -> None:
-    """Wait for the end of a training; a signal that stops the task stops it too."""
+    """Wait for the end of a training; a signal to the task stops it."""
     stopped = False
-    # Not wait(): the signal upon which `checkpoint` is called would find it holding a lock.
+    # Not wait(), which holds a lock that `checkpoint` needs when a signal interrupts it.
     while training.process.poll() is None:
         if signals and not stopped:
             training.stop()
@@ -112,10 +113,10 @@ def submit_unfinished(
     at_once: int,
     retries: int,
 ) -> None:
-    """Hand over unfinished jobs, of which these stages are left, that are not in the queue; common stages come first.
+    """Submit the unfinished jobs (given with their remaining stages) that are not queued, their common stages first.
 
     Raises:
-        ValueError: there is no SLURM here, or it does not know an option, or does not answer.
+        ValueError: SLURM is not available, rejects an option, or does not answer.
     """
     queue = queued(journal.events())
     say("".join(f"left alone {job.id}, {queue[job.id]}\n" for job in jobs if job.id in queue), end="")
@@ -141,18 +142,18 @@ def submit(
     cluster: str = "slurm",
     after: Sequence[str] = (),
 ) -> list[Any]:
-    """Hand tasks over, and return submitit's jobs.
+    """Submit tasks, and return submitit's jobs.
 
     Args:
-        tasks: at least one.
+        tasks: at least one task.
         folder: folder of the cluster's scripts and output.
         options: options of sbatch, with `_` for `-`.
-        at_once: tasks at a time.
+        at_once: maximum number of simultaneous tasks.
         cluster: `slurm`, or `local` for tests.
-        after: tasks of SLURM, as they are called there, that are to have ended, however, before these begin.
+        after: ids of SLURM tasks that must end, with or without success, before these begin.
 
     Raises:
-        ValueError: there is no SLURM here, or it does not know an option.
+        ValueError: SLURM is not available, or rejects an option.
     """
     import submitit
 
@@ -165,7 +166,7 @@ def submit(
         executor.update_parameters(
             name=folder.parent.name,
             slurm_array_parallelism=at_once,
-            slurm_additional_parameters={"requeue": True},  # where a cluster does not do so by itself
+            slurm_additional_parameters={"requeue": True},  # for clusters where it is not the default
             **{f"slurm_{key}": options[key] for key in options},
         )
         with executor.batch():
@@ -176,11 +177,10 @@ def submit(
 
 
 def slurm_options(text: str) -> Options:
-    """Read options of sbatch, with `_` for `-`; `time` in minutes, which is how submitit reckons with it.
+    """Parse options of sbatch, with `_` for `-`; `time` is converted to minutes for submitit.
 
     Raises:
-        ValueError: it is not of this form, asks for several machines or tasks, has no time, or submitit is not
-            installed.
+        ValueError: the text has another form, several machines or tasks, or no time; or submitit is not installed.
     """
     options: Options = {}
     for part in text.split(","):
@@ -207,10 +207,10 @@ def slurm_options(text: str) -> Options:
 
 
 def minutes(time: str) -> int:
-    """Return a time of sbatch in minutes, rounded up as it does.
+    """Return a time of sbatch in minutes, rounded up as sbatch does.
 
     Raises:
-        ValueError: it is not of one of its forms.
+        ValueError: the time has another form.
     """
     days, dash, rest = time.rpartition("-")
     parts = rest.split(":")
@@ -225,9 +225,9 @@ def minutes(time: str) -> int:
 
 
 def queued(events: Sequence[Event]) -> dict[str, str]:
-    """Return id of a job -> state and number of its task, by the events of the sweep: `pending as 12_0`.
+    """Return state and number of the queued tasks of a sweep by id of the job, as in `pending as 12_0`.
 
-    A job that has none was not submitted, or its task has ended, or was cancelled; or there is no SLURM here.
+    Jobs that were not submitted, or whose task has ended or was cancelled, are missing, as are all without SLURM.
 
     Raises:
         ValueError: the cluster does not answer.

@@ -1,4 +1,4 @@
-"""The state of a training, by its run folder: to be begun, to be continued, or finished; and which stage is next."""
+"""The state of a training according to its run folder: to be begun, to be resumed, or finished; and the next stage."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ LOSS = "train/loss"
 
 @dataclass(frozen=True)
 class State:
-    """What there is of a training.
+    """The state of a training.
 
     Attributes:
-        folder: run folder, also if it is yet to be made.
-        finished: whether the training came to its end.
-        checkpoint: newest checkpoint to go on from; None if there is none.
+        folder: run folder, which may not exist yet.
+        finished: whether the training is finished.
+        checkpoint: newest checkpoint to resume from; None if there is none.
     """
 
     folder: Path
@@ -41,18 +41,18 @@ class State:
 
     @property
     def trained(self) -> bool:
-        """Whether there is anything to keep."""
+        """Whether the run is finished or has a checkpoint."""
         return self.finished or self.checkpoint is not None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be trained, and where; it tells the state of each training.
+    """The configurations and run folders of trainings, from which their states follow.
 
     Attributes:
         runs: folder of all runs.
-        configuration: returns the configuration that a training is to have.
-        begun: returns the run folder that this sweep has made for a job, by its id; None if it has made none.
+        configuration: returns the configuration of a training.
+        begun: returns the run folder that this sweep has created for the id of a job; None without one.
     """
 
     runs: Path
@@ -60,7 +60,7 @@ class Plan:
     begun: Callable[[str], Path | None] = lambda job: None
 
     def identity(self, job: Job) -> str:
-        """Return the hash of what a training learns by and of all that is trained before it.
+        """Return the hash of a training's configuration and of all stages before it.
 
         Raises:
             ValueError: the file that the first stage starts from cannot be read.
@@ -72,21 +72,21 @@ class Plan:
         return configuration_hash(config, file and sha256_of(Path(file)))
 
     def key(self, job: Job) -> str:
-        """Return what is the same of trainings that are one for several jobs: the hash of a prefix, else the job's id.
+        """Return a key that is equal for stages that several jobs share: the hash of a prefix, otherwise the job's id.
 
         Raises:
-            ValueError: as `identity`.
+            ValueError: as in `identity`.
         """
         return self.identity(job) if job.prefix else job.id
 
     def state(self, job: Job) -> State:
-        """Return the state of a training, whatever there is of those before it.
+        """Return the state of a training, regardless of the stages before it.
 
-        The latest run that trained at all counts; of a prefix, any run that has its hash. What was killed before its
-        first checkpoint is begun anew in the same folder.
+        It is that of the latest run with a checkpoint, or for a prefix of any run with its hash. A run that was killed
+        before its first checkpoint starts again in the same folder.
 
         Raises:
-            ValueError: it was trained with other settings, or it is not known with which.
+            ValueError: the run was trained with other settings, or its settings are unknown.
         """
         folder = self._recorded(job) if job.in_chain else None
         if folder is None:
@@ -100,10 +100,10 @@ class Plan:
         return state
 
     def states(self, job: Job) -> list[tuple[Job, State]]:
-        """Return the stages of a job that matter, each with its state: those that are not finished, itself last.
+        """Return the stages of a job that are still needed with their states, the job itself last.
 
-        What is finished, or has a checkpoint, needs nothing of the stages before it, which may be gone by then. So only
-        the first of these stages may be finished.
+        A stage that is finished or has a checkpoint does not need the stages before it, whose runs may be gone. So only
+        the first of the returned stages may be finished.
         """
         states: list[tuple[Job, State]] = []
         for stage in reversed(job.stages):
@@ -113,42 +113,42 @@ class Plan:
         return states
 
     def next_stage(self, job: Job) -> tuple[Job, State, State | None]:
-        """Return the stage of a job that is to be trained next, itself if it is finished.
+        """Return the next stage of a job to train, the job itself if it is finished.
 
         Returns:
-            The stage; its state; and that of the stage before, if it is to start from that.
+            The stage, its state, and the state of the stage before if it starts from that.
         """
         (first, state), *later = self.states(job)
         return (*later[0], state) if state.finished and later else (first, state, None)
 
     def _recorded(self, job: Job) -> Path | None:
-        """Return the run that has the hash of a stage: a finished one, else the one that was at work last."""
+        """Return the run with the hash of a stage: a finished one if possible, or that with the newest checkpoint."""
 
-        def how_far(folder: Path) -> tuple[bool, float, bool]:
+        def rank(folder: Path) -> tuple[bool, float, bool]:
             state = state_of(folder)
             saved = state.checkpoint.stat().st_mtime if state.checkpoint else 0.0
             return state.finished, saved, folder.parent.name == job.name
 
         folders = recorded(self.runs, job.seed, self.identity(job))
         return max(
-            (folder for folder in folders if job.prefix or folder.parent.name == job.name), key=how_far, default=None
+            (folder for folder in folders if job.prefix or folder.parent.name == job.name), key=rank, default=None
         )
 
     def _check_same(self, job: Job, folder: Path) -> None:
-        """Compare a run that trained with what it is to be.
+        """Check that a run was trained as the job requires.
 
         Raises:
-            ValueError: it was trained with other settings, started from another stage, or it is not known.
+            ValueError: the run has other settings, started from another stage, or does not record these.
         """
         record = read_record(folder) if job.in_chain else None
-        # A job starts from the weights that were asked for, which a record has in its hash; and it has test answers.
+        # The hash in a record includes `init_from`; prefixes are not tested.
         also = [] if job.prefix else ["test_after_fit"]
         also += [] if job.before or record else ["init_from"]
-        changed = stage_difference(kept_config(folder), self.configuration(job), also)
+        changes = stage_difference(kept_config(folder), self.configuration(job), also)
         away = f"move {folder} away{', and the stages after it' if job.prefix else ''}"
-        if changed:
+        if changes:
             raise ValueError(
-                f"{folder} was trained with other settings, there -> here: {'; '.join(changed)}. Give the settings it "
+                f"{folder} was trained with other settings, there -> here: {'; '.join(changes)}. Give the settings it "
                 f"was trained with to keep it; or, to train anew, another --runs, or {away}"
             )
         if record is None and job.before is None:
@@ -173,25 +173,25 @@ def state_of(folder: Path) -> State:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the training in a run folder came to its end."""
+    """Whether the training in a run folder is finished."""
     return (folder / SUMMARY).is_file()
 
 
 def latest_trained(runs: Path, name: str, seed: int) -> Path | None:
-    """Return the folder of the latest run of this name and seed that trained at all."""
+    """Return the folder of the latest run of this name and seed that is finished or has a checkpoint."""
     trained = [folder for folder in attempts(runs / name, run_name(seed)) if state_of(folder).trained]
     return trained[-1] if trained else None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is, by its metrics.
+    """The progress of a run according to its metrics.
 
     Attributes:
-        step: step that the run is in; its file lags behind by what its logger keeps back.
-        figure: name of the first figure of the validation; before there is one, of the training loss.
+        step: current step, as far as the logger has written it.
+        figure: name of the first validation figure, or of the training loss before the first validation.
         last: last value of the figure; None if there is none.
-        best: best value so far.
+        best: best value so far; None if there is none.
     """
 
     step: int = 0
@@ -200,7 +200,7 @@ class Progress:
     best: float | None = None
 
     def text(self) -> str:
-        """Return the figure as it is shown."""
+        """Return the figure with its last and best value as text."""
         if self.last is None or self.best is None:
             return ""
         best = "" if self.figure == LOSS else f" (best {self.best:.4g})"
@@ -208,7 +208,7 @@ class Progress:
 
 
 def progress(folder: Path) -> Progress:
-    """Return how far a run is; a line that is being written is read the next time."""
+    """Return the progress of a run; incomplete lines of its metrics are ignored."""
     rows = _rows(folder / METRICS)
     earlier = [row for path in metrics_files(folder) if path.name != METRICS for row in _rows(path)]
     step = max((int(row["step"]) + 1 for row in rows if row.get("step", "").isdecimal()), default=0)

@@ -1,4 +1,4 @@
-"""One try at the next stage of a job: it is claimed, so that no other process trains the same, and a process begins."""
+"""Training the next stage of a job in a process, with a claim that keeps other processes from training it too."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from lightning_modules.runs.checkout import STARTED_BY
 from lightning_modules.runs.folder import LAST_CHECKPOINT, STAGE_FILE, SWEEPS, free_folder
 from lightning_modules.runs.lock import Lock
 
-LAST_LINES = 8  # of the log of a run that failed
-PATIENCE = 60.0  # seconds for another process to decide where it trains a stage
+LAST_LINES = 8  # displayed lines of a failed run's log
+PATIENCE = 60.0  # seconds to wait while another process chooses its run folder
 
 
 @dataclass(frozen=True)
 class Busy:
-    """Another process, or another job of this one, is training a stage, or the job itself.
+    """Another process, or another job of this process, is training a stage of the job.
 
     Attributes:
-        stage: stage that is being trained.
+        stage: stage that is being trained, which may be the job itself.
     """
 
     stage: Job
@@ -40,14 +40,14 @@ class Busy:
 
 @dataclass(frozen=True)
 class Claim:
-    """A stage that is to be trained by whoever has this.
+    """The exclusive right to train a stage.
 
     Attributes:
-        stage: stage of the job, itself if it is the last.
+        stage: stage of the job, the job itself if it is the last stage.
         folder: run folder.
         arguments: arguments of `fit`.
-        continues: whether it goes on from a checkpoint.
-        facts: hashes, for the journal, of its configuration and of the checkpoint that it starts from.
+        continues: whether the training resumes from a checkpoint.
+        facts: hashes of its configuration and starting checkpoint, for the journal.
         locks: locks on the job and on the run, which the training holds too.
     """
 
@@ -60,11 +60,11 @@ class Claim:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """Descriptors of the locks."""
+        """File descriptors of the locks."""
         return tuple(lock.descriptor for lock in self.locks)
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the locks."""
         for lock in self.locks:
             lock.release()
 
@@ -73,11 +73,11 @@ def claim(job: Job, plan: Plan) -> Claim | State | Busy:
     """Claim the next stage of a job.
 
     Returns:
-        The claim; or the state of the job if it is finished; or what another process trains now.
+        The claim; the state of the job if it is finished; or the stage that another process is training.
 
     Raises:
         UnwritableError: a run folder cannot be written.
-        ValueError: a stage was trained with other settings, or its checkpoint is not what it was.
+        ValueError: a stage was trained with other settings, or its checkpoint has changed.
     """
     locks = [job_lock(job, plan.runs)]
     claimed: Claim | None = None
@@ -87,15 +87,15 @@ def claim(job: Job, plan: Plan) -> Claim | State | Busy:
         stage, state, before = plan.next_stage(job)
         if state.finished:
             return state
-        start = _handed_on(stage.before, plan, before) if stage.before and before else None
-        with _deciding(plan.runs):
+        start = _start_from(stage.before, plan, before) if stage.before and before else None
+        with _choosing_folder(plan.runs):
             state = plan.state(stage)
             run_lock = _lock(f"{state.folder.parent.name}+{state.folder.stem}", plan.runs)
-            if run_lock.path != locks[0].path:  # an earlier stage, and maybe in the folder of another experiment
+            if run_lock.path != locks[0].path:  # an earlier stage, maybe in the folder of another experiment
                 locks.append(run_lock)
                 if not run_lock.take() or state.finished:
                     return Busy(stage)
-            if stage.before and not start and not state.checkpoint:  # it had one a moment ago
+            if stage.before and not start and not state.checkpoint:  # its checkpoint was removed a moment ago
                 return Busy(stage)
             claimed = _claimed(stage, plan, state, start, tuple(locks))
         return claimed
@@ -106,14 +106,14 @@ def claim(job: Job, plan: Plan) -> Claim | State | Busy:
 
 
 def _claimed(stage: Job, plan: Plan, state: State, start: Start | None, locks: tuple[Lock, ...]) -> Claim:
-    """Prepare the run folder of a stage that is claimed."""
+    """Prepare the run folder of a claimed stage."""
     folder, record = state.folder, read_record(state.folder) if stage.in_chain else None
     arguments = [*stage.arguments]
     if folder.parent.name != stage.name:
         arguments.append(f"--name={folder.parent.name}")
     if state.checkpoint is None:
         try:
-            if folder.is_dir():  # made for this training, and killed before its first checkpoint
+            if folder.is_dir():  # left by a try that was killed before its first checkpoint
                 shutil.rmtree(folder)
             folder = free_folder(folder.parent.parent, folder.parent.name, stage.seed, "fit")
             if stage.in_chain:
@@ -126,25 +126,25 @@ def _claimed(stage: Job, plan: Plan, state: State, start: Start | None, locks: t
         facts |= {"init_from": record.starts_from.checkpoint, "init_from_sha256": record.starts_from.sha256}
         arguments.append(f"--init_from={record.starts_from.checkpoint}")
     if state.checkpoint is not None:
-        if stage.prefix and kept_config(folder).get("test_after_fit"):  # it is the last stage of another chain
+        if stage.prefix and kept_config(folder).get("test_after_fit"):  # the last stage of another chain
             arguments.append("--test_after_fit=true")
         arguments.append(f"--ckpt_path={state.checkpoint}")
     return Claim(stage, folder, tuple(arguments), state.checkpoint is not None, facts, locks)
 
 
-def _handed_on(stage: Job, plan: Plan, state: State) -> Start:
-    """Return the checkpoint that a later stage starts from, which is the same for all that start from it.
+def _start_from(stage: Job, plan: Plan, state: State) -> Start:
+    """Return the checkpoint of a stage for a later one, which must be the same for all that start from it.
 
     Raises:
-        UnwritableError: its hash cannot be written down.
-        ValueError: it is gone, or it is not what another stage started from.
+        UnwritableError: its hash cannot be recorded.
+        ValueError: it is gone, or has changed since another stage started from it.
     """
     folder, file = state.folder, state.folder / LAST_CHECKPOINT
     again = f"put it back; or, to train this stage anew, move {folder} away"
     if not file.exists():
         raise ValueError(f"{file}, from which the stage after {stage.id} starts, is gone: {again}")
-    if file.is_dir():  # of DeepSpeed, and said how to make a file of it
-        from lightning_modules.training.checkpoint import check_checkpoint  # here, since it imports torch
+    if file.is_dir():  # a DeepSpeed checkpoint; the error says how to convert it
+        from lightning_modules.training.checkpoint import check_checkpoint  # imported here, since it imports torch
 
         check_checkpoint(file, key="init_from")
     sha256 = sha256_of(file)
@@ -162,8 +162,8 @@ def _handed_on(stage: Job, plan: Plan, state: State) -> Start:
 
 
 @contextmanager
-def _deciding(runs: Path) -> Iterator[None]:
-    """Let no other process look for the folder of a run, or make one, meanwhile."""
+def _choosing_folder(runs: Path) -> Iterator[None]:
+    """Keep other processes from choosing a run folder at the same time."""
     lock = _lock("deciding", runs)
     try:
         if not lock.take(PATIENCE):
@@ -174,7 +174,7 @@ def _deciding(runs: Path) -> Iterator[None]:
 
 
 def job_lock(job: Job, runs: Path) -> Lock:
-    """Return what is held by whoever trains a job: the same job may be in several sweeps."""
+    """Return the lock on a job, which may be part of several sweeps."""
     return _lock(job.file_name, runs)
 
 
@@ -183,7 +183,7 @@ def _lock(name: str, runs: Path) -> Lock:
 
 
 class Ending(StrEnum):
-    """How a training ended; an event of the journal."""
+    """The end of a training; an event of the journal."""
 
     FINISHED = "finished"
     STOPPED = "stopped"
@@ -195,8 +195,8 @@ class Training:
     """A process that trains a job, or a stage of it.
 
     Attributes:
-        claim: what it trains, where, and the locks on it.
-        log: file of what it says.
+        claim: claim of the stage.
+        log: file with its output.
         process: process of the training.
     """
 
@@ -206,7 +206,7 @@ class Training:
 
     @property
     def stage(self) -> Job:
-        """Stage that is trained: the job itself, or one of its earlier stages."""
+        """Trained stage: the job itself, or an earlier stage of it."""
         return self.claim.stage
 
     @property
@@ -215,34 +215,34 @@ class Training:
         return self.claim.folder
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Send it a signal: SIGTERM lets it save a checkpoint after the step that it is in."""
+        """Send a signal to the process; on SIGTERM it saves a checkpoint after the current step."""
         if self.process.poll() is None:
             self.process.send_signal(number)
 
     def end(self, journal: Journal, stopped: bool, tries: int) -> Ending:
-        """Let others have the stage of a process that has ended, and note how it ended.
+        """Release the claim after the process has ended, and add its end to the journal.
 
         Args:
             journal: journal of the sweep.
-            stopped: whether the sweep was stopped; it has not failed then.
-            tries: how many tries at the stage there were with this one.
+            stopped: whether the sweep was stopped, so that an unfinished training has not failed.
+            tries: number of tries at the stage, including this one.
         """
         self.claim.release()
-        well = self.process.returncode == 0 and is_finished(self.folder)
-        ending = Ending.FINISHED if well else Ending.STOPPED if stopped else Ending.FAILED
-        failure = {"how": self.how_it_ended(), "tries": tries} if ending is Ending.FAILED else {}
+        succeeded = self.process.returncode == 0 and is_finished(self.folder)
+        ending = Ending.FINISHED if succeeded else Ending.STOPPED if stopped else Ending.FAILED
+        failure = {"how": self.failure(), "tries": tries} if ending is Ending.FAILED else {}
         journal.append(self.stage.id, ending, folder=self.folder, **failure)
         return ending
 
-    def how_it_ended(self) -> str:
-        """Return in a few words how a process ended that did not end well."""
+    def failure(self) -> str:
+        """Return a short description of the end of a failed process."""
         status = self.process.returncode
         if status < 0:
             return f"killed by {signal.Signals(-status).name}"
         return f"status {status}" if status else "status 0, but no summary.json"
 
     def last_lines(self) -> list[str]:
-        """Return the end of what it said."""
+        """Return the last lines of its output."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return [line[:200] for line in lines if line.strip()][-LAST_LINES:]
 
@@ -250,16 +250,17 @@ class Training:
 def begin(
     job: Job, plan: Plan, journal: Journal, environment: Mapping[str, str], holds: tuple[int, ...] = ()
 ) -> Training | State | Busy:
-    """Begin to train the next stage of a job, in an environment beside that of this process.
+    """Begin to train the next stage of a job.
 
-    The process holds the claim's locks, and those of the descriptors `holds`.
+    `environment` is set beside the environment of this process; `holds` are descriptors of locks that the training
+    holds beside those of its claim.
 
     Returns:
-        The training; or the state of the job if it is finished; or what another process trains now.
+        The training; the state of the job if it is finished; or the stage that another process is training.
 
     Raises:
         UnwritableError: a file of the sweep or of a run cannot be written.
-        ValueError: a stage was trained with other settings, or its checkpoint is not what it was.
+        ValueError: a stage was trained with other settings, or its checkpoint has changed.
     """
     claimed = claim(job, plan)
     if not isinstance(claimed, Claim):
@@ -281,7 +282,7 @@ def _begin(claimed: Claim, journal: Journal, environment: Mapping[str, str], hol
             typed = as_typed(["python", "-m", "lightning", "fit", *claimed.arguments])
             file.write(f"\n--- {time.strftime('%Y-%m-%d %H:%M:%S')} {typed}\n".encode())
             file.flush()
-            # Its own session: Ctrl-C in a terminal comes to the sweep alone, which passes it on once.
+            # A session of its own, so that Ctrl-C in a terminal reaches only the sweep, which passes it on.
             process = subprocess.Popen(
                 command(claimed.arguments), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
                 start_new_session=True, pass_fds=(*claimed.descriptors, *holds),
@@ -293,5 +294,5 @@ def _begin(claimed: Claim, journal: Journal, environment: Mapping[str, str], hol
 
 
 def command(arguments: Sequence[str]) -> list[str]:
-    """Return the program that trains with these arguments of `fit`, and ends with this process."""
+    """Return the command that trains with these arguments of `fit`, and ends with this process."""
     return [sys.executable, "-m", "ablation.sweep.child", str(os.getpid()), *arguments]

@@ -1,9 +1,9 @@
 """A sweep that adds seeds until each of its rows is decided: better, worse, or not distinguishable from the baseline.
 
-All rows begin with three seeds, and the baseline with two more. Then the table is looked at, and every row that is open
-gets another seed, and the baseline too, those first whose verdict seems to take the fewest; and so on. The overall
-score decides which rows are open. How often the table is looked at is corrected for (`ablation.comparing.sequential`).
-What was seen is in `looks.json`, so that what is decided stays so, whatever stops the sweep.
+All rows begin with three seeds, and the baseline with two more. Then the table is looked at, and every undecided row
+and the baseline get another seed, rows that seem to need the fewest seeds first; this is repeated until all rows are
+decided by their overall scores. p values are corrected for the number of looks (`ablation.comparing.sequential`). Looks
+are stored in `looks.json`, so that decisions remain, whatever stops the sweep.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from ablation.sweep.runner import Outcome
 from ablation.sweep.state import Plan, latest_trained
 from datamodules.printable import say
 
-MANY = 2  # failed seeds of a row, after which it gets no more
+MANY = 2  # failed seeds after which a row gets no more
 
 
 @dataclass(frozen=True)
 class Until:
-    """When no more seeds are added.
+    """The limits of adding seeds.
 
     Attributes:
-        most: number of seeds of a row.
-        smallest: difference that matters, as it is shown.
-        budget: seconds that the sweep may train; None: as many as it takes.
+        most: maximum number of seeds of a row.
+        smallest: smallest difference that matters, in percentage points.
+        budget: maximum seconds of training; None for no limit.
     """
 
     most: int
@@ -51,12 +51,12 @@ class Until:
 
 @dataclass(frozen=True)
 class Next:
-    """What is to be done.
+    """The next step of the sweep.
 
     Attributes:
-        jobs: jobs that are to be trained.
-        rows: rows that are looked at, if nothing is to be trained for it.
-        why: row -> why it gets no more seeds although it is open.
+        jobs: jobs to train.
+        rows: rows to look at once no job is left to train.
+        why: reasons why undecided rows get no more seeds, by name of the row.
     """
 
     jobs: Sequence[Job]
@@ -65,17 +65,16 @@ class Next:
 
 
 class UntilDecided:
-    """Says which jobs are next, and looks at the table whenever they are finished.
+    """Chooses the next jobs, and looks at the table when they are finished.
 
-    `jobs` are all that there may be: of each row those of seeds 0, 1, ... in this order. `at_once` run at a time.
+    `jobs` are all possible ones, for every row those of seeds 0, 1, ... in this order; `at_once` run simultaneously.
     """
 
     def __init__(self, jobs: Sequence[Job], until: Until, plan: Plan, journal: Journal, at_once: int) -> None:
-        """Read what was decided before; nothing is written.
+        """Read earlier decisions; nothing is written.
 
         Raises:
-            ValueError: there are fewer than two rows, a run would not be tested, or what was decided before was of
-                something else.
+            ValueError: there is one row, a run would not be tested, or earlier decisions are about another table.
         """
         self.until, self.plan, self.journal, self.at_once = until, plan, journal, at_once
         self.rows: dict[str, list[Job]] = {}
@@ -86,8 +85,8 @@ class UntilDecided:
                 f"--until decided compares the rows of a sweep, and there is {next(iter(self.rows))} only: name a"
                 " second experiment"
             )
-        self.failed: dict[str, str] = {}  # id of a job -> what is wrong with it
-        self._read: dict[str, Run] = {}
+        self.failed: dict[str, str] = {}  # reason by id of a job
+        self._runs: dict[str, Run] = {}
         settings = {name: self._settings(row[0]) for name, row in self.rows.items()}
         digests = {
             name: hashlib.sha256(json.dumps(row_settings, sort_keys=True, default=str).encode()).hexdigest()
@@ -120,12 +119,12 @@ class UntilDecided:
             )
 
     def next(self) -> Next:
-        """Return what is to be done: trained, looked at, or nothing."""
+        """Return the next jobs to train, or rows to look at; neither if the sweep is done."""
         why: dict[str, str] = {}
         chosen: list[str] = []
         missing: dict[str, tuple[int, Job]] = {}
         baseline = self.decisions.baseline
-        for name in self._nearest_first(self.decisions.open()):
+        for name in self._nearest_first(self.decisions.undecided()):
             count = self.next_seeds(name)
             jobs, base = self._seeds(name, count), self._seeds(baseline, count, LEAD)
             given_up = [row for row in (baseline, name) if sum(job.id in self.failed for job in self.rows[row]) >= MANY]
@@ -147,17 +146,17 @@ class UntilDecided:
                     missing |= more
         if not missing:
             return Next([], chosen, why)
-        # Seed by seed, so that runs that cannot be compared are found early.
+        # Seed by seed, so that incomparable runs are noticed early.
         first = min(place for place, _ in missing.values())
         batch = [job for place, job in missing.values() if place == first]
         unknown = self.until.budget is not None and not self.seconds()
         return Next(batch[: self.at_once] if unknown else batch, chosen, why)
 
     def run(self, train: Callable[[Sequence[Job]], Outcome]) -> Outcome:
-        """Train and look until nothing is left to do, or a signal comes; say what was seen.
+        """Train and look until nothing is left to do or a signal arrives, and print every look.
 
         Raises:
-            UnwritableError: what was seen cannot be written.
+            UnwritableError: `looks.json` cannot be written.
             ValueError: runs cannot be compared.
         """
         whole = Outcome()
@@ -179,27 +178,27 @@ class UntilDecided:
 
     def finished(self, job: Job) -> Run | None:
         """Return the finished run of a job; None if there is none, or its answers cannot be read."""
-        known = job.id in self._read or job.id in self.failed
-        if not known and latest_trained(self.plan.runs, job.name, job.seed):
+        is_read = job.id in self._runs or job.id in self.failed
+        if not is_read and latest_trained(self.plan.runs, job.name, job.seed):
             state = self.plan.state(job)
             if state.finished:
                 try:
-                    self._read[job.id] = read_run(state.folder, "fit")
+                    self._runs[job.id] = read_run(state.folder, "fit")
                 except LeftOutError as error:
                     self.failed[job.id] = f"{state.folder} is left out: {error}"
-        return self._read.get(job.id)
+        return self._runs.get(job.id)
 
     def seconds(self) -> dict[str, float]:
-        """Return row -> mean seconds of its finished jobs, as this sweep measured them, else as they say themselves."""
-        done = [job for row in self.rows.values() for job in row if job.id in self._read]
+        """Return the mean seconds of finished jobs by row, measured by this sweep or else recorded by the runs."""
+        done = [job for row in self.rows.values() for job in row if job.id in self._runs]
         by_row: dict[str, list[float]] = {}
         for job in done:
-            by_row.setdefault(job.name, []).append(60 * self._read[job.id].figures.get("train/minutes", 0.0))
+            by_row.setdefault(job.name, []).append(60 * self._runs[job.id].figures.get("train/minutes", 0.0))
         own = {name: fmean(seconds) for name, seconds in by_row.items() if any(seconds)}
         return own | measured(done, self.journal.events())
 
     def left_of_budget(self) -> float:
-        """Return how many seconds of the budget are left."""
+        """Return the seconds that are left of the budget."""
         return math.inf if self.until.budget is None else self.until.budget - spent(self.journal.events())
 
     def _fits(self, jobs: Sequence[Job]) -> bool:
@@ -207,36 +206,33 @@ class UntilDecided:
         return left > 0 and (not seconds or expected(jobs, seconds, self.at_once) <= left)
 
     def next_seeds(self, name: str) -> int:
-        """Return how many seeds a row has at its next look."""
+        """Return the number of seeds of a row at its next look."""
         row = self.decisions.rows.get(name)
         return len(row.seeds) + 1 if row else FIRST
 
     def _seeds(self, name: str, count: int, more: int = 0) -> list[Job] | None:
-        """Return a row's first jobs, as they were seen before, without those that failed; None if there are too few.
+        """Return the first jobs of a row that have not failed, those of its last look first.
 
-        Args:
-            name: name of the row.
-            count: how many it must have.
-            more: how many further ones are returned if there are so many.
+        These are `count` jobs, or None if fewer are left, and up to `more` additional ones.
         """
         jobs: list[Job] = []
         for seed in dict.fromkeys((*self.decisions.seeds(name), *range(self.until.most))):
             job = self.rows[name][seed]
             if len(jobs) == count + more:
                 break
-            if self.finished(job) or job.id not in self.failed:  # it fails if its answers cannot be read
+            if self.finished(job) or job.id not in self.failed:  # `finished` adds to `failed`
                 jobs.append(job)
         return jobs if len(jobs) >= count else None
 
     def _nearest_first(self, names: Sequence[str]) -> list[str]:
-        """Return rows by how few seeds their verdicts seem to take; those that were not looked at come first."""
-        seen = self.decisions.rows
+        """Return rows sorted by the number of seeds that they seem to need; rows without a look come first."""
+        looks = self.decisions.rows
         return sorted(
-            names, key=lambda name: seen[name].seeds_needed(self.decisions.smallest_share) if name in seen else 0.0
+            names, key=lambda name: looks[name].seeds_needed(self.decisions.smallest_share) if name in looks else 0.0
         )
 
     def _look(self, names: Sequence[str]) -> list[str]:
-        """Look at rows that have the seeds for it, beside what was seen of the others; write it down and return it."""
+        """Look at rows beside the last looks at all others, store the decisions, and return lines about these rows."""
         before = self.decisions
         count = max(self.next_seeds(name) for name in names)
         jobs = {before.baseline: self._seeds(before.baseline, count, LEAD) or []}
@@ -246,7 +242,7 @@ class UntilDecided:
         experiments = {name: self._experiment(name, row_jobs) for name, row_jobs in jobs.items()}
         base = experiments[before.baseline]
         comparison = compare([*experiments.values()], base, before.smallest, False, looks=before.levels(names))
-        self.decisions = before.seeing(comparison, names)
+        self.decisions = before.with_look(comparison, names)
         try:
             self.decisions.write(self.journal.folder)
         except OSError as error:
@@ -260,11 +256,11 @@ class UntilDecided:
                 f"{self.plan.runs / gone[0]} was looked at and is gone: put it back; or give another --name, and the"
                 " table is looked at anew"
             )
-        return Experiment(name, {job.seed: [self._read[job.id]] for job in jobs})
+        return Experiment(name, {job.seed: [self._runs[job.id]] for job in jobs})
 
     def _check_comparable(self) -> None:
-        runs = [*self._read.values()]
-        problems = obstacles([Experiment(run.called, {run.seed: [run]}) for run in runs]) if runs else []
+        runs = [*self._runs.values()]
+        problems = obstacles([Experiment(run.label, {run.seed: [run]}) for run in runs]) if runs else []
         if problems:
             raise ValueError(
                 f"finished runs of this table cannot be compared: {'; '.join(problems)}. Move the older ones away, or"
@@ -272,8 +268,8 @@ class UntilDecided:
             )
 
     def summary(self) -> list[str]:
-        """Return what was decided and what was not, and why not, what it cost, and where to look."""
-        decisions, undecided, following = self.decisions, self.decisions.open(), self.next()
+        """Return lines about decided and undecided rows, failures, costs, and how to compare the runs."""
+        decisions, undecided, following = self.decisions, self.decisions.undecided(), self.next()
         rows = len(decisions.asked) - 1
         lines = [f"{rows - len(undecided)} of {rows} rows are decided, after {counted(decisions.looks, 'look')}:"]
         lines += [f"- {name}: {row.line()}" for name, row in decisions.rows.items() if row.decided]

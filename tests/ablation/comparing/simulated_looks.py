@@ -66,8 +66,8 @@ def decide(rows, masks, effects, first, most, looks, result):
             ]
             prior = seed_prior(taken)
             for name in open_rows:
-                certain = now.certain(name, "0", count)
-                gaps[name, score] = difference(taken[int(name)], taken[0], prior, certain)
+                quantile = now.quantile(name, "0", count)
+                gaps[name, score] = difference(taken[int(name)], taken[0], prior, quantile)
         for key in said:
             p = gaps[key].p if key in gaps else 1.0
             values[key] = now.p(key, "0", count, p, weights[key])

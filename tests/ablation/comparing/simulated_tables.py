@@ -124,7 +124,7 @@ def rates(world, times, methods=METHODS, seed=0):
     truths = [truth.mean(axis=1), *truth.T]
     for _ in range(times):
         rows = world.table(rng)
-        tables = [[row.of(mask) for row in rows] for mask in masks]
+        tables = [[row.subset(mask) for row in rows] for mask in masks]
         for name, priors in methods.items():
             _judge(found[name], tables, truths, priors)
     return found

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablation.comparing.decisions import Decisions, RowLook, Seen, read
+from ablation.comparing.decisions import Decisions, RowLook, ScoreLook, read
 from ablation.comparing.moderation import seed_prior
 from ablation.comparing.sequential import FIRST, ONCE, Looks, levels, spent
 from ablation.comparing.verdict import Word
@@ -35,11 +35,11 @@ def test_levels_grow_and_a_smaller_share_has_hardly_more_than_its_share():
 
 
 def test_who_looks_once_has_p_and_intervals_as_ever():
-    assert ONCE.p(("a", "all"), "full", 3, 0.01, 0.5) == 0.01 and ONCE.certain("a", "full", 3) == 0.975
+    assert ONCE.p(("a", "all"), "full", 3, 0.01, 0.5) == 0.01 and ONCE.quantile("a", "full", 3) == 0.975
     looks = Looks({"a": 6}, {("a", "all"): True, ("a", "count"): False})
     assert looks.p(("a", "all"), "full", 3, 0.9, 0.5) == 0.0 and looks.p(("a", "count"), "full", 3, 0.0, 0.5) == 1.0
     assert looks.p(("a", "other"), "full", 3, 0.001, 0.5) == pytest.approx(0.008, rel=1e-6)
-    assert looks.certain("a", "full", 3) > looks.certain("a", "full", 6) > 0.95
+    assert looks.quantile("a", "full", 3) > looks.quantile("a", "full", 6) > 0.95
     assert (
         looks.p(("b", "all"), "a", 3, 0.001, 0.5) == pytest.approx(0.008)
         and looks.p(("b", "all"), "c", 3, 0.1, 1) == 0.1
@@ -74,7 +74,9 @@ def looked(runs):
         for name, right in (("full", GOOD), ("worse", BAD)):
             answers = with_likelihoods(rows(right), np.linspace(-1.0, -0.1, 80) * (1 + (name == "worse") + seed / 9))
             write_run(runs, name, seed, answers, settings=config(seed, local_encoding=name))
-    seen = {score: Seen(-0.001, -0.01, 0.01, 0.9, 1.0, Word.SAME) for score in ("all", "colour", "count", "test/loss")}
+    seen = {
+        score: ScoreLook(-0.001, -0.01, 0.01, 0.9, 1.0, Word.SAME) for score in ("all", "colour", "count", "test/loss")
+    }
     (runs / "sweeps/.locks").mkdir(parents=True)  # as every sweep has it
     looks = {"worse": RowLook(1, (0, 1, 2), (0, 1, 2), 0.016, 4.5, 4.5, seen)}
     Decisions("full", {"full": "a", "worse": "b"}, 2.0, 12, looks, 1).write(runs / "sweeps/table")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from ablation.reproducing.column import Asked, AspectScore, Cost
+from ablation.reproducing.column import AspectScore, BenchmarkColumn, Cost
 from ablation.reproducing.paper_table import TABLES as FOLDER
-from ablation.reproducing.paper_table import known_tables, paper_table
+from ablation.reproducing.paper_table import paper_table, table_numbers
 from ablation.sweep.request import read_sweep
 from lightning_modules.config.chain import STAGES, read_config
 
 BASE = "full"
-TABLES = [paper_table(f"table-{number}") for number in known_tables()]
+TABLES = [paper_table(f"table-{number}") for number in table_numbers()]
 EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
 
 
@@ -31,7 +31,7 @@ def tables_in(comment):
 
 
 def test_the_tables_of_the_paper_with_results():
-    assert known_tables() == [1, 2, 3, 4, 5, 7, 8, 9, 10, 11]
+    assert table_numbers() == [1, 2, 3, 4, 5, 7, 8, 9, 10, 11]
     assert {table.number for table in TABLES if table.stages} == {7}
     assert TABLES[5].stages == STAGES
 
@@ -46,7 +46,7 @@ def test_a_table_is_whole(table):
     for row in table.rows:
         assert row.numbers and (row.numbers.keys() == keys or not row.file), row.label
         for column in table.columns:
-            expected = len(column.measures) if isinstance(column, Asked) else 1
+            expected = len(column.measures) if isinstance(column, BenchmarkColumn) else 1
             assert len(row.numbers.get(column.key, [0] * expected)) == expected
 
 

@@ -42,9 +42,9 @@ def configurations():
 def trained_runs(configurations, runs, monkeypatch):
     """Two rows of Table 9 as a sweep of chains leaves them, of which the paper's benchmark is a small one."""
     monkeypatch.setattr(command, "train", lambda request, known: Outcome())
-    known = paper_table.known_benchmark
+    known = paper_table.read_benchmark
     monkeypatch.setattr(
-        paper_table, "known_benchmark", lambda name: dataclasses.replace(known(name), questions=QUESTIONS)
+        paper_table, "read_benchmark", lambda name: dataclasses.replace(known(name), questions=QUESTIONS)
     )
     monkeypatch.setattr(trained, "configuration", lambda job: deepcopy(configurations[job.name.partition("+")[0]]))
     for name, config in configurations.items():
