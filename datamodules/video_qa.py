@@ -89,7 +89,7 @@ class VideoQA(VideoTextDataModule):
                 "VideoQA has questions to ask and none to learn from; for `fit`, name training data, such as --config"
                 " configs/data/real_clips.yaml, and ask these with `test --ckpt_path` afterwards"
             )
-        return RecordTable(RecordStore(record for benchmark in self.loaded() for record in benchmark.asked))
+        return RecordTable(RecordStore(record for benchmark in self.loaded() for record in benchmark.records))
 
     def benchmarks_asked(self) -> Sequence[LoadedBenchmark]:
         """Return the benchmarks with their questions."""
