@@ -145,17 +145,17 @@ class LoadedBenchmark:
         """
         if not self.missing:
             return ""
-        message = (
+        notice = (
             f"{self.description.name}: {len(self.missing)} of {self.videos} videos are missing in"
             f" {root / self.description.videos}: {first_few(self.missing)}; {len(self.unanswered)} of"
             f" {len(self.records) + len(self.unanswered)} questions are about them"
         )
         if len(self.missing) > max_share * self.videos:
             raise RecordError(
-                f"{message}. Add the files, or set data.init_args.max_missing_share, which is {max_share}, so that these"
+                f"{notice}. Add the files, or set data.init_args.max_missing_share, which is {max_share}, so that these"
                 " questions count as not answered"
             )
-        return message
+        return notice
 
     def report(self) -> dict[str, Any]:
         """Return the facts to store with the results, ready for JSON."""
