@@ -59,11 +59,11 @@ def _no_progress_bar() -> Iterator[None]:
 
 def _check(file: Path, sha256: str) -> None:
     try:
-        actual = hashlib.sha256(file.read_bytes()).hexactual()
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise ValueError(f"{file}, of PretrainedTinyLlama, cannot be read: {error.strerror}") from None
-    if actual != sha256:
+    if digest != sha256:
         raise ValueError(
-            f"{file}, of PretrainedTinyLlama, is not the file that came with this version: its SHA-256 is {actual}, not "
-            f"{sha256}; install the project anew, or name a folder of your own with PretrainedCausalLM"
+            f"{file}, of PretrainedTinyLlama, is not the file that came with this version: its SHA-256 is {digest}, "
+            f"not {sha256}; install the project anew, or name a folder of your own with PretrainedCausalLM"
         )
