@@ -84,7 +84,7 @@ class NoDenseConnection(Connection):
 class TemporalConvolution(nn.Module):
     """Depthwise convolution over 3 frames (Conv3D_2 of paper eq. 2), with zero padding at chunk borders.
 
-    Initialisation: that of PyTorch's Conv1d.
+    Initialisation: PyTorch's default for a Conv1d.
     """
 
     def __init__(self, channels: int) -> None:

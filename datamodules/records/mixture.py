@@ -73,7 +73,7 @@ def mix(sources: Sequence[Source], media_root: str | None = None) -> RecordTable
     With several sources, ids start with the name of the source (`valley/1018946080`), so that they are unique.
 
     Args:
-        sources: at least one source.
+        sources: sources to load, at least one.
         media_root: media folder of the sources that do not set their own.
 
     Raises:

@@ -69,7 +69,7 @@ def file_name(value: Any, key: str, where: str) -> str:
     """Return `value` if it can be the name of a clip.
 
     Raises:
-        RecordError: it is not a string, or empty.
+        RecordError: the value is not a string, or is empty.
     """
     if not isinstance(value, str) or not value:
         raise RecordError(f"{where}: {key!r} is {kind(value)}; it must be the name of a file")
@@ -80,7 +80,7 @@ def record_id(item: dict[str, Any], where: str) -> str | None:
     """Return the `id` of an item, or None if it has none.
 
     Raises:
-        RecordError: it is neither a string nor a whole number.
+        RecordError: the id is neither a string nor a whole number.
     """
     value = item.get("id")
     if value is None:
@@ -159,7 +159,7 @@ class Dialogue:
         """Check that `messages` is a list with at least one turn.
 
         Raises:
-            RecordError: it is not a list, or empty.
+            RecordError: `messages` is not a list, or is empty.
         """
         if not isinstance(messages, list):
             raise RecordError(f"{where}: {self.key!r} is {kind(messages)}; it must be a list of turns")

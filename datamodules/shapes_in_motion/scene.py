@@ -178,14 +178,14 @@ def _ends(rng: np.random.Generator, to: str) -> tuple[str, str]:
 
 
 def _tiles(
-    settings: SceneSettings, rng: np.random.Generator, boxes: tuple[Box, Box], texture: str, asked: str
+    settings: SceneSettings, rng: np.random.Generator, boxes: tuple[Box, Box], texture: str, tile: str
 ) -> tuple[Tile, Tile]:
-    """Return the light and the dark tile; the tile that is not asked about has a random texture."""
+    """Return the light and the dark tile; the one that is not `tile` has a random texture."""
     other = TEXTURES[rng.integers(len(TEXTURES))]
     light, dark = (
         Tile(
             box,
-            texture if name == asked else other,
+            texture if name == tile else other,
             settings.texture_period,
             (settings.texture_period * rng.random(), settings.texture_period * rng.random()),
             tone,
@@ -214,10 +214,10 @@ def _flashes(settings: SceneSettings, rng: np.random.Generator, answers: Answers
 
     The flash that `order` asks about has the colour of its answer.
     """
-    asked, hidden = answers.by_family["order"], answers.by_family["moment"]
-    others = [colour for colour in COLOURS if colour != asked] if hidden == asked else [hidden]
+    answer, hidden = answers.by_family["order"], answers.by_family["moment"]
+    others = [colour for colour in COLOURS if colour != answer] if hidden == answer else [hidden]
     other = others[rng.integers(len(others))]
-    colours = (asked, other) if answers.asked_flash == "first" else (other, asked)
+    colours = (answer, other) if answers.asked_flash == "first" else (other, answer)
     both = 2 * settings.flash_frames + settings.flash_gap
     early = int(rng.integers(settings.frames - both + 1))
     late = early + settings.flash_frames + settings.flash_gap
