@@ -1,1 +1,1 @@
-"""The parts a model is made of, in pure torch: one package per swappable family."""
+"""The parts of a model, in pure torch: one package for each exchangeable family."""

@@ -1,6 +1,7 @@
-"""Files of a project that may be killed at any moment, on a disk that may be full.
+"""Safe reading and writing of files for processes that may be killed at any moment, on disks that may be full.
 
-What is written whole is there whole or not at all; of JSON lines, which are appended to, a kill may cut the last one.
+Files that are written as a whole appear completely or not at all; of JSON lines, which are appended, a kill may cut off
+the last one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-UNFINISHED = ".unfinished"  # ending of what becomes a file once it is whole
+UNFINISHED = ".unfinished"  # suffix of a file until it is complete
 _KEPT_HASHES = 2**17  # about 50 MiB
 
 Value = TypeVar("Value")
@@ -27,17 +28,17 @@ Value = TypeVar("Value")
 
 @contextmanager
 def whole_file(path: Path, flush: bool = True) -> Iterator[Path]:
-    """Give a path beside `path` to write to, which becomes `path` once everything is written.
+    """Yield a path beside `path` to write to; the file there becomes `path` once everything is written.
 
-    It lies in the same folder, because a file can take the place of another at once only within one file system.
+    It is in the same folder, because a file can atomically replace another only within one file system.
 
     Args:
-        path: of the file; its folder is made.
-        flush: whether the content must be on the disk, and not only in the system's memory, before it becomes `path`:
-            for what cannot be made again.
+        path: path of the file; its folder is created.
+        flush: whether the content must be on disk, and not only in the system's memory, before it becomes `path`: for
+            content that cannot be generated again.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; the old file stays, and nothing is left behind.
+        OSError: the disk is full or the folder cannot be written; the old file is kept, and the new one is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
@@ -50,7 +51,7 @@ def whole_file(path: Path, flush: bool = True) -> Iterator[Path]:
             _flush(path.parent)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        # A full disk does not say which file it was, and other errors name the file by its name until it is whole.
+        # The error of a full disk names no file, and other errors name the unfinished file.
         if error.errno is not None and error.filename2 is None and error.filename in (None, str(unfinished)):
             error.filename = str(path)
         raise
@@ -60,22 +61,22 @@ def whole_file(path: Path, flush: bool = True) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes | str, flush: bool = True) -> None:
-    """Write a whole file, or none.
+    """Write a file completely or not at all.
 
     Args:
-        path: of the file; its folder is made.
-        content: all of it; text becomes UTF-8.
-        flush: see `whole_file`.
+        path: path of the file; its folder is created.
+        content: content of the file; text is encoded as UTF-8.
+        flush: whether the content must be on disk, see `whole_file`.
 
     Raises:
-        OSError: as `whole_file`.
+        OSError: the file cannot be written, see `whole_file`.
     """
     with whole_file(path, flush) as unfinished:
         unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes have left in a folder, in which no other process writes now."""
+    """Remove unfinished files of killed processes from a folder in which no other process is writing."""
     for file in folder.glob(f".*{UNFINISHED}"):
         file.unlink(missing_ok=True)
 
@@ -92,19 +93,19 @@ def free_number(folder: Path, *names: str) -> int:
     """Return the first number from 1 that no file of a folder has.
 
     Args:
-        folder: of the files.
-        names: of the files, with `{}` in place of the number, such as `metrics.{}.csv`.
+        folder: folder of the files.
+        names: names of the files with `{}` in place of the number, such as `metrics.{}.csv`.
     """
     return next(number for number in count(1) if not any((folder / name.format(number)).exists() for name in names))
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a file to read its bytes, if it is one: a pipe would be waited for without end, and a device has no end.
+    """Open a regular file to read its bytes: reading a pipe could block forever, and a device never ends.
 
     Raises:
-        OSError: it cannot be opened, or is a pipe, a device or a socket.
+        OSError: the file cannot be opened, or is a pipe, a device or a socket.
     """
-    # Without O_NONBLOCK, opening a pipe waits for who writes to it; for regular files it means nothing.
+    # Without O_NONBLOCK, opening a pipe waits for a writer; it has no effect on regular files.
     file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
@@ -113,7 +114,7 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, which is read once as long as its size and its time of change stay the same.
+    """Return the SHA-256 of a file, which is read only once while its size and time of change stay the same.
 
     Raises:
         OSError: the file cannot be read.
@@ -129,11 +130,11 @@ def _hash(path: Path, size: int, modified_ns: int) -> str:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object that a file holds.
+    """Return the JSON object in a file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be read, is not JSON, or holds something else.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file cannot be read or is not a JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -155,7 +156,7 @@ def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Append rows to a file of JSON lines.
 
     Raises:
-        OSError: the file cannot be written, as on a full disk; `filename` names it, and what is in it stays.
+        OSError: the file cannot be written, for example to a full disk; `filename` names it, and its content is kept.
     """
     lines = json_lines(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,21 +164,21 @@ def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(lines)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not say which
+        error.filename = error.filename or str(path)  # the error of a full disk names no file
         raise
 
 
 def read_lines(path: Path, parse: Callable[[Any], Value], fault: str) -> tuple[list[Value], bytes]:
-    """Return what the whole lines of a file of JSON lines hold, and a last line that was cut (empty if none was).
+    """Return the values of the complete lines of a file of JSON lines, and a cut-off last line, empty if there is none.
 
     Args:
-        path: of the file.
-        parse: makes of the JSON value of a line what the file is a list of.
-        fault: what is wrong with a line that `parse` cannot take, for the error, such as `is not an answer`.
+        path: path of the file.
+        parse: function that converts the JSON value of a line.
+        fault: description of a line that `parse` refuses, for the error, such as `is not an answer`.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: a whole line is not JSON, or `parse` cannot take it.
+        ValueError: a complete line is not JSON, or `parse` refuses it.
     """
     *lines, cut = path.read_bytes().split(b"\n")
     values = []

@@ -1,4 +1,4 @@
-"""Short names for the values of tensors: of all their bits, or of samples of them."""
+"""Hashes of the values of tensors: of all their bits, or of samples of them."""
 
 import hashlib
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-SAMPLE = 4096  # bytes at the beginning, in the middle and at the end of a tensor
+SAMPLE = 4096  # number of bytes at the beginning, in the middle and at the end of a tensor
 
 
 def fingerprint(tensors: Iterable[tuple[str, Tensor]], settings: str = "") -> str:
@@ -21,9 +21,9 @@ def fingerprint(tensors: Iterable[tuple[str, Tensor]], settings: str = "") -> st
 def sampled_fingerprint(tensors: Iterable[tuple[str, Tensor]]) -> str:
     """Return a hash of names, dtypes, shapes and three samples of 4 KiB of each tensor, in this order.
 
-    It takes no time to speak of, also of billions of weights, and of a file that is mapped into memory it reads no more
-    than the samples. It tells models apart, and one from what was trained from it, but does not see a change elsewhere:
-    `fingerprint` does.
+    It is fast even for billions of weights, and reads only the samples of a memory-mapped file. It distinguishes models
+    from each other and from their trained versions, but does not notice a change outside the samples, unlike
+    `fingerprint`.
     """
     digest = hashlib.sha256()
     for name, tensor in tensors:

@@ -1,7 +1,7 @@
-"""Members of one axis that belong together: the frames of a chunk, the windows of a frame.
+"""Groups of consecutive members of an axis: the frames of a chunk, the windows of a frame.
 
-Groups differ in size, so tensor work on whole groups needs padding in between. The indices for that are made once per
-batch on the host; what runs on the device is two gathers.
+Groups differ in size, so tensor operations on whole groups need padding. The indices for it are computed once per batch
+on the host; two gathers run on the device.
 """
 
 from dataclasses import dataclass, fields
@@ -13,13 +13,13 @@ from torch import Tensor
 
 @dataclass
 class Groups:
-    """Consecutive members of an axis, cut into groups.
+    """An axis cut into groups of consecutive members.
 
     Attributes:
-        members: for every place of every group, the member in it; any member where the place is empty.
-        occupied: which places hold a member.
-        slots: place of each member in the flattened (groups, places).
-        group: group of each member.
+        members: index of the member at every place of every group; arbitrary in empty places.
+        occupied: mask of the places that have a member.
+        slots: index of the place of each member in the flattened (groups, places).
+        group: index of the group of each member.
     """
 
     members: Int64[Tensor, "groups places"]
@@ -29,7 +29,7 @@ class Groups:
 
     @classmethod
     def of_sizes(cls, sizes: Int64[Tensor, " groups"]) -> "Groups":
-        """Cut an axis into consecutive groups of the given sizes, each >= 1."""
+        """Cut an axis into consecutive groups of some sizes, each at least 1."""
         places = torch.arange(max(sizes.tolist(), default=0))
         occupied = places < sizes[:, None]
         starts = sizes.cumsum(0) - sizes
@@ -42,7 +42,7 @@ class Groups:
 
     @classmethod
     def equal(cls, groups: int, size: int, device: torch.device) -> "Groups":
-        """Cut an axis into groups of one size, on the device: sizes that are known need no host."""
+        """Cut an axis into groups of equal size, directly on the device."""
         members = torch.arange(groups * size, device=device)
         return cls(
             members=members.view(groups, size),
@@ -52,13 +52,13 @@ class Groups:
         )
 
     def pad(self, values: Shaped[Tensor, "members *shape"], fill: float) -> Shaped[Tensor, "groups places *shape"]:
-        """Lay the values of the members out group by group, `fill` in the empty places."""
+        """Return the values of the members group by group, with `fill` in empty places."""
         padded = values.index_select(0, self.members.flatten()).view(*self.members.shape, *values.shape[1:])
         occupied = self.occupied.view(*self.occupied.shape, *[1] * (values.dim() - 1))
         return padded.masked_fill(~occupied, fill)
 
     def unpad(self, padded: Shaped[Tensor, "groups places *shape"]) -> Shaped[Tensor, "members *shape"]:
-        """Undo `pad`."""
+        """Return the values of the members from padded groups: the inverse of `pad`."""
         return padded.flatten(0, 1).index_select(0, self.slots)
 
     def to(self, device: torch.device | str) -> "Groups":

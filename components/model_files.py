@@ -1,4 +1,4 @@
-"""Files of pretrained models: read as tensors only, and what to say when they are missing or damaged."""
+"""Reads files of pretrained models as tensors only, and explains why they are missing or damaged."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-# What reading weights raises: unreadable, damaged (unpickling comes to anything then), or more than tensors.
+# The errors of reading weights that are unreadable, damaged (which makes unpickling raise anything), or not tensors.
 UNREADABLE = (OSError, ValueError, LookupError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError,
               AssertionError, AttributeError, TypeError, struct.error)  # fmt: skip
 
 
 def read_weight_file(path: Path) -> object:
-    """Read a safetensors or PyTorch file as tensors only: what else it holds is not run.
+    """Read a safetensors or PyTorch file as tensors only; no code in it is run.
 
-    Of damage, what shows: PyTorch's files have checksums; safetensors, and PyTorch's before version 1.6, have none.
+    Files of PyTorch have checksums, so damage is noticed; safetensors, and files of PyTorch before 1.6, have none.
 
     Raises:
-        ValueError: it is damaged, holds more than tensors, or has values that are NaN or infinite.
+        ValueError: the file is damaged, has more than tensors, or has NaN or infinite values.
     """
     try:
         content: object = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
         bad = not_finite(content)
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # whatever unpickling damaged bytes comes to
+    except Exception as error:  # unpickling damaged bytes may raise anything
         raise ValueError(f"{path} cannot be read as tensors only (damaged, or it holds code): {why(error)}") from error
     if bad is not None:
         raise ValueError(f"{path}: {bad} has NaN or infinite values")
@@ -46,7 +46,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read all tensors of a weight file.
 
     Raises:
-        ValueError: as `read_weight_file`, or it holds anything else than tensors by name.
+        ValueError: `read_weight_file` raises it, or the file has anything but tensors by name.
     """
     content = read_weight_file(path)
     if not isinstance(content, dict) or not all(
@@ -57,7 +57,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _unpickled(path: Path) -> object:
-    has_checksums = zipfile.is_zipfile(path)  # the format since PyTorch 1.6, which alone can be mapped into memory
+    has_checksums = zipfile.is_zipfile(path)  # the format since PyTorch 1.6, the only one that can be memory-mapped
     content: object = torch.load(path, map_location="cpu", weights_only=True, mmap=has_checksums)
     damaged = damaged_part(path) if has_checksums else None
     if damaged is not None:
@@ -66,7 +66,7 @@ def _unpickled(path: Path) -> object:
 
 
 def damaged_part(path: Path) -> str | None:
-    """Return the name of the first part of a zip whose checksum is wrong, which PyTorch does not look at; or None."""
+    """Return the name of the first part of a zip with a wrong checksum, or None; PyTorch does not check them."""
     with zipfile.ZipFile(path) as parts:
         return parts.testzip()
 
@@ -74,11 +74,11 @@ def damaged_part(path: Path) -> str | None:
 def not_finite(content: object, name: str = "") -> str | None:
     """Return the name of the first tensor or number that is NaN or infinite; None if all are finite.
 
-    Tensors are read once and not copied, at some GiB/s.
+    Tensors are read once, without a copy, at several GiB/s.
 
     Args:
-        content: a tensor, a number, or mappings and lists of them, in each other.
-        name: of `content`; what is in it is called `name.key`.
+        content: tensor, number, or nested mappings and lists of these.
+        name: name of `content`; its parts have the names `name.key`.
     """
     if isinstance(content, Mapping | list | tuple):
         items = content.items() if isinstance(content, Mapping) else enumerate(content)
@@ -92,14 +92,15 @@ def _is_finite(value: object) -> bool:
         return math.isfinite(value)
     if not isinstance(value, Tensor) or not value.is_floating_point() or value.numel() == 0:
         return True
-    values = value.detach() if value.element_size() > 1 else value.float()  # torch compares no numbers of eight bits
-    return bool(torch.stack(values.aminmax()).isfinite().all())  # a NaN comes through
+    values = value.detach() if value.element_size() > 1 else value.float()  # torch cannot compare 8-bit floats
+    return bool(torch.stack(values.aminmax()).isfinite().all())  # aminmax returns NaN if there is one
 
 
 def why(error: Exception) -> str:
     """Return in one line why files of a model cannot be read.
 
-    PyTorch says of a file with code that it can be run; here it says which code, and that it was not.
+    For a file with code, PyTorch's message explains how to run it; this one says which code it is, and that it was not
+    run.
     """
     code = re.search(r"GLOBAL (\S+)", str(error))
     if isinstance(error, pickle.UnpicklingError) and code:
@@ -108,7 +109,7 @@ def why(error: Exception) -> str:
 
 
 def whereabouts(name_or_path: str) -> str:
-    """Say where the files of a model were looked for, which are damaged, and how to provide them."""
+    """Return a message about where the files of a model were looked for, which are damaged, and how to provide them."""
     folder = Path(name_or_path)
     if folder.is_dir():
         files = sorted(file.name for file in folder.iterdir() if file.is_file())

@@ -1,17 +1,17 @@
-"""One way of saying that a setting must be a positive number."""
+"""The check that a setting is a positive number."""
 
 import math
 
 
 def check_positive(where: str, **numbers: float) -> None:
-    """Refuse settings that are zero, negative, infinite or no number.
+    """Refuse settings that are zero, negative, infinite or NaN.
 
     Args:
-        where: what stands before the name of a setting in a configuration, such as `data.init_args.sampler.init_args`.
-        numbers: name -> value.
+        where: YAML key above the settings, such as `data.init_args.sampler.init_args`.
+        numbers: values of the settings, by name.
 
     Raises:
-        ValueError: one is not positive.
+        ValueError: a value is not a positive number.
     """
     for name, value in numbers.items():
         if not 0 < value < math.inf:

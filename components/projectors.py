@@ -7,14 +7,15 @@ from torch import Tensor, nn
 
 
 class Projector(nn.Module, ABC):
-    """Maps every feature on its own: the family `projectors`.
+    """Maps every feature separately to the width of the language model: the family `projectors`.
 
-    It runs before features are put in order, so that one which is used many times (a row token) is projected once.
+    It runs before features are put in order, so that a feature that is used many times (a row token) is projected only
+    once.
     """
 
     @abstractmethod
     def forward(self, features: Float[Tensor, "features input_width"]) -> Float[Tensor, "features output_width"]:
-        """Project each feature."""
+        """Project every feature."""
 
 
 class MLPProjector(Projector):
@@ -25,7 +26,7 @@ class MLPProjector(Projector):
 
         Args:
             input_width: size of a feature.
-            output_width: width of the language model, also between the layers.
+            output_width: width of the language model, which is also the width between the layers.
         """
         super().__init__()
         self.layers = nn.Sequential(
@@ -33,13 +34,13 @@ class MLPProjector(Projector):
         )
 
     def forward(self, features: Float[Tensor, "features input_width"]) -> Float[Tensor, "features output_width"]:
-        """Project each feature."""
+        """Project every feature."""
         projected: Tensor = self.layers(features)
         return projected
 
 
 class LinearProjector(Projector):
-    """One linear layer, in PyTorch's default initialisation."""
+    """One linear layer with PyTorch's default initialisation."""
 
     def __init__(self, input_width: int, output_width: int) -> None:
         """Build the layer.
@@ -52,20 +53,20 @@ class LinearProjector(Projector):
         self.linear = nn.Linear(input_width, output_width)
 
     def forward(self, features: Float[Tensor, "features input_width"]) -> Float[Tensor, "features output_width"]:
-        """Project each feature."""
+        """Project every feature."""
         projected: Tensor = self.linear(features)
         return projected
 
 
 class IdentityProjector(Projector):
-    """Returns the features as they are."""
+    """Returns the features unchanged."""
 
     def __init__(self, input_width: int, output_width: int) -> None:
-        """Check that nothing needs projecting.
+        """Check that the widths are equal.
 
         Args:
             input_width: size of a feature.
-            output_width: width of the language model; must be the same.
+            output_width: width of the language model; must equal `input_width`.
 
         Raises:
             ValueError: the widths differ.

@@ -1,7 +1,7 @@
-"""Sizes of released models without their weights: what costs are counted with.
+"""The sizes of released models without their weights, for counting costs.
 
-Under `with torch.device("meta")` nothing can be loaded, and nothing need be: there, a pretrained model is built from
-its config.json alone, or, where that is not on this machine, from the sizes that `published_configs.json` has of it.
+Under `with torch.device("meta")`, a pretrained model is built without weights from its config.json, or, if that is not
+on this machine, from its sizes in `published_configs.json`.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ PUBLISHED: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("publ
 
 
 def only_sizes() -> bool:
-    """Whether models are being built for their sizes, without memory for their weights."""
+    """Return whether models are built on the meta device, without memory for their weights."""
     return torch.get_default_device().type == "meta"
 
 
 def sizes_of(name_or_path: str, key: str) -> dict[str, Any]:
-    """Return what config.json says of a model; nothing is downloaded.
+    """Return the content of a model's config.json, without a download.
 
     Args:
         name_or_path: folder, or name on the Hugging Face hub.
-        key: YAML key that names it, for the error.
+        key: YAML key of the model, for the error.
 
     Raises:
-        ValueError: neither a folder nor the local cache has its config.json, and its sizes are not known here; or the
+        ValueError: config.json is neither in a folder nor in the local cache and the sizes are not known here, or the
             file is not JSON.
     """
     try:
@@ -52,12 +52,12 @@ def sizes_of(name_or_path: str, key: str) -> dict[str, Any]:
 
 
 class Pretrained(ABC):
-    """A module that was built with the weights of `name_or_path`; mixed into a module of any family.
+    """A mixin for modules of any family that are built with pretrained weights.
 
     Attributes:
         name_or_path: name on the Hugging Face hub, or folder.
-        source: `name_or_path`, while the weights are still those from there; None once they are others.
-        base_names: of the parameters whose weights came from there.
+        source: `name_or_path` while the weights are unchanged; None once they have changed.
+        base_names: names of the parameters with pretrained weights.
     """
 
     name_or_path: str
@@ -66,11 +66,11 @@ class Pretrained(ABC):
 
     @abstractmethod
     def export(self, folder: Path) -> str:
-        """Write the weights as they are now, and all that goes with them, as a folder that could be `name_or_path`.
+        """Write the present weights and their other files to a folder that can be used as `name_or_path`.
 
         Returns:
-            Name of the class that reads it.
+            Name of the class that reads the folder.
 
         Raises:
-            ValueError: they cannot be written.
+            ValueError: the weights cannot be written.
         """

@@ -1,4 +1,4 @@
-"""The activation of CLIP, and of the official GSTRA after it."""
+"""The activation of CLIP, which the official GSTRA also uses."""
 
 import torch
 from jaxtyping import Float
@@ -9,5 +9,5 @@ class QuickGELU(nn.Module):
     """x * sigmoid(1.702 x), an approximation of GELU."""
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Apply it to every element."""
+        """Apply the activation to every element."""
         return x * torch.sigmoid(1.702 * x)

@@ -1,7 +1,7 @@
 """A read-only view of the component families, for messages, docs and tests; it never builds anything.
 
-The type hint of a constructor's argument is the registry: an argument typed with a class, or with a callable that
-returns one, is a slot, and the concrete classes below that class, as far as imported, are what it takes.
+The type hints of constructors are the registry: an argument typed with a class, or with a callable that returns one, is
+a slot, and it accepts the imported concrete subclasses of that class.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def _below(base: type) -> Iterator[type]:
 
 
 def members(base: type) -> dict[str, type]:
-    """Return name -> class of the concrete members of the family `base`, by name."""
+    """Return the concrete members of the family `base` by name, sorted."""
     candidates = [base, *_below(base)]
     return {member.__name__: member for member in sorted(candidates, key=lambda c: c.__name__) if _is_concrete(member)}
 
 
 def _is_concrete(member: type) -> bool:
-    # A class that derives from ABC itself is a contract, abstract methods or not.
+    # A class that derives directly from ABC is an interface, even without abstract methods.
     return not inspect.isabstract(member) and ABC not in member.__bases__
 
 
@@ -44,7 +44,7 @@ def _family(hint: object, packages: tuple[str, ...]) -> type | None:
 
 
 def _alternatives(hint: object) -> Iterator[object]:
-    """Return what a hint allows: of a union or a list, each part."""
+    """Yield the alternatives of a hint: each part of a union or list."""
     if typing.get_origin(hint) in (list, types.UnionType, typing.Union):
         for part in typing.get_args(hint):
             yield from _alternatives(part)
@@ -53,20 +53,20 @@ def _alternatives(hint: object) -> Iterator[object]:
 
 
 def _arguments(owner: type) -> Iterator[tuple[str, object]]:
-    """Return name and what it allows of each argument of a constructor, an alternative at a time."""
+    """Yield the name and each alternative of the type hint of every argument of a constructor."""
     for name, hint in typing.get_type_hints(owner.__init__).items():  # type: ignore[misc]
         for part in _alternatives(hint):
             yield name, part
 
 
 def slots(root: type, packages: tuple[str, ...] = ("components.", "datamodules.")) -> dict[str, type]:
-    """Return argument name -> family of every slot of `root` and of whatever can be put into its slots.
+    """Return the family of every slot of `root` and of the classes that fit into its slots, by argument name.
 
     Args:
-        root: a class whose constructor has typed slots.
-        packages: where families are defined.
+        root: class whose constructor has typed slots.
+        packages: prefixes of the modules that define families.
     """
-    found: dict[str, type] = {}
+    families: dict[str, type] = {}
     waiting = [root, *_below(root)]
     seen: set[type] = set()
     while waiting:
@@ -77,22 +77,22 @@ def slots(root: type, packages: tuple[str, ...] = ("components.", "datamodules."
         for name, part in _arguments(owner):
             family = _family(part, packages)
             if family is not None:
-                found[name] = family
+                families[name] = family
                 waiting += [family, *_below(family)]
             elif isinstance(part, type) and is_dataclass(part):
                 waiting.append(part)  # settings, which may have slots of their own
-    return dict(sorted(found.items()))
+    return dict(sorted(families.items()))
 
 
 def slot_names(prefix: str, module: nn.Module) -> dict[str, str]:
-    """Return path -> class name of every part of `module` that fills a slot, slots within slots too.
+    """Return the class names of all parts of `module` that fill slots, including nested slots, by path.
 
-    A part is an attribute of the same name as the argument that it was given for. A class that fills the slots of the
-    one it is derived from has these too.
+    A part is an attribute with the same name as the argument of its slot. A subclass has the slots of its base classes
+    too.
 
     Args:
-        prefix: path of the module itself, which is put in front of those of its parts.
-        module: an assembled module.
+        prefix: path of the module itself, which precedes those of its parts.
+        module: assembled module.
     """
     names: dict[str, str] = {}
     owners = [kind for kind in type(module).__mro__ if "__init__" in vars(kind)]

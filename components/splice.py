@@ -1,8 +1,8 @@
-"""Putting visual tokens into text: where each one goes, and the one copy that moves them there.
+"""Inserts visual tokens into text.
 
-Text arrives with one placeholder per clip and visual tokens arrive packed, without any text. All index arithmetic is
-done once per batch on the host (`plan_splice`), because the token counts are known there before a pixel is looked at;
-the device then does a single indexed copy (`splice`), without loops and without reading values back.
+The text has one placeholder per clip, and visual tokens are packed. All index arithmetic is done once per batch on the
+host (`plan_splice`), where the token counts are known before frames are encoded; the device then does a single indexed
+copy (`splice`), without loops and without reading values back.
 
 Legend: B samples, L length of the longest spliced sample, N visual tokens of the batch, C width of the language model.
 """
@@ -18,14 +18,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 PLACEHOLDER = -200  # official value; it can never be a token id
-IGNORED_LABEL = -100  # what cross-entropy leaves out
+IGNORED_LABEL = -100  # ignored by the cross-entropy
 
 
 class TooLongError(ValueError):
     """Samples have more tokens than the language model takes.
 
     Attributes:
-        samples: place in the batch of each -> how long it is, in words.
+        samples: description of the length of each such sample, by its position in the batch.
     """
 
     def __init__(self, samples: dict[int, str]) -> None:
@@ -35,7 +35,7 @@ class TooLongError(ValueError):
 
 
 class PaddingSide(Enum):
-    """Where short samples are filled up: `RIGHT` to train, `LEFT` to generate, so that all new tokens line up."""
+    """The side on which short samples are padded: `RIGHT` to train, `LEFT` to generate, so that new tokens align."""
 
     LEFT = "left"
     RIGHT = "right"
@@ -47,12 +47,12 @@ class SplicePlan:
 
     Attributes:
         input_ids: text token ids; visual and padding positions hold `pad_id`, so that they can be embedded.
-        labels: -100 wherever no loss is taken, which includes visual and padding positions.
+        labels: target ids; -100 for positions without loss, which include visual and padding positions.
         attention_mask: 1 for tokens, 0 for padding.
-        position_ids: 0, 1, ... from each sample's first token on; 0 under padding.
-        visual_positions: place of every visual token in the flattened batch (B * L), in batch order.
-        scored_columns: columns whose prediction counts in at least one sample: the only ones that need logits.
-        padding_side: where the padding is.
+        position_ids: 0, 1, ... from the first token of each sample on; 0 for padding.
+        visual_positions: index of every visual token in the flattened batch (B * L), in batch order.
+        scored_columns: columns whose prediction is scored in at least one sample; only these need logits.
+        padding_side: side of the padding.
     """
 
     input_ids: Int64[Tensor, "batch length"]
@@ -83,23 +83,23 @@ def plan_splice(
     max_length: int,
     new_tokens: int = 0,
 ) -> SplicePlan:
-    """Work out the positions of a batch in which every placeholder gives way to its visual tokens.
+    """Compute the positions of a batch in which every placeholder is replaced by its visual tokens.
+
+    It does the same as the official `prepare_inputs_labels_for_multimodal`, which however truncates samples that are
+    too long, and pads with zeros instead of the embedding of `pad_id` (masked in both).
 
     Args:
-        input_ids: token ids per sample; a sample holds any number of placeholders, also none.
-        token_counts: visual tokens of each placeholder, over all samples in batch order.
-        labels: the same lengths as `input_ids`, or None where nothing is learnt (generation).
-        padding_side: where shorter samples are filled up.
+        input_ids: token ids of each sample, with any number of placeholders.
+        token_counts: number of visual tokens of each placeholder, over all samples in batch order.
+        labels: target ids of each sample, with the same lengths as `input_ids`; None for generation.
+        padding_side: side on which shorter samples are padded.
         pad_id: token id for padding and visual positions; any id that can be embedded.
         max_length: longest spliced sample that the language model takes, in tokens.
-        new_tokens: how many of these are kept free, for an answer.
+        new_tokens: number of tokens to keep free for an answer.
 
     Raises:
         TooLongError: a spliced sample is too long.
         ValueError: the number of placeholders is not the number of token counts.
-
-    Official behaviour matched: `prepare_inputs_labels_for_multimodal`, except that it cuts a sample that is too
-    long, and pads with zeros where we have the embedding of `pad_id` (masked in both).
     """
     ids = torch.cat(list(input_ids))
     wanted = torch.cat(list(labels)) if labels is not None else torch.full_like(ids, IGNORED_LABEL)
@@ -119,22 +119,22 @@ def plan_splice(
     lengths = torch.zeros_like(text_lengths).index_add(0, samples, copies)
     _check_lengths(lengths, text_lengths, max_length, new_tokens)
 
-    # From here on one entry per token of the spliced batch.
+    # From here on, tensors have one entry per token of the spliced batch.
     ids, wanted, samples, is_visual = (t.repeat_interleave(copies) for t in (ids, wanted, samples, is_placeholder))
     offsets = torch.arange(len(ids)) - (lengths.cumsum(0) - lengths)[samples]
     shape = (len(input_ids), int(lengths.max()))
     padding_before = shape[1] - lengths if padding_side is PaddingSide.LEFT else torch.zeros_like(lengths)
     places = samples * shape[1] + padding_before[samples] + offsets
 
-    def scattered(values: Tensor, elsewhere: int) -> Tensor:
-        return torch.full(shape, elsewhere).flatten().index_copy(0, places, values).view(shape)
+    def scatter(values: Tensor, fill: int) -> Tensor:
+        return torch.full(shape, fill).flatten().index_copy(0, places, values).view(shape)
 
-    spliced_labels = scattered(wanted.masked_fill(is_visual, IGNORED_LABEL), IGNORED_LABEL)
+    spliced_labels = scatter(wanted.masked_fill(is_visual, IGNORED_LABEL), IGNORED_LABEL)
     return SplicePlan(
-        input_ids=scattered(ids.masked_fill(is_visual, pad_id), pad_id),
+        input_ids=scatter(ids.masked_fill(is_visual, pad_id), pad_id),
         labels=spliced_labels,
-        attention_mask=scattered(torch.ones_like(ids), 0),
-        position_ids=scattered(offsets, 0),
+        attention_mask=scatter(torch.ones_like(ids), 0),
+        position_ids=scatter(offsets, 0),
         visual_positions=places[is_visual],
         # A column predicts the next one.
         scored_columns=(spliced_labels[:, 1:] != IGNORED_LABEL).any(dim=0).nonzero().flatten(),
@@ -157,9 +157,9 @@ def _check_lengths(lengths: Tensor, text_lengths: Tensor, max_length: int, new_t
 def splice(
     embeddings: Float[Tensor, "batch length width"], visual_tokens: Float[Tensor, "visual width"], plan: SplicePlan
 ) -> Float[Tensor, "batch length width"]:
-    """Put visual tokens into the embedded text `embeddings` of `plan.input_ids`, by one indexed copy.
+    """Insert visual tokens into the embeddings of `plan.input_ids` by one indexed copy.
 
-    Differentiable in both; visual tokens are cast to the dtype of the text.
+    It is differentiable in both; visual tokens are cast to the dtype of the text embeddings.
     """
     flat = embeddings.flatten(0, 1)
     return flat.index_copy(0, plan.visual_positions, visual_tokens.to(flat.dtype)).view_as(embeddings)

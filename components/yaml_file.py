@@ -1,6 +1,6 @@
-"""YAML that people write, read strictly: nothing in it is lost, repeated without bound or silently another value.
+"""Reads YAML files of users strictly: nothing is silently lost, converted to another value or repeated without limit.
 
-It holds plain data: mappings with texts as keys, lists, texts, numbers, true, false and null. A date is a text.
+It accepts only plain data: mappings with texts as keys, lists, texts, numbers, true, false and null. Dates are texts.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from typing import Any
 
 import yaml
 
-DEEPEST = 50  # levels of mappings and lists within each other
-REPEATED = 100_000  # characters and values that aliases may add to what is written
+DEEPEST = 50  # largest depth of nested mappings and lists
+REPEATED = 100_000  # largest number of characters and values that aliases may add
 _TAG = "tag:yaml.org,2002:"
 
 
 class YamlError(ValueError):
-    """A file or text that is no YAML, or that says something twice, without end or beyond all bounds."""
+    """A file or text that is not valid YAML, repeats a key, or exceeds a limit."""
 
 
 def read_yaml(path: str | Path, kind: str) -> Any:
-    """Return what a YAML file holds.
+    """Return the content of a YAML file.
 
     Args:
-        path: of the file.
-        kind: what the file is, for the error.
+        path: path of the file.
+        kind: description of the file, for errors.
 
     Raises:
-        YamlError: no such file, one that cannot be read, or as `parse_yaml`.
+        YamlError: the file does not exist or cannot be read, or `parse_yaml` refuses it.
     """
     path = Path(path)
     try:
         if path.is_dir():
             raise YamlError(f"{kind} {path} is a directory; name a .yaml file in it")
-        if path.exists() and not path.is_file():  # such as a pipe, in which the second reader finds nothing
+        if path.exists() and not path.is_file():  # such as a pipe, which can be read only once
             raise YamlError(f"{kind} {path} is no regular file")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -50,11 +50,11 @@ def read_yaml(path: str | Path, kind: str) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """Return what a YAML text holds.
+    """Return the content of a YAML text.
 
     Raises:
-        YamlError: no YAML, a key that stands twice, something nested too deep or in itself, aliases that multiply, a
-            number beyond 64 bits, or other than plain data.
+        YamlError: the text is not valid YAML, repeats a key, is nested too deeply or in itself, repeats too much by
+            aliases, or has an integer beyond 64 bits or anything but plain data.
     """
     try:
         return yaml.load(text, Loader=_StrictLoader)
@@ -119,7 +119,7 @@ class _StrictLoader(yaml.SafeLoader):
         return value
 
 
-# Without dates, sets and binaries, which neither the command line nor JSON has.
+# Without dates, sets and binary data, which the command line and JSON do not support either.
 _StrictLoader.yaml_constructors = {
     tag: constructor
     for tag, constructor in yaml.SafeLoader.yaml_constructors.items()

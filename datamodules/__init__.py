@@ -1,1 +1,1 @@
-"""From files on disk to batches: readers, sampling, geometry, records and the LightningDataModules."""
+"""Turns files on disk into batches: readers, sampling, geometry, records and the LightningDataModules."""

@@ -1,4 +1,4 @@
-"""How a reply is compared with its reference: how words are normalised, and the kinds of answers that records have."""
+"""How a reply is compared with its reference answer: the normalisation of words, and the kinds of answers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import ClassVar
 from components.yaml_file import read_yaml
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-# What may stand before the letter: "The best answer is: (B)".
+# Words before the letter: "The best answer is: (B)".
 _LEAD_IN = re.compile(r"^(?:the )?(?:(?:best|correct|right) )?(?:answer|option)(?: is)?\s*:?\s+", re.IGNORECASE)
-# A letter alone is one only with nothing or a mark behind it: "A man" begins with an article.
+# A single letter is a choice only if nothing or a punctuation mark follows: "A man" begins with an article.
 _FIRST_LETTER = re.compile(r"^(?:\(([A-Za-z])\)|([A-Za-z])(?=$|[.):,;\n]))[.):,;]*\s*")
-# Another letter that is meant as a choice: "(C)", "C)", ", C", "or C".
+# Another letter as a choice: "(C)", "C)", ", C", "or C".
 _FURTHER_LETTER = re.compile(r"\(([A-Za-z])\)|(?:^|\s)([A-Z])(?=[.):,;]|\s*$)|(?:^|\s)(?:and|or|&)\s+([A-Z])\b")
 ARTICLES = ("a", "an", "the")
 NUMBERS = (
@@ -30,23 +30,23 @@ NORMALIZED = (
     " . / : - * ' between two digits, a minus or a point before a number and # beside a letter or digit stay, and "
     "%, &, @ and all symbols are words of their own; what is punctuation alone stays as it is"
 )
-# Soft hyphens, directions of writing and variants of a glyph; joiners make words and emoji differ, and stay.
+# Soft hyphens, writing directions and glyph variants. Joiners are kept, since they distinguish words and emoji.
 _INVISIBLE = re.compile(
     "[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]"
 )
 _SAME_CHARACTER = ("<wide>", "<narrow>", "<initial>", "<medial>", "<final>", "<isolated>")
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
 _WORDS_OF_THEIR_OWN = "%‰٪&@"
-_NO_SYMBOLS = "`\xb4\xa8\xaf\xb8©®™"  # which mean no more than punctuation
+_NO_SYMBOLS = "`\xb4\xa8\xaf\xb8©®™"  # treated like punctuation
 
 
 def matches(prediction: str, reference: str) -> bool:
-    """Return whether the two answers are the same after normalisation."""
+    """Return whether the two answers are equal after normalisation."""
     return normalized(prediction) == normalized(reference)
 
 
 class Aspect(StrEnum):
-    """What the Video-ChatGPT benchmark asks of an answer instead of whether it is right."""
+    """The aspects for which the Video-ChatGPT benchmark scores an answer, instead of right or wrong."""
 
     CORRECTNESS = "correctness"
     DETAIL = "detail"
@@ -56,12 +56,14 @@ class Aspect(StrEnum):
 
 
 class AnswerKind(ABC):
-    """The family of kinds of answers; not a dataclass, since Lightning sets the fields of those in a batch anew.
+    """How a reply is compared with its reference answer.
+
+    Not a dataclass, since Lightning assigns the fields of dataclasses in a batch.
 
     Attributes:
-        rules: what makes a reply right, in words and patterns; where rules differ, other replies may be right.
-        aspects: aspects for which a judge scores a reply; none if the judge says whether it is right.
-        candidates: all answers that the question may have, the right one among them; none where they are not known.
+        rules: description of the rules for a right reply; scores under different rules are not comparable.
+        aspects: aspects for which a judge scores a reply; empty if the judge decides whether it is right.
+        candidates: all possible answers to the question, including the right one; empty if unknown.
     """
 
     rules: ClassVar[str]
@@ -70,43 +72,43 @@ class AnswerKind(ABC):
 
     @abstractmethod
     def verdict(self, reply: str, reference: str) -> bool | None:
-        """Return whether `reply` is right; None if it is no answer to the question, which counts as not right."""
+        """Return whether `reply` is right; None if it does not answer the question, which counts as wrong."""
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)  # also of another process
+        return type(self) is type(other) and vars(self) == vars(other)  # also for objects of another process
 
     def __hash__(self) -> int:
         return hash(type(self))
 
 
 class FreeAnswer(AnswerKind):
-    """Words of one's own; right if they are the reference's after normalisation."""
+    """An open-ended answer; right if it equals the reference after normalisation."""
 
     rules = f"the words of the reference, all in their order and no others, in {NORMALIZED}; no synonyms"
 
     def __init__(self, candidates: tuple[str, ...] = ()) -> None:
-        """Keep all answers that there may be, if they are known; a model is not told them."""
+        """Set all possible answers, if they are known; they are not shown to the model."""
         self.candidates = candidates
 
     def verdict(self, reply: str, reference: str) -> bool | None:
-        """Return whether the two are the same after normalisation."""
+        """Return whether reply and reference are equal after normalisation."""
         return matches(reply, reference)
 
 
 class Described(FreeAnswer):
-    """Sentences that have to be read: beyond the same words, a judge scores them for some aspects."""
+    """An answer in sentences, which a judge scores for some aspects in addition to the comparison of words."""
 
     def __init__(self, *aspects: Aspect) -> None:
-        """Keep what a judge is to score."""
+        """Set the aspects that a judge scores."""
         super().__init__()
         self.aspects = aspects
 
 
 class Choice(AnswerKind):
-    """The letter of one of several options; the reference is a letter.
+    """A multiple-choice answer; the reference is the letter of an option.
 
     Attributes:
-        options: the texts that can be chosen, in the order of their letters.
+        options: texts of the options, in the order of their letters.
     """
 
     rules = (
@@ -116,10 +118,10 @@ class Choice(AnswerKind):
     )
 
     def __init__(self, options: Sequence[str]) -> None:
-        """Keep the options.
+        """Check the number of options.
 
         Raises:
-            ValueError: fewer than two options, or more than letters.
+            ValueError: there are fewer than two options, or more than letters.
         """
         if not 2 <= len(options) <= len(LETTERS):
             raise ValueError(f"{len(options)} options to choose from; there must be 2 to {len(LETTERS)}")
@@ -127,32 +129,32 @@ class Choice(AnswerKind):
         self.candidates = tuple(LETTERS[: len(options)])
 
     def verdict(self, reply: str, reference: str) -> bool | None:
-        """Return whether the letter chosen is the reference; None where none is, or more than one."""
+        """Return whether the chosen letter is the reference; None if the reply chooses no letter or several."""
         letter = self.chosen(reply)
         return None if letter is None else letter == reference
 
     def chosen(self, reply: str) -> str | None:
-        """Return the letter that `reply` chooses; None if that cannot be told.
+        """Return the letter that `reply` chooses; None if it chooses none.
 
-        Taken are a letter at the start, as in `B`, `B.`, `(B)` and `B. because ...`, also after words like "The answer
-        is", and the full text of an option. A reply with two letters, or with a letter and another option's text, or
-        with a text that two options have, chooses none.
+        A reply may begin with a letter, as in `B`, `B.`, `(B)` and `B. because ...`, also after words such as "The
+        answer is", or consist of the full text of an option. A reply with two letters, with a letter and the text of
+        another option, or with a text that two options share chooses none.
         """
         text = _LEAD_IN.sub("", one_form(reply).strip())
         first = _FIRST_LETTER.match(text)
         rest = text[first.end() :] if first else text
         whole = self._with_text(text)
-        if first is None or (whole and rest):  # an option may begin like a letter: "C, who cuts the bread"
+        if first is None or (whole and rest):  # the text of an option may begin like a letter: "C, who cuts the bread"
             return whole[0] if len(whole) == 1 else None
         letter, letters = (first[1] or first[2]).upper(), {*LETTERS[: len(self.options)]}
         meant = self._with_text(rest)
         if not meant:
-            further = {(found[1] or found[2] or found[3]).upper() for found in _FURTHER_LETTER.finditer(rest)}
+            further = {(match[1] or match[2] or match[3]).upper() for match in _FURTHER_LETTER.finditer(rest)}
             meant = [] if letters & further - {letter} else [letter]
         return letter if letter in letters and letter in meant else None
 
     def _with_text(self, text: str) -> list[str]:
-        """Return the letters of the options that are `text`."""
+        """Return the letters of the options whose text is `text`."""
         if not normalized(text):
             return []
         return [letter for letter, option in zip(LETTERS, self.options, strict=False) if matches(text, option)]
@@ -162,12 +164,12 @@ FREE_ANSWER = FreeAnswer()
 
 
 def one_form(text: str) -> str:
-    """Return `text` in the one Unicode form in which the same text is always the same characters."""
+    """Return `text` in one Unicode form, so that equal texts have equal characters."""
     return text if text.isascii() else unicodedata.normalize("NFC", _INVISIBLE.sub("", "".join(map(_usual, text))))
 
 
 def normalized(answer: str) -> str:
-    """Return the form in which answers are compared, see `NORMALIZED`; it is empty for an empty answer alone."""
+    """Return the form in which answers are compared, see `NORMALIZED`; it is empty only for an empty answer."""
     return _without_punctuation(answer) or " ".join(one_form(answer.lower()).split())
 
 
@@ -184,7 +186,7 @@ def _usual(character: str) -> str:
 
 
 def _kept(mark: re.Match[str]) -> str:
-    """Return what stands for a character that is neither letter nor digit: itself, or space."""
+    """Return the replacement of a character that is neither letter nor digit: itself or a space."""
     character, text = mark[0], mark.string
     before, after = text[max(0, mark.start() - 1) : mark.start()], text[mark.end() : mark.end() + 2]
     number = after.removeprefix(".")[:1].isdigit()
@@ -203,13 +205,16 @@ def _kept(mark: re.Match[str]) -> str:
 
 
 class Normalisation:
-    """The form of `normalized`, no articles, digits for number words up to twenty, one word for synonyms."""
+    """Stronger normalisation than `normalized`: no articles, digits for number words, and one word for synonyms."""
 
     def __init__(self, synonyms: Sequence[Sequence[str]] = ()) -> None:
-        """Take groups of words or phrases; each stands for the first of its group.
+        """Check the groups of synonyms.
+
+        Args:
+            synonyms: groups of words or phrases; all of a group are replaced by the first.
 
         Raises:
-            ValueError: a group of fewer than two, an empty phrase, or a phrase in two groups.
+            ValueError: a group has fewer than two phrases or an empty one, or a phrase is in two groups.
         """
         self.synonyms = [list(group) for group in synonyms]
         self._canonical: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -234,7 +239,7 @@ class Normalisation:
 
     @property
     def rules(self) -> str:
-        """All of it, as text."""
+        """The rules as text."""
         return json.dumps(
             {
                 "case and punctuation": NORMALIZED,
@@ -248,15 +253,15 @@ class Normalisation:
 
 def _words(answer: str) -> list[str]:
     words = [str(NUMBERS.index(word)) if word in NUMBERS else word for word in normalized(answer).split()]
-    # An answer may be an article alone: "A" of a choice.
+    # An answer may consist of an article only: the choice "A".
     return [word for word in words if word not in ARTICLES] or words
 
 
 def read_synonyms(path: str | Path) -> list[list[str]]:
-    """Return the groups of a YAML file: a list of lists of words.
+    """Return the groups of synonyms in a YAML file, which is a list of lists of words.
 
     Raises:
-        ValueError: it cannot be read, or is something else.
+        ValueError: the file cannot be read or has other content.
     """
     content = read_yaml(path, "the file of synonyms")
     groups = [] if content is None else content

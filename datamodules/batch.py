@@ -1,6 +1,7 @@
-"""What a data module hands to a model: packed uint8 frames and text with one placeholder per clip.
+"""The batches that a data module gives to a model: packed uint8 frames, and text with one placeholder per clip.
 
-Data know no encoder: a placeholder stands for a whole clip, however many tokens an encoder will make of it.
+The data do not depend on the encoder: a placeholder stands for a whole clip, however many tokens the encoder makes of
+it.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from datamodules.video.media_policy import Skipped
 
 @dataclass
 class SampleFacts:
-    """What is needed to ask, score and show the last question of one sample.
+    """The facts needed to ask, score and show the last question of one sample.
 
     Attributes:
-        id: of the record.
-        video: file of its clip; empty where there is none.
-        family: that its score is reported under.
-        before: questions and answers that come before it in the conversation.
-        question: what is asked.
-        answer: what is right; never seen by a model that is asked.
-        answer_kind: how a reply is compared with it.
-        where: words for the place that the record was read from; empty if it was made.
+        id: id of the record.
+        video: path of the clip; empty for a sample without a clip.
+        family: question family under which the score is reported.
+        before: earlier questions and answers of the conversation.
+        question: last question.
+        answer: reference answer, which the model does not see in evaluation.
+        answer_kind: how a reply is compared with the reference answer.
+        where: description of the record's position in its file; empty for a generated record.
     """
 
     id: str
@@ -54,15 +55,15 @@ class PackedClips:
     """The clips of a batch, fitted to one canvas.
 
     Attributes:
-        frames: canvases of all clips, one clip after the other, RGB.
-        shapes: frame counts and valid rectangles.
+        frames: RGB frames of all clips, concatenated.
+        shapes: frame counts and valid rectangles of the clips.
     """
 
     frames: UInt8[Tensor, "frames 3 height width"]
     shapes: VideoShapes
 
     def select(self, clips: Sequence[int]) -> PackedClips:
-        """Return some of the clips."""
+        """Return the clips at some positions."""
         counts = self.shapes.frame_counts
         chosen = torch.zeros(len(counts), dtype=torch.bool)
         chosen[list(clips)] = True
@@ -77,15 +78,15 @@ class PackedClips:
 
 @dataclass
 class Batch:
-    """A batch of samples with one clip each, or none.
+    """A batch of samples with one clip each or none.
 
     Attributes:
-        clips: what the model sees; without a frame if every sample was left out, or has no clip.
-        teacher_clips: the same frames on the teacher's canvas; None where no teacher is asked, or there is no frame.
-        input_ids: token ids per sample; the clip is one placeholder.
-        labels: the same lengths; -100 where no loss is taken.
-        samples: facts per sample.
-        skipped: samples left out or replaced while this batch was made.
+        clips: clips that the model sees; without frames if no sample has a clip or all were left out.
+        teacher_clips: the same frames on the teacher's canvas; None without a teacher or without frames.
+        input_ids: token ids of each sample, with one placeholder for the clip.
+        labels: target ids of each sample, with the same lengths as `input_ids`; -100 for tokens without loss.
+        samples: facts about each sample.
+        skipped: samples that were left out or replaced in this batch.
     """
 
     clips: PackedClips
@@ -97,20 +98,20 @@ class Batch:
 
     @property
     def has_clips(self) -> bool:
-        """Whether there is a clip in it."""
+        """Whether the batch has a clip."""
         return len(self.clips.shapes.frame_counts) > 0
 
     def without(self, left_out: Collection[int]) -> Batch:
-        """Return the batch without the samples at some places; it has no `skipped`, which have been counted with it."""
-        kept = [place for place in range(len(self.samples)) if place not in left_out]
-        shown = [place for place, sample in enumerate(self.samples) if sample.video]  # the sample of every clip
-        clips = [number for number, place in enumerate(shown) if place not in left_out]
+        """Return the batch without the samples at some positions, and without `skipped`, to count these only once."""
+        kept = [position for position in range(len(self.samples)) if position not in left_out]
+        with_clip = [position for position, sample in enumerate(self.samples) if sample.video]
+        clips = [number for number, position in enumerate(with_clip) if position not in left_out]
         return Batch(
             clips=self.clips.select(clips),
             teacher_clips=self.teacher_clips and self.teacher_clips.select(clips),
-            input_ids=[self.input_ids[place] for place in kept],
-            labels=[self.labels[place] for place in kept],
-            samples=[self.samples[place] for place in kept],
+            input_ids=[self.input_ids[position] for position in kept],
+            labels=[self.labels[position] for position in kept],
+            samples=[self.samples[position] for position in kept],
         )
 
     def pin_memory(self) -> Batch:
@@ -122,24 +123,24 @@ class Batch:
 
 @dataclass(frozen=True)
 class Failed:
-    """What a loader process hands over instead of a batch: torch would make one text of an error and its frames.
+    """An error that a loader process returns instead of a batch: torch would merge its message with the traceback.
 
     Attributes:
-        error: the user's or the system's, for the training process to raise.
+        error: error of the user or the system, which the training process raises.
     """
 
     error: ValueError | OSError
 
     @classmethod
     def of(cls, error: ValueError | OSError) -> Failed:
-        """Return what can be handed over.
+        """Return an error that can be sent to the training process.
 
         Raises:
-            ValueError, OSError: `error`, if it is a bug, or this is no loader process.
+            ValueError, OSError: `error` itself, if it is a bug or this is not a loader process.
         """
-        known = isinstance(error, OSError) and error.errno is not None
-        if get_worker_info() is None or not (known or raised_by_us(error)):
+        from_system = isinstance(error, OSError) and error.errno is not None
+        if get_worker_info() is None or not (from_system or raised_by_us(error)):
             raise error
-        said = OSError(error.errno, error.strerror, error.filename) if isinstance(error, OSError) else ValueError(error)
-        said.add_note("".join(traceback.format_exception(error)))
-        return cls(said)
+        copy = OSError(error.errno, error.strerror, error.filename) if isinstance(error, OSError) else ValueError(error)
+        copy.add_note("".join(traceback.format_exception(error)))
+        return cls(copy)

@@ -1,4 +1,4 @@
-"""Which samples come together in a batch, and in which order: the family `batching`, evaluation, resumed epochs."""
+"""The order of samples and their division into batches: the family `batching`, evaluation, and resumed epochs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Arrange = Callable[[np.ndarray, torch.Generator], np.ndarray]
 
 
 class Batching(ABC):
-    """Arranges the order of an epoch, of which every `at_once` samples in a row are a batch over all devices."""
+    """The family `batching`: arranges the samples of an epoch, of which `at_once` consecutive ones are one batch."""
 
     def __str__(self) -> str:
         settings = ", ".join(f"{name}={value}" for name, value in vars(self).items())
@@ -33,15 +33,16 @@ class Batching(ABC):
         """Return the same samples in the order in which they are batched.
 
         Args:
-            order: of the samples, by chance.
-            generator: decides what is left to chance.
-            sizes: returns the sizes of all samples, by their numbers.
-            at_once: samples per batch over all devices; device `r` of `n` takes every `n`-th of them from `r` on.
+            order: random order of the samples.
+            generator: source of all other random choices.
+            sizes: function that returns the sizes of all samples, indexed by their numbers.
+            at_once: number of samples per batch over all devices; device `r` of `n` takes every `n`-th of them from
+                `r` on.
         """
 
 
 class RandomBatches(Batching):
-    """Whatever comes together by chance."""
+    """Batches of random samples."""
 
     def arrange(
         self, order: Order, generator: torch.Generator, sizes: Callable[[], SampleSizes], at_once: int
@@ -51,23 +52,24 @@ class RandomBatches(Batching):
 
 
 class SimilarBatches(Batching):
-    """Samples of one visual shape and of about the same length: little padding, and devices that wait less.
+    """Batches of samples with the same visual shape and similar length: less padding, and less waiting of devices.
 
-    Each pool of samples, some batches large and put together by chance, is sorted by frames, by the part of the canvas
-    that the picture fills, and by the length of the text; batches are cut from that, and come in random order. The
-    largest is the first of an epoch, so that a batch which does not fit into memory fails at once, and samples that
-    make no whole batch are the last. Shapes are the true ones with `manifest: Manifest`; without, only videos,
-    pictures and text alone are told apart.
+    Random pools of samples, each as large as several batches, are sorted by the number of frames, by the part of the
+    canvas that the picture fills, and by the length of the text. Each is cut into batches, which come in random order.
+    The largest batch is the first of an epoch, so that one which does not fit into memory fails at once, and samples
+    that do not fill a batch are the last. With `manifest: Manifest`, shapes are exact; without, only videos, pictures
+    and text without a clip are distinguished.
     """
 
     def __init__(self, pool_batches: int = 64) -> None:
-        """Keep the size of a pool.
+        """Check the size of a pool.
 
         Args:
-            pool_batches: batches per pool; more are more alike within, and depend less on chance from epoch to epoch.
+            pool_batches: number of batches per pool; with more, samples of a batch are more similar, and batches vary
+                less from epoch to epoch.
 
         Raises:
-            ValueError: fewer than two, which would be chance.
+            ValueError: `pool_batches` is below 2, which would give random batches.
         """
         if pool_batches < 2:
             raise ValueError(
@@ -84,27 +86,27 @@ class SimilarBatches(Batching):
         size = sizes()
         shapes, text = size.shapes[order[:whole]], size.text[order[:whole]]
         pool = np.arange(whole) // (self.pool_batches * at_once)
-        # By the last key first; what is equal stays in its random order.
+        # The last key is the primary one; equal samples keep their random order.
         alike = np.lexsort((text, *shapes.T[::-1], pool))
         batches = order[:whole][alike].reshape(-1, at_once)
         batches = batches[torch.randperm(len(batches), generator=generator).numpy()]
         if len(batches):
             tokens = size.shapes.prod(1)[batches].sum(1)
-            # Visual tokens weigh more than any text; among equal ones the longest text decides.
+            # The number of visual tokens decides, and among equal ones the longest text.
             largest = int(np.lexsort((size.text[batches].max(1), tokens))[-1])
             batches[[0, largest]] = batches[[largest, 0]]
         return np.concatenate([batches.reshape(-1), order[whole:]])
 
 
 class SharedBatches(Sampler[list[int]]):
-    """Batches of one process. Every process has as many as the others; where it lacks one, that is empty."""
+    """The batches of one process. All processes have equally many; missing ones are empty."""
 
     def __init__(self, order: Sequence[int], batch_size: int, rank: int = 0, ranks: int = 1) -> None:
-        """Make the batches.
+        """Divide the samples into batches.
 
         Args:
-            order: places of the questions.
-            batch_size: questions at a time.
+            order: indices of the samples, in order.
+            batch_size: number of samples per batch.
             rank: index of this process.
             ranks: number of processes; batch `i` goes to process `i % ranks`.
         """
@@ -120,40 +122,41 @@ class SharedBatches(Sampler[list[int]]):
 
 
 class EvaluationBatches(SharedBatches):
-    """Batches of those questions that are not answered already, clip by clip.
+    """Batches of the questions that are not answered yet, clip by clip.
 
-    Questions about one clip are neighbours, shortest first: a clip with its thousands of tokens decides how long a
-    sample is, so that a batch has little padding, and what is kept of a clip is used at once.
+    Questions about one clip are neighbours, shortest first. The thousands of tokens of a clip decide the length of a
+    sample, so a batch has little padding, and cached results of a clip are used at once.
     """
 
     def __init__(
         self, records: Sequence[Record], batch_size: int, rank: int = 0, ranks: int = 1, answered: Collection[str] = ()
     ) -> None:
-        """Find the order.
+        """Sort the questions and divide them into batches.
 
         Args:
-            records: of the questions.
-            batch_size: as for `SharedBatches`.
-            rank: the same.
-            ranks: the same.
-            answered: ids of records that are left out. If they are all, one is asked again: a test has a batch.
+            records: one record for each question.
+            batch_size: number of questions per batch.
+            rank: index of this process.
+            ranks: number of processes; batch `i` goes to process `i % ranks`.
+            answered: ids of records that are left out. If all are answered, one is asked again, since a test needs a
+                batch.
         """
         keys = [(str(record.video or ""), len(record.turns[-1].question)) for record in records]
-        left = [index for index, record in enumerate(records) if record.id not in answered]
-        left = left or [0]
-        left.sort(key=lambda index: (keys[index], index))
-        super().__init__(left, batch_size, rank, ranks)
+        remaining = [index for index, record in enumerate(records) if record.id not in answered]
+        remaining = remaining or [0]
+        remaining.sort(key=lambda index: (keys[index], index))
+        super().__init__(remaining, batch_size, rank, ranks)
 
 
 @dataclass(frozen=True)
 class EpochPlace:
-    """A place between two batches, as a checkpoint keeps it.
+    """A position between two batches of an epoch, as stored in a checkpoint.
 
     Attributes:
         epoch: number of the epoch.
-        samples: of it that have been seen, by all processes.
-        at_once: samples of a batch, over all processes.
-        order: what decides the order of samples, in words.
+        samples: number of its samples that all processes together have seen.
+        at_once: number of samples per batch over all processes.
+        order: description of everything that decides the order of samples.
     """
 
     epoch: int
@@ -163,10 +166,10 @@ class EpochPlace:
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> EpochPlace:
-        """Return the place that a checkpoint has kept.
+        """Return the position stored in a checkpoint.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the checkpoint has no valid position.
         """
         kinds = {"epoch": int, "samples": int, "at_once": int, "order": str}
         if state.keys() != kinds.keys() or any(type(state[name]) is not kind for name, kind in kinds.items()):
@@ -174,14 +177,14 @@ class EpochPlace:
         return cls(**state)
 
     def check_same_epoch(self, at_once: int, order: str) -> None:
-        """Refuse to go on in the middle of an epoch that is another one: samples would be seen twice or never.
+        """Refuse to resume in the middle of a different epoch, in which samples would be seen twice or never.
 
         Args:
-            at_once: of the run that goes on.
-            order: of the run that goes on.
+            at_once: number of samples per batch over all processes of the resumed run.
+            order: description of the order of samples of the resumed run.
 
         Raises:
-            ValueError: either is another.
+            ValueError: one of the two differs from the checkpoint.
         """
         if self.samples and at_once != self.at_once:
             raise ValueError(
@@ -197,14 +200,14 @@ class EpochPlace:
 
 
 class SeededOrder(Sampler[int]):
-    """A permutation per epoch that depends on nothing but the seed, the epoch and how samples are batched.
+    """A permutation per epoch that depends only on the seed, the epoch and the batching.
 
-    It counts on from epoch to epoch: index `i` of epoch `e` is `e * size + i`, so that whoever loads a sample, in
-    whatever process, knows the epoch (`divmod(index, size)`).
+    Indices continue from epoch to epoch: index `i` of epoch `e` is `e * size + i`, so that every process that loads a
+    sample knows its epoch (`divmod(index, size)`).
 
-    `set_epoch` is called by Lightning at the start of every epoch. After a resume, `skip` samples of that one epoch,
-    which the interrupted run has seen, are left out; the length stays that of the whole epoch, by which Lightning
-    counts.
+    Lightning calls `set_epoch` at the start of every epoch. After a resume, the first `skip` samples of that epoch,
+    which the interrupted run has seen, are left out; the length remains that of the whole epoch, since Lightning counts
+    with it.
     """
 
     def __init__(
@@ -213,24 +216,25 @@ class SeededOrder(Sampler[int]):
         """Define the order.
 
         Args:
-            size: number of samples of the data set.
+            size: number of samples in the data set.
             seed: seed of all epochs.
             rank: index of this process.
-            ranks: number of processes; each takes every `ranks`-th sample, the first ones are repeated to be even.
-            arrange: puts samples that are to be batched together next to each other, the same on every process.
+            ranks: number of processes; each takes every `ranks`-th sample, and the first samples are repeated so that
+                all take equally many.
+            arrange: function that places samples of a batch next to each other, in the same way in every process.
         """
         self.size, self.seed, self.rank, self.ranks, self.arrange = size, seed, rank, ranks, arrange
         self.epoch = 0
         self.skip_epoch, self.skip = 0, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next."""
+        """Set the epoch whose order comes next."""
         self.epoch = epoch
 
     def resume(self, epoch: int, samples: int) -> None:
-        """Go on with `epoch` without its first `samples` (of this rank).
+        """Resume `epoch` after its first `samples` samples of this rank.
 
-        It comes next already: Lightning has a resumed run's loader begin, and its processes fetch, before `set_epoch`.
+        This also sets the epoch: in a resumed run, Lightning starts the loader and its processes before `set_epoch`.
         """
         self.skip_epoch, self.skip = epoch, samples
         self.epoch = epoch

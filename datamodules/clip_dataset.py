@@ -1,4 +1,4 @@
-"""From a record to a model's input: read the clip, sample frames, fit them to the canvas, encode the text."""
+"""Turns records into model input: reads the clip, samples frames, fits them to the canvas, and encodes the text."""
 
 from __future__ import annotations
 
@@ -31,26 +31,31 @@ from datamodules.video.shown_frames import ShownFrames
 
 log = logging.getLogger(__name__)
 
-# Tokenised conversations that are kept for the next epoch, a few KiB each: a small data set is tokenised once.
+# Number of tokenised conversations kept for the next epoch, a few KiB each: a small data set is tokenised only once.
 KEPT_TEXTS = 8192
 
 
 @dataclass
 class Sample:
-    """One record, ready to be put into a batch."""
+    """One record, ready to be put into a batch.
 
-    views: Views  # the model's, then the teacher's where one is asked; none of a record without a clip
+    Attributes:
+        views: view of the model, then that of the teacher if there is one; empty for a record without a clip.
+        input_ids: token ids, with one placeholder for the clip.
+        labels: target ids; -100 for tokens without loss.
+        facts: facts about the sample.
+        instead_of: samples with unreadable clips that this sample replaces.
+    """
+
+    views: Views
     input_ids: Int64[Tensor, text]
     labels: Int64[Tensor, text]
     facts: SampleFacts
-    instead_of: list[Skipped] = field(default_factory=list)  # samples whose clips cannot be read
+    instead_of: list[Skipped] = field(default_factory=list)
 
 
 class ClipDataset(Dataset[Sample | Skipped]):
-    """Records with their clips, decoded when asked for.
-
-    The same code serves training, evaluation and prediction, so a clip looks the same in all of them.
-    """
+    """Records with their clips, which are decoded on access, in the same way for training and evaluation."""
 
     def __init__(
         self,
@@ -66,20 +71,20 @@ class ClipDataset(Dataset[Sample | Skipped]):
         augmentation: Augmentation,
         seed: int,
     ) -> None:
-        """Keep the parts; nothing is opened yet.
+        """Set the parts; no clip is opened yet.
 
         Args:
-            records: what to load.
-            sampler: which frames of a clip.
-            geometries: how frames are fitted to the model's canvas, and then to the teacher's where one is asked.
+            records: records of the samples.
+            sampler: choice of the frames of a clip.
+            geometries: how frames are fitted to the model's canvas, then to the teacher's if there is a teacher.
             text: tokenizer and prompt of the language model.
-            bad_media: what to do with a clip that cannot be read.
-            damaged: what to do with a clip of which only a part can be decoded.
-            manifest: what is known of the clips.
-            shown_frames: what the model gets to see of the frames.
-            cache: keeps fitted frames for the next epoch, or the next run.
-            augmentation: random changes of what was fitted.
-            seed: of these.
+            bad_media: what to do about clips that cannot be read.
+            damaged: what to do with clips that can be decoded only in part.
+            manifest: known facts about the clips.
+            shown_frames: change of the frames before the model sees them.
+            cache: cache of fitted frames for the next epoch or the next run.
+            augmentation: random changes of fitted frames.
+            seed: seed of the augmentation.
         """
         self.records = records
         self.sampler = sampler
@@ -99,14 +104,14 @@ class ClipDataset(Dataset[Sample | Skipped]):
         return len(self.records)
 
     def __getitems__(self, indices: Sequence[int]) -> list[Sample | Skipped] | Failed:
-        """Return the samples of a batch, as a loader asks for them, or what a loader process failed by."""
+        """Return the samples of a batch, or the error of a loader process; the loader calls this for every batch."""
         try:
             return [self[index] for index in indices]
         except (OSError, ValueError) as error:
             return Failed.of(error)
 
     def __getitem__(self, index: int) -> Sample | Skipped:
-        epoch, index = divmod(index, len(self.records))  # as SeededOrder counts
+        epoch, index = divmod(index, len(self.records))  # see SeededOrder
         sample = self._sample(index, epoch)
         if isinstance(sample, Sample):
             return sample
@@ -124,7 +129,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
         try:
             views = () if record.video is None else self._views(record.video)
         except VideoError as error:
-            # An exception raised in a worker process loses its type and message on the way: hand the fact over instead.
+            # An exception in a worker process would lose its type and message on the way to the main process.
             return Skipped(record_id=record.id, video=str(record.video), reason=str(error))
         turns = [(turn.question, turn.answer) for turn in record.turns]
         encoded = self._texts.get(index) or self.text.encode(turns, with_clip=record.video is not None)
@@ -146,7 +151,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
         )
 
     def _shown(self, views: Views, record: Record) -> Views:
-        # The teacher sees what the model sees: it must not tell of what is hidden from it.
+        # The teacher must not see what is hidden from the model.
         return tuple(replace(view, frames=self.shown_frames(view.frames, record.id)) for view in views)
 
     def _views(self, video: Path) -> Views:
@@ -159,10 +164,10 @@ class ClipDataset(Dataset[Sample | Skipped]):
 
 
 def stand_in(dataset: ClipDataset, records: RecordTable, split: str) -> Batch:
-    """Return a batch of one sample whose clip can be read: the one with the least text, which surely fits.
+    """Return a batch of one sample with a readable clip: the one with the shortest text, which fits into memory.
 
     Raises:
-        ValueError: there is no such clip.
+        ValueError: no clip can be read.
     """
     order = records.text_bytes().argsort(kind="stable")
     with_clip = order[records.clips()[1][order] >= 0].tolist()
@@ -177,7 +182,7 @@ def stand_in(dataset: ClipDataset, records: RecordTable, split: str) -> Batch:
 
 
 def collate_loaded(samples: Sequence[Sample | Skipped] | Failed) -> Batch | Failed:
-    """Put what a loader has asked for into a batch."""
+    """Put samples into a batch, or pass on the error of a loader process."""
     return samples if isinstance(samples, Failed) else collate(samples)
 
 
@@ -198,7 +203,7 @@ def collate(samples: Sequence[Sample | Skipped]) -> Batch:
 
 
 def _pack(clips: Sequence[FittedClip]) -> PackedClips:
-    """Put clips on one kind of canvas one after the other; they may differ in frame count and valid area."""
+    """Concatenate clips on canvases of one size; they may differ in frame count and valid area."""
     counts = [len(clip.frames) for clip in clips]
     rectangles = [clip.rectangle.expand(count, 4) for clip, count in zip(clips, counts, strict=True)]
     return PackedClips(
@@ -214,17 +219,17 @@ def _pack(clips: Sequence[FittedClip]) -> PackedClips:
 def canvases(
     canvas: int, encoder: VideoEncoder, teacher: Teacher | None, resizing: Resizing, fit: Fit
 ) -> list[CanvasGeometry]:
-    """Return how frames are fitted to the model's canvas, and then to the teacher's.
+    """Return the geometries of the model's canvas and, if there is a teacher, of the teacher's.
 
     Args:
         canvas: side of the model's canvas in pixels.
-        encoder: says how large its patches are, how many make a token, and what colour padding has.
-        teacher: says the same, and how large its own canvas is; None if nobody is asked.
-        resizing: how pictures are brought to their size on both.
-        fit: which size that is on both.
+        encoder: encoder, which determines the patch size, the patches per token and the padding colour.
+        teacher: teacher, which determines the same for its canvas and the size of the canvas; None without a teacher.
+        resizing: method by which pictures are resized for both.
+        fit: choice of the new size for both.
 
     Raises:
-        ValueError: the canvas does not suit the encoder, or the teacher's does not suit it.
+        ValueError: a canvas does not suit the encoder or the teacher.
     """
     if encoder.canvas not in (None, canvas):
         raise ValueError(
@@ -234,7 +239,7 @@ def canvases(
     fill = _colour(encoder.pixel_mean)
     geometries = [CanvasGeometry(canvas, encoder.patch_size, encoder.stride, fill, resizing, fit)]
     if teacher is not None:
-        # Where the teacher has a whole number of patches per token, valid areas agree to the patch.
+        # If the teacher has a whole number of patches per token, both valid areas cover the same tokens exactly.
         tokens, patches = canvas // (encoder.patch_size * encoder.stride), teacher.grid[0]
         stride = patches // tokens if patches % tokens == 0 else 1
         fill = _colour(teacher.pixel_mean)

@@ -1,4 +1,4 @@
-"""Training on conversations about real clips: files of one form in one media folder."""
+"""Training on conversations about real clips: files of one form, with clips in one media folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datamodules.video_text import VideoTextDataModule
 
 
 def single_questions(records: RecordTable) -> RecordTable:
-    """Return one record per answer, with the turns before it as context: what generation is asked."""
+    """Return one record for each answer, with the turns before it as context, as needed for generation."""
 
     def questions() -> Iterator[Record]:
         for record in records:
@@ -35,15 +35,15 @@ class Conversations(VideoTextDataModule):
         form: Callable[[], RecordForm] = LLaVA,
         **settings: Any,
     ) -> None:
-        """Name the files.
+        """Set the files.
 
         Args:
-            train: conversations to learn from; JSON, or JSON lines.
-            val: conversations whose answers are compared during training.
-            test: conversations whose answers are compared at the end.
-            media_root: folder that the records' clips lie in; no clip is read outside of it.
-            form: how the files write down a record.
-            settings: see VideoTextDataModule.
+            train: path of the training conversations: a JSON list, or JSON lines (`.jsonl`).
+            val: path of the conversations whose answers are scored in validation.
+            test: path of the conversations whose answers are scored in the test.
+            media_root: folder of the clips; no clip outside it is read.
+            form: format of the records in the files.
+            settings: settings of every data module, see VideoTextDataModule.
         """
         super().__init__(**settings)
         files = {"train": train, "val": val, "test": test}

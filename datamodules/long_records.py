@@ -1,6 +1,6 @@
-"""What happens to a record that is longer than the language model takes: stop, or leave it out up to a limit.
+"""What to do about records that are too long for the language model: stop, or leave them out up to a limit.
 
-It is never cut off: a language model that was given half a conversation would learn from the half.
+A record is never truncated: the language model would be trained on half a conversation.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ REMEDIES = "use fewer frames, a smaller canvas, stronger downsampling or shorter
 
 
 class LongRecords(ABC):
-    """The family `long_records`."""
+    """The family `long_records`: what to do about records that are too long for the language model."""
 
     @abstractmethod
-    def check(self, found: dict[str, str], records: int) -> None:
-        """Decide whether to go on.
+    def check(self, lengths: dict[str, str], records: int) -> None:
+        """Stop the run if too many records are too long.
 
         Args:
-            found: how long each record is, in words, by its name; at least one.
-            records: records of the data set, too long or not.
+            lengths: description of the length of each record that is too long, by its name; at least one.
+            records: number of records in the data set, too long or not.
 
         Raises:
             ValueError: too many records are too long.
@@ -27,12 +27,12 @@ class LongRecords(ABC):
 
 
 class ErrorOnLongRecords(LongRecords):
-    """Stop before a record is learnt from, or asked about, that is too long."""
+    """Stops before a record is used that is too long."""
 
-    def check(self, found: dict[str, str], records: int) -> None:
-        """Raise, with the first record."""
-        name, length = next(iter(found.items()))
-        more = f" ({len(found)} of {records} records are too long)" if len(found) > 1 else ""
+    def check(self, lengths: dict[str, str], records: int) -> None:
+        """Raise an error that names the first record."""
+        name, length = next(iter(lengths.items()))
+        more = f" ({len(lengths)} of {records} records are too long)" if len(lengths) > 1 else ""
         raise ValueError(
             f"{name} is {length}{more}: {REMEDIES}, or leave such records out with data.init_args.long_records: "
             "SkipLongRecords"
@@ -40,10 +40,10 @@ class ErrorOnLongRecords(LongRecords):
 
 
 class SkipLongRecords(LongRecords):
-    """Leave out records that are too long, as long as they are few; questions about them count as not answered."""
+    """Leaves out records that are too long, up to a limit; left out questions count as not answered."""
 
     def __init__(self, max_share: float = 0.01) -> None:
-        """Keep the limit.
+        """Check the limit.
 
         Args:
             max_share: share of all records, 0 to 1, that may be too long before the run is stopped.
@@ -52,13 +52,13 @@ class SkipLongRecords(LongRecords):
             raise ValueError(f"data.init_args.long_records.init_args.max_share is {max_share}; it must be in 0..1")
         self.max_share = max_share
 
-    def check(self, found: dict[str, str], records: int) -> None:
-        """Raise once the share of long records is above the limit."""
-        if len(found) <= self.max_share * records:
+    def check(self, lengths: dict[str, str], records: int) -> None:
+        """Raise an error once the share of long records is above the limit."""
+        if len(lengths) <= self.max_share * records:
             return
-        name, length = next(iter(found.items()))
+        name, length = next(iter(lengths.items()))
         raise ValueError(
-            f"{len(found)} of {records} records are too long, more than the share"
+            f"{len(lengths)} of {records} records are too long, more than the share"
             f" data.init_args.long_records.init_args.max_share = {self.max_share} allows; {REMEDIES}. First: {name} is"
             f" {length}"
         )

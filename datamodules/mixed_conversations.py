@@ -1,4 +1,4 @@
-"""Training on conversations of several sources: each a file of its own form and folder, with a share of its own."""
+"""Training on conversations of several sources, each with its own file, form, media folder and share."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from datamodules.video_text import VideoTextDataModule
 class MixedConversations(VideoTextDataModule):
     """Clips with conversations of several sources, such as Valley and Video-ChatGPT.
 
-    Not one class with `Conversations`, because the parser would read any file that is named where a list of sources is
-    allowed, and the files of a training are large.
+    It is a separate class from `Conversations`, because the parser reads any file that is named where a list of sources
+    is allowed, and training files are large.
     """
 
     def __init__(
         self, train: list[Source], val: list[Source], test: list[Source], media_root: str | None = None, **settings: Any
     ) -> None:
-        """Name the sources.
+        """Set the sources.
 
         Args:
-            train: conversations to learn from.
-            val: conversations whose answers are compared during training.
-            test: conversations whose answers are compared at the end.
-            media_root: folder of the clips of those sources that name none; no clip is read outside of it.
-            settings: see VideoTextDataModule.
+            train: sources of the training conversations.
+            val: sources of the conversations whose answers are scored in validation.
+            test: sources of the conversations whose answers are scored in the test.
+            media_root: folder of the clips for sources without their own `media_root`; no clip outside it is read.
+            settings: settings of every data module, see VideoTextDataModule.
 
         Raises:
             ValueError: a split has no source.

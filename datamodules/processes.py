@@ -1,4 +1,4 @@
-"""Work in several processes that survives what clips and users do: a crash in a decoder, Ctrl-C, a killed parent."""
+"""Work in several processes that copes with a crash in a decoder, Ctrl-C, and a killed parent process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NOTE = "raised by a package of this project, in another process"
 
 @contextmanager
 def worker_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool whose processes end with this one; on leaving, work that was begun is finished, and no more."""
+    """Yield a pool whose processes end with this one; on exit, work in progress is finished and the rest cancelled."""
     # Spawned, because a fork of a process with running threads or a device may hang.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start)
@@ -46,31 +46,31 @@ def worker_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
 def submit_uninterrupted(
     pool: ProcessPoolExecutor, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs
 ) -> Future[Result]:
-    """Hand out work; Ctrl-C then reaches this process only, since workers inherit the blocked signal."""
+    """Submit work to a pool so that Ctrl-C reaches this process only: workers inherit the blocked signal."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pool.submit(_called, partial(function, *args, **kwargs))
+        return pool.submit(_call, partial(function, *args, **kwargs))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _called(function: Callable[[], Result]) -> Result:
+def _call(function: Callable[[], Result]) -> Result:
     try:
         return function()
     except Exception as error:
-        keep_whose(error)
+        _note_origin(error)
         raise
 
 
 def results_of_processes(
     function: Callable[[Item], Result], items: Iterable[Item], processes: int
 ) -> Iterator[tuple[Item, Result | None]]:
-    """Yield every item with its result, in the order in which they are done; None if a process died of the item.
+    """Yield every item with its result, in order of completion; the result is None if the item crashed a process.
 
     Args:
-        function: of a module, not of a class or another function.
-        items: what it is called with.
-        processes: how many.
+        function: function at module level, which can be pickled.
+        items: arguments of the calls.
+        processes: number of processes.
     """
     waiting = deque(items)
     while waiting:
@@ -79,7 +79,7 @@ def results_of_processes(
             running: dict[Future[Result], Item] = {}
             try:
                 while waiting or running:
-                    while waiting and len(running) < 2 * processes:  # a few in advance keep all of them busy
+                    while waiting and len(running) < 2 * processes:  # a few in advance keep all processes busy
                         future = submit_uninterrupted(pool, function, waiting[0])
                         running[future] = waiting.popleft()
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -87,7 +87,7 @@ def results_of_processes(
                         yield running.pop(future), result
             except BrokenProcessPool:
                 lost = list(running.values())
-        for item in lost:  # one of them is to blame; alone, it harms no other
+        for item in lost:  # one of these crashed the pool; run alone, it cannot affect the others
             yield item, _alone(function, item)
 
 
@@ -100,7 +100,7 @@ def _alone(function: Callable[[Item], Result], item: Item) -> Result | None:
 
 
 def _start() -> None:
-    """Let the logs of a worker be printable, and let it leave when its parent is killed; it would wait forever."""
+    """Prepare a worker: escape its log messages, and end it when its parent is killed, which it would wait for."""
     logging.setLogRecordFactory(PrintableRecord)
     parent = multiprocessing.parent_process()
     assert parent is not None, "runs in a worker"
@@ -115,8 +115,8 @@ def _start() -> None:
 def start_worker(worker: int) -> None:
     """Prepare a loader process.
 
-    It outlives Ctrl-C and SIGTERM, which may go to all: its parent still has a step to finish. And it leaves alone what
-    it has from its parent: to look for garbage there would make a copy of hundreds of MiB.
+    It ignores Ctrl-C and SIGTERM, which may be sent to all processes, since its parent still has a step to finish. The
+    garbage collector ignores objects of the parent: visiting them would copy hundreds of MiB.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -125,14 +125,14 @@ def start_worker(worker: int) -> None:
 
 
 def raised_by_us(error: BaseException) -> bool:
-    """Whether an error was raised by a package of this project, and not by one that it uses."""
+    """Return whether an error was raised by a package of this project, and not by one that it uses."""
     if _NOTE in getattr(error, "__notes__", ()):
         return True
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and any(Path(frames[-1].filename).is_relative_to(package) for package in OUR_PACKAGES)
 
 
-def keep_whose(error: BaseException) -> None:
-    """Note on an error that comes to another process whether we raised it; its frames do not come along."""
+def _note_origin(error: BaseException) -> None:
+    """Add a note to an error that we raised, since its traceback is lost on the way to another process."""
     if raised_by_us(error):
         error.add_note(_NOTE)

@@ -1,4 +1,4 @@
-"""Which records are longer than the language model takes, as far as it can be told before any of them is loaded."""
+"""Finds records that are too long for the language model before any of them is loaded."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TokenLimits:
-    """What decides whether a record is too long.
+    """The limits of the model on the length of a record.
 
     Attributes:
         text: tokenizer and prompt.
         max_length: longest sequence that the language model takes, in tokens.
-        max_new_tokens: longest answer that an evaluation generates.
-        layout: says how many tokens the clips of a batch become.
+        max_new_tokens: longest answer that an evaluation generates, in tokens.
+        layout: function that returns the token layout of clips with given shapes.
     """
 
     text: ChatText
@@ -40,47 +40,47 @@ class TokenLimits:
 def find_long_records(
     records: RecordTable, shapes: ClipShapes, limits: TokenLimits, *, generated: bool, looked_at: int | None = None
 ) -> dict[str, str]:
-    """Return how long, in words, each record is that is too long for certain, by its name.
+    """Return a description of the length of each record that is certainly too long, by the name of the record.
 
-    Only records that may be too long by the bytes of their texts are tokenised. Of a clip that no manifest knows it is
-    certain that it becomes one token; how many records depend on what such clips are is logged.
+    Only records that may be too long by the size of their texts are tokenised. A clip that is not in a manifest counts
+    as one token here; the log says how many records may be too long because of such clips.
 
     Args:
-        records: of a split.
-        shapes: tells the shapes of clips.
-        limits: of the language model.
-        generated: whether answers are generated too, which takes room for the longest one.
-        looked_at: how many records are tokenised at most, those with the longest texts; all if None, which takes
-            minutes for hundreds of thousands of long ones.
+        records: records of a split.
+        shapes: shapes of the clips.
+        limits: limits of the language model.
+        generated: whether answers are generated, which requires room for the longest answer.
+        looked_at: maximum number of records to tokenise, those with the longest texts; None tokenises all, which takes
+            minutes for hundreds of thousands of long records.
     """
     most = _visual_tokens(shapes.largest, shapes, limits)
     new_tokens = limits.max_new_tokens if generated else 0
-    bounds = _most_text_tokens(records, limits.text) + new_tokens
+    bounds = _max_text_tokens(records, limits.text) + new_tokens
     longest_first = np.argsort(-bounds, kind="stable")
     doubtful = longest_first[bounds[longest_first] + most > limits.max_length]
-    long, open_ones = dict[str, str](), list[str]()
+    long, uncertain = dict[str, str](), list[str]()
     for index in np.sort(doubtful[:looked_at]):
         record = records[int(index)]
-        known = (0, 0, 0) if record.video is None else shapes.known(record.video)
-        # Its clip alone may be too long and its text cannot be: there is no use in tokenising it.
-        if known is None and bounds[index] < limits.max_length < most:
-            open_ones.append(_name(record))
+        shape = (0, 0, 0) if record.video is None else shapes.in_manifest(record.video)
+        # Only the clip can be too long, not the text: tokenising would not decide anything.
+        if shape is None and bounds[index] < limits.max_length < most:
+            uncertain.append(_name(record))
             continue
         text = _text_tokens(record, limits, generated=generated)
-        clip = 0 if record.video is None else 1 if known is None else _visual_tokens(known, shapes, limits)
+        clip = 0 if record.video is None else 1 if shape is None else _visual_tokens(shape, shapes, limits)
         if text + clip > limits.max_length:
-            long[_name(record)] = _words(text, clip, limits, new_tokens)
-        elif known is None and text + most > limits.max_length:
-            open_ones.append(_name(record))
-    if open_ones:
+            long[_name(record)] = _length_description(text, clip, limits, new_tokens)
+        elif shape is None and text + most > limits.max_length:
+            uncertain.append(_name(record))
+    if uncertain:
         log.warning(
             "%d of %d records, or more, may be longer than the %d tokens that the language model takes: it depends on "
             "their clips, which check-data looks at; its manifest (data.init_args.manifest) lets a run know at its "
             "start. First: %s",
-            len(open_ones),
+            len(uncertain),
             len(records),
             limits.max_length,
-            open_ones[0],
+            uncertain[0],
         )
     return long
 
@@ -89,7 +89,7 @@ def _name(record: Record) -> str:
     return described(record.id, str(record.video or ""), record.where)
 
 
-def _words(text: int, clip: int, limits: TokenLimits, new_tokens: int) -> str:
+def _length_description(text: int, clip: int, limits: TokenLimits, new_tokens: int) -> str:
     room = f" and the {new_tokens} that its answer may have" if new_tokens else ""
     return (
         f"at least {text + clip} tokens long with its visual tokens{room} ({text} without the former), but the "
@@ -98,7 +98,7 @@ def _words(text: int, clip: int, limits: TokenLimits, new_tokens: int) -> str:
 
 
 def _text_tokens(record: Record, limits: TokenLimits, *, generated: bool) -> int:
-    """Return how many tokens a record has without those of its clip."""
+    """Return the number of tokens of a record without those of its clip."""
     turns, with_clip = [(turn.question, turn.answer) for turn in record.turns], record.video is not None
     placeholder = int(with_clip)
     tokens = len(limits.text.encode(turns, with_clip=with_clip).input_ids)
@@ -108,15 +108,15 @@ def _text_tokens(record: Record, limits: TokenLimits, *, generated: bool) -> int
     return tokens - placeholder
 
 
-def _most_text_tokens(records: RecordTable, text: ChatText) -> Int64[np.ndarray, "records"]:
-    """Return a bound on the tokens of the texts of each record: no token of a text has less than a byte."""
+def _max_text_tokens(records: RecordTable, text: ChatText) -> Int64[np.ndarray, "records"]:
+    """Return an upper bound on the text tokens of each record: every token of a text has at least one byte."""
     one, two = (len(text.encode([("?", "!")] * turns).input_ids) for turns in (1, 2))
     most: Int64[np.ndarray, "records"] = records.text_bytes() + one + (records.turn_counts() - 1) * (two - one)
     return most
 
 
 def _visual_tokens(shape: Shape, shapes: ClipShapes, limits: TokenLimits) -> int:
-    """Return how many tokens a clip becomes; some number above the limit for one with as many frames."""
+    """Return the number of tokens of a clip; for very many frames, some number above the limit."""
     frames, rows, columns = shape
     return _tokens(min(frames, limits.max_length + 1), rows, columns, shapes.canvas, limits)
 

@@ -1,4 +1,4 @@
-"""How large samples are, as far as it can be told before any of them is loaded."""
+"""The sizes of samples, as far as they are known before any of them is loaded."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from datamodules.video.geometry import CanvasGeometry
 from datamodules.video.image_reader import SUFFIXES
 from datamodules.video.sampling import FrameSampler
 
-Shape = tuple[int, int, int]  # frames, and rows and columns of patches that the picture fills
-_LONG = 10**6, 25.0  # frames and rate of a clip that gives as many frames as are ever taken
+Shape = tuple[int, int, int]  # number of frames, and rows and columns of patches that the picture fills
+_LONG = 10**6, 25.0  # frames and rate of a clip that gives the largest number of frames
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class SampleSizes:
     """The sizes of the samples of a split.
 
     Attributes:
-        shapes: frames, and rows and columns of patches, of each; 0 where there is no clip.
-        text: bytes of the texts of each.
+        shapes: number of frames, and rows and columns of patches, of each sample; 0 without a clip.
+        text: size of each sample's texts in bytes.
     """
 
     shapes: Int64[np.ndarray, "samples 3"]
@@ -37,34 +37,34 @@ def sample_sizes(records: RecordTable, shape: Callable[[Path], Shape]) -> Sample
     """Return the sizes of records.
 
     Args:
-        records: of a split.
-        shape: returns that of a clip; asked once per clip.
+        records: records of a split.
+        shape: function that returns the shape of a clip; called once per clip.
     """
     clips, clip_of = records.clips()
-    shapes = np.zeros((len(clips) + 1, 3), dtype=np.int64)  # the last one is for records without a clip: position -1
+    shapes = np.zeros((len(clips) + 1, 3), dtype=np.int64)  # the last row is for records without a clip, at position -1
     for number, clip in enumerate(clips):
         shapes[number] = shape(clip)
     return SampleSizes(shapes[clip_of], records.text_bytes())
 
 
 class ClipShapes:
-    """Tells the shapes of clips.
+    """The shapes of clips.
 
-    That of a clip which a manifest knows is the true one. Any other is taken for one that fills the canvas: a picture,
-    as its name tells, with one frame, and a video with as many as are ever taken.
+    The shape of a clip in a manifest is exact. Any other clip is assumed to fill the canvas, with one frame if its name
+    is that of a picture, and else with the largest number of frames.
 
     Attributes:
         canvas: (rows, columns) of patches in a whole frame.
-        largest: the largest shape that there is.
+        largest: largest possible shape.
     """
 
     def __init__(self, facts: MediaFacts, sampler: FrameSampler, geometry: CanvasGeometry) -> None:
-        """Name what decides.
+        """Set everything that decides the shapes.
 
         Args:
-            facts: what is known of clips.
-            sampler: decides how many frames are taken.
-            geometry: decides how much of the canvas they fill.
+            facts: known facts about the clips.
+            sampler: sampler, which decides the number of frames.
+            geometry: geometry, which decides the part of the canvas that a picture fills.
         """
         self.canvas = geometry.patches
         self.largest: Shape = len(sampler.indices(*_LONG)), *geometry.patches
@@ -76,14 +76,14 @@ class ClipShapes:
 
         self._shape = shape
 
-    def known(self, clip: Path) -> Shape | None:
-        """Return the shape of a clip that a manifest knows; None of any other."""
-        found = self._facts.of(clip)
-        if found is None or found.error:
+    def in_manifest(self, clip: Path) -> Shape | None:
+        """Return the exact shape of a clip; None if the clip is not in a manifest."""
+        facts = self._facts.of(clip)
+        if facts is None or facts.error:
             return None
-        return self._shape(found.frames, found.fps, found.height, found.width)
+        return self._shape(facts.frames, facts.fps, facts.height, facts.width)
 
     def __call__(self, clip: Path) -> Shape:
-        """Return the shape of a clip, or what it is taken for."""
+        """Return the exact or assumed shape of a clip."""
         picture = clip.suffix.lower() in SUFFIXES
-        return self.known(clip) or ((1, *self.canvas) if picture else self.largest)
+        return self.in_manifest(clip) or ((1, *self.canvas) if picture else self.largest)

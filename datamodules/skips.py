@@ -1,4 +1,4 @@
-"""What a run has left out: counted in one place, said in its summary, and ended by a policy where it is too much."""
+"""Counts the clips and records that a run has left out; a policy stops the run if there are too many."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from datamodules.video.media_policy import MediaPolicy, Skipped
 
 
 class SkipCounter:
-    """Remembers which clips have failed and which records were too long; each counts once, however often it comes up.
+    """Counts unreadable clips and records that are too long, each once, however often it occurs.
 
     Attributes:
-        failed: reason by clip.
-        replaced: those of them in whose place another was learnt from.
-        left_out: those of them without which a batch was made.
-        long: how long a record is that was left out, by its name.
+        failed: reason why a clip cannot be read, by clip.
+        replaced: unreadable clips that were replaced by others in training.
+        left_out: unreadable clips whose samples were left out.
+        long: description of the length of each record that is too long, by its name.
     """
 
     def __init__(self, bad_media: MediaPolicy, long_records: LongRecords) -> None:
-        """Start with none.
+        """Start with zero counts.
 
         Args:
-            bad_media: decides after each new clip that cannot be read.
-            long_records: decides after each new record that is too long.
+            bad_media: policy for clips that cannot be read.
+            long_records: policy for records that are too long.
         """
         self.bad_media = bad_media
         self.long_records = long_records
@@ -34,37 +34,37 @@ class SkipCounter:
         self._clips = self._records = 0
 
     def expect(self, clips: int, records: int) -> None:
-        """Learn of a split with so many distinct clips and records; the largest is what shares refer to."""
+        """Add a split with a number of distinct clips and records; shares refer to the largest split."""
         self._clips, self._records = max(self._clips, clips), max(self._records, records)
 
     def count(self, skipped: Iterable[Skipped]) -> None:
-        """Take in which clips a batch has left out or replaced.
+        """Add the clips that a batch has left out or replaced.
 
         Raises:
-            ValueError: the policy does not accept it.
+            ValueError: there are too many for the policy.
         """
         for skip in skipped:
             self.failed.setdefault(skip.video, skip.reason)
             (self.replaced if skip.substitute else self.left_out).add(skip.video)
         self._check()
 
-    def count_long(self, found: Mapping[str, str]) -> None:
-        """Take in which records are left out, because they are too long.
+    def count_long(self, lengths: Mapping[str, str]) -> None:
+        """Add records that are left out because they are too long.
 
         Args:
-            found: how long each is, by its name.
+            lengths: description of the length of each record, by its name.
 
         Raises:
-            ValueError: the policy does not accept it.
+            ValueError: there are too many for the policy.
         """
-        self.long |= {name: length for name, length in found.items() if name not in self.long}
+        self.long |= {name: length for name, length in lengths.items() if name not in self.long}
         self._check()
 
     def take_in(self, others: Iterable[SkipCounter]) -> None:
-        """Take in what other processes have left out or replaced in the same run.
+        """Add the counts of other processes of the same run.
 
         Raises:
-            ValueError: a policy does not accept all of it together.
+            ValueError: there are too many in total for a policy.
         """
         for other in others:
             self.failed = other.failed | self.failed
@@ -80,10 +80,10 @@ class SkipCounter:
             self.long_records.check(self.long, self._records)
 
     def figures(self) -> dict[str, float]:
-        """Return how many clips were left out or replaced and how many records left out, as far as any were."""
+        """Return the numbers of clips and records that were left out or replaced, without zeros."""
         counts = {
             "data/skipped_clips": self.left_out,
             "data/substituted_clips": self.replaced,
             "data/skipped_records": self.long,
         }
-        return {name: float(len(what)) for name, what in counts.items() if what}
+        return {name: float(len(items)) for name, items in counts.items() if items}

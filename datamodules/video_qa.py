@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class VideoQA(VideoTextDataModule):
-    """The questions of one benchmark or more, each asked by itself; there is nothing to learn from."""
+    """The questions of one or more benchmarks, asked one by one; there is no training data."""
 
     def __init__(
         self,
@@ -27,17 +27,17 @@ class VideoQA(VideoTextDataModule):
         max_missing_share: float = 0.0,
         **settings: Any,
     ) -> None:
-        """Name the benchmarks.
+        """Set the benchmarks.
 
         Args:
-            benchmarks: what is asked; every file of `configs/benchmarks` adds one.
-            root: folder that their question files and videos are relative to.
-            max_missing_share: share of a benchmark's videos, 0 to 1, that may be missing. Questions about them count as
-                not answered.
-            settings: see VideoTextDataModule.
+            benchmarks: benchmarks to ask; every file of `configs/benchmarks` adds one.
+            root: folder of the benchmarks, to which paths of question files and videos are relative.
+            max_missing_share: share of a benchmark's videos, 0 to 1, that may be missing. Questions about missing
+                videos count as not answered.
+            settings: settings of every data module, see VideoTextDataModule.
 
         Raises:
-            ValueError: the share is not in that range, or two benchmarks have one name.
+            ValueError: the share is outside that range, or two benchmarks have the same name.
         """
         super().__init__(**settings)
         if not 0 <= max_missing_share <= 1:
@@ -52,10 +52,10 @@ class VideoQA(VideoTextDataModule):
         self._loaded: list[LoadedBenchmark] = []
 
     def setup(self, stage: str) -> None:
-        """Load all questions, so that what is wrong with them is said before the first one is asked.
+        """Load all questions, so that errors in them are reported before the first one is asked.
 
         Raises:
-            ValueError: this is a training.
+            ValueError: `stage` is `fit`, or the questions cannot be used.
         """
         self.records("train" if stage == "fit" else "test")
 
@@ -63,7 +63,7 @@ class VideoQA(VideoTextDataModule):
         """Return the benchmarks with their questions, loaded once; warnings about them are logged.
 
         Raises:
-            ValueError: no benchmark is named, one cannot be used, or too many of its videos are missing.
+            ValueError: no benchmark is set, one cannot be used, or too many of its videos are missing.
         """
         if not self.benchmarks:
             raise ValueError(
@@ -79,17 +79,17 @@ class VideoQA(VideoTextDataModule):
         return self._loaded
 
     def load_records(self, split: str) -> RecordTable:
-        """Return the questions whose clip is there, the same for `val` and `test`.
+        """Return the questions whose clip exists, the same for `val` and `test`.
 
         Raises:
-            ValueError: as `loaded`; or the split is `train`.
+            ValueError: the split is `train`, or `loaded` raises it.
         """
         if split == "train":
             raise ValueError(
                 "VideoQA has questions to ask and none to learn from; for `fit`, name training data, such as --config"
                 " configs/data/real_clips.yaml, and ask these with `test --ckpt_path` afterwards"
             )
-        return RecordTable(RecordStore(record for benchmark in self.loaded() for record in benchmark.asked))
+        return RecordTable(RecordStore(record for benchmark in self.loaded() for record in benchmark.records))
 
     def benchmarks_asked(self) -> Sequence[LoadedBenchmark]:
         """Return the benchmarks with their questions."""

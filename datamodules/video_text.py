@@ -1,4 +1,4 @@
-"""What all data modules share: loaders over records with clips, in the form that the model at hand asks for."""
+"""The base of all data modules: loaders over records with clips, fitted to the model."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
     """Loaders over records with clips: the base of every data module.
 
     Attributes:
-        media_root: folder that clips lie in, and are named relative to in manifests.
+        media_root: folder of the clips, to which paths in manifests are relative.
     """
 
     media_root = Path("/")
@@ -70,26 +70,27 @@ class VideoTextDataModule(LightningDataModule, ABC):
         workers: int = 0,
         seed: int = 0,
     ) -> None:
-        """Keep the settings; data are made or read in `prepare_data` and `setup`.
+        """Check the settings; data are generated or read in `prepare_data` and `setup`.
 
         Args:
             canvas: side of the square canvas in pixels; a multiple of the encoder's patch size times its stride.
-            sampler: which frames of a clip are taken.
-            shown_frames: what the model sees of them: the clip, or a control such as NoiseFrames.
-            frame_cache: whether fitted frames are kept for the next epoch, or on disk for the next run too.
-            bad_media: what happens to a clip that cannot be read.
-            damaged: what happens to a clip of which only the beginning can be decoded.
-            manifest: what is known of the clips; `Manifest` takes it from check-data, and refuses other clips.
-            train_records: which of the training records are learnt from.
-            resizing: how frames are brought to their size on the canvas.
-            fit: which size that is.
-            augmentation: random changes of the clips that are learnt from.
-            batching: which of these come together in a batch.
-            long_records: what happens to a record that is longer than the language model takes.
-            batch_size: training samples per step and device.
-            eval_batch_size: samples per step of validation, test and prediction.
-            workers: loader processes; 0 reads in the main process.
-            seed: seed of the order of samples; follows `seed_everything`.
+            sampler: choice of the frames of a clip.
+            shown_frames: frames that the model sees: those of the clip, or a control such as NoiseFrames.
+            frame_cache: cache of fitted frames: none, in memory for the next epoch, or on disk for other runs too.
+            bad_media: what to do about clips that cannot be read.
+            damaged: what to do with clips that can be decoded only in part.
+            manifest: known facts about the clips; `Manifest` reads them from the result of check-data, and refuses
+                other clips.
+            train_records: selection of the training records that are used.
+            resizing: method by which frames are resized to fit the canvas.
+            fit: choice of the size of frames on the canvas: padded, stretched or cropped.
+            augmentation: random changes of training clips.
+            batching: division of training samples into batches.
+            long_records: what to do about records that are too long for the language model.
+            batch_size: number of training samples per step and device.
+            eval_batch_size: number of samples per step and device in validation, test and prediction.
+            workers: number of loader processes per device; 0 loads in the main process.
+            seed: seed of the order of samples; follows `seed_everything` by default.
         """
         super().__init__()
         counts = {"canvas": canvas, "batch_size": batch_size, "eval_batch_size": eval_batch_size, "workers": workers}
@@ -120,21 +121,21 @@ class VideoTextDataModule(LightningDataModule, ABC):
 
     @abstractmethod
     def load_records(self, split: str) -> RecordTable:
-        """Return the records of `train` (one per conversation) or of `val` or `test` (one per question)."""
+        """Return the records of a split: of `train` one per conversation, of `val` and `test` one per question."""
 
     def count_training_records(self) -> int:
-        """Return how many records there are to learn from, before `train_records` chooses; no clip is made for it."""
+        """Return the number of training records before the selection by `train_records`; generates no clips."""
         return len(self.load_records("train"))
 
     def connect(self, encoder: VideoEncoder, text: ChatText, teacher: Teacher | None = None) -> None:
-        """Take from the model what data need to know of it: patch unit, padding colour, tokenizer and prompt.
+        """Take the facts about the model that the data depend on: patch size, padding colour, tokenizer and prompt.
 
-        Called by the model before any loader is made.
+        The model calls this before any loader is created.
 
         Args:
-            encoder: whose tokens a clip becomes.
-            text: tokenizer and prompt.
-            teacher: who sees the training clips too; None if nobody does.
+            encoder: encoder of the clips.
+            text: tokenizer and prompt of the language model.
+            teacher: teacher, which sees the training clips too; None without a teacher.
 
         Raises:
             ValueError: the canvas does not suit the encoder.
@@ -143,14 +144,14 @@ class VideoTextDataModule(LightningDataModule, ABC):
         self.text = text
 
     def clip_shapes(self) -> ClipShapes:
-        """Return what tells the shapes of clips on the canvas of the model that was connected."""
+        """Return the shapes of clips on the canvas of the connected model."""
         return ClipShapes(self.manifest, self.sampler, self._geometries[0])
 
     def records(self, split: str) -> RecordTable:
         """Return the records of a split, loaded once.
 
         Raises:
-            ValueError: the split is empty, or its clips are not those of the manifest.
+            ValueError: the split is empty, or its clips differ from those in the manifest.
         """
         if split not in self._records:
             records = self.load_records(split)
@@ -166,28 +167,29 @@ class VideoTextDataModule(LightningDataModule, ABC):
         return self._records[split]
 
     def families(self, split: str) -> list[str]:
-        """Return the question families that scores of `split` are reported for."""
+        """Return the question families for which scores of `split` are reported."""
         return sorted({record.family for record in self.records(split)})
 
     def question_counts(self) -> dict[str, dict[str, int]]:
-        """Return benchmark -> family -> number of all its questions, asked or not; empty where accuracy is not given.
+        """Return the number of questions by benchmark and family, including those that are not asked.
 
-        Scores are then given per benchmark too, over all questions and over those that were answered.
+        It is empty for data that are not benchmarks. For benchmarks, accuracy is reported over all questions and over
+        the answered ones.
         """
         return {benchmark.description.name: benchmark.question_counts() for benchmark in self.benchmarks_asked()}
 
     def benchmarks_asked(self) -> Sequence[LoadedBenchmark]:
-        """Return the benchmarks that questions are of, those whose clip is missing too; none for other data."""
+        """Return the benchmarks with their questions; none for other data."""
         return ()
 
     def question_files(self, split: str) -> Sequence[Path]:
-        """Return the files that the questions of `split` are read from; none for what is made here."""
+        """Return the files from which the questions of `split` are read; none for generated data."""
         return ()
 
     def dataset(self, split: str, geometries: Sequence[CanvasGeometry] | None = None) -> ClipDataset:
-        """Return the samples of a split, fitted as the model asked for, or by other `geometries`.
+        """Return the samples of a split, fitted to the canvases of the model or by other `geometries`.
 
-        `connect` must have been called. No teacher sees the samples of an evaluation.
+        `connect` must have been called. The teacher sees training samples only.
         """
         return ClipDataset(
             self.records(split),
@@ -212,16 +214,18 @@ class VideoTextDataModule(LightningDataModule, ABC):
             collate_fn=collate_loaded,
             num_workers=self.workers,
             worker_init_fn=start_worker,
-            # Of its own, or every new epoch would move the global generator that dropout draws from.
+            # A separate generator, since otherwise every epoch would advance the global one, which dropout uses.
             generator=torch.Generator().manual_seed(self.seed),
             persistent_workers=self.workers > 0,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
 
     def train_dataloader(self) -> DataLoader[Sample | Skipped]:
-        """Return the training loader, in a seeded order that can go on in mid-epoch."""
-        resumed, records, (rank, ranks) = self.order, self.records("train"), self._place()
-        sizes = cache(partial(sample_sizes, records, self.clip_shapes()))  # asked in every epoch, if they are at all
+        """Return the training loader, with a seeded order that can be resumed within an epoch."""
+        resumed, records, (rank, ranks) = self.order, self.records("train"), self._rank_and_size()
+        sizes = cache(
+            partial(sample_sizes, records, self.clip_shapes())
+        )  # some kinds of batching need them every epoch
         arrange = partial(self.batching.arrange, sizes=sizes, at_once=self.batch_size * ranks)
         self.order = SeededOrder(len(records), self.seed, rank, ranks, arrange)
         if resumed is not None:
@@ -229,23 +233,23 @@ class VideoTextDataModule(LightningDataModule, ABC):
         return self._loader("train", batch_size=self.batch_size, sampler=self.order)
 
     def stand_in(self, split: str) -> Batch:
-        """Return a sample of `split` for a process that has none of its own, or a batch without a clip."""
+        """Return a batch of one sample of `split`, for a process whose own batch is empty or has no clip."""
         if split not in self._stand_in:
             self._stand_in[split] = stand_in(self.dataset(split), self.records(split), split)
         return self._stand_in[split]
 
     def val_dataloader(self) -> DataLoader[Sample | Skipped]:
-        """Return the validation loader: this process's share, in the order of the records."""
+        """Return the validation loader of this process, in the order of the records."""
         order = range(len(self.records("val")))
-        return self._loader("val", batch_sampler=SharedBatches(order, self.eval_batch_size, *self._place()))
+        return self._loader("val", batch_sampler=SharedBatches(order, self.eval_batch_size, *self._rank_and_size()))
 
     def test_dataloader(self) -> DataLoader[Sample | Skipped]:
-        """Return the test loader: this process's share of the questions that are not in `answered`, clip by clip."""
-        questions = EvaluationBatches(self.records("test"), self.eval_batch_size, *self._place(), self.answered)
+        """Return the test loader of this process over the questions that are not in `answered`, clip by clip."""
+        questions = EvaluationBatches(self.records("test"), self.eval_batch_size, *self._rank_and_size(), self.answered)
         return self._loader("test", batch_sampler=questions)
 
-    def _place(self) -> tuple[int, int]:
-        """Return rank and number of processes."""
+    def _rank_and_size(self) -> tuple[int, int]:
+        """Return the rank of this process and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def predict_dataloader(self) -> DataLoader[Sample | Skipped]:
@@ -253,26 +257,26 @@ class VideoTextDataModule(LightningDataModule, ABC):
         return self.test_dataloader()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how far the training epoch has come, for a resume in its middle, on as many devices or others."""
+        """Return the progress within the training epoch, for a resume on the same or another number of devices."""
         assert self.trainer is not None
         loop = self.trainer.fit_loop
-        # Between epochs, Lightning has the next one's number and still the last one's batches.
-        under_way = loop.epoch_progress.current.ready > self.trainer.current_epoch
-        done = loop.epoch_loop.batch_progress.current.completed if under_way else 0
-        place = EpochPlace(self.trainer.current_epoch, done * self._at_once(), self._at_once(), self._order_in_words())
-        return asdict(place)
+        # Between epochs, Lightning has the number of the next epoch but still the batches of the last one.
+        in_progress = loop.epoch_progress.current.ready > self.trainer.current_epoch
+        batches = loop.epoch_loop.batch_progress.current.completed if in_progress else 0
+        samples = batches * self._at_once()
+        return asdict(EpochPlace(self.trainer.current_epoch, samples, self._at_once(), self._order_description()))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Leave out the samples of the epoch that the interrupted run has seen.
+        """Skip the samples of the epoch that the interrupted run has seen.
 
         Raises:
-            ValueError: this run counts the rest of the epoch in other batches, or its epoch has another order.
+            ValueError: this run has another total batch size or another order of samples.
         """
         assert self.trainer is not None
         place = EpochPlace.of(state_dict)
         if self.trainer.state.fn == TrainerFn.FITTING:
-            place.check_same_epoch(self._at_once(), self._order_in_words())
-        # Some strategies restore a run after its loader has been made, and some before.
+            place.check_same_epoch(self._at_once(), self._order_description())
+        # Some strategies restore a run after its loader has been created, and some before.
         self.order = self.order or SeededOrder(0, self.seed)
         self.order.resume(place.epoch, place.samples // self.trainer.world_size)
 
@@ -280,5 +284,5 @@ class VideoTextDataModule(LightningDataModule, ABC):
         assert self.trainer is not None
         return self.batch_size * self.trainer.world_size
 
-    def _order_in_words(self) -> str:
+    def _order_description(self) -> str:
         return f"{len(self.records('train'))} samples with seed {self.seed} in {self.batching}"

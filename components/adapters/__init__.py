@@ -1,4 +1,4 @@
-"""Adapters, which fine-tune a language model by a few parameters of their own: the family `adapters`."""
+"""Adapters, which fine-tune a language model with a few additional parameters: the family `adapters`."""
 
 from components.adapters.adapter import Adapter, NoAdapter
 from components.adapters.lora import LoRA, QLoRA

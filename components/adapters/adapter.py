@@ -1,4 +1,4 @@
-"""The contract of an adapter, the one that adapts nothing, and what those of the PEFT library share."""
+"""The interface of an adapter, `NoAdapter`, and the base of adapters of the PEFT library."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from typing import cast
 from peft import PeftConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 
-ADAPTER_NAME = "default"  # PEFT's own, by which its files name no adapter
+ADAPTER_NAME = "default"  # PEFT's default, which does not appear in its files
 
 
 class Adapter(ABC):
-    """What learns in a language model when it is trained: the family `adapters`.
+    """Decides which parameters of a language model are trained: the family `adapters`.
 
-    An adapter holds options only. Its parameters are in the network, so that they are moved, saved and loaded with it.
+    An adapter has only settings. Its parameters are in the network, so that they are moved, saved and loaded with it.
     """
 
     @abstractmethod
     def attach(self, network: PreTrainedModel) -> PreTrainedModel:
-        """Return the network with the adapter's parameters in it; of the whole, only they learn.
+        """Return the network with the parameters of the adapter, which are then the only trainable ones.
 
         Raises:
-            ValueError: the network is none that this adapter can change.
+            ValueError: the adapter does not support this network.
         """
 
     @abstractmethod
     def set_requires_grad(self, network: PreTrainedModel, requires_grad: bool) -> None:
-        """Let what this adapter trains in an attached network learn, or freeze it."""
+        """Make the parameters of the adapter in an attached network trainable, or freeze them."""
 
     @abstractmethod
     def save(self, network: PreTrainedModel, folder: str | Path) -> None:
-        """Write the parameters of the adapter alone.
+        """Write only the parameters of the adapter.
 
         Raises:
-            ValueError: it has none.
+            ValueError: the adapter has no parameters.
         """
 
     @abstractmethod
     def merge(self, network: PreTrainedModel) -> PreTrainedModel:
-        """Return an attached network without adapter, its weights changed so that it computes the same."""
+        """Return an attached network without the adapter, with its weights changed so that it computes the same."""
 
     @abstractmethod
     def detach(self, network: PreTrainedModel) -> PreTrainedModel:
-        """Return an attached network without adapter, as it was before."""
+        """Return an attached network without the adapter, as it was before."""
 
 
 def is_quantized(network: PreTrainedModel) -> bool:
-    """Whether the weights are stored in fewer bits than they can be trained in."""
+    """Return whether the weights are quantised, so that they cannot be trained."""
     return bool(getattr(network, "is_quantized", False))
 
 
@@ -61,10 +61,10 @@ class NoAdapter(Adapter):
         return network
 
     def set_requires_grad(self, network: PreTrainedModel, requires_grad: bool) -> None:
-        """Let all weights learn, or freeze them.
+        """Make all weights trainable, or freeze them.
 
         Raises:
-            ValueError: the weights are quantised, and can only be frozen.
+            ValueError: the weights should be trainable but are quantised.
         """
         if requires_grad and is_quantized(network):
             raise ValueError(
@@ -74,7 +74,7 @@ class NoAdapter(Adapter):
         network.requires_grad_(requires_grad)
 
     def save(self, network: PreTrainedModel, folder: str | Path) -> None:
-        """Refuse: there is nothing to save.
+        """Raise an error, since there is nothing to save.
 
         Raises:
             ValueError: always.
@@ -92,30 +92,30 @@ class NoAdapter(Adapter):
         return network
 
 
-def wrapped(network: PreTrainedModel, config: PeftConfig) -> PreTrainedModel:
-    """Return a `PeftModel` around `network`, which takes its place: it passes on all that it does not do itself."""
+def wrap(network: PreTrainedModel, config: PeftConfig) -> PreTrainedModel:
+    """Return a `PeftModel` around `network`, which can be used in its place."""
     with warnings.catch_warnings():
-        # PEFT asks a question of which transformers has changed the name.
+        # PEFT uses an attribute that transformers has renamed.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         return cast(PreTrainedModel, get_peft_model(network, config))
 
 
 class PeftAdapter(Adapter):
-    """An adapter that PEFT wraps around the network, which becomes a `peft.PeftModel`."""
+    """An adapter of PEFT, which wraps the network in a `peft.PeftModel`."""
 
     def set_requires_grad(self, network: PreTrainedModel, requires_grad: bool) -> None:
-        """Let the adapter learn, or freeze it; the network below stays frozen either way."""
+        """Make the adapter trainable, or freeze it; the network itself is always frozen."""
         assert isinstance(network, PeftModel)
         network.set_requires_grad(ADAPTER_NAME, requires_grad)
 
     def save(self, network: PreTrainedModel, folder: str | Path) -> None:
-        """Write adapter_config.json and adapter_model.safetensors, as `peft.PeftModel.from_pretrained` reads them."""
+        """Write adapter_config.json and adapter_model.safetensors for `peft.PeftModel.from_pretrained`."""
         assert isinstance(network, PeftModel)
-        # Without the embeddings, which PEFT would look up on the hub whether to save: no adapter here changes them.
+        # No adapter here changes the embeddings; PEFT would look up on the hub whether it should save them.
         network.save_pretrained(str(folder), save_embedding_layers=False)
 
     def merge(self, network: PreTrainedModel) -> PreTrainedModel:
-        """Add the adapter's changes to the weights that they belong to.
+        """Add the changes of the adapter to the weights.
 
         Raises:
             ValueError: a merged weight would not be finite.
@@ -125,7 +125,7 @@ class PeftAdapter(Adapter):
         return merged
 
     def detach(self, network: PreTrainedModel) -> PreTrainedModel:
-        """Take out what PEFT put in."""
+        """Return the network without PEFT's modules."""
         assert isinstance(network, PeftModel)
         plain: PreTrainedModel = network.unload()
         return plain

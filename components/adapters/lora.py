@@ -1,4 +1,4 @@
-"""LoRA and QLoRA: a low-rank change to linear layers whose own weights stay as they are."""
+"""LoRA and QLoRA: low-rank changes of linear layers whose own weights stay frozen."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from components.adapters.adapter import PeftAdapter, is_quantized, wrapped
+from components.adapters.adapter import PeftAdapter, is_quantized, wrap
 
 KEY = "model.language_model.init_args.adapter"
 
 
 class LoRA(PeftAdapter):
-    """Low-rank adaptation (Hu et al. 2021): W x becomes W x + alpha / rank * B A x, and only A and B learn.
+    """Low-rank adaptation (Hu et al. 2021): W x becomes W x + alpha / rank * B A x, and only A and B are trained.
 
-    B starts at zero, so the language model starts as it was.
+    B is initialised to zero, so the language model is unchanged at the start.
     """
 
     def __init__(
@@ -27,13 +27,14 @@ class LoRA(PeftAdapter):
         dropout: float = 0.05,
         target_modules: list[str] | Literal["all-linear"] = "all-linear",
     ) -> None:
-        """Choose size and places.
+        """Check the settings.
 
         Args:
-            rank: width of the bottleneck between A and B.
-            alpha: the change is multiplied by `alpha / rank`.
-            dropout: share of the inputs of A that is dropped while training.
-            target_modules: names of the linear layers to change, as `[q_proj, v_proj]`, or all but the output layer.
+            rank: rank of the change, the width of the bottleneck between A and B.
+            alpha: scale of the change, which is multiplied by `alpha / rank`.
+            dropout: dropout probability of the input of A, 0 to below 1.
+            target_modules: names of the linear layers to change, such as `[q_proj, v_proj]`; `all-linear` changes all
+                but the output layer.
 
         Raises:
             ValueError: a value is out of range.
@@ -52,7 +53,7 @@ class LoRA(PeftAdapter):
         self.target_modules = target_modules
 
     def attach(self, network: PreTrainedModel) -> PreTrainedModel:
-        """Put A and B beside every target.
+        """Add A and B to every target.
 
         Raises:
             ValueError: a target does not exist, or the network is quantised.
@@ -71,10 +72,10 @@ class LoRA(PeftAdapter):
             target_modules=self.target_modules,
             fan_in_fan_out=any(isinstance(module, Conv1D) for module in network.modules()),
         )
-        return wrapped(network, config)
+        return wrap(network, config)
 
     def _check_targets(self, network: PreTrainedModel) -> None:
-        """Refuse names that are none, of which PEFT says nothing as long as one is right."""
+        """Refuse names of layers that do not exist, which PEFT accepts silently if at least one exists."""
         if self.target_modules == "all-linear":
             return
         layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | Conv1D)]
@@ -84,22 +85,22 @@ class LoRA(PeftAdapter):
             if not any(name == target or name.endswith(f".{target}") for name in layers)
         ]
         if absent:
-            known = sorted({name.rsplit(".", 1)[-1] for name in layers})
+            existing = sorted({name.rsplit(".", 1)[-1] for name in layers})
             raise ValueError(
                 f"{KEY}.init_args.target_modules: {type(network).__name__} has no linear layer {', '.join(absent)}; "
-                f"it has {', '.join(known)}"
+                f"it has {', '.join(existing)}"
             )
 
 
 class QLoRA(LoRA):
-    """LoRA on a quantised language model (Dettmers et al. 2023), whose norms and embeddings are then float32.
+    """LoRA on a quantised language model (Dettmers et al. 2023), whose norms and embeddings become float32.
 
-    It quantises nothing by itself: how the weights are stored is said where they are loaded (`quantization: NF4`), for
-    a language model that is frozen as well as for one with this adapter.
+    It does not quantise by itself: that is a setting of the language model (`quantization: NF4`), which may also be
+    frozen and without an adapter.
     """
 
     def attach(self, network: PreTrainedModel) -> PreTrainedModel:
-        """Put A and B beside every target.
+        """Add A and B to every target.
 
         Raises:
             ValueError: a target does not exist, or the network is not quantised.
@@ -109,5 +110,5 @@ class QLoRA(LoRA):
                 f"{KEY} is QLoRA, but the weights of the language model are not quantised: use a PretrainedCausalLM "
                 "with model.language_model.init_args.quantization set to NF4, or the adapter LoRA"
             )
-        # Checkpointing is the language model's own setting.
+        # Gradient checkpointing is a setting of the language model.
         return self._wrap(prepare_model_for_kbit_training(network, use_gradient_checkpointing=False))

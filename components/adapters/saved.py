@@ -1,4 +1,4 @@
-"""An adapter that was trained before, read from the folder where PEFT wrote it."""
+"""An adapter that was trained before, read from a folder in the format of PEFT."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from peft import (
 )
 from transformers import PreTrainedModel
 
-from components.adapters.adapter import PeftAdapter, is_quantized, wrapped
+from components.adapters.adapter import PeftAdapter, is_quantized, wrap
 from components.model_files import read_weights, why
 
 KEY = "model.language_model.init_args.adapter.init_args.folder"
@@ -20,16 +20,16 @@ FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
 class SavedAdapter(PeftAdapter):
-    """A trained adapter of the PEFT format, with its own rank and targets, to evaluate or to train on."""
+    """A trained adapter in the format of PEFT, with its own rank and targets, to evaluate or train further."""
 
     def __init__(self, folder: str) -> None:
-        """Find the adapter.
+        """Check that the files exist.
 
         Args:
-            folder: where adapter_config.json and adapter_model.safetensors are.
+            folder: folder with adapter_config.json and adapter_model.safetensors.
 
         Raises:
-            ValueError: they are not there.
+            ValueError: a file is missing.
         """
         absent = [name for name in FILES if not (Path(folder) / name).is_file()]
         if absent:
@@ -37,10 +37,10 @@ class SavedAdapter(PeftAdapter):
         self.folder = folder
 
     def attach(self, network: PreTrainedModel) -> PreTrainedModel:
-        """Attach the adapter, with its trained parameters.
+        """Attach the adapter with its trained parameters.
 
         Raises:
-            ValueError: it cannot be read, or was trained on another language model.
+            ValueError: the adapter cannot be read, or was trained on another language model.
         """
         try:
             config = PeftConfig.from_pretrained(self.folder)
@@ -59,7 +59,7 @@ class SavedAdapter(PeftAdapter):
             network = prepare_model_for_kbit_training(network, use_gradient_checkpointing=False)
         kind = type(network).__name__
         try:
-            adapted = wrapped(network, config)
+            adapted = wrap(network, config)
         except ValueError as error:
             raise ValueError(f"{KEY}: the adapter in {self.folder} does not fit a {kind}: {error}") from error
         saved = {name: tuple(tensor.shape) for name, tensor in weights.items()}

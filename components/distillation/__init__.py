@@ -1,4 +1,4 @@
-"""Distillation of a teacher's features into the language model's hidden states: the family `distillation`."""
+"""Distillation of a teacher's features into hidden states of the language model: the family `distillation`."""
 
 from components.distillation.alignment import Alignment, align
 from components.distillation.alignment_head import AlignmentHead

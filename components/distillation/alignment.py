@@ -1,11 +1,11 @@
-"""Which patches of the teacher each token of the student is compared with.
+"""Aligns the tokens of the student with patches of the teacher.
 
-Student and teacher see the same picture on canvases of their own, and each has a valid rectangle that the picture
-fills. A token of the student covers a part of its rectangle; what it is compared with is the mean of the teacher's
-patches that the same part of the teacher's rectangle touches. With as many patches as tokens that is one patch each,
-with a whole multiple plain average pooling (official), otherwise the rule of `torch.nn.functional.adaptive_avg_pool2d`.
+Student and teacher see the same picture on separate canvases, and on each the picture fills a valid rectangle. A token
+of the student covers a part of its rectangle and is compared with the mean of the teacher's patches that touch the same
+part of the teacher's rectangle. With as many patches as tokens this is one patch each, with a whole multiple plain
+average pooling (official), otherwise the rule of `torch.nn.functional.adaptive_avg_pool2d`.
 
-The indices are made once per batch on the host; what runs on the device is a gather and a weighted sum.
+The indices are computed once per batch on the host; a gather and a weighted sum run on the device.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from torch import Tensor
 
 @dataclass
 class Alignment:
-    """The teacher's patches behind every grid token of a batch, frame by frame and row by row.
+    """The teacher's patches for every grid token of a batch, frame by frame and row by row.
 
     Attributes:
-        patches: for every token, its patches in the teacher's flattened (frames, rows, columns); any patch where the
-            place is empty.
-        shares: share of each of them in the mean; 0 where the place is empty.
-        frames: frame of each token.
-        frame_count: frames of the batch.
+        patches: indices of the patches of every token in the teacher's flattened (frames, rows, columns); arbitrary in
+            empty places.
+        shares: weight of each patch in the mean; 0 in empty places.
+        frames: index of the frame of each token.
+        frame_count: number of frames in the batch.
     """
 
     patches: Int64[Tensor, "tokens places"]
@@ -35,7 +35,7 @@ class Alignment:
     frame_count: int
 
     def pool(self, features: Float[Tensor, "frames rows columns width"]) -> Float[Tensor, "tokens width"]:
-        """Return the teacher's feature for every token."""
+        """Return the mean feature of the teacher for every token."""
         picked = features.flatten(0, 2).index_select(0, self.patches.flatten()).unflatten(0, self.patches.shape)
         pooled: Tensor = (picked * self.shares[..., None].to(picked.dtype)).sum(1)
         return pooled
@@ -51,16 +51,16 @@ class Alignment:
 def align(
     grids: Int64[Tensor, "frames 2"], rectangles: Int64[Tensor, "teacher_frames 4"], canvas: tuple[int, int]
 ) -> Alignment:
-    """Work out the alignment of a batch, on the host.
+    """Compute the alignment of a batch, on the host.
 
     Args:
-        grids: (rows, columns) of the student's tokens in every frame, each >= 1.
+        grids: (rows, columns) of the student's tokens in every frame, at least 1.
         rectangles: valid area of every frame as (top, left, height, width) in the teacher's patches.
         canvas: (rows, columns) of the teacher's patches in the whole frame.
 
     Raises:
-        ValueError: grids and rectangles are not of the same frames, a rectangle leaves the canvas, a grid is empty, or
-            the teacher's grid is coarser than the student's.
+        ValueError: the numbers of grids and rectangles differ, a rectangle leaves the canvas, a grid is empty, or the
+            teacher's grid is coarser than the student's.
     """
     _check(grids, rectangles, canvas)
     rows, columns = grids.unbind(1)
@@ -71,7 +71,7 @@ def align(
 
     corner, size, grid = rectangles[frame, :2], rectangles[frame, 2:], grids[frame]
     first = index * size // grid
-    count = ((index + 1) * size + grid - 1) // grid - first  # touched patches along each side
+    count = ((index + 1) * size + grid - 1) // grid - first  # number of touched patches along each side
     step = torch.cartesian_prod(*(torch.arange(int(longest)) for longest in count.amax(0)))
     touched = (step < count[:, None]).all(2)
     place = (corner + first)[:, None] + torch.where(touched[..., None], step, 0)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class AlignmentHead(nn.Module):
     """Cross-attention over layers (official: `VideoCompressor`, EVE's patch aligning layer; not in the paper).
 
-    At every token the first hidden state, projected to the teacher's width, asks the others, which are keys and values
-    both, and what it gets is added to a linear projection of the first one. The logits are scaled by
+    At every token, the first hidden state, projected to the teacher's width, is the query, and the others are both keys
+    and values. The result is added to a linear projection of the first one. The logits are scaled by
     teacher_width ** -0.5 although there are several heads (official). Initialisation: PyTorch's default.
     """
 
@@ -22,7 +22,7 @@ class AlignmentHead(nn.Module):
             llm_width: size of a hidden state.
             teacher_width: size of a prediction, and of queries, keys and values.
             layers: number of hidden states, at least two.
-            heads: attention heads; must divide the teacher's width.
+            heads: number of attention heads; must divide the teacher's width.
 
         Raises:
             ValueError: the heads do not divide the teacher's width.
@@ -46,7 +46,7 @@ class AlignmentHead(nn.Module):
     def forward(
         self, hidden_states: Sequence[Float[Tensor, "tokens llm_width"]]
     ) -> Float[Tensor, "tokens teacher_width"]:
-        """Predict the teacher's feature of every token; the first hidden state asks the others."""
+        """Predict the teacher's feature of every token; the first hidden state is the query."""
         projected = self._project(hidden_states)
         query, others = projected[0], torch.stack(projected[1:], dim=1)
         logits = torch.einsum("nhd,nlhd->nhl", query, others) * self.scale
@@ -57,7 +57,7 @@ class AlignmentHead(nn.Module):
     def of_single_layers(
         self, hidden_states: Sequence[Float[Tensor, "tokens llm_width"]]
     ) -> list[Float[Tensor, "tokens teacher_width"]]:
-        """Return what would be predicted if one of the other hidden states alone answered the first, for each."""
+        """Return the predictions that would result from attending to each of the other hidden states alone."""
         shortcut = self.shortcut(hidden_states[0])
         return [self.output(answer.flatten(1)) + shortcut for answer in self._project(hidden_states)[1:]]
 

@@ -1,8 +1,7 @@
 """Distillation: losses between hidden states of the language model and a teacher's features (paper eqs. 18 and 19).
 
-Everything is packed: only the tokens of the grids (no context tokens, row tokens or text), of all frames of all clips
-one after the other. Frames that are not there (the official code pads short clips) are simply left out; there they add
-a term without value or gradient.
+Everything is packed: only the grid tokens (no context tokens, row tokens or text) of all frames of all clips,
+concatenated. The official code pads short clips with frames, which add a term without value or gradient to its loss.
 
 Legend: N grid tokens of all frames.
 """
@@ -20,25 +19,26 @@ from components.distillation.alignment_head import AlignmentHead
 
 
 class Distillation(nn.Module, ABC):
-    """A loss that pulls the language model's visual positions towards a teacher: the family `distillation`.
+    """A loss that pulls hidden states of the language model towards features of a teacher: the family `distillation`.
 
     Attributes:
         hidden_layers: hidden states of the language model that `forward` takes, in that order; 0 is the input, n the
-            output of layer n, the last one after the final norm. Empty: nothing is needed, not even a teacher.
-        weight: factor of the loss beside the cross-entropy of the text. `forward` leaves it out, so that losses of runs
-            with different weights can be compared.
+            output of layer n, and the last one is after the final norm. Empty if no hidden states and no teacher are
+            needed.
+        weight: factor of the loss relative to the cross-entropy of the text. `forward` does not apply it, so that
+            losses of runs with different weights can be compared.
     """
 
     hidden_layers: tuple[int, ...] = ()
     weight: float = 0.0
 
     def __init__(self, llm_width: int, llm_layers: int, teacher_width: int) -> None:
-        """Take what the model hands to every distillation; settings of its own follow.
+        """Initialise with the sizes that every distillation gets from the model; a subclass may have more settings.
 
         Args:
             llm_width: width of the language model.
-            llm_layers: layers of the language model.
-            teacher_width: width of the teacher.
+            llm_layers: number of layers of the language model.
+            teacher_width: size of a feature of the teacher.
         """
         super().__init__()
 
@@ -53,10 +53,10 @@ class Distillation(nn.Module, ABC):
         """Return the loss in float32, before `weight`.
 
         Args:
-            hidden_states: the `hidden_layers`, at the grid tokens.
-            teacher: the teacher's feature that each token is compared with (see `align`).
-            frames: frame of each token, 0 to frame_count - 1; every frame has at least one.
-            frame_count: frames of all clips, each of which counts alike, however many tokens it has.
+            hidden_states: hidden states of the `hidden_layers` at the grid tokens.
+            teacher: feature of the teacher for each token (see `align`).
+            frames: index of the frame of each token, 0 to frame_count - 1; every frame has at least one token.
+            frame_count: number of frames of all clips; all frames have equal weight, however many tokens they have.
 
         Raises:
             ValueError: the teacher's features have another width than the one given to the constructor.
@@ -64,7 +64,7 @@ class Distillation(nn.Module, ABC):
 
 
 class NoDistillation(Distillation):
-    """Has no parameters, asks for no hidden states and returns 0 (paper table 5, "none")."""
+    """No distillation: has no parameters, needs no hidden states and returns 0 (paper table 5, "none")."""
 
     def forward(
         self,
@@ -78,7 +78,7 @@ class NoDistillation(Distillation):
 
 
 class FeatureDistillation(Distillation):
-    """Predicts the teacher's features with an `AlignmentHead` and takes the mean distance to them, frame by frame."""
+    """The mean distance between the teacher's features and predictions of an `AlignmentHead`, frame by frame."""
 
     def __init__(
         self,
@@ -94,18 +94,18 @@ class FeatureDistillation(Distillation):
 
         Args:
             llm_width: width of the language model.
-            llm_layers: layers of the language model.
-            teacher_width: width of the teacher.
-            every: distance of the hidden states that the head reads, from the last one down; the input is always the
-                final one. 4 is official: 32, 28, ..., 4, 0 of 32 layers.
-            layers: exactly these hidden states instead, at least two; the first one asks the others. Counted from 0,
-                the input, or from -1, the last one.
-            heads: attention heads of the head; must divide the teacher's width.
-            weight: factor of the loss beside the cross-entropy of the text.
+            llm_layers: number of layers of the language model.
+            teacher_width: size of a feature of the teacher.
+            every: distance between the hidden states that the head reads, from the last one down; the input is always
+                included. Official: 4, which gives 32, 28, ..., 4, 0 of 32 layers.
+            layers: list of hidden states to use instead of `every`, at least two, of which the first is the query;
+                0 is the input, n the output of layer n, and -1 the last one.
+            heads: number of attention heads of the head; must divide the size of a feature of the teacher.
+            weight: factor of the loss relative to the cross-entropy of the text, at least 0.
 
         Raises:
-            ValueError: there is no teacher, the weight is negative, a hidden state is not one of the language model's
-                or is named twice, there are fewer than two, or the heads do not divide the teacher's width.
+            ValueError: there is no teacher, the weight is negative, a hidden state does not exist or is listed twice,
+                there are fewer than two, or the heads do not divide the size of a feature of the teacher.
         """
         super().__init__(llm_width, llm_layers, teacher_width)
         if teacher_width == 0:
@@ -124,7 +124,7 @@ class FeatureDistillation(Distillation):
     def distance(
         self, prediction: Float[Tensor, "tokens width"], teacher: Float[Tensor, "tokens width"]
     ) -> Float[Tensor, " tokens"]:
-        """Return how far each prediction is from the teacher's feature."""
+        """Return the distance of each prediction from the teacher's feature."""
 
     def forward(
         self,

@@ -16,11 +16,11 @@ from components.vision_transformers import CLIPViT, VisionTransformer
 
 @dataclass
 class PooledLayout(ViTLayout):
-    """Where the averages of a batch come from.
+    """The sources of the averages of a batch.
 
     Attributes:
-        valid: which patches show the clip.
-        places: in the flattened (clips, patches), the places on the canvas that any frame of the clip shows.
+        valid: mask of the patches that show the clip.
+        places: indices in the flattened (clips, patches) of the places that at least one frame of the clip shows.
     """
 
     valid: Bool[Tensor, "frames patches"]
@@ -28,16 +28,16 @@ class PooledLayout(ViTLayout):
 
 
 class CLIPFrames(ViTEncoder):
-    """A token per frame and a token per place on the canvas (arXiv 2306.05424, section 3.1; paper Tables 1 to 3).
+    """One token per frame and one token per place on the canvas (arXiv 2306.05424, section 3.1; paper Tables 1 to 3).
 
-    A frame's token is the mean over its patches, the token of a place is the mean over the clip's frames; a square clip
-    of T frames has T + 256 tokens, frames first, 356 for the 100 frames of Video-ChatGPT. Its projector is
-    `LinearProjector`, its tower stays frozen (`train_tower: false`). The original fills up the frames' tokens of a clip
-    of fewer than 100 frames with zeros, which its language model reads as the projector's bias: `fill_up_to: 100`.
+    The token of a frame is the mean over its patches, the token of a place the mean over the frames of the clip. A
+    square clip of T frames has T + 256 tokens, frames first; the 100 frames of Video-ChatGPT give 356. The original
+    uses `LinearProjector`, a frozen tower (`train_tower: false`), and zeros in place of frame tokens for clips of fewer
+    than 100 frames (`fill_up_to: 100`), which the projector maps to its bias.
 
-    Paper Table 3 gives it 307 M parameters, as many as the whole ViT-L/14 and the linear projector to 4096 have (here,
-    up to the last but one layer, 294.8 M), and 8109.1 GFLOPs, as many as there are multiply-accumulates for 100 frames
-    and for projecting 356 tokens, and five operations for every number that a layer norm reads.
+    Paper Table 3 gives 307 M parameters, which are those of the whole ViT-L/14 and the linear projector to 4096 (here,
+    up to the second-to-last layer, 294.8 M), and 8109.1 GFLOPs, which are the multiply-accumulates for 100 frames and
+    for the projection of 356 tokens, plus five operations for every input number of a layer norm.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class CLIPFrames(ViTEncoder):
         Args:
             width: size of a token.
             patch_size: side of a patch in pixels.
-            tower: vision transformer; `PretrainedCLIP` for released weights.
-            fill_up_to: frames up to which tokens of zeros follow those of the frames (official: 100).
-            settings: see ViTEncoder.
+            tower: vision transformer that encodes the frames; `PretrainedCLIP` for released weights.
+            fill_up_to: minimum number of frame tokens per clip; missing ones are zeros (official: 100).
+            settings: `dropout` and `train_tower`, see ViTEncoder.
 
         Raises:
-            ValueError: the tower's sizes do not go together, its weights do not fit, or a number is negative.
+            ValueError: the sizes of the tower are inconsistent, its weights do not fit, or `fill_up_to` is negative.
         """
         if fill_up_to < 0:
             raise ValueError(f"model.encoder.init_args.fill_up_to is {fill_up_to}; it must be 0 or more")
@@ -66,16 +66,16 @@ class CLIPFrames(ViTEncoder):
         self.fill_up_to = fill_up_to
 
     def layout(self, shapes: VideoShapes) -> PooledLayout:
-        """Work out the tokens of a batch, on the host.
+        """Compute the token layout of a batch, on the host.
 
         Raises:
-            ValueError: a canvas other than the tower's, or frame counts and rectangles that make no sense.
+            ValueError: the canvas is not that of the tower, or frame counts and rectangles are invalid.
         """
         valid = self.valid_patches(shapes)
         clips = Groups.of_sizes(shapes.frame_counts)
         shown = torch.zeros(len(shapes.frame_counts), valid.shape[1], dtype=torch.int64)
         places = shown.index_add(0, clips.group, valid.long()).flatten().nonzero()[:, 0]
-        # The features are [frames, places, zeros]; sorted by clip, and within a clip: frames, the zeros, places.
+        # The features are [frames, places, zeros]; tokens are sorted by clip, and within a clip: frames, zeros, places.
         missing = (self.fill_up_to - shapes.frame_counts).clamp(min=0)
         clip_of = torch.cat([clips.group, torch.repeat_interleave(missing), places // valid.shape[1]])
         frames, zeros = len(clips.group), int(missing.sum())
@@ -89,7 +89,7 @@ class CLIPFrames(ViTEncoder):
         return PooledLayout(
             token_counts=tuple(clip_of.bincount().tolist()),
             order=feature[clip_of.argsort(stable=True)],
-            # A token is a mean over a frame or over time: none stands for a part of one frame.
+            # A token is a mean over a frame or over time: no token is for a part of a single frame.
             grid=torch.empty(0, dtype=torch.int64),
             grids=torch.empty(0, 2, dtype=torch.int64),
             clips=clips,
@@ -100,10 +100,10 @@ class CLIPFrames(ViTEncoder):
     def forward(
         self, frames: Float[Tensor, "frames 3 height width"], layout: TokenLayout
     ) -> Float[Tensor, "features embedding_width"]:
-        """Encode normalised frames into [token per frame, token per place, one token of zeros if there may be any].
+        """Encode normalised frames into [token per frame, token per place, one token of zeros with `fill_up_to`].
 
         Raises:
-            ValueError: frames that the tower does not take.
+            ValueError: the frames are not of the size that the tower accepts.
         """
         assert isinstance(layout, PooledLayout)
         patches = self.tower(frames, layout.clips)[:, 1:]

@@ -1,4 +1,4 @@
-"""The encoder of Video-LLaVA: LanguageBind's video transformer, every patch a token."""
+"""The encoder of Video-LLaVA: LanguageBind's video transformer, with one token for every patch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from components.vision_transformers import LanguageBindViT, VisionTransformer
 
 @dataclass
 class PatchLayout(ViTLayout):
-    """Which tokens of the tower are kept.
+    """The tokens of the tower that are kept.
 
     Attributes:
-        kept: in the flattened (frames, class token and patches).
+        kept: indices of the kept tokens in the flattened (frames, class token and patches).
     """
 
     kept: Int64[Tensor, " kept"]
@@ -28,13 +28,13 @@ class PatchLayout(ViTLayout):
 class LanguageBindVideo(ViTEncoder):
     """The class token and the patches of every frame (arXiv 2311.10122, section 3.1; paper Tables 1 to 3).
 
-    A square frame has 257 tokens, 2056 for the 8 frames of Video-LLaVA, whose code keeps the class tokens of videos
-    (official: the line that would drop them is a comment). Its projector is `MLPProjector`, its tower stays frozen
+    A square frame has 257 tokens, so the 8 frames of Video-LLaVA have 2056. Its code keeps the class tokens of videos
+    (official: the line that would drop them is commented out). The original uses `MLPProjector` and a frozen tower
     (`train_tower: false`).
 
-    Paper Table 3 gives it 425 M parameters, as many as the whole transformer and the MLP projector to 4096 have (here,
-    up to the last but one layer, 408.4 M), and 864.1 GFLOPs, which are reached as for `CLIPFrames` with 8 frames, if
-    356 tokens are projected here too; projecting all 2056 brings it to 899.8.
+    Paper Table 3 gives 425 M parameters, which are those of the whole transformer and the MLP projector to 4096 (here,
+    up to the second-to-last layer, 408.4 M), and 864.1 GFLOPs, which result from counting 8 frames as for `CLIPFrames`
+    with only 356 projected tokens; projecting all 2056 gives 899.8.
     """
 
     def __init__(
@@ -49,19 +49,19 @@ class LanguageBindVideo(ViTEncoder):
         Args:
             width: size of a token.
             patch_size: side of a patch in pixels.
-            tower: vision transformer; `PretrainedLanguageBind` for released weights.
-            settings: see ViTEncoder.
+            tower: vision transformer that encodes the frames; `PretrainedLanguageBind` for released weights.
+            settings: `dropout` and `train_tower`, see ViTEncoder.
 
         Raises:
-            ValueError: the tower's sizes do not go together, or its weights do not fit.
+            ValueError: the sizes of the tower are inconsistent, or its weights do not fit.
         """
         super().__init__(width, patch_size, tower, **settings)
 
     def layout(self, shapes: VideoShapes) -> PatchLayout:
-        """Work out the tokens of a batch, on the host.
+        """Compute the token layout of a batch, on the host.
 
         Raises:
-            ValueError: a canvas other than the tower's, or frame counts and rectangles that make no sense.
+            ValueError: the canvas is not that of the tower, or frame counts and rectangles are invalid.
         """
         valid = self.valid_patches(shapes)
         clips = Groups.of_sizes(shapes.frame_counts)
@@ -83,7 +83,7 @@ class LanguageBindVideo(ViTEncoder):
         """Encode normalised frames into the kept tokens, in their order.
 
         Raises:
-            ValueError: frames that the tower does not take, or a clip that is too long for it.
+            ValueError: the frames are not of the size that the tower accepts, or a clip is too long for it.
         """
         assert isinstance(layout, PatchLayout)
         tokens: Tensor = self.tower(frames, layout.clips)

@@ -1,6 +1,6 @@
-"""STAB, Video-Panda's Spatio-Temporal Alignment Block, composed of parts that can be swapped; EVE is a case of it.
+"""STAB, Video-Panda's Spatio-Temporal Alignment Block, composed of exchangeable parts; EVE is a special case of it.
 
-The parts are in `components/stab`, one file for each slot; this file only joins them.
+The parts are in `components/stab`, one file for each slot.
 """
 
 from collections.abc import Callable
@@ -50,7 +50,7 @@ _FITTING_FUSION = {
 class STAB(VideoEncoder):
     """Spatio-Temporal Alignment Block (paper section 3.1, figure 2; official: `VideoTokenizer`).
 
-    A clip of one frame is an image: it skips local encoding, video aggregation and fusion (official).
+    A clip of one frame is an image and skips local encoding, video aggregation and fusion (official).
     """
 
     def __init__(
@@ -72,23 +72,23 @@ class STAB(VideoEncoder):
         """Build the parts.
 
         Args:
-            width: size of every token inside.
+            width: size of every token in the block.
             patch_size: side of a patch in pixels.
-            chunk_frames: frames that local encoding and video aggregation see together, if the chunking cuts clips:
-                by default into max(1, frames // chunk_frames) chunks as equal as possible.
-            dropout: share that the video aggregator and the fusion drop while training (official: 0.5).
-            patch_embedding: pixels to tokens.
-            local_encoding: relates patches to their neighbours in space and time.
-            video_aggregator: one token per chunk, the video context.
-            downsampling: merges windows of patches.
-            frame_aggregator: one token per frame, the frame context.
-            fusion: makes the token in front of a frame from these contexts.
-            row_tokens: what ends a row of tokens.
-            chunking: how clips are cut into chunks.
-            downsampling_placement: whether windows are merged after local encoding or before it.
+            chunk_frames: number of frames per chunk, within which local encoding and video aggregation mix time; the
+                default chunking cuts a clip into max(1, frames // chunk_frames) chunks of nearly equal length.
+            dropout: dropout probability of the video aggregator and the fusion, 0 to below 1 (official: 0.5).
+            patch_embedding: layer that maps patches of pixels to tokens.
+            local_encoding: part that relates patches to their neighbours in space and time.
+            video_aggregator: part that condenses a chunk into one token, the video context.
+            downsampling: part that merges a window of patches into one token.
+            frame_aggregator: part that condenses a frame into one token, the frame context.
+            fusion: part that makes the context token before each frame from both contexts.
+            row_tokens: part that marks the end of every row of tokens.
+            chunking: rule for cutting clips into chunks.
+            downsampling_placement: whether windows are merged after or before local encoding.
 
         Raises:
-            ValueError: a size is not positive, or the fusion does not fit the aggregators.
+            ValueError: a size is not positive, `dropout` is out of range, or the fusion does not fit the aggregators.
         """
         super().__init__()
         for name, value in {"width": width, "patch_size": patch_size, "chunk_frames": chunk_frames}.items():
@@ -112,10 +112,10 @@ class STAB(VideoEncoder):
         self._check_fusion()
 
     def layout(self, shapes: VideoShapes) -> STABLayout:
-        """Work out where the tokens of a batch come from and go, on the host.
+        """Compute the token layout of a batch, on the host.
 
         Raises:
-            ValueError: frame counts and rectangles disagree, or a rectangle leaves the canvas or holds no window.
+            ValueError: frame counts and rectangles disagree, or a rectangle leaves the canvas or contains no window.
         """
         return stab_layout(
             shapes,
@@ -133,7 +133,7 @@ class STAB(VideoEncoder):
         """Encode normalised frames into [context token per frame, windows, row token].
 
         Raises:
-            ValueError: the layout was made for another canvas.
+            ValueError: the layout is for another canvas.
         """
         assert isinstance(layout, STABLayout)
         patches = self.patch_embedding(frames)
@@ -156,41 +156,41 @@ class STAB(VideoEncoder):
         return features
 
     def _check_fusion(self) -> None:
-        """Refuse a fusion that reads a missing context, or ignores an aggregator, which would then never learn."""
+        """Refuse a fusion that reads a missing context, or ignores an aggregator, which would then never be trained."""
         has_frame = not isinstance(self.frame_aggregator, NoFrameAggregator)
         has_video = not isinstance(self.video_aggregator, NoVideoAggregator)
         fitting = _FITTING_FUSION[has_frame, has_video].__name__
         fusion = type(self.fusion).__name__
-        for context, slot, part, given, read in (
+        for context, slot, part, is_present, is_read in (
             ("frame", "frame_aggregator", self.frame_aggregator, has_frame, self.fusion.reads_frame),
             ("video", "video_aggregator", self.video_aggregator, has_video, self.fusion.reads_video),
         ):
-            if given != read:
-                does = "reads" if read else "does not read"
+            if is_present != is_read:
+                verb = "reads" if is_read else "does not read"
                 raise ValueError(
-                    f"fusion {fusion} {does} the {context} context, but {slot} is {type(part).__name__}; "
+                    f"fusion {fusion} {verb} the {context} context, but {slot} is {type(part).__name__}; "
                     f"set model.encoder.init_args.fusion to {fitting}, or another model.encoder.init_args.{slot}"
                 )
 
 
 class EVE(STAB):
-    """Every frame as an image (paper Tables 1 and 2, "EVE*", appendix F; arXiv 2406.11832).
+    """Encodes every frame as an image (paper Tables 1 and 2, "EVE*", appendix F; arXiv 2406.11832).
 
-    Patch embedding, downsampling, one token in front of the frame and one after every row: the parts that Video-Panda
-    takes over from EVE, and that an image passes through in the official code. 29,982,720 parameters with the MLP
-    projector to a width of 4096. It is `STAB` with its slots set, so what loads weights for that one loads them here.
+    It has the parts that Video-Panda takes over from EVE, and that images pass through in the official code: patch
+    embedding, downsampling, one token before each frame and one after every row. With the MLP projector to a width of
+    4096 it has 29,982,720 parameters. It is `STAB` with fixed slots, so weights load in the same way.
     """
 
     def __init__(self, width: int = 1024, patch_size: int = 14, **settings: Any) -> None:
         """Build the parts.
 
         Args:
-            width: size of every token inside.
+            width: size of every token in the block.
             patch_size: side of a patch in pixels.
             settings: `dropout`, `downsampling` and `row_tokens`, see STAB.
 
         Raises:
-            ValueError: a size is not positive, or the parts cannot be that wide.
+            ValueError: a size is not positive, or the width does not suit the parts.
         """
         super().__init__(
             width,

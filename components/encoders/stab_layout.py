@@ -1,7 +1,6 @@
-"""All index arithmetic of a batch for STAB, done on the host before any pixel is looked at.
+"""All index arithmetic of a batch for STAB, done on the host before the frames are encoded.
 
-Nothing here loops over clips or frames: sizes are expanded with repeat_interleave and positions follow from cumulative
-sums.
+There are no loops over clips or frames: sizes are expanded with repeat_interleave, and positions are cumulative sums.
 """
 
 from collections.abc import Callable
@@ -18,18 +17,18 @@ from components.stab.grid import Chunks, ValidArea
 
 @dataclass
 class STABLayout(TokenLayout):
-    """Where the tokens of a batch come from and where they go.
+    """The sources and positions of the tokens of a batch.
 
-    Local encoding reads a grid of cells: patches, or windows where these are merged before it.
+    Local encoding reads a grid of cells: patches, or windows if these are merged before it.
 
     Attributes:
-        canvas: (rows, columns) of patches that the indices below are made for.
-        shift: (rows, columns) of patches in front of the first cell of each frame.
-        video_frames: frames of clips that take the video path, i.e. that are not images.
-        chunks: these frames in chunks.
-        valid: which of their cells are no padding.
-        windows: for every window, its cells in the flattened (frames, rows, columns); row by row.
-        frames: the windows of each frame.
+        canvas: (rows, columns) of patches on the canvas to which the indices below refer.
+        shift: (rows, columns) of patches before the first cell of each frame.
+        video_frames: indices of the frames of videos, which are all clips but images.
+        chunks: division of these frames into chunks.
+        valid: valid area of these frames, without padding.
+        windows: indices of the cells of every window in the flattened (frames, rows, columns); row by row.
+        frames: grouping of the windows by frame.
     """
 
     canvas: tuple[int, int]
@@ -51,31 +50,31 @@ def stab_layout(
     contexts: int,
     row_tokens: int,
 ) -> STABLayout:
-    """Work out the layout of a batch.
+    """Compute the layout of a batch.
 
-    A frame's tokens are its context token, then row by row the windows and the row token. A last row or column of
+    The tokens of a frame are its context token, then row by row the windows and the row token. A last row or column of
     patches that does not fill a window is left out (official).
 
     Args:
         shapes: sizes of the batch.
         stride: side of a window in patches.
         cell_side: side in patches of a cell of the grid that local encoding reads; it divides the stride.
-        chunking: sizes of the chunks of all clips, see `Chunking`.
-        shortest_video: frames from which a clip takes the video path.
-        contexts: context tokens per frame, 0 or 1.
-        row_tokens: tokens after each row, 0 or 1.
+        chunking: function that returns the sizes of the chunks of all clips, see `Chunking`.
+        shortest_video: minimum number of frames of a video; shorter clips are images.
+        contexts: number of context tokens per frame, 0 or 1.
+        row_tokens: number of tokens after each row, 0 or 1.
 
     Raises:
-        ValueError: frame counts and rectangles disagree, or a rectangle leaves the canvas or holds no window.
+        ValueError: frame counts and rectangles disagree, or a rectangle leaves the canvas or contains no window.
     """
     _check(shapes, stride)
-    rectangles = shapes.rectangles // cell_side  # from here on in cells; the first one begins at a frame's shift
+    rectangles = shapes.rectangles // cell_side  # from here on in cells; the first one begins at the shift of the frame
     side = stride // cell_side
     top, left, height, width = rectangles.unbind(1)
     rows, columns = height // side, width // side
     frames = Groups.of_sizes(rows * columns)
 
-    # Windows: frame, row and column of each, then the cells in it.
+    # Frame, row and column of each window, then the cells in it.
     frame = frames.group
     within = torch.arange(len(frame)) - ((rows * columns).cumsum(0) - rows * columns)[frame]
     row, column = within // columns[frame], within % columns[frame]
@@ -87,7 +86,9 @@ def stab_layout(
     # Positions in the packed sequence; the features are [context tokens, windows, row token].
     tokens = contexts + rows * (columns + row_tokens)
     start = tokens.cumsum(0) - tokens
-    order = torch.full((int(tokens.sum()),), len(rows) * contexts + len(frame))  # what is left over is row tokens
+    order = torch.full(
+        (int(tokens.sum()),), len(rows) * contexts + len(frame)
+    )  # the remaining positions are row tokens
     context_of = torch.arange(len(rows) * contexts)
     order[start[context_of]] = context_of
     grid = start[frame] + contexts + row * (columns[frame] + row_tokens) + column

@@ -1,9 +1,9 @@
-"""The contract between a video encoder and everything around it.
+"""The interface of a video encoder.
 
-A batch of clips is packed: the frames of all clips follow each other along one axis, so clips may differ in frame count
-and valid area without padding frames. What depends on these sizes (where each token goes, how many there are) is worked
-out once per batch on the host, in `layout`; `forward` is then pure tensor work, without loops over clips and without
-reading values back from the device.
+A batch of clips is packed: the frames of all clips are concatenated along one axis, so clips may differ in frame count
+and valid area without padding frames. Everything that depends on these sizes (the number of tokens and their positions)
+is computed once per batch on the host, in `layout`; `forward` then consists of tensor operations only, without loops
+over clips and without reading values back from the device.
 
 Legend: F frames of all clips, H x W canvas pixels, C encoder width, N tokens of all clips.
 """
@@ -18,12 +18,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 
-@dataclass  # not frozen: Lightning sets the fields of a batch anew when it trains in bf16-true
+@dataclass  # not frozen: Lightning assigns the fields of a batch when it trains in bf16-true
 class VideoShapes:
-    """Sizes of a packed batch of clips, known on the host before any pixel is looked at.
+    """The sizes of a packed batch of clips, known on the host before the frames are encoded.
 
     Attributes:
-        frame_counts: frames of each clip, each >= 1.
+        frame_counts: number of frames of each clip, at least 1.
         rectangles: valid area of every frame as (top, left, height, width) in patches.
         canvas: (rows, columns) of patches in the whole frame.
     """
@@ -35,15 +35,15 @@ class VideoShapes:
 
 @dataclass
 class TokenLayout:
-    """Where an encoder's features go in the token sequence of a batch.
+    """The positions of an encoder's features in the token sequence of a batch.
 
     Attributes:
-        token_counts: tokens of each clip; plain integers, they stay on the host.
+        token_counts: number of tokens of each clip; plain integers, which stay on the host.
         order: for every token of the packed sequence, the row of the encoder's output that fills it. A row may be used
             many times (a row token) and is then projected only once.
-        grid: places in the packed sequence of the tokens that stand for a part of one frame, frame by frame and row by
-            row: what a teacher's features can be compared with. Empty if the encoder has none.
-        grids: (rows, columns) of these tokens in every frame; no rows if the encoder has none.
+        grid: positions in the packed sequence of the tokens for a part of one frame, frame by frame and row by row,
+            which can be compared with features of a teacher. Empty if the encoder has no such tokens.
+        grids: (rows, columns) of these tokens in every frame; without rows if the encoder has no such tokens.
     """
 
     token_counts: tuple[int, ...]
@@ -67,16 +67,16 @@ class TokenLayout:
 class VideoEncoder(nn.Module, ABC):
     """Turns frames into visual features: the family `encoders`.
 
-    Every encoder is built with a `width`, a `patch_size` and a `dropout`, which a scale file sets whatever the encoder.
+    Every encoder takes a `width`, a `patch_size` and a `dropout`, since scale files set these for any encoder.
 
     Attributes:
         width: size C of a feature.
         patch_size: side of a patch in pixels.
-        stride: patches that are merged along each side into one token; a canvas must be a multiple of
+        stride: number of patches along each side that are merged into one token; a canvas must be a multiple of
             `patch_size * stride` pixels.
-        canvas: side in pixels of the only canvas that it takes; None if any whole number of tokens will do.
-        pixel_mean: per channel, in 0..1; also the colour of padding.
-        pixel_std: per channel, in 0..1.
+        canvas: side in pixels of the only canvas that the encoder accepts; None if any whole number of tokens fits.
+        pixel_mean: mean of the pixels in 0..1, by channel; also the colour of padding.
+        pixel_std: standard deviation of the pixels in 0..1, by channel.
     """
 
     width: int
@@ -89,10 +89,10 @@ class VideoEncoder(nn.Module, ABC):
 
     @abstractmethod
     def layout(self, shapes: VideoShapes) -> TokenLayout:
-        """Work out the token layout of a batch, on the host.
+        """Compute the token layout of a batch, on the host.
 
         Raises:
-            ValueError: a size in `shapes` that this encoder cannot take.
+            ValueError: the encoder does not support a size in `shapes`.
         """
 
     @abstractmethod
@@ -102,16 +102,16 @@ class VideoEncoder(nn.Module, ABC):
         """Encode normalised frames; token k of the batch is row `layout.order[k]` of the result."""
 
     def units(self) -> list[nn.Module]:
-        """Return large parts that run once per forward pass: what a sharded model gathers one at a time."""
+        """Return large parts that run once per forward pass; a sharded model gathers them one at a time."""
         return []
 
     def normalize(self, frames: Tensor) -> Tensor:
-        """Scale uint8 frames (F, 3, H, W) to 0..1 and standardise them, in the encoder's own dtype and device."""
+        """Scale uint8 frames (F, 3, H, W) to 0..1 and standardise them, in the dtype of the encoder."""
         like = next(self.parameters())
-        # Of float32 also where that is not the default: bf16-true.
+        # float32 even if the default dtype is another one (bf16-true).
         mean, std = (
             torch.tensor(values, dtype=torch.float32, device=frames.device).view(1, 3, 1, 1)
             for values in (self.pixel_mean, self.pixel_std)
         )
-        # In place where the tensor is our own: no new memory for every step.
+        # In place on our own tensor, without new memory for every step.
         return (frames.float() / 255).sub_(mean).div_(std).to(like.dtype)

@@ -1,4 +1,4 @@
-"""What encoders with a vision transformer share: its geometry, and which patches show the clip."""
+"""The base of encoders with a vision transformer: its geometry, and the patches that show the clip."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from components.vision_transformers import VisionTransformer
 
 @dataclass
 class ViTLayout(TokenLayout):
-    """Where the tokens of a batch come from.
+    """The sources of the tokens of a batch.
 
     Attributes:
-        clips: the frames of each clip.
+        clips: grouping of the frames by clip.
     """
 
     clips: Groups
 
 
 class ViTEncoder(VideoEncoder):
-    """Reads a vision transformer, which sees the whole canvas; patches of padding become no tokens.
+    """Encodes frames with a vision transformer, which sees the whole canvas; patches of padding give no tokens.
 
     The original models have no padding: Video-ChatGPT stretches a frame to a square (`data.init_args.fit: Stretch`),
-    Video-LLaVA crops one out of it (`CentreCrop`).
+    and Video-LLaVA crops a square from it (`CentreCrop`).
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class ViTEncoder(VideoEncoder):
         Args:
             width: size of a token.
             patch_size: side of a patch in pixels.
-            tower: vision transformer, possibly with pretrained weights.
-            dropout: of every encoder; a tower drops nothing.
-            train_tower: whether the tower learns in a stage that trains the encoder.
+            tower: vision transformer that encodes the frames, possibly with pretrained weights.
+            dropout: without effect, since a tower has no dropout; scale files set it for every encoder.
+            train_tower: whether the tower is trained in a stage that trains the encoder.
 
         Raises:
-            ValueError: the tower's sizes do not go together, or its weights do not fit.
+            ValueError: the sizes of the tower are inconsistent, or its weights do not fit.
         """
         super().__init__()
         self.tower = tower(width, patch_size)
@@ -61,7 +61,7 @@ class ViTEncoder(VideoEncoder):
         self.canvas: int = self.tower.image_size
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Let the encoder learn, or freeze it; a tower that is not to be trained stays frozen."""
+        """Make the encoder trainable, or freeze it; with `train_tower: false` the tower stays frozen."""
         return super().requires_grad_(requires_grad and self.train_tower)
 
     def units(self) -> list[nn.Module]:
@@ -69,7 +69,7 @@ class ViTEncoder(VideoEncoder):
         return self.tower.units()
 
     def valid_patches(self, shapes: VideoShapes) -> Bool[Tensor, "frames patches"]:
-        """Return which patches of every frame lie in its valid rectangle.
+        """Return the mask of the patches inside the valid rectangle of every frame.
 
         Raises:
             ValueError: the canvas is not that of the tower, frame counts and rectangles disagree, or a rectangle is

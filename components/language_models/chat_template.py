@@ -1,4 +1,4 @@
-"""The chat template that comes with a tokenizer, as a prompt format."""
+"""The chat template of a tokenizer as a prompt format."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from transformers import PreTrainedTokenizerBase
 from components.language_models.prompt import Clip, Piece, PromptFormat, Special, Text
 
 KEY = "model.language_model.init_args.prompt"
-# Characters for private use, which no template writes. What was asked and answered never passes through the template.
+# Private-use characters, which no template writes. Questions and answers themselves never pass through the template.
 MARK = "\ue000{}\ue001"
 MARKS = re.compile("\ue000([0-9]+)\ue001")
 
 
 class ChatTemplate(PromptFormat):
-    """The format that the language model was tuned with, which its tokenizer brings along (`chat_template`).
+    """The format with which the language model was tuned, from its tokenizer (`chat_template`).
 
-    The template is rendered with marks in place of questions and answers, so it is known to the character what is
-    answer; questions and answers then stand in the text as they are, and special tokens in them are only letters. An
-    answer ends with the first special token that the template writes after it. The clip and a newline are put before
-    the first question.
+    The template is rendered with marks in place of questions and answers, so the characters of the answers are known
+    exactly. Questions and answers are then inserted unchanged, and special tokens in them are ordinary text. An answer
+    ends with the first special token that the template writes after it. The clip and a newline are placed before the
+    first question.
     """
 
     def __init__(self, system: str | None = None, variables: dict[str, str | bool] | None = None) -> None:
-        """Choose what the template writes beside the conversation.
+        """Set the variables of the template.
 
         Args:
-            system: text of the system message; none leaves it to the template, of which some have an own text.
-            variables: further variables that the template reads, as `{enable_thinking: false}` for Qwen 3, or
-                `{date_string: 26 Jul 2024}` for Llama 3.1, which else writes the day of the run.
+            system: text of the system message; null uses that of the template, if it has one.
+            variables: further variables of the template, such as `{enable_thinking: false}` for Qwen 3, or
+                `{date_string: 26 Jul 2024}` for Llama 3.1, which otherwise writes the day of the run.
         """
         self.system = system
         self.variables: dict[str, Any] = dict(variables or {})
@@ -40,15 +40,15 @@ class ChatTemplate(PromptFormat):
     def pieces(
         self, tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str | None]], *, with_clip: bool
     ) -> list[Piece]:
-        """Write down a conversation in the words of the template.
+        """Return the pieces of a conversation with the texts of the template.
 
         Raises:
-            ValueError: the tokenizer has no template; or the template does not write every message once and in order,
-                or begins an answer otherwise than it asks for one, or writes no special token after it.
+            ValueError: the tokenizer has no template, or the template does not write every message once and in order,
+                begins an answer differently in training and generation, or writes no special token after an answer.
         """
-        asking = self._fixed_texts(tokenizer, len(turns), answered=False)
+        for_generation = self._fixed_texts(tokenizer, len(turns), answered=False)
         answered = turns[-1][1] is not None
-        fixed = self._fixed_texts(tokenizer, len(turns), answered=True) if answered else asking
+        fixed = self._fixed_texts(tokenizer, len(turns), answered=True) if answered else for_generation
         pieces: list[Piece] = []
         if self.system is not None:
             before, *fixed = fixed
@@ -56,20 +56,19 @@ class ChatTemplate(PromptFormat):
         pieces += _split(tokenizer, fixed[0])
         for number, (question, answer) in enumerate(turns):
             pieces += [Clip(), Text(f"\n{question}")] if with_clip and number == 0 else [Text(question)]
-            cue = fixed[2 * number + 1]
-            # Some templates write a space before an answer that they do not write when they ask for one: then it is
-            # part of the answer.
-            asked = asking[-1] if cue.startswith(asking[-1]) and not cue[len(asking[-1]) :].strip() else cue
-            if number == len(turns) - 1 and asked != asking[-1]:
+            cue, last_cue = fixed[2 * number + 1], for_generation[-1]
+            # Some templates write a space before an answer only if there is an answer: then it is part of the answer.
+            prompt = last_cue if cue.startswith(last_cue) and not cue[len(last_cue) :].strip() else cue
+            if number == len(turns) - 1 and prompt != last_cue:
                 raise ValueError(
-                    f"the chat template writes {cue!r} before an answer, but {asking[-1]!r} to ask for one, so what is "
+                    f"the chat template writes {cue!r} before an answer, but {last_cue!r} to ask for one, so what is "
                     f"learnt would not be what is asked; a variable of the template may change that ({KEY}.variables), "
                     "as `enable_thinking: false` does for some"
                 )
-            pieces += _split(tokenizer, asked)
+            pieces += _split(tokenizer, prompt)
             if answer is not None:
                 ending, after = self._ending(tokenizer, fixed[2 * number + 2])
-                pieces += [Text(f"{cue[len(asked) :]}{answer}", learnt=True), *ending]
+                pieces += [Text(f"{cue[len(prompt) :]}{answer}", learnt=True), *ending]
                 pieces += after if number < len(turns) - 1 else []
         return pieces
 
@@ -80,7 +79,7 @@ class ChatTemplate(PromptFormat):
         return last.id
 
     def _fixed_texts(self, tokenizer: PreTrainedTokenizerBase, turns: int, answered: bool) -> list[str]:
-        """Return what the template writes before, between and after system text, questions and answers."""
+        """Return the texts of the template before, between and after system text, questions and answers."""
         if tokenizer.chat_template is None:
             raise ValueError(
                 f"{KEY} is ChatTemplate, but {type(tokenizer).__name__} of {tokenizer.name_or_path!r} has no chat "
@@ -105,7 +104,7 @@ class ChatTemplate(PromptFormat):
 
     @staticmethod
     def _ending(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[Piece], list[Piece]]:
-        """Return what ends an answer, up to and with the first special token, to be learnt; and what comes after."""
+        """Split the text after an answer: up to its first special token, which is learnt, and the rest."""
         pieces = _split(tokenizer, text)
         for number, piece in enumerate(pieces):
             if isinstance(piece, Special):
@@ -115,11 +114,11 @@ class ChatTemplate(PromptFormat):
 
 
 def _split(tokenizer: PreTrainedTokenizerBase, text: str) -> list[Piece]:
-    """Split what a template wrote into special tokens and text, as the tokenizer itself would."""
+    """Split text of a template into special tokens and ordinary text, as the tokenizer itself would."""
     special = {str(token): (number, token) for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     longest_first = sorted(map(re.escape, special), key=len, reverse=True)
     pieces: list[Piece] = []
-    # Every other part is a special token; some take the space beside them.
+    # Every second part is a special token; some absorb the space beside them.
     parts = re.split(f"({'|'.join(longest_first)})", text) if special else [text]
     for number, part in enumerate(parts):
         if number % 2:

@@ -6,20 +6,19 @@ from transformers import LlamaConfig, PreTrainedConfig
 
 from components.language_models.pretrained_causal_lm import KEYS, PretrainedCausalLM
 
-# What EVE stores beside its language model: image tokenizer, projector, teacher, and the head that learns from it.
+# The parts of EVE beside its language model: image tokenizer, projector, teacher, and distillation head.
 _VISION = ("model.vision_tower.", "model.mm_projector.", "model.vision_clip.", "model.vision_tower_compressor.")
 _COMPUTED = ".rotary_emb.inv_freq"
-_OF_THE_WHOLE = {"model_type", "architectures", "transformers_version", "auto_map"}
+_NOT_OF_LLAMA = {"model_type", "architectures", "transformers_version", "auto_map"}
 
 
 class EVECausalLM(PretrainedCausalLM):
-    """The Llama in EVE (arXiv 2406.11832), which was trained further there on images.
+    """The Llama of EVE (arXiv 2406.11832), which was trained further on images.
 
-    Only the language model is taken; the encoder is a choice of its own. No code that comes with the checkpoint is run.
+    Only the language model is loaded; the encoder is chosen separately. No code of the checkpoint is run.
 
     Raises:
-        ValueError: it is no checkpoint of EVE, holds tensors that are not explained, or for what `PretrainedCausalLM`
-            refuses.
+        ValueError: the checkpoint is not of EVE, has unknown tensors, or cannot be loaded by `PretrainedCausalLM`.
     """
 
     @classmethod
@@ -27,7 +26,7 @@ class EVECausalLM(PretrainedCausalLM):
         """Return the configuration of the Llama.
 
         Raises:
-            ValueError: there is no config.json, or it is of another family.
+            ValueError: config.json does not exist, or is of another family.
         """
         config, _ = PreTrainedConfig.get_config_dict(name_or_path)
         if config.get("model_type") != "eve":
@@ -46,7 +45,7 @@ class EVECausalLM(PretrainedCausalLM):
         """Return the names of the vision part's tensors.
 
         Raises:
-            ValueError: there are others.
+            ValueError: there are unknown tensors.
         """
         unknown = [name for name in unexpected if not name.startswith(_VISION) and not name.endswith(_COMPUTED)]
         if unknown:
@@ -58,6 +57,6 @@ class EVECausalLM(PretrainedCausalLM):
 
 
 def llama_config(config: dict[str, Any]) -> LlamaConfig:
-    """Return what `config`, a config.json, says of the Llama in it; the rest is left aside."""
-    known = LlamaConfig().to_dict().keys() - _OF_THE_WHOLE
-    return LlamaConfig(**{name: value for name, value in config.items() if name in known})
+    """Return the configuration of the Llama in a config.json, without the settings of other parts."""
+    names = LlamaConfig().to_dict().keys() - _NOT_OF_LLAMA
+    return LlamaConfig(**{name: value for name, value in config.items() if name in names})

@@ -1,9 +1,9 @@
-"""The contract between a language model and everything around it.
+"""The interface of a language model.
 
-A language model here is a causal network that takes embeddings instead of ids, together with the text rules
-(tokenizer and prompt format) that it was or will be trained with: one is of no use without the other.
+A language model here is a causal network that takes embeddings instead of ids, together with the tokenizer and prompt
+format of its training, since one is useless without the other.
 
-Legend: B samples, L spliced length, C width, V vocabulary, S columns that are scored.
+Legend: B samples, L spliced length, C width, V vocabulary, S scored columns.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _CACHE_ARGUMENT = "cache" if Version("5.24") <= _TRANSFORMERS else "past_key_val
 
 @dataclass
 class LanguageModelOutput:
-    """What one forward pass gives.
+    """The result of a forward pass.
 
     Attributes:
         loss: cross-entropy in float32, mean over all labels of the batch.
-        logits: at `plan.scored_columns` only.
-        hidden_states: the ones that were asked for, in that order.
+        logits: logits at `plan.scored_columns` only.
+        hidden_states: requested hidden states, in the order of the request.
     """
 
     loss: Float[Tensor, ""]
@@ -49,15 +49,15 @@ class LanguageModel(nn.Module, ABC):
     """A causal language model: the family `language_models`.
 
     Attributes:
-        network: the network, a causal model of transformers; an adapter may change or wrap it.
-        text: turns conversations into ids and back.
-        adapter: what learns when the language model is trained.
+        network: causal model of transformers; an adapter may change or wrap it.
+        text: tokenizer and prompt format.
+        adapter: adapter, which decides the parameters that are trained.
         width: size C of an embedding.
         layers: number of layers.
         max_length: longest sequence, in tokens.
-        gradient_checkpointing: whether training keeps only each layer's input, and computes the layer again.
-        base_names: of its parameters without those of the adapter.
-        left_aside: names of tensors that are stored with its weights and are none of them.
+        gradient_checkpointing: whether training keeps only the input of each layer and computes the layer again.
+        base_names: names of the parameters without those of the adapter.
+        left_aside: names of tensors in the weight files that do not belong to the language model.
     """
 
     gradient_checkpointing: bool = False
@@ -76,7 +76,7 @@ class LanguageModel(nn.Module, ABC):
                 "tokens, into the language model's config.json"
             )
         self.max_length = longest_sequence(config)
-        # A checkpoint may come with sampling settings, which greedy search would warn about at every call.
+        # A checkpoint may have sampling settings, about which greedy search would warn at every call.
         network.generation_config = GenerationConfig(
             do_sample=False,
             use_cache=True,
@@ -86,21 +86,21 @@ class LanguageModel(nn.Module, ABC):
         )
         base = {id(parameter) for parameter in network.parameters()}
         self.network = self.adapter.attach(network)
-        # A tensor that is shared, as embeddings often are, has several names in a checkpoint.
-        named = self.named_parameters(remove_duplicate=False)
-        self.base_names = [name for name, parameter in named if id(parameter) in base]
+        # A shared tensor, as embeddings often are, has several names in a checkpoint.
+        parameters = self.named_parameters(remove_duplicate=False)
+        self.base_names = [name for name, parameter in parameters if id(parameter) in base]
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Let the language model learn, or freeze it: of a model with an adapter, only the adapter ever learns.
+        """Make the language model trainable, or freeze it; with an adapter, only the adapter is ever trained.
 
         Raises:
-            ValueError: its weights are quantised and there is no adapter.
+            ValueError: the weights are quantised and there is no adapter.
         """
         self.adapter.set_requires_grad(self.network, requires_grad)
         return self
 
     def read_text(self) -> ChatText:
-        """Return `text`, read from files if that of a model that was built for its sizes alone is a stand-in.
+        """Return `text`; for a model on the meta device, whose `text` is a stand-in, that of its files.
 
         Raises:
             ValueError: the files cannot be read.
@@ -108,20 +108,20 @@ class LanguageModel(nn.Module, ABC):
         return self.text
 
     def save_adapter(self, folder: str | Path) -> None:
-        """Write the adapter alone, in the format of the PEFT library.
+        """Write only the adapter, in the format of the PEFT library.
 
         Raises:
-            ValueError: there is none.
+            ValueError: there is no adapter.
         """
         self.adapter.save(self.network, folder)
 
     def merge_adapter(self) -> None:
-        """Work the adapter into the weights: the same logits without its cost, and without an adapter to train."""
+        """Merge the adapter into the weights, which gives the same logits without its cost."""
         self.network = self.adapter.merge(self.network)
         self.adapter = NoAdapter()
 
     def units(self) -> list[nn.Module]:
-        """Return the layers, each of which runs once per forward pass: what a sharded model gathers one at a time."""
+        """Return the layers, each of which runs once per forward pass; a sharded model gathers them one at a time."""
         layers = next(
             module
             for module in self.network.modules()
@@ -130,7 +130,7 @@ class LanguageModel(nn.Module, ABC):
         return list(layers)
 
     def embed(self, ids: Int64[Tensor, "batch length"]) -> Float[Tensor, "batch length {self.width}"]:
-        """Look up the embeddings of token ids."""
+        """Return the embeddings of token ids."""
         embeddings: Tensor = self.network.get_input_embeddings()(ids)
         return embeddings
 
@@ -142,17 +142,17 @@ class LanguageModel(nn.Module, ABC):
     ) -> LanguageModelOutput:
         """Predict every label of `plan` from the embeddings before it.
 
-        Logits are computed only where a label is predicted: answers are a few of some two thousand positions, and
-        logits of a large vocabulary would be the largest tensor of the whole model.
+        Logits are computed only where a label is predicted: answers are few of about two thousand positions, and the
+        logits of all would be the largest tensor of the whole model.
 
         Args:
             embeddings: spliced embeddings of `plan`.
             plan: masks, positions and labels.
-            hidden_layers: which hidden states to return, and to keep at all; 0 is the input, n the output of layer n,
-                -1 the last one after the final norm.
+            hidden_layers: hidden states to return; 0 is the input, n the output of layer n, and -1 the last one after
+                the final norm.
 
         Raises:
-            ValueError: the batch has no label, or there is no such layer.
+            ValueError: the batch has no label, or a hidden state does not exist.
         """
         if plan.scored_columns.numel() == 0:
             raise ValueError("no sample of the batch has an answer to learn from, so there is no loss")
@@ -185,16 +185,16 @@ class LanguageModel(nn.Module, ABC):
 
         Args:
             embeddings: spliced embeddings of `plan`, padded on the left.
-            plan: the mask.
+            plan: mask and padding side.
             max_new_tokens: longest answer, in tokens.
-            together: whether all processes run as many forward passes as the one with the longest answer, because each
-                pass needs all of them: in a model that is sharded.
+            together: whether all processes run as many forward passes as the one with the longest answer, which a
+                sharded model needs, since every pass involves all processes.
 
         Returns:
-            New ids only, at most `max_new_tokens` of them; after the end token, padding.
+            Only the new ids, at most `max_new_tokens`, with padding after the end token.
 
         Raises:
-            ValueError: text and answer could be longer than the model takes.
+            ValueError: text and answer together could be longer than the model takes.
         """
         assert plan.padding_side is PaddingSide.LEFT, "new tokens must follow the text, not padding"
         length = embeddings.shape[1]
@@ -203,8 +203,8 @@ class LanguageModel(nn.Module, ABC):
                 f"{length} tokens and up to {max_new_tokens} new ones are more than the {self.max_length} that the "
                 "language model takes: use fewer frames, shorter text, or fewer new tokens"
             )
-        # Made anew, because transformers would keep the longest; nothing is compiled, because every batch has another
-        # length.
+        # Created for every batch, because transformers would keep the longest cache. Not compiled, because every batch
+        # has another length.
         cache = AnswerCache(self.network.config, max_cache_len=length + max_new_tokens)
         new_ids: Tensor = self.network.generate(  # type: ignore[operator]  # from a mixin that the class does not declare
             inputs_embeds=embeddings,
@@ -224,7 +224,7 @@ def _wanted_states(layers: Sequence[int]) -> list[int] | bool:
 
 
 def longest_sequence(config: PreTrainedConfig) -> int:
-    """Return how many tokens a network takes; where its positions are scaled, `config` has the number from before."""
+    """Return the longest sequence of a network in tokens; with scaled positions, `config` has the unscaled number."""
     longest: int = config.max_position_embeddings
     positions = getattr(config, "rope_parameters", None) or {}
     scaled = positions.get("rope_type") in ("linear", "dynamic")
@@ -232,17 +232,17 @@ def longest_sequence(config: PreTrainedConfig) -> int:
 
 
 class AnswerCache(StaticCache):
-    """Has room for a batch and its longest answer from the beginning.
+    """A cache with room for a batch and its longest answer from the start.
 
-    A cache that grows is copied for every token (benchmarks/generation_cache.py). Under autocast keys and values come
-    in dtypes of their own, which a cache with room cannot have: rotation makes keys float32. They are kept in the one
-    that attention casts them to anyway, so that nothing changes but the memory that they take.
+    A growing cache is copied for every token (benchmarks/generation_cache.py). Under autocast, keys and values have
+    different dtypes, since rotation makes keys float32, but a preallocated cache has only one. They are stored in the
+    dtype to which attention casts them anyway, so that results do not change.
     """
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Add keys and values of a layer, and return all of it, room that is not used yet included."""
+        """Add the keys and values of a layer, and return the whole cache of the layer, including unused room."""
         device = key_states.device.type
         if torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)

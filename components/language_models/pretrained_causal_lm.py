@@ -1,4 +1,4 @@
-"""Any causal language model of the Hugging Face format, by name or folder: Vicuna for the paper, others to compare."""
+"""Pretrained causal language models in the Hugging Face format, by name or folder: Vicuna for the paper, or others."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ FILES = (
 class PretrainedCausalLM(LanguageModel, Pretrained):
     """A language model with pretrained weights and its own tokenizer.
 
-    Safetensors are read where the model has them; other weight files are read as tensors only, and no code that comes
-    with a model is run. On the meta device only its sizes are read, and a small tokenizer stands in for its own.
+    Safetensors are preferred; other weight files are read as tensors only, and no code of a model is run. On the meta
+    device only the sizes are read, and a small tokenizer replaces that of the model.
 
     Args:
         name_or_path: name on the Hugging Face hub, or folder with config.json, weights and tokenizer.
         prompt: format of conversations.
-        dtype: number format of the weights in memory; bfloat16 halves it, for a language model that is not trained.
-        attention: torch's fused attention (sdpa), plain operations (eager), or the package flash-attn, which needs CUDA
-            and bfloat16; auto takes the first where the model's family has it, and else the second.
-        gradient_checkpointing: keep only each layer's input while training and compute the layer again for its
-            gradient: about a third more computation for a fraction of the memory.
-        quantization: stores the weights of linear layers in fewer bits.
-        adapter: what learns when the language model is trained.
+        dtype: number format of the weights in memory; bfloat16 takes half the memory, for a frozen language model.
+        attention: implementation of attention: torch's fused one (sdpa), plain operations (eager), or the package
+            flash-attn, which needs CUDA and bfloat16; auto is sdpa if the model supports it, and else eager.
+        gradient_checkpointing: whether to keep only the input of each layer in training and compute the layer again
+            for its gradient, which takes about a third more computation and a fraction of the memory.
+        quantization: storage of the weights of linear layers in fewer bits.
+        adapter: parameters that are trained when the language model is trained; NoAdapter trains all weights.
 
     Raises:
-        ValueError: the model cannot be found or read, lacks weights, or its tokenizer has more tokens than it has
-            embeddings; or an option needs what is not there.
+        ValueError: the model cannot be found or read, lacks weights, or has fewer embeddings than its tokenizer has
+            tokens; or an option needs a missing package or another setting.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class PretrainedCausalLM(LanguageModel, Pretrained):
         _check_attention(attention, dtype)
         self._own_prompt = prompt if only_sizes() else None
         if only_sizes():
-            prompt = ShortPrompt  # of the tokenizer that stands in
+            prompt = ShortPrompt  # suits the small tokenizer
         tokenizer, network, unexpected = (
             _sized(self.sized_config(sizes_of(name_or_path, f"{KEYS}.name_or_path")), dtype, attention)
             if only_sizes()
@@ -88,7 +88,7 @@ class PretrainedCausalLM(LanguageModel, Pretrained):
             )
         if gradient_checkpointing and not only_sizes():
             # Not reentrant, so that gradients reach the visual tokens through frozen layers.
-            # Its name since transformers 5.23, and the one before.
+            # The method was renamed in transformers 5.23.
             enable = getattr(network, "activation_checkpointing_enable", network.gradient_checkpointing_enable)
             enable({"use_reentrant": False})
         super().__init__(network, ChatText(tokenizer, prompt()), adapter)
@@ -97,7 +97,7 @@ class PretrainedCausalLM(LanguageModel, Pretrained):
         self.left_aside = self.explained(unexpected)
 
     def read_text(self) -> ChatText:
-        """Return tokenizer and prompt; those of its files where a small tokenizer stands in."""
+        """Return tokenizer and prompt; on the meta device, those of the files instead of the small tokenizer's."""
         if self._own_prompt is None:
             return self.text
         try:
@@ -107,35 +107,35 @@ class PretrainedCausalLM(LanguageModel, Pretrained):
 
     @classmethod
     def read_config(cls, name_or_path: str) -> PreTrainedConfig:
-        """Return the network's configuration, which also tells of which class it is.
+        """Return the configuration of the network, which also decides its class.
 
         Raises:
-            ValueError: there is none, or it is of a family that transformers do not know.
+            ValueError: there is no configuration, or transformers does not know its family.
         """
         config: PreTrainedConfig = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
         return config
 
     @classmethod
     def sized_config(cls, sizes: dict[str, Any]) -> PreTrainedConfig:
-        """Return the network's configuration from the content of a config.json."""
+        """Return the configuration of the network from the content of a config.json."""
         config: PreTrainedConfig = AutoConfig.for_model(**sizes)
         return config
 
     def explained(self, unexpected: list[str]) -> tuple[str, ...]:
-        """Return the names of tensors in the weight files that the network does not have, once they are accounted for.
+        """Return the names of tensors in the weight files that the network does not have, if they may be ignored.
 
         Raises:
-            ValueError: it is not known what they are.
+            ValueError: there are unknown tensors.
         """
         return tuple(unexpected)
 
     def export(self, folder: Path) -> str:
-        """Write network and tokenizer in the Hugging Face format, the weights in parts of 5 GB at most.
+        """Write network and tokenizer in the Hugging Face format, with the weights in parts of at most 5 GB.
 
-        The adapter is no part of this, and is taken off for good, so that no second copy of the weights is needed.
+        The adapter is not written. It is removed from this model, so that no second copy of the weights is needed.
 
         Returns:
-            `PretrainedCausalLM`: the format is the plain one, whatever the weights came in.
+            `PretrainedCausalLM`, since the format is the plain one, whatever the format of the original weights.
 
         Raises:
             ValueError: the weights are quantised.
@@ -150,7 +150,7 @@ class PretrainedCausalLM(LanguageModel, Pretrained):
         self.network.save_pretrained(folder, max_shard_size="5GB")
         self.text.tokenizer.save_pretrained(folder)
         sentencepiece = _file(self.name_or_path, "tokenizer.model")
-        if sentencepiece is not None:  # programs of before tokenizer.json read it
+        if sentencepiece is not None:  # for programs older than tokenizer.json
             shutil.copyfile(sentencepiece, folder / "tokenizer.model")
         return PretrainedCausalLM.__name__
 
@@ -200,7 +200,7 @@ def _load(
     attention: str,
     arguments: dict[str, Any],
 ) -> tuple[PreTrainedTokenizerBase, PreTrainedModel, list[str]]:
-    """Return tokenizer, network, and the names of tensors that are in the weight files and not in the network."""
+    """Return tokenizer, network, and the names of tensors in the weight files that the network does not have."""
     try:
         config = read_config(name_or_path)
         if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
@@ -213,10 +213,10 @@ def _load(
             attn_implementation=None if attention == "auto" else attention,
             trust_remote_code=False,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are refused below, by name
+            ignore_mismatched_sizes=True,  # refused below, with their names
             **arguments,
         )
-    # A damaged file, or a device or package that quantisation lacks, is the user's to put right as well.
+    # Also for a damaged file, or a device or package missing for quantisation, which the user can put right.
     except (*UNREADABLE, ImportError) as error:
         raise ValueError(
             f"language model {name_or_path!r} could not be loaded ({KEYS}.name_or_path): {why(error)}. "
@@ -229,7 +229,7 @@ def _load(
             f"the weight files of {name_or_path!r} lack {len(absent)} tensors of a {type(network).__name__}, such as "
             f"{absent[0]}, which would be random ({KEYS}.name_or_path)"
         )
-    misshapen = [f"{key} of shape {list(found)}, not {list(own)}" for key, found, own in report["mismatched_keys"]]
+    misshapen = [f"{key} of shape {list(stored)}, not {list(own)}" for key, stored, own in report["mismatched_keys"]]
     if misshapen:
         raise ValueError(
             f"{len(misshapen)} tensors of {name_or_path!r} do not have the shapes that its config.json says, such as "

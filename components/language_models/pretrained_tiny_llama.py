@@ -1,4 +1,4 @@
-"""The tiny language model that comes with the project and can read, as the paper's can before it sees a video."""
+"""The tiny pretrained language model of the project, which can read before it sees a video, like that of the paper."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ SHA256 = {
     "model.safetensors": "2cb5cf40693bccef0fc431971198d55453c98a353b8b995012b2e85a83a08f69",
     "tokenizer.json": "9b4a3aab8c06e23f74c3563ec0460ad5d3bfdfa05ebe19a3fea374101ad165dd",
 }
-"""Of the files in `FOLDER` that decide what the language model says."""
+"""Hashes of the files in `FOLDER` that decide the answers of the language model."""
 
 
 class PretrainedTinyLlama(PretrainedCausalLM):
-    """A small Llama that has learnt to read questions about scenes in symbols (`video-panda pretrain-tiny`).
+    """A small Llama that was trained to answer questions about scenes in symbols (`video-panda pretrain-tiny`).
 
-    What it has learnt from, and how well it reads, is in its card, `tiny_llama/README.md`.
+    Its card, `tiny_llama/README.md`, describes its training data and its accuracy.
 
     Args:
-        prompt: format of conversations; the one that it has learnt by default.
-        adapter: what learns when the language model is trained.
+        prompt: format of conversations; the default is the one it was trained with.
+        adapter: parameters that are trained when the language model is trained; NoAdapter trains all weights.
 
     Raises:
-        ValueError: its files are missing, damaged, or others than those that came with this version of the project.
+        ValueError: its files are missing, damaged, or not those of this version of the project.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class PretrainedTinyLlama(PretrainedCausalLM):
             _check(FOLDER / name, sha256)
         with _no_progress_bar():
             super().__init__(str(FOLDER), prompt, adapter=adapter)
-        self.source = type(self).__name__  # a place on this machine tells others nothing
+        self.source = type(self).__name__  # a path on this machine would mean nothing elsewhere
 
 
 @contextmanager
 def _no_progress_bar() -> Iterator[None]:
-    """Keep transformers from showing the progress of what takes no time."""
+    """Hide the progress bars of transformers, since loading takes no time."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
@@ -59,11 +59,11 @@ def _no_progress_bar() -> Iterator[None]:
 
 def _check(file: Path, sha256: str) -> None:
     try:
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise ValueError(f"{file}, of PretrainedTinyLlama, cannot be read: {error.strerror}") from None
-    if found != sha256:
+    if digest != sha256:
         raise ValueError(
-            f"{file}, of PretrainedTinyLlama, is not the file that came with this version: its SHA-256 is {found}, not "
-            f"{sha256}; install the project anew, or name a folder of your own with PretrainedCausalLM"
+            f"{file}, of PretrainedTinyLlama, is not the file that came with this version: its SHA-256 is {digest}, "
+            f"not {sha256}; install the project anew, or name a folder of your own with PretrainedCausalLM"
         )

@@ -1,8 +1,8 @@
-"""How a conversation about a clip is written down, before it is tokenised.
+"""The formats in which a conversation about a clip is written before it is tokenised.
 
-A model answers well only in the format it was trained with, and the system text is part of it, so the format is a part
-that can be swapped. It writes a conversation as a sequence of pieces: ordinary text, special tokens and the place of
-the clip. So text is never searched for special tokens, and it is known by character what is learnt.
+A model answers well only in the format it was trained with, including the system text, so the format is an exchangeable
+part. It turns a conversation into a sequence of pieces: ordinary text, special tokens and the position of the clip. So
+text is never searched for special tokens, and the characters that are learnt are known exactly.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 @dataclass(frozen=True)
 class Text:
-    """Ordinary text: what looks like a special token in it is only letters."""
+    """Ordinary text, in which special tokens are not recognised; `learnt` says whether it is a training target."""
 
     text: str
     learnt: bool = False
@@ -24,7 +24,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Special:
-    """One special token, by its id."""
+    """One special token, by its id; `learnt` says whether it is a training target."""
 
     id: int
     learnt: bool = False
@@ -32,26 +32,26 @@ class Special:
 
 @dataclass(frozen=True)
 class Clip:
-    """The place of the clip."""
+    """The position of the clip."""
 
 
 Piece = Text | Special | Clip
 
 
 class PromptFormat(ABC):
-    """Writes conversations down: the slot `prompt` of a language model."""
+    """The format of conversations: the slot `prompt` of a language model."""
 
     @abstractmethod
     def pieces(
         self, tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str | None]], *, with_clip: bool
     ) -> list[Piece]:
-        """Write down a conversation; answers and what ends them are learnt.
+        """Return the pieces of a conversation; answers and their end tokens are learnt.
 
         Args:
-            tokenizer: where special tokens get their ids from.
-            turns: pairs of question and answer, at least one; None as the last answer is one to be generated, and the
-                pieces then end where it begins.
-            with_clip: whether the clip is shown, before the first question; without it the text is all there is.
+            tokenizer: tokenizer, which has the ids of special tokens.
+            turns: pairs of question and answer, at least one. If the last answer is None, it is to be generated, and
+                the pieces end where it begins.
+            with_clip: whether the conversation is about a clip.
 
         Raises:
             ValueError: the tokenizer lacks a special token that the format needs.
@@ -62,21 +62,21 @@ class PromptFormat(ABC):
         """Return the id of the token that ends an answer.
 
         Raises:
-            ValueError: the tokenizer has none.
+            ValueError: the tokenizer has no such token.
         """
 
 
 class FixedFormat(PromptFormat):
-    """A conversation as: opening, clip, newline, question, cue, answer, end; then next turn, question, cue, ...
+    """The format: opening, clip, newline, question, cue, answer, end; then next turn, question, cue, ...
 
     Attributes:
-        opening: text before the clip, after the tokenizer's token for the beginning, if it has one.
+        opening: text before the clip, after the beginning-of-sequence token if the tokenizer has one.
         next_turn: text before every question but the first.
         answer_cue: text after every question; a generated answer follows it.
     """
 
     def __init__(self, opening: str, next_turn: str, answer_cue: str) -> None:
-        """Describe a format by its fixed texts.
+        """Set the fixed texts.
 
         Args:
             opening: text before the clip.
@@ -90,7 +90,7 @@ class FixedFormat(PromptFormat):
     def pieces(
         self, tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str | None]], *, with_clip: bool
     ) -> list[Piece]:
-        """Write down a conversation between these fixed texts."""
+        """Return the pieces of a conversation with the fixed texts."""
         pieces: list[Piece] = [] if tokenizer.bos_token_id is None else [Special(int(tokenizer.bos_token_id))]
         if with_clip:
             pieces += [Text(self.opening), Clip()]
@@ -98,7 +98,7 @@ class FixedFormat(PromptFormat):
         for number, (question, answer) in enumerate(turns):
             pieces.append(Text(f"{first if number == 0 else self.next_turn}{question}{self.answer_cue}"))
             if answer is not None:
-                # The space is learnt too: a token that holds it often holds the first letters of the answer.
+                # The space is learnt too, since it is often in one token with the first letters of the answer.
                 pieces += [Text(f" {answer}", learnt=True), Special(self.end_id(tokenizer), learnt=True)]
         return pieces
 
@@ -115,24 +115,24 @@ class FixedFormat(PromptFormat):
 class VicunaV1(FixedFormat):
     """The format of Vicuna 1.5, with which the official code trains all three stages (its template `v1`)."""
 
-    # No default value of the argument: a parser would carry that over to the next format that is chosen.
+    # Not a default value of the argument, which the parser would keep when another format is chosen.
     own_system = (
         "A chat between a curious user and an artificial intelligence assistant. "
         "The assistant gives helpful, detailed, and polite answers to the user's questions."
     )
 
     def __init__(self, system: str | None = None) -> None:
-        """Choose the system text.
+        """Set the system text.
 
         Args:
-            system: text that opens every conversation; none is the format's own.
+            system: system text at the start of every conversation; null uses that of the format.
         """
         opening = f"{self.own_system if system is None else system} USER: "
         super().__init__(opening, next_turn="USER: ", answer_cue=" ASSISTANT:")
 
 
 class VideoPandaV1(VicunaV1):
-    """The format with which the official code evaluates (its template `videopanda_v1`): "human" instead of "user"."""
+    """The format of the official evaluation (its template `videopanda_v1`): "human" instead of "user"."""
 
     own_system = (
         "A chat between a curious human and an artificial intelligence assistant. "
@@ -144,7 +144,7 @@ VIDEO_CHATGPT_TOKENS = ("<vid_patch>", "<vid_start>", "<vid_end>")  # in the ord
 
 
 class VideoChatGPTV1(VicunaV1):
-    """The format of Video-ChatGPT: the clip comes behind the first question, between two tokens of its own."""
+    """The format of Video-ChatGPT: the clip follows the first question, between two special tokens."""
 
     own_system = (
         "You are Video-ChatGPT, a large vision-language assistant. You are able to understand the video content that "
@@ -155,7 +155,7 @@ class VideoChatGPTV1(VicunaV1):
     def pieces(
         self, tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str | None]], *, with_clip: bool
     ) -> list[Piece]:
-        """Write down a conversation; without a clip, as Vicuna's format."""
+        """Return the pieces of a conversation; without a clip, those of Vicuna's format."""
         pieces = super().pieces(tokenizer, turns, with_clip=False)
         if not with_clip:
             return pieces
@@ -167,17 +167,17 @@ class VideoChatGPTV1(VicunaV1):
 
 
 def _token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
-    known = tokenizer.get_vocab()
-    if token not in known:
+    ids = tokenizer.get_vocab()
+    if token not in ids:
         raise ValueError(
             f"the tokenizer has no {token}, which the prompt VideoChatGPTV1 puts beside a clip; import-video-chatgpt "
             "makes one that has it (model.language_model.init_args.name_or_path)"
         )
-    return int(known[token])
+    return int(ids[token])
 
 
 class ShortPrompt(FixedFormat):
-    """As few tokens as possible, for small models: `<clip>`, newline, question, "answer:", answer."""
+    """A format with as few tokens as possible, for small models: `<clip>`, newline, question, "answer:", answer."""
 
     def __init__(self) -> None:
         super().__init__(opening="", next_turn="", answer_cue=" answer:")

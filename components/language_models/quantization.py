@@ -1,4 +1,4 @@
-"""How the weights of a pretrained language model are stored in memory."""
+"""Quantisation of the weights of a pretrained language model in memory."""
 
 from __future__ import annotations
 
@@ -13,33 +13,37 @@ KEY = "model.language_model.init_args.quantization"
 
 
 class Quantization(ABC):
-    """Stores weights in fewer bits: the slot `quantization` of a pretrained language model."""
+    """Storage of weights in fewer bits: the slot `quantization` of a pretrained language model."""
 
     @abstractmethod
     def load_arguments(self) -> dict[str, Any]:
-        """Return the arguments of transformers' `from_pretrained` that ask for it.
+        """Return the arguments of transformers' `from_pretrained` for this quantisation.
 
         Raises:
-            ValueError: what it needs is not installed.
+            ValueError: a required package is not installed.
         """
 
 
 class NoQuantization(Quantization):
-    """Weights in the number format that the language model is loaded in."""
+    """No quantisation: weights in the number format in which the language model is loaded."""
 
     def load_arguments(self) -> dict[str, Any]:
-        """Ask for nothing."""
+        """Return no arguments."""
         return {}
 
 
 class NF4(Quantization):
-    """Linear layers in 4 bits (Dettmers et al. 2023): normal floats, the scales quantised once more, bfloat16 compute.
+    """Linear layers in 4-bit NormalFloat with double quantisation and bfloat16 compute (Dettmers et al. 2023).
 
-    Such weights cannot learn: for a language model that is frozen, or trained through the adapter QLoRA.
+    Such weights cannot be trained; the language model must be frozen or have the adapter QLoRA.
     """
 
     def load_arguments(self) -> dict[str, Any]:
-        """Ask for bitsandbytes, which quantises while loading, on the device that it finds."""
+        """Return the arguments for bitsandbytes, which quantises while loading.
+
+        Raises:
+            ValueError: bitsandbytes is not installed.
+        """
         if find_spec("bitsandbytes") is None:
             raise ValueError(
                 f"{KEY} is NF4, which needs the package bitsandbytes: `pip install bitsandbytes`, or set it to "

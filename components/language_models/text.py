@@ -1,8 +1,7 @@
-"""Conversations to token ids and labels, and generated ids back to text.
+"""Turns conversations into token ids and labels, and generated ids back into text.
 
-Special tokens are never read from text: text is tokenised between them and they are put in as ids. So a question that
-contains "</s>" cannot end an answer, and what is learnt follows from knowing which characters are the answer, not from
-counting tokens.
+Special tokens are never parsed from text: text between them is tokenised, and they are inserted as ids. So a question
+that contains "</s>" cannot end an answer. Labels follow from the characters of the answer, not from counting tokens.
 """
 
 from __future__ import annotations
@@ -35,22 +34,22 @@ class EncodedText:
 class ChatText:
     """A tokenizer together with a prompt format.
 
-    Official behaviour matched: ids and labels of the templates `v1` and `videopanda_v1`, with one placeholder per clip
-    instead of one per frame, and without looking for special tokens in what users wrote. Text after a placeholder or a
+    Ids and labels are those of the official templates `v1` and `videopanda_v1`, but with one placeholder per clip
+    instead of one per frame, and without parsing special tokens in texts of users. Text after a placeholder or a
     special token is tokenised like the start of a text: "</s>USER" gives "▁USER", as in the legacy mode of Llama.
 
     Attributes:
-        tokenizer: a tokenizer that knows which characters each token covers ("fast" in transformers).
-        prompt: the format of conversations.
+        tokenizer: tokenizer that reports the characters of each token ("fast" in transformers).
+        prompt: format of conversations.
         end_id: id of the token that ends an answer.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, prompt: PromptFormat) -> None:
-        """Join the two.
+        """Check that tokenizer and format fit.
 
         Raises:
-            ValueError: the tokenizer lacks a token that the format needs, or does not tell which characters a token
-                covers.
+            ValueError: the tokenizer lacks a token that the format needs, or does not report the characters of each
+                token.
         """
         if not tokenizer.is_fast:
             raise ValueError(
@@ -63,7 +62,7 @@ class ChatText:
 
     @property
     def pad_id(self) -> int:
-        """Id for padding: the end token, since the mask says what padding is and many tokenizers have no id for it."""
+        """Id for padding, which is masked: that of the end token, since many tokenizers have no padding token."""
         return self.end_id
 
     def encode(self, turns: Sequence[tuple[str, str]], *, with_clip: bool = True) -> EncodedText:
@@ -71,25 +70,25 @@ class ChatText:
 
         Args:
             turns: pairs of question and answer.
-            with_clip: whether the clip is shown, before the first question; without it the text is all there is.
+            with_clip: whether the conversation is about a clip.
         """
         return self._tokenize(self.prompt.pieces(self.tokenizer, turns, with_clip=with_clip))
 
     def encode_question(
         self, turns_before: Sequence[tuple[str, str]], question: str, *, with_clip: bool = True
     ) -> Int64[Tensor, " text"]:
-        """Tokenise a question after the turns before it, ready for the answer to be generated."""
+        """Tokenise earlier turns and a question, up to where the answer is to be generated."""
         turns = [*turns_before, (question, None)]
         return self._tokenize(self.prompt.pieces(self.tokenizer, turns, with_clip=with_clip)).input_ids
 
     def decode(self, ids: Int64[Tensor, " text"]) -> str:
-        """Return generated ids as text, without special tokens and without space around it."""
+        """Return generated ids as text, without special tokens and surrounding space."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     def _tokenize(self, pieces: Sequence[Piece]) -> EncodedText:
         sequence = _with_runs(pieces)
         texts = ["".join(piece.text for piece in run) for run in sequence if isinstance(run, list)]
-        # All runs in one call: most of a tokenizer's time is spent on entering it.
+        # All runs in one call, since a call of a tokenizer takes most of its time.
         tokenized = self.tokenizer(
             texts, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
         )
@@ -115,7 +114,7 @@ class ChatText:
 
 
 def _with_runs(pieces: Sequence[Piece]) -> list[list[Text] | Special | Clip]:
-    """Join neighbouring texts into runs, which a tokenizer must see whole."""
+    """Join neighbouring texts into runs, which must be tokenised as a whole."""
     sequence: list[list[Text] | Special | Clip] = []
     for piece in pieces:
         if not isinstance(piece, Text):
@@ -128,7 +127,7 @@ def _with_runs(pieces: Sequence[Piece]) -> list[list[Text] | Special | Clip]:
 
 
 def _learnt_spans(run: Sequence[Text]) -> list[tuple[int, int]]:
-    """Return the first and one past the last character of each learnt text, counted in the whole run."""
+    """Return the (start, end) of each learnt text, in characters of the whole run."""
     spans, start = [], 0
     for piece in run:
         if piece.learnt:

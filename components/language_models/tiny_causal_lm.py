@@ -1,4 +1,4 @@
-"""Language models small enough for a laptop, so that every experiment can run at toy scale without a download."""
+"""Small language models, so that every experiment can run on a laptop without a download."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class TinyCausalLM(LanguageModel, ABC):
     Args:
         width: size of an embedding; a multiple of twice `heads`.
         layers: number of layers.
-        heads: attention heads.
+        heads: number of attention heads.
         prompt: format of conversations.
         max_length: longest sequence, in tokens.
-        adapter: what learns when the language model is trained.
+        adapter: parameters that are trained when the language model is trained; NoAdapter trains all weights.
 
     Raises:
-        ValueError: a size is not positive, or `width` does not divide into heads of even size.
+        ValueError: a size is not positive, or `width` is not a multiple of twice `heads`.
     """
 
     def __init__(
@@ -62,13 +62,13 @@ class TinyCausalLM(LanguageModel, ABC):
         sizes = {
             "vocab_size": len(text.tokenizer),
             "hidden_size": width,
-            "intermediate_size": 8 * math.ceil(width / 3),  # 8/3 as in Llama, in whole eights
+            "intermediate_size": 8 * math.ceil(width / 3),  # 8/3 as in Llama, as a multiple of 8
             "num_hidden_layers": layers,
             "num_attention_heads": heads,
             "num_key_value_heads": heads,
             "head_dim": width // heads,
             "max_position_embeddings": max_length,
-            # The usual 0.02 suits a width of thousands; here it would leave attention uniform for hundreds of steps.
+            # The usual 0.02 suits widths of thousands; here attention would stay uniform for hundreds of steps.
             "initializer_range": width**-0.5,
             "bos_token_id": text.tokenizer.bos_token_id,
             "eos_token_id": text.end_id,
@@ -83,7 +83,7 @@ class TinyCausalLM(LanguageModel, ABC):
 
 
 class TinyLlama(TinyCausalLM):
-    """A small Llama: the family of Vicuna, the paper's language model."""
+    """A small Llama, the family of Vicuna, which is the language model of the paper."""
 
     @staticmethod
     def build(sizes: dict[str, Any]) -> PreTrainedModel:
@@ -92,7 +92,7 @@ class TinyLlama(TinyCausalLM):
 
 
 class TinyQwen3(TinyCausalLM):
-    """A small Qwen3, which normalises queries and keys."""
+    """A small Qwen3, a family that normalises queries and keys."""
 
     @staticmethod
     def build(sizes: dict[str, Any]) -> PreTrainedModel:
@@ -101,9 +101,9 @@ class TinyQwen3(TinyCausalLM):
 
 
 def build_tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """Build the tokenizer from its word list; two calls give the same ids.
+    """Build the tokenizer from its word list; it is the same at every call.
 
-    Every word is known after a space, and with a capital letter also at the start of a text.
+    Every word is a token after a space, and with a capital letter also at the start of a text.
     """
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
     as_byte_letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str
@@ -111,7 +111,7 @@ def build_tiny_tokenizer() -> PreTrainedTokenizerFast:
     forms = [form for word in words for form in (f" {word}", f" {word.capitalize()}", word.capitalize())]
     pieces = dict.fromkeys([*sorted(byte_level.alphabet()), *(as_byte_letters(form)[0][0] for form in forms)])
 
-    # Equal scores: the fewest pieces win.
+    # With equal scores, the split into the fewest pieces is chosen.
     tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in pieces], unk_id=None, byte_fallback=False))
     tokenizer.pre_tokenizer = byte_level
     tokenizer.decoder = decoders.ByteLevel()

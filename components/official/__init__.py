@@ -1,4 +1,4 @@
-"""The format of the released checkpoint: its names and ours, its folders, and the way there and back."""
+"""Conversion between the released checkpoint and our models: names of tensors, folders, import and export."""
 
 from components.official.names import LoadReport, load_official, our_names, to_official, to_ours
 

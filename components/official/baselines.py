@@ -1,8 +1,8 @@
-"""Released Video-LLaVA and Video-ChatGPT as models of ours: folders that a test starts from, with `--config`.
+"""Imports released Video-LLaVA and Video-ChatGPT models into folders from which a test starts with `--config`.
 
-What is in such a folder: `language_model/` in the Hugging Face format, `weights.safetensors` for projector and tower,
-and `config.yaml`, which goes on top of the experiment of that baseline and `configs/scale/paper.yaml`. Layouts follow
-the official code and what it says of the keys of the releases; the releases themselves were not at hand.
+Such a folder has `language_model/` in the Hugging Face format, `weights.safetensors` with projector and tower, and
+`config.yaml`, which is used on top of the experiment of that baseline and `configs/scale/paper.yaml`. The layouts
+follow the official code and its keys; they were not tested with the released files.
 """
 
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ _PROJECTOR = "model.mm_projector."
 _VIDEO_TOWER = "model.video_tower.video_tower."
 _IMAGE_TOWER = "model.image_tower."
 _VISION_TOWER = "model.vision_tower."
-_WITHOUT_EFFECT = ("embeddings.position_ids", "post_layernorm.")  # a counter, and the norm behind the last layer
+_WITHOUT_EFFECT = ("embeddings.position_ids", "post_layernorm.")  # a counter, and the norm after the last layer
 
 
 @dataclass(frozen=True)
 class BaselineReport:
-    """What became of the official keys.
+    """The use of the official keys.
 
     Attributes:
-        projector: of the projector, in our model now.
-        tower: of the tower, in our model now; none where it is loaded by its name.
-        language_model: of the language model.
-        unused: of what is not read here: the tower for images, and what has no effect.
+        projector: imported keys of the projector.
+        tower: imported keys of the tower; empty if the tower is loaded by its name.
+        language_model: imported keys of the language model.
+        unused: keys that are not imported: those of the image tower, and those without effect.
     """
 
     projector: tuple[str, ...]
@@ -44,7 +44,7 @@ class BaselineReport:
     unused: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """Return one line per kind."""
+        """Return one line of text for each kind of keys."""
         return [
             f"projector: {len(self.projector)} tensors",
             f"tower: {len(self.tower)} tensors"
@@ -63,8 +63,8 @@ def import_video_llava(source: Path, out: Path) -> BaselineReport:
         out: new folder.
 
     Raises:
-        FolderError: `source` is no folder with a Video-LLaVA, or `out` is not empty.
-        ValueError: keys that are not explained, missing or of another shape; nothing is written then.
+        FolderError: `source` is not a folder with a Video-LLaVA, or `out` is not empty.
+        ValueError: keys are unknown, missing or of another shape; nothing is written then.
     """
     config = read_config(source)
     if "mm_video_tower" not in config or config.get("mm_projector_type") != "mlp2x_gelu":
@@ -92,7 +92,7 @@ def import_video_llava(source: Path, out: Path) -> BaselineReport:
         if key.startswith(_IMAGE_TOWER)
         or (key.startswith(_VIDEO_TOWER) and any(f".{part}" in f".{key}" for part in _WITHOUT_EFFECT))
     ]
-    _explained(source, tensors, {*projector, *tower, *language_model, *unused})
+    _check_all_known(source, tensors, {*projector, *tower, *language_model, *unused})
     ours = {name: tensors[key] for key, name in projector.items()}
     ours |= {f"encoder.tower.{name}": our_layout(name, tensors[key]) for key, name in tower.items()}
     pretrained = {"name_or_path": config["mm_video_tower"], **({"stored_layers": layers} if tower else {})}
@@ -107,19 +107,19 @@ def import_video_llava(source: Path, out: Path) -> BaselineReport:
 
 
 def import_video_chatgpt(source: Path, projection: Path, out: Path) -> BaselineReport:
-    """Write the model folder `out` for a released Video-ChatGPT: a LLaVA whose projector and embedding are exchanged.
+    """Write the model folder `out` for a released Video-ChatGPT, which replaces projector and embeddings of a LLaVA.
 
-    Its language model knows three more tokens than the LLaVA. The official code gives random rows of the output layer
-    to those; here these rows are the mean of the others, as it is for embeddings that the file does not have.
+    Its tokenizer has three more tokens than that of the LLaVA. The official code initialises their rows of the output
+    layer randomly; here they are the mean of the other rows, and so are their embeddings if the file has none.
 
     Args:
         source: folder of the LLaVA, with config.json, weights and tokenizer.
-        projection: file of weights that Video-ChatGPT was released as.
+        projection: released weight file of Video-ChatGPT.
         out: new folder.
 
     Raises:
-        FolderError: one of them is not what it should be, or `out` is not empty.
-        ValueError: keys that are not explained, missing or of another shape; nothing is written then.
+        FolderError: `source` or `projection` is not what it should be, or `out` is not empty.
+        ValueError: keys are unknown, missing or of another shape; nothing is written then.
     """
     config = read_config(source)
     tensors = read_tensors(source)
@@ -130,9 +130,9 @@ def import_video_chatgpt(source: Path, projection: Path, out: Path) -> BaselineR
     language_model, language_config = llama_part(config, tensors)
     projector = _projector(released, {"": "projector.linear."}, projection)
     rows = {name: released[name] for name in ("model.embed_tokens.weight", "lm_head.weight") if name in released}
-    _explained(projection, released, {*projector, *rows})
+    _check_all_known(projection, released, {*projector, *rows})
     unused = [key for key in tensors if key.startswith((_PROJECTOR, _VISION_TOWER))]
-    _explained(source, tensors, {*language_model, *unused})
+    _check_all_known(source, tensors, {*language_model, *unused})
 
     tokenizer = AutoTokenizer.from_pretrained(source)
     tokenizer.add_tokens(list(VIDEO_CHATGPT_TOKENS), special_tokens=True)
@@ -160,18 +160,18 @@ def import_video_chatgpt(source: Path, projection: Path, out: Path) -> BaselineR
 
 
 def _projector(tensors: dict[str, Tensor], names: dict[str, str], source: Path) -> dict[str, str]:
-    """Return official key -> our name of a projector's weights and biases."""
-    found = {
+    """Return our names of a projector's weights and biases, by official key."""
+    our_names = {
         f"{_PROJECTOR}{theirs}{kind}": ours + kind for theirs, ours in names.items() for kind in ("weight", "bias")
     }
-    missing = sorted(found.keys() - tensors.keys())
+    missing = sorted(our_names.keys() - tensors.keys())
     if missing:
         raise ValueError(f"{source} has no {', '.join(missing)}")
-    return found
+    return our_names
 
 
-def _explained(source: Path, tensors: dict[str, Tensor], known: set[str]) -> None:
-    unknown = sorted(key for key in tensors.keys() - known if not key.endswith(".rotary_emb.inv_freq"))
+def _check_all_known(source: Path, tensors: dict[str, Tensor], known_keys: set[str]) -> None:
+    unknown = sorted(key for key in tensors.keys() - known_keys if not key.endswith(".rotary_emb.inv_freq"))
     if unknown:
         raise ValueError(f"{source} holds {len(unknown)} keys that are not explained: {', '.join(unknown[:5])}")
 

@@ -1,7 +1,7 @@
-"""The vision part of an EVE checkpoint, which the official training of Video-Panda goes on from.
+"""Imports the vision part of an EVE checkpoint, from which the official training of Video-Panda starts.
 
-EVE (arXiv 2406.11832) makes tokens of an image as Video-Panda makes those of a frame: patch embedding, LSD, FSRA, row
-tokens, projector and distillation head are the same parts. LSTE, GSTRA and the fusion have no counterpart there.
+EVE (arXiv 2406.11832) encodes an image as Video-Panda encodes a frame: patch embedding, LSD, FSRA, row tokens,
+projector and distillation head are the same parts. LSTE, GSTRA and the fusion have no counterpart in EVE.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from components.official.folder import FolderError, new_folder, read_config, rea
 from components.official.importing import our_shapes
 from components.official.names import our_names, to_ours
 
-# EVE's prefix -> that of the released Video-Panda, as `to_ours` reads it.
+# The prefixes of the released Video-Panda, which `to_ours` reads, by those of EVE.
 _PREFIXES = {
     "model.vision_tower.": "",
     "model.mm_projector.": "video_projector.",
@@ -25,18 +25,18 @@ _PREFIXES = {
 
 @dataclass(frozen=True)
 class EVEReport:
-    """What became of the tensors.
+    """The use of the tensors.
 
     Attributes:
-        loaded: of the vision part, under names of ours now.
-        unused: of the vision part, without a counterpart here.
+        loaded: imported tensors of the vision part.
+        unused: tensors of the vision part without a counterpart here.
     """
 
     loaded: tuple[str, ...]
     unused: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """Return one line per kind."""
+        """Return one line of text for each kind of tensors."""
         unused = f": {', '.join(self.unused)}" if self.unused else ""
         return [
             f"vision part: {len(self.loaded)} tensors",
@@ -45,13 +45,13 @@ class EVEReport:
 
 
 def import_eve(source: Path, out: Path) -> EVEReport:
-    """Write a folder that a training starts from: the vision part in our names, and a config that names it and EVE.
+    """Write a folder from which a training starts: the vision part under our names, and a config.
 
-    The language model stays where it is; `EVECausalLM` reads it there.
+    The language model is not copied; `EVECausalLM` reads it from `source`.
 
     Raises:
-        FolderError: `source` is no folder with a checkpoint of EVE, or `out` is not empty.
-        ValueError: tensors of other shapes than the parts here have; nothing is written then.
+        FolderError: `source` is not a folder with a checkpoint of EVE, or `out` is not empty.
+        ValueError: tensors have other shapes than our parts; nothing is written then.
     """
     config = read_config(source)
     if config.get("model_type") != "eve" or "mm_hidden_size" not in config:
@@ -64,17 +64,17 @@ def import_eve(source: Path, out: Path) -> EVEReport:
         for prefix, short in _PREFIXES.items()
         if key.startswith(prefix)
     }
-    known = {key: tensor for key, tensor in vision.items() if our_names(key)}
+    shared = {key: tensor for key, tensor in vision.items() if our_names(key)}
     shapes = our_shapes(
         config | {"video_hidden_size": config["mm_hidden_size"]},
-        known.get("patch_embedding.weight"),
-        known.get("video_tower_compressor.input_layer.weight"),
+        shared.get("patch_embedding.weight"),
+        shared.get("video_tower_compressor.input_layer.weight"),
     )
-    there = {name for key in known for name in our_names(key)}
-    ours, report = to_ours(known, {name: shape for name, shape in shapes.items() if name in there})
+    shared_names = {name for key in shared for name in our_names(key)}
+    ours, report = to_ours(shared, {name: shape for name, shape in shapes.items() if name in shared_names})
     with new_folder(out) as folder:
         _write(folder, ours, source)
-    return EVEReport(report.loaded, tuple(sorted((vision.keys() - known.keys()) | {*report.unused, *report.absent})))
+    return EVEReport(report.loaded, tuple(sorted((vision.keys() - shared.keys()) | {*report.unused, *report.absent})))
 
 
 def _write(folder: Path, tensors: dict[str, Tensor], source: Path) -> None:
@@ -85,7 +85,7 @@ def _write(folder: Path, tensors: dict[str, Tensor], source: Path) -> None:
     }
     content = {
         "init_from": "${here}/weights.safetensors",
-        "init_partially": True,  # LSTE, GSTRA and the fusion begin anew
+        "init_partially": True,  # LSTE, GSTRA and the fusion start from their initialisation
         "model": {"language_model": language_model},
     }
     (folder / "config.yaml").write_text(

@@ -1,4 +1,4 @@
-"""A model folder of ours in the official format: what was imported bit by bit as it was, or a model of our own."""
+"""Writes a model folder in the official format: an imported model as it was, bit by bit, or a model of our own."""
 
 import json
 from pathlib import Path
@@ -10,9 +10,9 @@ from components.official.folder import FolderError, new_folder, read_config, rea
 from components.official.importing import ALIASES
 from components.official.names import to_official
 
-# What the official configuration says beside that of its Llama (official: videopanda/config/config.json), set to
-# answer: to train on, the official code wants `requires_video_distill`, for which it loads the teacher.
-_OF_THE_WHOLE = {
+# The official configuration beside that of its Llama (official: videopanda/config/config.json), set for evaluation:
+# training with the official code needs `requires_video_distill`, which makes it load the teacher.
+_MODEL_CONFIG = {
     "architectures": ["VideoPandaLlamaForCausalLM"],
     "model_type": "videopanda",
     "image_aspect_ratio": "square",
@@ -32,20 +32,20 @@ _OF_THE_WHOLE = {
 
 
 def is_imported(source: Path) -> bool:
-    """Whether a model folder holds what an official checkpoint has and our model has not."""
+    """Return whether a model folder was imported, so that it has the parts of the official format that ours lacks."""
     return (source / "official").is_dir()
 
 
 def export_official(source: Path, out: Path) -> int:
     """Write the official checkpoint `out` for the model folder `source`, and return the number of its tensors.
 
-    A folder that was imported goes back as it came. Of another one, which must hold the full model, all that our model
-    has is written, under both names: not the teacher, nor the block that the official code never calls.
+    An imported folder is restored as it was. Any other folder must have the full model; all its tensors are written
+    under both official names, but not the teacher or the block that the official code never calls.
 
     Raises:
-        FolderError: `source` is no model folder, or is damaged, or its language model is no Llama, or `out` is not
-            empty.
-        ValueError: a part that the official model does not have, or a tensor that it must have is missing.
+        FolderError: `source` is not a model folder, or is damaged, or its language model is not a Llama, or `out` is
+            not empty.
+        ValueError: the model has a part that the official one does not have, or lacks a tensor.
     """
     with new_folder(out) as folder:
         try:
@@ -85,7 +85,7 @@ def _own_config(source: Path, tensors: dict[str, Tensor]) -> dict[str, Any]:
             "Llama"
         )
     width = len(tensors["model.video_tower.class_embedding"])
-    return llama | _OF_THE_WHOLE | {"video_hidden_size": width, "mm_hidden_size": width}
+    return llama | _MODEL_CONFIG | {"video_hidden_size": width, "mm_hidden_size": width}
 
 
 def _long_name(key: str) -> str:

@@ -1,7 +1,7 @@
-"""The released checkpoint as a model of ours: a folder that a run starts from, with `--config DIR/config.yaml`.
+"""Imports the released checkpoint into a folder from which a run starts with `--config DIR/config.yaml`.
 
-What is in it: `language_model/` in the Hugging Face format, `weights.safetensors` for all else, `config.yaml`, and in
-`official/` what is needed to write the official format again.
+The folder has `language_model/` in the Hugging Face format, `weights.safetensors` with everything else, `config.yaml`,
+and in `official/` the data needed to write the official format again.
 """
 
 import json
@@ -22,7 +22,7 @@ from components.official.folder import FolderError, new_folder, read_config, rea
 from components.official.names import to_ours
 from components.projectors import MLPProjector
 
-# The vision part is stored under two names each.
+# Every tensor of the vision part is stored under two names.
 ALIASES = {"model.vision_tower.": "model.video_tower.", "model.mm_projector.": "model.video_projector."}
 _VISION = ("model.video_tower.", "model.video_projector.", "model.video_tower_compressor.")
 _LANGUAGE_MODEL = ("model.embed_tokens.", "model.layers.", "model.norm.", "lm_head.")
@@ -32,13 +32,13 @@ _COMPUTED = ".rotary_emb.inv_freq"
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of the official keys.
+    """The use of the official keys.
 
     Attributes:
-        loaded: of the vision part, in our model now.
-        language_model: of the language model.
+        loaded: imported keys of the vision part.
+        language_model: imported keys of the language model.
         aliases: second names of the vision part, with the same values.
-        unused: kept aside for the way back: what the official model stores without using it, or computes again.
+        unused: keys that the official model stores but does not use or computes again, kept for the export.
     """
 
     loaded: tuple[str, ...]
@@ -47,7 +47,7 @@ class ImportReport:
     unused: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """Return one line per kind."""
+        """Return one line of text for each kind of keys."""
         groups = sorted({".".join(key.split(".")[1:3]) for key in self.unused})
         return [
             f"vision part: {len(self.loaded)} tensors",
@@ -61,8 +61,8 @@ def import_official(source: Path, out: Path) -> ImportReport:
     """Write the model folder `out` for the official checkpoint in `source`.
 
     Raises:
-        FolderError: `source` is no folder with an official checkpoint, or `out` is not empty.
-        ValueError: keys that are not explained, missing or of another shape; nothing is written then.
+        FolderError: `source` is not a folder with an official checkpoint, or `out` is not empty.
+        ValueError: keys are unknown, missing or of another shape; nothing is written then.
     """
     with new_folder(out) as folder:
         return _import(source, folder)
@@ -109,7 +109,7 @@ def _import(source: Path, out: Path) -> ImportReport:
 
 
 def _check_aliases(tensors: dict[str, Tensor]) -> list[str]:
-    """Return the second names in `tensors`, which must hold the same as the first; alone, they become the first."""
+    """Return the second names in `tensors`, which must equal the first ones; missing first names are added."""
     aliases = []
     for second, first in ALIASES.items():
         for key in [key for key in tensors if key.startswith(second)]:
@@ -122,32 +122,36 @@ def _check_aliases(tensors: dict[str, Tensor]) -> list[str]:
 
 
 def llama_part(config: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return tensors and configuration of the language model, a Llama."""
+    """Return the tensors and the configuration of the language model, a Llama.
+
+    Raises:
+        ValueError: tensors are missing, unknown or of another shape.
+    """
     llama = llama_config(config)
     with torch.device("meta"):
         expected = {name: tensor.shape for name, tensor in LlamaForCausalLM(llama).state_dict().items()}
-    found = {
+    part = {
         key: tensor
         for key, tensor in tensors.items()
         if key.startswith(_LANGUAGE_MODEL) and not key.endswith(_COMPUTED)
     }
-    wrong = sorted(found.keys() ^ expected.keys())
-    wrong += [key for key in sorted(found.keys() & expected.keys()) if found[key].shape != expected[key]]
+    wrong = sorted(part.keys() ^ expected.keys())
+    wrong += [key for key in sorted(part.keys() & expected.keys()) if part[key].shape != expected[key]]
     if wrong:
         raise ValueError(
             f"{len(wrong)} tensors of the language model do not fit config.json (missing, too many, or of another "
             f"shape): {', '.join(wrong[:5])}"
         )
-    return found, llama.to_dict() | {"architectures": ["LlamaForCausalLM"]}
+    return part, llama.to_dict() | {"architectures": ["LlamaForCausalLM"]}
 
 
 def our_shapes(config: dict[str, Any], patch: Tensor | None, head: Tensor | None) -> dict[str, torch.Size]:
-    """Return the shapes of our vision part, by name.
+    """Return the shapes of the tensors of our vision part, by name.
 
     Args:
-        config: of the checkpoint.
+        config: configuration of the checkpoint.
         patch: weight of its patch embedding.
-        head: weight of its distillation head's first layer; without one, ours has no head.
+        head: weight of the first layer of its distillation head; None for a checkpoint without a head.
     """
     width = config["video_hidden_size"]
     with torch.device("meta"):

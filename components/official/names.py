@@ -1,8 +1,7 @@
-"""The released checkpoint's names for STAB, the projector and the distillation head, and ours.
+"""Translates the names of the released checkpoint for STAB, the projector and the distillation head to ours and back.
 
-Only names differ: our parameters hold the official weights in the official layout, except that trailing sizes of 1x1
-kernels are dropped and the packed query/key/value projection of GSTRA is cut in two. No official key is ignored without
-being reported.
+Our parameters have the official layout, except that the trailing sizes of 1x1 kernels are dropped and the packed
+query/key/value projection of GSTRA is cut in two. Every official key that is not used is reported.
 """
 
 import math
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-# Official prefix -> ours. Two names mean that the official tensor is cut along its first axis.
+# Our prefixes by the official ones. Two names mean that the official tensor is cut along its first axis.
 _NAMES: dict[str, tuple[str, ...]] = {
     "class_embedding": ("encoder.frame_aggregator.class_embedding",),
     "split_embedding": ("encoder.row_tokens.token",),
@@ -50,19 +49,18 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "video_tower_compressor.output_layer.": ("distillation.head.output.",),
 }
 _HEAD_LAYERS = "video_tower_compressor.norm_layer."
-# A second LSTE block that the official code builds, saves and never calls, and the teacher, stored a second time.
+# A second LSTE block, which the official code builds and saves but never calls, and a second copy of the teacher.
 _NEVER_USED = ("lmhra2.", "video_tower_compressor.teacher_layer.")
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of the official keys.
+    """The use of the official keys.
 
     Attributes:
-        loaded: keys whose tensors are now ours.
-        unused: keys that the official code stores without using them (the second LSTE block, `lmhra2.*`), the copy of
-            the teacher, which is loaded from its own weights, and counters of batch normalisation that no computation
-            reads.
+        loaded: keys whose tensors were loaded.
+        unused: keys that the official code stores but does not use (the second LSTE block, `lmhra2.*`), the copy of the
+            teacher, which is loaded from its own weights, and counters of batch normalisation that no computation uses.
         absent: keys of parts that this encoder, projector or distillation does not have, as in an ablation.
     """
 
@@ -72,9 +70,9 @@ class LoadReport:
 
 
 def our_names(official_key: str) -> tuple[str, ...]:
-    """Return our names for the tensor of an official key, none if unknown.
+    """Return our names for the tensor of an official key, none if the key is unknown.
 
-    They begin with `encoder.`, `projector.` or `distillation.`.
+    Our names begin with `encoder.`, `projector.` or `distillation.`.
     """
     for prefix, ours in _NAMES.items():
         if official_key == prefix or (prefix[-1] in "._" and official_key.startswith(prefix)):
@@ -88,12 +86,12 @@ def load_official(
     state_dict: Mapping[str, Tensor],
     distillation: nn.Module | None = None,
 ) -> LoadReport:
-    """Copy official weights into an encoder, a projector and, to go on training, the head of a distillation.
+    """Copy official weights into an encoder, a projector and, to continue training, the head of a distillation.
 
     Args:
         encoder: a `STAB`.
-        projector: an `MLPProjector` for the released weights.
-        state_dict: see `to_ours`.
+        projector: projector, an `MLPProjector` for the released weights.
+        state_dict: official tensors by key, see `to_ours`.
         distillation: a `CosineDistillation`; without it, keys of the head are `absent`.
 
     Raises:
@@ -111,15 +109,15 @@ def load_official(
 
 
 def to_ours(state_dict: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> tuple[dict[str, Tensor], LoadReport]:
-    """Give official tensors our names and layout; values and dtypes stay.
+    """Return official tensors under our names and in our layout, with unchanged values and dtypes.
 
     Args:
-        state_dict: keys as in the official `VideoTokenizer`; those of the projector begin with `video_projector.`,
-            those of the distillation head with `video_tower_compressor.`.
-        shapes: of every tensor of our model, by our name; they begin with `encoder.`, `projector.`, `distillation.`.
+        state_dict: tensors by key as in the official `VideoTokenizer`; keys of the projector begin with
+            `video_projector.`, those of the distillation head with `video_tower_compressor.`.
+        shapes: shapes of all tensors of our model, by our names.
 
     Raises:
-        ValueError: unknown keys, parameters of ours that no key fills, or other shapes; all of them are listed.
+        ValueError: keys are unknown, parameters of ours have no key, or shapes differ; all problems are listed.
     """
     ours = {name: shape for name, shape in shapes.items() if not name.endswith("num_batches_tracked")}
     tensors: dict[str, Tensor] = {}
@@ -152,27 +150,27 @@ def to_ours(state_dict: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) 
 
 
 def to_official(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give tensors of ours the official names and layout: undoes `to_ours`.
+    """Return our tensors under the official names and in the official layout: the inverse of `to_ours`.
 
     Raises:
-        ValueError: tensors that the official model does not have.
+        ValueError: the official model does not have some of the tensors.
     """
-    found: dict[str, Tensor] = {}
+    official_tensors: dict[str, Tensor] = {}
     rest = set(tensors)
     for official, ours in _NAMES.items():
         for name in sorted(rest):
             if name == ours[0] or (ours[0].endswith(".") and name.startswith(ours[0])):
                 key = official + name.removeprefix(ours[0])
-                pieces = [tensors[each] for each in our_names(key)]
+                pieces = [tensors[our_name] for our_name in our_names(key)]
                 rest -= set(our_names(key))
-                found[key] = _official_layout(key, torch.cat(pieces) if len(pieces) > 1 else pieces[0])
+                official_tensors[key] = _official_layout(key, torch.cat(pieces) if len(pieces) > 1 else pieces[0])
     if rest:
         raise ValueError(f"the official model has no such parts: {', '.join(sorted(rest))}")
-    return found
+    return official_tensors
 
 
 def _official_layout(key: str, tensor: Tensor) -> Tensor:
-    """Give kernels and the video query the sizes of 1 that ours lack."""
+    """Return a tensor with the axes of size 1 that our kernels and our video query lack."""
     if key == "temporal_cls_token":
         return tensor[None, None]
     if key == "patch_embedding.weight":
@@ -184,7 +182,7 @@ def _official_layout(key: str, tensor: Tensor) -> Tensor:
 
 
 def _same_layout(official: Tensor, targets: list[torch.Size]) -> bool:
-    """Whether the shapes agree once sizes of 1 are dropped, or the official kernel is flattened (patch embedding)."""
+    """Return whether shapes agree apart from axes of size 1, or with a flattened official kernel (patch embedding)."""
     ours = [sum(target[0] for target in targets), *targets[0][1:]]
     squeezed = [size for size in official.shape if size != 1]
     flattened = list(official.flatten(1).shape) if official.dim() > 1 else []

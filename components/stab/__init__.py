@@ -1,12 +1,11 @@
 """Parts of the Spatio-Temporal Alignment Block (paper section 3.1), one file for each slot of `STAB`.
 
-A file holds the contract of its slot and the parts that fill it. A part takes what the block hands to every part of the
-slot, the width first, and then settings of its own, which are chosen in YAML. An absent part is a class without
-parameters (`NoLocalEncoding`, ...).
+A file has the interface of its slot and the parts that fill it. A constructor takes the arguments that the block passes
+to every part of the slot, the width first, and then its own settings, which are set in YAML. An absent part is a class
+without parameters (`NoLocalEncoding`, ...).
 
-Legend of shapes: "frames" are those of the whole batch; "video_frames" those of clips that take the video path, i.e.
-not images. "rows columns" are those of the grid that local encoding reads: of patches, or of windows where these are
-merged before it.
+Legend of shapes: "frames" are all frames of the batch, "video_frames" those of videos, which are all clips but images.
+"rows columns" are those of the grid that local encoding reads: of patches, or of windows if these are merged before it.
 """
 
 from components.stab.chunking import Chunking, EqualChunks, OfficialChunks, WholeVideo

@@ -1,4 +1,4 @@
-"""Chunking: how far in time local encoding and video aggregation can see."""
+"""Chunking: cuts clips into the ranges of time that local encoding and video aggregation can see."""
 
 from abc import ABC, abstractmethod
 
@@ -8,31 +8,31 @@ from torch import Tensor, nn
 
 
 class Chunking(nn.Module, ABC):
-    """Cuts clips into chunks, the runs of frames inside which local encoding and video aggregation mix time.
+    """Cuts clips into chunks, the runs of frames within which local encoding and video aggregation mix time.
 
     It runs on the host. (The paper has no chunks; official: runs of 4 frames.)
     """
 
     def __init__(self, chunk_frames: int) -> None:
-        """Take what the block hands to every chunking.
+        """Set the length of a chunk.
 
         Args:
-            chunk_frames: frames that a chunk should have, if clips are cut.
+            chunk_frames: number of frames per chunk, for chunkings that cut clips.
         """
         super().__init__()
         self.chunk_frames = chunk_frames
 
     @abstractmethod
     def forward(self, frame_counts: Int64[Tensor, " clips"]) -> Int64[Tensor, " chunks"]:
-        """Return the sizes of the chunks, clip by clip, each >= 1; those of one clip add up to its frames."""
+        """Return the sizes of the chunks, clip by clip, each at least 1; those of a clip add up to its frames."""
 
 
 def chunk_sizes(frame_counts: Int64[Tensor, " clips"], chunk_frames: int) -> Int64[Tensor, " chunks"]:
     """Cut each clip into `max(1, frames // chunk_frames)` chunks as equal as possible, longer ones first.
 
-    Up to 24 frames this is the official rule wherever that one works: its number of chunks is frames // 4 too, but it
-    fails for fewer than 4 frames and where the pieces differ (9, 11, 13, ...). Longer clips it cuts into fewer chunks
-    for a few counts (25 frames into 5 x 5, where this gives 5 and 5 x 4).
+    Up to 24 frames this equals the official rule where that works: it also makes frames // 4 chunks, but fails for
+    fewer than 4 frames and for chunks of different lengths (9, 11, 13, ...). For a few longer clips it makes fewer
+    chunks (25 frames give 5 x 5, and here 5 and 5 x 4).
     """
     chunks = (frame_counts // chunk_frames).clamp(min=1)
     clip = torch.repeat_interleave(chunks)
@@ -42,7 +42,7 @@ def chunk_sizes(frame_counts: Int64[Tensor, " clips"], chunk_frames: int) -> Int
 
 
 class EqualChunks(Chunking):
-    """Cuts a clip into short chunks as equal as possible (official: chunks of 4 frames), see `chunk_sizes`."""
+    """Cuts a clip into short chunks of nearly equal length (official: 4 frames), see `chunk_sizes`."""
 
     def forward(self, frame_counts: Int64[Tensor, " clips"]) -> Int64[Tensor, " chunks"]:
         """Return the sizes of all chunks."""
@@ -50,16 +50,16 @@ class EqualChunks(Chunking):
 
 
 class OfficialChunks(Chunking):
-    """Cuts as the official code does, by `torch.chunk` into frames // 4 chunks, and refuses clips that it fails for.
+    """Cuts by `torch.chunk` into frames // 4 chunks, like the official code, and refuses clips for which that fails.
 
-    Those are clips shorter than a chunk, and those whose chunks would differ in length (9, 11, 13 frames, ...).
+    These are clips shorter than a chunk, and clips whose chunks would differ in length (9, 11, 13 frames, ...).
     """
 
     def forward(self, frame_counts: Int64[Tensor, " clips"]) -> Int64[Tensor, " chunks"]:
         """Return the sizes of all chunks.
 
         Raises:
-            ValueError: a clip that the official code fails for.
+            ValueError: the official code fails for a clip.
         """
         chunks = frame_counts // self.chunk_frames
         sizes = -(-frame_counts // chunks.clamp(min=1))
@@ -75,7 +75,7 @@ class OfficialChunks(Chunking):
 
 
 class WholeVideo(Chunking):
-    """Takes every clip as one chunk, as the paper writes it (eqs. 11 to 13, "all tokens of the video")."""
+    """Treats every clip as one chunk, as the paper describes it (eqs. 11 to 13, "all tokens of the video")."""
 
     def forward(self, frame_counts: Int64[Tensor, " clips"]) -> Int64[Tensor, " clips"]:
         """Return the lengths of the clips."""

@@ -20,7 +20,7 @@ class SpatialDownsampling(nn.Module, ABC):
     stride: int
 
     def __init__(self, width: int) -> None:
-        """Take what the block hands to every downsampling.
+        """Initialise with the width, which every downsampling gets from the block.
 
         Args:
             width: size of a token.
@@ -31,14 +31,14 @@ class SpatialDownsampling(nn.Module, ABC):
     def forward(
         self, windows: Float[Tensor, "windows patches width"], frames: Groups
     ) -> Float[Tensor, "windows width"]:
-        """Return one token per window; its patches come row by row, and `frames` groups the windows."""
+        """Return one token per window, whose patches are row by row; `frames` groups the windows by frame."""
 
 
 def check_stride(stride: int) -> int:
     """Return the stride of a downsampling.
 
     Raises:
-        ValueError: it is not positive.
+        ValueError: the stride is not positive.
     """
     if stride < 1:
         raise ValueError(f"downsampling.init_args.stride: {stride} is not at least 1")
@@ -57,7 +57,7 @@ class LSD(SpatialDownsampling):
 
         Args:
             width: size of a token.
-            heads: attention heads; must divide the width.
+            heads: number of attention heads; must divide the width.
             stride: side of a window in patches.
 
         Raises:
@@ -78,16 +78,15 @@ class LSD(SpatialDownsampling):
     def attention_weights(
         self, windows: Float[Tensor, "windows patches width"], frames: Groups
     ) -> Float[Tensor, "windows heads patches"]:
-        """Return how much each window takes of its patches."""
+        """Return the attention weights of each window on its patches."""
         return self.attention.weights(windows.mean(1), self.attention.token_norm(windows))
 
 
 class LearnedQueryLSD(SpatialDownsampling):
-    """LSD as the paper's text has it (eqs. 5 to 7): a learned query attends to each window, instead of its average.
+    """LSD as in the text of the paper (eqs. 5 to 7): a learned query instead of the average attends to each window.
 
-    The text gives every window a query of its own; windows differ in number between frames, so all share one here, as
-    frames share that of FSRA, and as there it is added to the result. Nothing else carries a window past the attention.
-    Initialisation: query N(0, 0.02); PyTorch's default elsewhere.
+    In the text every window has its own query; since frames differ in their number of windows, all windows share one
+    here. As in FSRA, the query is added to the result. Initialisation: query N(0, 0.02); PyTorch's default elsewhere.
     """
 
     def __init__(self, width: int, heads: int = 8, stride: int = 2) -> None:
@@ -95,7 +94,7 @@ class LearnedQueryLSD(SpatialDownsampling):
 
         Args:
             width: size of a token.
-            heads: attention heads; must divide the width.
+            heads: number of attention heads; must divide the width.
             stride: side of a window in patches.
 
         Raises:
@@ -118,7 +117,7 @@ class LearnedQueryLSD(SpatialDownsampling):
     def attention_weights(
         self, windows: Float[Tensor, "windows patches width"], frames: Groups
     ) -> Float[Tensor, "windows heads patches"]:
-        """Return how much each window takes of its patches."""
+        """Return the attention weights of each window on its patches."""
         return self._weights(self.attention.token_norm(windows)).mT
 
     def _weights(self, patches: Float[Tensor, "windows patches width"]) -> Float[Tensor, "windows patches heads"]:
@@ -151,7 +150,7 @@ class AveragePool(SpatialDownsampling):
 
 
 class NoDownsampling(SpatialDownsampling):
-    """Makes every patch a token, for a patch embedding that has fewer of them (`HalfResolution`)."""
+    """Keeps every patch as a token, for a patch embedding with fewer patches (`HalfResolution`)."""
 
     stride = 1
 

@@ -1,4 +1,4 @@
-"""Frame aggregation: one token that has seen a whole frame."""
+"""Frame aggregation: condenses a frame into one token."""
 
 from abc import ABC, abstractmethod
 
@@ -14,7 +14,7 @@ class FrameAggregator(nn.Module, ABC):
     """Condenses the downsampled tokens of a frame into one token, the frame context."""
 
     def __init__(self, width: int) -> None:
-        """Take what the block hands to every frame aggregator.
+        """Initialise with the width, which every frame aggregator gets from the block.
 
         Args:
             width: size of a token.
@@ -23,7 +23,7 @@ class FrameAggregator(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, tokens: Float[Tensor, "windows width"], frames: Groups) -> Float[Tensor, "frames width"]:
-        """Return one token per frame; `frames` groups the windows."""
+        """Return one token per frame; `frames` groups the windows by frame."""
 
 
 class FSRA(FrameAggregator):
@@ -40,7 +40,7 @@ class FSRA(FrameAggregator):
 
         Args:
             width: size of a token.
-            heads: attention heads; must divide the width.
+            heads: number of attention heads; must divide the width.
 
         Raises:
             ValueError: the width is not a multiple of the heads.
@@ -58,14 +58,14 @@ class FSRA(FrameAggregator):
     def attention_weights(
         self, tokens: Float[Tensor, "windows width"], frames: Groups
     ) -> Float[Tensor, "windows heads"]:
-        """Return how much each frame takes of its tokens."""
+        """Return the attention weights of each frame on its tokens."""
         query = self.class_embedding.expand(len(frames.members), -1)
         normalised = self.attention.token_norm(frames.pad(tokens, 0.0))
         return frames.unpad(self.attention.weights(query, normalised, frames.occupied).mT)
 
 
 class NoFrameAggregator(FrameAggregator):
-    """Gives no frame context (paper table 4, "without FSRA"): zeros, which no fusion reads."""
+    """No frame context (paper table 4, "without FSRA"): returns zeros, which no fusion reads."""
 
     def forward(self, tokens: Float[Tensor, "windows width"], frames: Groups) -> Float[Tensor, "frames width"]:
         """Return zeros."""

@@ -1,4 +1,4 @@
-"""Context fusion: the token in front of a frame, made of the contexts of the frame and of its chunk."""
+"""Context fusion: makes the token before each frame from the contexts of the frame and of its chunk."""
 
 from abc import ABC, abstractmethod
 
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 
 class ContextFusion(nn.Module, ABC):
-    """Makes the context token of a frame out of the contexts it reads.
+    """Makes the context token of a frame from the frame context, the video context, or both.
 
     Attributes:
         reads_frame: whether the frame context is used.
         reads_video: whether the video context is used.
-        tokens_per_frame: context tokens in front of every frame, 0 or 1.
-        shortest_video: frames from which a clip takes the video path; shorter ones are images, which skip local
-            encoding, video aggregation and fusion.
+        tokens_per_frame: number of context tokens before every frame, 0 or 1.
+        shortest_video: minimum number of frames of a video; shorter clips are images, which skip local encoding, video
+            aggregation and fusion.
     """
 
     reads_frame: bool
@@ -24,11 +24,11 @@ class ContextFusion(nn.Module, ABC):
     shortest_video: int = 2
 
     def __init__(self, width: int, dropout: float = 0.5) -> None:
-        """Take what the block hands to every fusion.
+        """Initialise with the settings that every fusion gets from the block.
 
         Args:
             width: size of a token.
-            dropout: share of its projection's input that is dropped while training.
+            dropout: dropout probability before the projection.
         """
         super().__init__()
 
@@ -42,9 +42,9 @@ class ContextFusion(nn.Module, ABC):
         """Return the context tokens of all frames.
 
         Args:
-            frame_context: of every frame, images included.
-            video_context: that of the chunk which the frame is in, for the frames of videos.
-            video_frames: which of all frames these are.
+            frame_context: frame context of every frame, including images.
+            video_context: video context of the chunk of each frame of a video.
+            video_frames: indices of the frames of videos among all frames.
         """
 
 
@@ -59,7 +59,7 @@ class _Projection(nn.Sequential):
 
 
 class _WeightedFusion(ContextFusion):
-    """f_proj((1 - w) * video + w * frame); the context token of an image is its bare frame context (official)."""
+    """f_proj((1 - w) * video + w * frame); the context token of an image is its frame context alone (official)."""
 
     reads_frame = True
     reads_video = True
@@ -84,8 +84,8 @@ class _WeightedFusion(ContextFusion):
 class LearnedFusion(_WeightedFusion):
     """f_proj((1 - w) * video + w * frame) with w = sigmoid(balance) learned per channel (paper eq. 14, alpha).
 
-    The context token of an image is its bare frame context (official). Initialisation: balance 0, i.e. both contexts
-    count the same; PyTorch's default for f_proj.
+    The context token of an image is its frame context alone (official). Initialisation: balance 0, so that both
+    contexts have equal weight; PyTorch's default for f_proj.
     """
 
     def __init__(self, width: int, dropout: float = 0.5) -> None:
@@ -93,7 +93,7 @@ class LearnedFusion(_WeightedFusion):
 
         Args:
             width: size of a token.
-            dropout: in front of the linear layer, while training.
+            dropout: dropout probability before the linear layer.
         """
         super().__init__(width, dropout)
         self.balance = nn.Parameter(torch.zeros(width))
@@ -105,18 +105,19 @@ class LearnedFusion(_WeightedFusion):
 
 
 class FixedFusion(_WeightedFusion):
-    """f_proj((1 - w) * video + w * frame) with the same w for all channels, which is not learned."""
+    """f_proj((1 - w) * video + w * frame) with one fixed w for all channels."""
 
     def __init__(self, width: int, dropout: float = 0.5, frame_weight: float = 0.5) -> None:
         """Build the layers.
 
         Args:
             width: size of a token.
-            dropout: in front of the linear layer, while training.
-            frame_weight: w, above 0 and below 1; with one context alone there are `FrameOnly` and `VideoOnly`.
+            dropout: dropout probability before the linear layer.
+            frame_weight: weight w of the frame context, above 0 and below 1; for a single context use `FrameOnly` or
+                `VideoOnly`.
 
         Raises:
-            ValueError: the weight leaves out a context.
+            ValueError: the weight is out of range.
         """
         super().__init__(width, dropout)
         if not 0 < frame_weight < 1:
@@ -130,10 +131,10 @@ class FixedFusion(_WeightedFusion):
 
 
 class SumFusion(ContextFusion):
-    """frame + video, with nothing learned.
+    """frame + video, without parameters.
 
-    There is no f_proj: as it begins with a layer norm, it would make the same of a sum as of `FixedFusion`'s mean.
-    The context token of an image is its frame context, as in `LearnedFusion`.
+    There is no f_proj: since it begins with a layer norm, its result would be that of `FixedFusion`, which takes the
+    mean. The context token of an image is its frame context, as in `LearnedFusion`.
     """
 
     reads_frame = True
@@ -157,7 +158,7 @@ class _OneContext(ContextFusion):
 
         Args:
             width: size of a token.
-            dropout: in front of the linear layer, while training.
+            dropout: dropout probability before the linear layer.
         """
         super().__init__(width, dropout)
         self.projection = _Projection(width, dropout)
@@ -166,7 +167,7 @@ class _OneContext(ContextFusion):
 class FrameOnly(_OneContext):
     """f_proj(frame), for an encoder without video aggregator (paper table 4, "without GSTRA").
 
-    The context token of an image is its bare frame context, as in `LearnedFusion`.
+    The context token of an image is its frame context alone, as in `LearnedFusion`.
     """
 
     reads_frame = True
@@ -184,7 +185,7 @@ class FrameOnly(_OneContext):
 
 
 class BareFrame(ContextFusion):
-    """The frame context as it is, without f_proj: EVE's class token (official: the path of images)."""
+    """The frame context alone, without f_proj: the class token of EVE (official: the path of images)."""
 
     reads_frame = True
     reads_video = False
@@ -202,7 +203,7 @@ class BareFrame(ContextFusion):
 class VideoOnly(_OneContext):
     """f_proj(video), for an encoder without frame aggregator (paper table 4, "without FSRA").
 
-    There is no frame context that could stand for an image, so an image is a video of one frame here.
+    Since there is no frame context, an image is treated as a video of one frame.
     """
 
     reads_frame = False
@@ -221,7 +222,7 @@ class VideoOnly(_OneContext):
 
 
 class NoContext(ContextFusion):
-    """No context token at all, for an encoder without aggregators; frames then begin with their first row."""
+    """No context token, for an encoder without aggregators; frames then begin with their first row."""
 
     reads_frame = False
     reads_video = False

@@ -1,8 +1,8 @@
 """The grid of cells that local encoding and video aggregation read: its chunks in time and its valid area in space.
 
-A cell is a patch, or a window of patches where windows are merged before local encoding. The official code cuts a video
-into chunks of 4 frames; nothing that mixes time looks beyond one. Frames of all chunks follow each other without
-padding, so the frame before or after is simply the neighbour on the axis, unless a chunk border lies between.
+A cell is a patch, or a window of patches if windows are merged before local encoding. The official code cuts a video
+into chunks of 4 frames, and mixes time only within a chunk. Frames of all chunks are concatenated without padding, so
+the previous and next frames are neighbours on the axis, unless there is a chunk border between them.
 """
 
 from dataclasses import dataclass, fields
@@ -19,8 +19,8 @@ class Chunks(Groups):
     """Frames grouped into chunks.
 
     Attributes:
-        followers: frames that follow another one in the same chunk.
-        clips: the frames of each clip.
+        followers: indices of the frames that follow another one in the same chunk.
+        clips: grouping of the frames by clip.
     """
 
     followers: Int64[Tensor, " followers"]
@@ -28,7 +28,7 @@ class Chunks(Groups):
 
     @classmethod
     def of_clips(cls, frame_counts: Int64[Tensor, " clips"], sizes: Int64[Tensor, " groups"]) -> "Chunks":
-        """Cut the frames of clips into consecutive chunks of the given sizes, each >= 1."""
+        """Cut the frames of clips into consecutive chunks of some sizes, each at least 1."""
         groups = Groups.of_sizes(sizes)
         followers = (groups.group[1:] == groups.group[:-1]).nonzero()[:, 0] + 1
         clips = Groups.of_sizes(frame_counts)
@@ -48,11 +48,11 @@ class Chunks(Groups):
 
 @dataclass
 class ValidArea:
-    """The valid cells of the frames of videos, made once per batch on the host.
+    """The valid cells of the frames of videos, computed once per batch on the host.
 
     Attributes:
-        inside: whether a cell is valid.
-        cells: the valid ones, as positions in the flattened (video_frames, rows, columns).
+        inside: mask of the valid cells.
+        cells: indices of the valid cells in the flattened (video_frames, rows, columns).
     """
 
     inside: Bool[Tensor, "video_frames rows columns"]
@@ -60,7 +60,7 @@ class ValidArea:
 
     @classmethod
     def of_rectangles(cls, rectangles: Int64[Tensor, "video_frames 4"], canvas: tuple[int, int]) -> "ValidArea":
-        """Mark rectangles (top, left, height, width) on a canvas of (rows, columns); all counted in cells."""
+        """Return the area of rectangles (top, left, height, width) on a canvas (rows, columns), all in cells."""
         top, left, height, width = rectangles[:, :, None].unbind(1)
         row, column = (torch.arange(size) for size in canvas)
         in_rows = (row >= top) & (row < top + height)
@@ -73,7 +73,7 @@ class ValidArea:
         return grid.flatten(0, 2).index_select(0, self.cells)
 
     def spread(self, values: Float[Tensor, "valid width"]) -> Float[Tensor, "video_frames rows columns width"]:
-        """Put the valid cells back into their places, zeros into all others."""
+        """Return a grid with the values of the valid cells, and zeros in all others."""
         width = values.shape[-1]
         zeros = values.new_zeros(self.inside.numel(), width)
         return zeros.index_copy(0, self.cells, values).view(*self.inside.shape, width)

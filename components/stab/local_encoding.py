@@ -1,4 +1,4 @@
-"""Local spatio-temporal encoding: patches learn about their neighbours in space and time."""
+"""Local spatio-temporal encoding: relates patches to their neighbours in space and time."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,7 +16,7 @@ class LocalEncoding(nn.Module, ABC):
     """Relates patches to their neighbours in space and time."""
 
     def __init__(self, width: int) -> None:
-        """Take what the block hands to every local encoding.
+        """Initialise with the width, which every local encoding gets from the block.
 
         Args:
             width: size of a token.
@@ -27,7 +27,7 @@ class LocalEncoding(nn.Module, ABC):
     def forward(
         self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "video_frames rows columns width"]:
-        """Return the encoded patches, which the video aggregator reads; `valid` tells them from padding."""
+        """Return the encoded patches, which the video aggregator reads; `valid` marks those that are not padding."""
 
     @abstractmethod
     def connect(
@@ -36,14 +36,14 @@ class LocalEncoding(nn.Module, ABC):
         encoded: Float[Tensor, "video_frames rows columns width"],
         video_frames: Int64[Tensor, " video_frames"],
     ) -> Float[Tensor, "frames rows columns width"]:
-        """Combine patch embeddings and encoded patches into what the spatial downsampling reads.
+        """Combine patch embeddings and encoded patches into the input of the spatial downsampling.
 
-        Frames that are not in `video_frames` are images and stay patch embeddings.
+        Frames that are not in `video_frames` are images and keep their patch embeddings.
         """
 
 
 class Connection(nn.Module, ABC):
-    """Combines patch embeddings and encoded patches into what the downsampling reads: a slot of `LSTE`."""
+    """Combines patch embeddings and encoded patches into the input of the downsampling: a slot of `LSTE`."""
 
     @abstractmethod
     def forward(
@@ -52,11 +52,11 @@ class Connection(nn.Module, ABC):
         encoded: Float[Tensor, "video_frames rows columns width"],
         video_frames: Int64[Tensor, " video_frames"],
     ) -> Float[Tensor, "frames rows columns width"]:
-        """Return the combination; frames that are not in `video_frames` are images and stay patch embeddings."""
+        """Return the combination; frames that are not in `video_frames` are images and keep their patch embeddings."""
 
 
 class DenseConnection(Connection):
-    """Adds the patch embeddings once more (not in the paper; official, where a comment calls it optional)."""
+    """Adds the patch embeddings to the encoded patches (official, called optional in a comment; not in the paper)."""
 
     def forward(
         self,
@@ -69,7 +69,7 @@ class DenseConnection(Connection):
 
 
 class NoDenseConnection(Connection):
-    """Hands on the encoded patches alone."""
+    """Uses the encoded patches alone."""
 
     def forward(
         self,
@@ -77,19 +77,19 @@ class NoDenseConnection(Connection):
         encoded: Float[Tensor, "video_frames rows columns width"],
         video_frames: Int64[Tensor, " video_frames"],
     ) -> Float[Tensor, "frames rows columns width"]:
-        """Put the encoded patches in the place of the patch embeddings."""
+        """Replace the patch embeddings by the encoded patches."""
         return patches.index_copy(0, video_frames, encoded.to(patches.dtype))
 
 
 class TemporalConvolution(nn.Module):
     """Depthwise convolution over 3 frames (Conv3D_2 of paper eq. 2), with zero padding at chunk borders.
 
-    Initialised as PyTorch initialises a Conv1d.
+    Initialisation: PyTorch's default for a Conv1d.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        bound = 3**-0.5  # what PyTorch draws from for 3 inputs
+        bound = 3**-0.5  # PyTorch's bound for 3 inputs
         self.weight = nn.Parameter(torch.empty(channels, 3).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(channels).uniform_(-bound, bound))
 
@@ -106,11 +106,11 @@ class LSTE(LocalEncoding):
     """Local spatio-temporal encoding (paper section 3.1, eqs. 2 and 3; official: `lmhra1` and `dpe`).
 
     x1 = x + expand(temporal(reduce(norm(x)))) with 1x1x1 convolutions as reduce and expand, then the position encoding.
-    The patch embeddings are added once more before the downsampling reads the result (the dense connection).
+    The patch embeddings are added to the result before the downsampling reads it (the dense connection).
 
-    Batch normalisation takes its statistics from all frames of the videos of a batch, padding included; with
-    `statistics: ClipStatistics` from each video on its own, as in the official code. Initialisation: the last 1x1x1
-    convolution is zero, weight and bias, so that training starts from x1 = x (official); PyTorch's default elsewhere.
+    Batch normalisation uses statistics over all frames of the videos of a batch, padding included, or with
+    `statistics: ClipStatistics` over each video separately, as in the official code. Initialisation: weight and bias of
+    the last 1x1x1 convolution are zero, so that training starts from x1 = x (official); PyTorch's default elsewhere.
     """
 
     def __init__(
@@ -124,9 +124,9 @@ class LSTE(LocalEncoding):
 
         Args:
             width: size of a token.
-            position_encoding: added after the temporal convolution.
-            connection: what the downsampling reads beside the encoded patches.
-            statistics: whose statistics the batch normalisation takes while training.
+            position_encoding: position encoding, applied after the temporal convolution.
+            connection: how patch embeddings and encoded patches are combined for the downsampling.
+            statistics: statistics that the batch normalisation uses in training.
         """
         super().__init__(width)
         reduced = int(width / 1.5)
@@ -143,7 +143,7 @@ class LSTE(LocalEncoding):
     def forward(
         self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "video_frames rows columns width"]:
-        """Encode the patches of videos, inside their chunks."""
+        """Encode the patches of videos, within their chunks."""
         clip = chunks.clips.group.repeat_interleave(patches.shape[1] * patches.shape[2])
         normalised = self.normalise(patches.flatten(0, 2), clip, chunks).unflatten(0, patches.shape[:3])
         tokens = patches + self.expand(self.temporal(self.reduce(normalised), chunks))
@@ -163,23 +163,23 @@ class LSTE(LocalEncoding):
     def normalise(
         self, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], chunks: Chunks
     ) -> Float[Tensor, "tokens width"]:
-        """Normalise tokens of these clips with the chosen statistics."""
+        """Normalise tokens, of which `clip` gives the index of the clip, with the chosen statistics."""
         normalised: Tensor = self.statistics(self.norm, tokens, clip, len(chunks.clips.members))
         return normalised
 
 
 class MaskedLSTE(LSTE):
-    """LSTE of the valid cells alone, as if the canvas ended where the picture does (paper section 4.1: "valid tokens").
+    """LSTE of the valid cells only, as if the canvas ended at the picture (paper section 4.1: "valid tokens").
 
-    It has the parameters of `LSTE` and computes the same where a frame fills its canvas. Padding counts as zero in both
-    convolutions, is left out of the statistics of the batch normalisation, and comes out as zeros. The linear layers
-    skip it, so this is cheaper than `LSTE` on any frame with padding.
+    It has the parameters of `LSTE` and computes the same for a frame that fills its canvas. Padding is zero in both
+    convolutions and in the result, and is left out of the statistics of the batch normalisation. The linear layers skip
+    it, so this is cheaper than `LSTE` for frames with padding.
     """
 
     def forward(
         self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "video_frames rows columns width"]:
-        """Encode the valid cells, inside their chunks."""
+        """Encode the valid cells, within their chunks."""
         cells = valid.pick(patches)
         clip = chunks.clips.group.index_select(0, valid.cells // (patches.shape[1] * patches.shape[2]))
         reduced = valid.spread(self.reduce(self.normalise(cells, clip, chunks)))
@@ -189,7 +189,7 @@ class MaskedLSTE(LSTE):
 
 
 class NoLocalEncoding(LocalEncoding):
-    """Leaves patches as they are embedded, with nothing to connect (paper table 4, "without LSTE")."""
+    """No local encoding: keeps the patch embeddings (paper table 4, "without LSTE")."""
 
     def forward(
         self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea

@@ -1,4 +1,4 @@
-"""Patch embedding: the one layer that takes the place of a vision encoder."""
+"""Patch embedding: the single layer that replaces a vision encoder."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ class PatchEmbedding(nn.Module):
         """Embed the patches of all frames.
 
         Raises:
-            ValueError: the frames are not whole patches.
+            ValueError: the size of the frames is not a multiple of the patch size.
         """
         tokens: Tensor = self.projection(self.patches(frames).flatten(3))
         return tokens
@@ -38,7 +38,7 @@ class PatchEmbedding(nn.Module):
         """Cut frames into patches.
 
         Raises:
-            ValueError: the frames are not whole patches.
+            ValueError: the size of the frames is not a multiple of the patch size.
         """
         side = self.patch_size
         if frames.shape[2] % side or frames.shape[3] % side:
@@ -46,17 +46,18 @@ class PatchEmbedding(nn.Module):
                 f"frames of {frames.shape[2]} x {frames.shape[3]} pixels are not whole patches of {side} x {side}; "
                 f"choose a canvas (data) that is a multiple of these, or another model.encoder.init_args.patch_size"
             )
-        # (F, 3, rows, side, columns, side) -> (F, rows, columns, 3, side, side): tokens last, as all that follows reads
-        # them, and one matrix product instead of a convolution.
+        # (F, 3, rows, side, columns, side) -> (F, rows, columns, 3, side, side): the layout that all later layers read,
+        # and one matrix product instead of a convolution.
         patches: Tensor = frames.unflatten(3, (-1, side)).unflatten(2, (-1, side)).permute(0, 2, 4, 1, 3, 5)
         return patches
 
 
 class HalfResolution(PatchEmbedding):
-    """Sees frames at half their resolution, in place of downsampling (paper table 9, "half input resolution").
+    """Embeds frames at half resolution, in place of downsampling (paper table 9, "half input resolution").
 
-    A patch has as many pixels as otherwise, and so covers twice the side: a canvas gives the number of tokens that
-    stride 2 gives. Pixels are averaged 2 x 2, the antialiased reduction that lets no padding into the picture.
+    A patch has the usual number of pixels and so covers twice the side of the canvas, which gives as many tokens as
+    downsampling with stride 2. Pixels are averaged 2 x 2, an antialiased reduction that does not mix padding into the
+    picture.
     """
 
     def __init__(self, width: int, patch_size: int) -> None:
@@ -72,10 +73,10 @@ class HalfResolution(PatchEmbedding):
     def patches(
         self, frames: Float[Tensor, "frames 3 height width"]
     ) -> Float[Tensor, "frames rows columns 3 half_side half_side"]:
-        """Cut frames into patches and halve these.
+        """Cut frames into patches and halve the resolution of these.
 
         Raises:
-            ValueError: the frames are not whole patches.
+            ValueError: the size of the frames is not a multiple of the patch size.
         """
         halved: Tensor = super().patches(frames).unflatten(5, (-1, 2)).unflatten(4, (-1, 2)).mean((5, 7))
         return halved

@@ -1,4 +1,4 @@
-"""Perceiver resampler: downsampling without windows, by latents that may look anywhere in their frame."""
+"""Perceiver resampler: downsampling without windows, by latents that attend to their whole frame."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,9 +10,9 @@ from components.stab.downsampling import SpatialDownsampling, check_stride
 
 
 class PerceiverLayer(nn.Module):
-    """Latents attend to [tokens, latents], then a feed-forward layer; both residual, with layer norms in front.
+    """Latents attend to [tokens, latents], then a feed-forward layer; both residual, with layer norms before them.
 
-    Linear layers have no bias (Flamingo), in PyTorch's default initialisation.
+    Linear layers have no bias (Flamingo). Initialisation: PyTorch's default.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -36,7 +36,7 @@ class PerceiverLayer(nn.Module):
         tokens: Float[Tensor, "frames tokens width"],
         visible: Bool[Tensor, "frames tokens_and_latents"],
     ) -> Float[Tensor, "frames latents width"]:
-        """Update the latents from what is visible."""
+        """Update the latents by attention to the visible tokens and latents."""
         queries = self.latent_norm(latents)
         keys = torch.cat([self.token_norm(tokens), queries], 1)
         query, key, value = (
@@ -50,12 +50,12 @@ class PerceiverLayer(nn.Module):
 
 
 class PerceiverResampler(SpatialDownsampling):
-    """Learned latents gather a frame's patches (paper table 9; layers as in Flamingo, arXiv 2204.14198).
+    """Learned latents attend to the patches of a frame (paper table 9; layers as in Flamingo, arXiv 2204.14198).
 
-    The paper states neither the number of latents nor that of layers. Here a frame has as many latents as it has
-    windows, so that the language model reads as many tokens as with `LSD`, in rows as long. The k-th token of a frame
-    is made by the k-th latent, whatever the shape of the frame: nothing ties a latent to a place. Initialisation:
-    latents N(0, 0.02), so that tokens depend on the frame from the start; PyTorch's default elsewhere.
+    The paper states neither the number of latents nor that of layers. Here a frame has as many latents as windows, so
+    that the language model reads as many tokens as with `LSD`, in rows of the same length. The k-th latent gives the
+    k-th token of a frame of any shape, so a latent is not tied to a place. Initialisation: latents N(0, 0.02), so that
+    tokens depend on the frame from the start; PyTorch's default elsewhere.
     """
 
     def __init__(self, width: int, heads: int = 8, layers: int = 2, latents: int = 256, stride: int = 2) -> None:
@@ -63,10 +63,11 @@ class PerceiverResampler(SpatialDownsampling):
 
         Args:
             width: size of a token.
-            heads: attention heads; must divide the width.
-            layers: how often the latents look at the patches.
-            latents: most windows that a frame can have; 256 are those of a square frame at the paper's size.
-            stride: side in patches of the windows whose number is that of the tokens.
+            heads: number of attention heads; must divide the width.
+            layers: number of layers.
+            latents: number of latents, which is the largest number of windows in a frame; 256 suffice for a square
+                frame of the size in the paper.
+            stride: side of a window in patches; a frame has as many tokens as windows.
 
         Raises:
             ValueError: the width is not a multiple of the heads, or a number is not positive.

@@ -1,6 +1,6 @@
 """Placement of the downsampling: whether local encoding and video aggregation read patches or merged windows.
 
-The grid that they read consists of cells: patches, or windows of patches if these are merged first.
+The cells of the grid that they read are patches, or windows of patches if these are merged first.
 """
 
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from components.stab.downsampling import SpatialDownsampling
 
 
 class DownsamplingPlacement(nn.Module, ABC):
-    """Says where in the block windows are merged: one of `make_grid` and `make_tokens` calls the downsampling."""
+    """Decides where in the block windows are merged: either `make_grid` or `make_tokens` calls the downsampling."""
 
     @abstractmethod
     def cell_side(self, stride: int) -> int:
@@ -30,20 +30,20 @@ class DownsamplingPlacement(nn.Module, ABC):
         """Return the grid that local encoding reads.
 
         Args:
-            downsampling: merges windows.
-            patches: all patch embeddings, padding included.
-            shift: (rows, columns) of patches in front of the first cell, less than the side of a cell.
+            downsampling: part that merges windows.
+            patches: all patch embeddings, including those of padding.
+            shift: (rows, columns) of patches before the first cell, less than the side of a cell.
         """
 
     @abstractmethod
     def make_tokens(
         self, downsampling: SpatialDownsampling, windows: Float[Tensor, "windows cells width"], frames: Groups
     ) -> Float[Tensor, "windows width"]:
-        """Return the tokens of the valid rectangles, given the cells in the window of each; `frames` groups them."""
+        """Return the tokens of the valid rectangles from the cells of each window; `frames` groups the windows."""
 
 
 class AfterLocalEncoding(DownsamplingPlacement):
-    """Merges patches that know their neighbours (paper table 8, "after LSTE", the chosen one)."""
+    """Merges locally encoded patches (paper table 8, "after LSTE", the choice of the paper)."""
 
     def cell_side(self, stride: int) -> int:
         """Return 1: a cell is a patch."""
@@ -67,15 +67,15 @@ class AfterLocalEncoding(DownsamplingPlacement):
 
 
 class BeforeLocalEncoding(DownsamplingPlacement):
-    """Merges patches as they are embedded (paper table 8, "before LSTE"): what follows has stride ** 2 less to do.
+    """Merges patch embeddings (paper table 8, "before LSTE"), so that later parts have stride ** 2 times fewer cells.
 
-    The paper gives no more than the name. Chosen here: all windows of the canvas are merged, since local encoding and
-    video aggregation read padding too (official); the dense connection adds the merged tokens, which are what local
-    encoding read; frame aggregation and the language model get the cells of the valid rectangle.
+    The paper gives only the name. Here all windows of the canvas are merged, since local encoding and video aggregation
+    read padding too (official). The dense connection adds the merged tokens, which are the input of local encoding.
+    Frame aggregation and the language model get the cells of the valid rectangle.
 
-    Windows lie as they do in the other placement, from the corner of a frame's rectangle on, and an odd last row or
-    column of the rectangle is no token in either. Where the corner is not a multiple of the stride, a window that
-    reaches over the edge of the canvas goes on at the opposite one; it never holds a token.
+    As in the other placement, windows start at the corner of the rectangle of a frame, and an odd last row or column of
+    the rectangle gives no token. If the corner is not a multiple of the stride, windows that reach over the edge of the
+    canvas continue at the opposite edge; these never give a token.
     """
 
     def cell_side(self, stride: int) -> int:
@@ -105,5 +105,5 @@ class BeforeLocalEncoding(DownsamplingPlacement):
     def make_tokens(
         self, downsampling: SpatialDownsampling, windows: Float[Tensor, "windows 1 width"], frames: Groups
     ) -> Float[Tensor, "windows width"]:
-        """Return the cells of the valid rectangles: they are windows already."""
+        """Return the cells of the valid rectangles, which are merged windows already."""
         return windows[:, 0]

@@ -1,4 +1,4 @@
-"""Position encoding: where a token is in space and time, a slot of `LSTE`."""
+"""Encoding of the position of a token in space and time: a slot of `LSTE`."""
 
 from abc import ABC, abstractmethod
 
@@ -11,10 +11,10 @@ from components.stab.grid import Chunks
 
 
 class PositionEncoding(nn.Module, ABC):
-    """Adds to every token something that depends on where it is: a slot of `LSTE`."""
+    """Adds an encoding of its position to every token: a slot of `LSTE`."""
 
     def __init__(self, width: int) -> None:
-        """Take what the block hands to every position encoding.
+        """Initialise with the width, which every position encoding gets from the block.
 
         Args:
             width: size of a token.
@@ -59,7 +59,7 @@ class DynamicPositionEncoding(PositionEncoding):
 
 
 class NoPositionEncoding(PositionEncoding):
-    """Leaves tokens without position."""
+    """No position encoding."""
 
     def forward(
         self, tokens: Float[Tensor, "video_frames rows columns width"], chunks: Chunks

@@ -1,4 +1,4 @@
-"""Row tokens: a token after every row tells the language model the shape of a frame."""
+"""Row tokens: a token after every row, which shows the language model the shape of a frame."""
 
 from abc import ABC, abstractmethod
 
@@ -8,16 +8,16 @@ from torch import Tensor, nn
 
 
 class RowTokens(nn.Module, ABC):
-    """Marks where a row of tokens ends.
+    """Marks the end of every row of tokens.
 
     Attributes:
-        tokens_per_row: tokens after every row, 0 or 1.
+        tokens_per_row: number of tokens after every row, 0 or 1.
     """
 
     tokens_per_row: int
 
     def __init__(self, width: int) -> None:
-        """Take what the block hands to every kind of row tokens.
+        """Initialise with the width, which every kind of row tokens gets from the block.
 
         Args:
             width: size of a token.
@@ -26,7 +26,7 @@ class RowTokens(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, features: Float[Tensor, "features width"]) -> Float[Tensor, "features_and_marks width"]:
-        """Append the token that ends rows, once: the token order repeats it."""
+        """Append the row token once; the order of the layout repeats it."""
 
 
 class LearnedRowTokens(RowTokens):
@@ -52,7 +52,7 @@ class LearnedRowTokens(RowTokens):
 
 
 class NoRowTokens(RowTokens):
-    """Rows follow each other without a mark (paper table 4, "without <row> tokens")."""
+    """No token after rows (paper table 4, "without <row> tokens")."""
 
     tokens_per_row = 0
 

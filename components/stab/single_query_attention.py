@@ -1,9 +1,9 @@
 """Multi-head attention with one query per group of tokens, at a fraction of the usual cost.
 
-GSTRA, LSD and FSRA each condense many tokens with a single query. Written as usual, every token is projected to a key
-and a value. But q . (K x) = (K^T q) . x, so the one query can be projected into the space of the tokens instead, and
-the weighted sum of values is the value projection of the weighted sum of tokens. It is the same function, but
-the two large projections act on groups instead of tokens.
+GSTRA, LSD and FSRA each condense many tokens with a single query. Usually, every token is projected to a key and a
+value. But q . (K x) = (K^T q) . x, so the single query can be projected into the space of the tokens instead, and the
+weighted sum of values is the value projection of the weighted sum of tokens. The function is the same, but the two
+large projections act on groups instead of tokens.
 """
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 class SingleQueryAttention(nn.Module):
     """Attention of one query per group, with layer norms on query and tokens.
 
-    The weights have the shapes of the ordinary formulation, in PyTorch's default initialisation.
+    The weights have the shapes of the usual formulation. Initialisation: PyTorch's default.
     """
 
     def __init__(self, width: int, heads: int, scale: float, bias: bool) -> None:
@@ -22,10 +22,10 @@ class SingleQueryAttention(nn.Module):
 
         Args:
             width: size of queries, tokens and results.
-            heads: must divide the width.
+            heads: number of attention heads; must divide the width.
             scale: factor of the logits.
-            bias: whether queries, keys and values have a bias. That of the keys shifts all logits of a query alike and
-                so has no effect; it is a parameter only because the official weights have it.
+            bias: whether queries, keys and values have a bias. The bias of the keys shifts all logits of a query
+                equally and so has no effect; it exists only because the official weights have it.
 
         Raises:
             ValueError: the width is not a multiple of the heads.
@@ -50,7 +50,7 @@ class SingleQueryAttention(nn.Module):
         tokens: Float[Tensor, "groups tokens width"],
         visible: Bool[Tensor, "groups tokens"] | None = None,
     ) -> Float[Tensor, "groups width"]:
-        """Let each query attend to the tokens of its group that are visible, at least one."""
+        """Let each query attend to the visible tokens of its group, of which there must be at least one."""
         tokens = self.token_norm(tokens)
         return self.project(self.weights(query, tokens, visible) @ tokens)
 
@@ -60,7 +60,7 @@ class SingleQueryAttention(nn.Module):
         normalised: Float[Tensor, "groups tokens width"],
         visible: Bool[Tensor, "groups tokens"] | None = None,
     ) -> Float[Tensor, "groups heads tokens"]:
-        """Return how much each query takes of the normalised tokens of its group; a head's weights add up to 1."""
+        """Return the attention weights of each query on the normalised tokens of its group; each head adds up to 1."""
         logits = self.query_in_token_space(query) @ normalised.mT
         if visible is not None:
             logits = logits.masked_fill(~visible[:, None], -torch.inf)
@@ -77,7 +77,7 @@ class SingleQueryAttention(nn.Module):
         values = self.key_value.weight.chunk(2)[1].unflatten(0, (self.heads, -1))
         result = torch.einsum("ghw,hdw->ghd", mixed, values).flatten(1)
         if self.key_value.bias is not None:
-            # The weights of a sum add up to one, so the bias can be added after it.
+            # The weights add up to one, so the bias can be added after the sum.
             result = result + self.key_value.bias.chunk(2)[1]
         output: Tensor = self.output(result)
         return output

@@ -1,4 +1,4 @@
-"""Which statistics the batch normalisation of LSTE takes while training; in evaluation it takes the running ones."""
+"""Statistics that the batch normalisation of LSTE uses in training; in evaluation it uses the running statistics."""
 
 from abc import ABC, abstractmethod
 
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 class NormalisationStatistics(nn.Module, ABC):
-    """Applies a batch normalisation with the statistics of its choice: a slot of `LSTE`."""
+    """Applies a batch normalisation with certain statistics: a slot of `LSTE`."""
 
     @abstractmethod
     def forward(
@@ -18,39 +18,39 @@ class NormalisationStatistics(nn.Module, ABC):
         """Return the normalised tokens.
 
         Args:
-            norm: holds weights and running statistics: an `nn.BatchNorm1d`, or what a strategy put in its place.
-            tokens: of all clips.
-            clip: of each token.
-            clips: how many there are.
+            norm: weights and running statistics: an `nn.BatchNorm1d`, or the class by which a strategy replaced it.
+            tokens: tokens of all clips.
+            clip: index of the clip of each token.
+            clips: number of clips.
         """
 
 
 class BatchStatistics(NormalisationStatistics):
-    """Statistics of all clips of the batch together, on each device on its own.
+    """Statistics over all clips of the batch together, separately on each device.
 
-    `trainer.sync_batchnorm: true` joins them, on GPUs and with the strategy ddp; then the clip of a stand-in, which a
-    device without a readable clip trains with, is among them.
+    `trainer.sync_batchnorm: true` joins those of all devices, on GPUs and with the strategy ddp. They then include the
+    stand-in clip with which a device without a readable clip trains.
     """
 
     def forward(
         self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], clips: int
     ) -> Float[Tensor, "tokens width"]:
-        """Normalise."""
+        """Normalise with the statistics of the batch."""
         normalised: Tensor = norm(tokens)
         return normalised
 
 
 class ClipStatistics(NormalisationStatistics):
-    """Statistics of each clip on its own (official: one clip at a time goes through the block).
+    """Statistics over each clip separately (official: the block encodes one clip at a time).
 
-    The running statistics move once per clip, in the order of the batch.
+    The running statistics are updated once per clip, in the order of the batch.
     """
 
     def forward(
         self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], clips: int
     ) -> Float[Tensor, "tokens width"]:
-        """Normalise."""
-        if not norm.training:  # of any class: `sync_batchnorm` makes Lightning put in its own
+        """Normalise with the statistics of each clip."""
+        if not norm.training:  # `norm` may be of another class: with `sync_batchnorm`, Lightning replaces it
             evaluated: Tensor = norm(tokens)
             return evaluated
         assert isinstance(norm, nn.BatchNorm1d | nn.SyncBatchNorm)
@@ -70,10 +70,12 @@ class ClipStatistics(NormalisationStatistics):
         mean: Float[Tensor, "clips width"],
         variance: Float[Tensor, "clips width"],
     ) -> None:
-        """Move the running statistics by one step per clip, all at once."""
+        """Update the running statistics by one step per clip, all at once."""
         assert norm.momentum is not None and norm.running_mean is not None and norm.running_var is not None
         clips, keep = len(mean), 1 - norm.momentum
-        share = norm.momentum * keep ** torch.arange(clips - 1, -1, -1, device=mean.device)  # of each in the result
+        share = norm.momentum * keep ** torch.arange(
+            clips - 1, -1, -1, device=mean.device
+        )  # share of each clip in the result
         for running, statistics in ((norm.running_mean, mean), (norm.running_var, variance)):
             running.mul_(keep**clips).add_(share.to(statistics.dtype) @ statistics)
         if norm.num_batches_tracked is not None:
@@ -81,12 +83,12 @@ class ClipStatistics(NormalisationStatistics):
 
 
 class FrozenStatistics(NormalisationStatistics):
-    """Running statistics while training too, which do not change: for weights that were trained elsewhere."""
+    """Running statistics in training too, without updating them: for weights that were trained elsewhere."""
 
     def forward(
         self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], clips: int
     ) -> Float[Tensor, "tokens width"]:
-        """Normalise."""
+        """Normalise with the running statistics."""
         if not norm.training:
             evaluated: Tensor = norm(tokens)
             return evaluated

@@ -1,4 +1,4 @@
-"""Video aggregation: one token that has seen a whole chunk of frames."""
+"""Video aggregation: condenses a chunk of frames into one token."""
 
 from abc import ABC, abstractmethod
 
@@ -15,11 +15,11 @@ class VideoAggregator(nn.Module, ABC):
     """Condenses a chunk of frames into one token, the video context."""
 
     def __init__(self, width: int, dropout: float = 0.5) -> None:
-        """Take what the block hands to every video aggregator.
+        """Initialise with the settings that every video aggregator gets from the block.
 
         Args:
             width: size of a token.
-            dropout: share that its layers drop while training.
+            dropout: dropout probability of its layers.
         """
         super().__init__()
 
@@ -27,15 +27,15 @@ class VideoAggregator(nn.Module, ABC):
     def forward(
         self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "chunks width"]:
-        """Return one token per chunk; `valid` tells patches from padding."""
+        """Return one token per chunk; `valid` marks the cells that are not padding."""
 
 
 class GSTRA(VideoAggregator):
     """Global spatio-temporal relationship aggregator (paper section 3.1, eqs. 11 to 13; official: `dec`).
 
-    A learned query attends to every patch of its chunk, those of padding included, followed by a feed-forward layer;
+    A learned query attends to every patch of its chunk, including those of padding; a feed-forward layer follows, and
     both are residual. The logits are scaled by head size ** -0.5. Initialisation: zero query (official), PyTorch's
-    default elsewhere. The paper's zero start of the output layers is left out, because official training overwrites it.
+    default elsewhere. The paper initialises the output layers to zero, but official training overwrites that.
     """
 
     def __init__(self, width: int, dropout: float = 0.5, heads: int = 8) -> None:
@@ -43,8 +43,8 @@ class GSTRA(VideoAggregator):
 
         Args:
             width: size of a token.
-            dropout: in the feed-forward layer, while training.
-            heads: attention heads; must divide the width.
+            dropout: dropout probability in the feed-forward layer.
+            heads: number of attention heads; must divide the width.
 
         Raises:
             ValueError: the width is not a multiple of the heads.
@@ -71,28 +71,28 @@ class GSTRA(VideoAggregator):
     def attention_weights(
         self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "video_frames cells heads"]:
-        """Return how much each chunk takes of its cells, row by row; the weights of a head and a chunk add up to 1."""
+        """Return the attention weights of each chunk on its cells, row by row; they add up to 1 per head and chunk."""
         return self._weights(self.attention.token_norm(encoded.flatten(1, 2)), chunks, valid)
 
     def _weights(
         self, tokens: Float[Tensor, "video_frames cells width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "video_frames cells heads"]:
         query = self.attention.query_in_token_space(self.query[None])[0]
-        # Only the small tensors (logits, weights, sums) are regrouped into chunks; the patches stay where they are.
+        # Only the small tensors (logits, weights, sums) are regrouped into chunks, not the patches.
         logits = chunks.pad(self.visible(tokens @ query.T, valid), -torch.inf)
         return chunks.unpad(logits.flatten(1, 2).softmax(1).view_as(logits))
 
     def visible(
         self, logits: Float[Tensor, "video_frames cells heads"], valid: ValidArea
     ) -> Float[Tensor, "video_frames cells heads"]:
-        """Return the logits with what the query cannot see at minus infinity: here it sees everything (official)."""
+        """Return the logits with minus infinity for hidden cells; here no cell is hidden (official)."""
         return logits
 
 
 class MaskedGSTRA(GSTRA):
-    """GSTRA that attends to the valid cells of its chunk alone (paper section 4.1: "valid tokens").
+    """GSTRA that attends only to the valid cells of its chunk (paper section 4.1: "valid tokens").
 
-    It has the parameters of `GSTRA` and computes the same where a frame fills its canvas.
+    It has the parameters of `GSTRA` and computes the same for frames that fill their canvas.
     """
 
     def visible(
@@ -103,7 +103,7 @@ class MaskedGSTRA(GSTRA):
 
 
 class NoVideoAggregator(VideoAggregator):
-    """Gives no video context (paper table 4, "without GSTRA"): zeros, which no fusion reads."""
+    """No video context (paper table 4, "without GSTRA"): returns zeros, which no fusion reads."""
 
     def forward(
         self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea

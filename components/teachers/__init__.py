@@ -1,4 +1,4 @@
-"""Frozen vision networks whose features are distilled, and the cache of these: the family `teachers`."""
+"""Frozen vision networks whose features are distilled (the family `teachers`), and the cache of their features."""
 
 from components.teachers.feature_cache import DiskFeatureCache, FeatureCache, NoFeatureCache, cached_features, clip_key
 from components.teachers.image_teachers import CLIPTeacher, DINOv2Teacher, ImageTeacher

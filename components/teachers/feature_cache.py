@@ -1,4 +1,4 @@
-"""Whether a teacher's features are kept on disk: a frozen teacher gives the same ones in every epoch and every run."""
+"""Caches of a teacher's features: a frozen teacher gives the same features in every epoch and every run."""
 
 import hashlib
 import warnings
@@ -19,13 +19,13 @@ Compute = Callable[[list[int]], Sequence[Tensor]]
 
 
 def clip_key(frames: UInt8[Tensor, "frames 3 height width"], teacher: str) -> str:
-    """Return the name of the features of a clip: a hash of the very pixels that the teacher sees.
+    """Return the name of the features of a clip: a hash of the pixels that the teacher sees.
 
-    So it follows video, reader, sampling, geometry and whatever else was done to the frames, without a list of these.
+    So it covers the video, reader, sampling, geometry and all other changes of the frames without listing them.
 
     Args:
-        frames: what the teacher is given.
-        teacher: who is asked, see `FeatureCache.open`.
+        frames: input of the teacher.
+        teacher: fingerprint and precision of the teacher.
     """
     digest = hashlib.blake2b(f"{teacher} {tuple(frames.shape)}".encode(), digest_size=32)
     digest.update(frames.contiguous().numpy().data)
@@ -33,74 +33,79 @@ def clip_key(frames: UInt8[Tensor, "frames 3 height width"], teacher: str) -> st
 
 
 class FeatureCache(ABC):
-    """The family `feature_cache`."""
+    """The family `feature_cache`: whether the features of a teacher are kept."""
 
     @property
     @abstractmethod
     def always_asks(self) -> bool:
-        """Whether the teacher is asked for every batch."""
+        """Whether the teacher runs for every batch."""
 
     @abstractmethod
     def open(self, teacher: Teacher, precision: str) -> None:
-        """Take the teacher whose features are asked for from now on.
+        """Set the teacher of the features.
 
         Args:
-            teacher: on whatever device.
-            precision: in which it runs, beside the dtype of its weights: `trainer.precision`.
+            teacher: teacher, on any device.
+            precision: precision in which the teacher runs, in addition to the dtype of its weights:
+                `trainer.precision`.
         """
 
     @abstractmethod
     def key(self, frames: UInt8[Tensor, "frames 3 height width"]) -> str:
-        """Return the name of the features of a clip, of which the teacher sees these frames on the host."""
+        """Return the name of the features of a clip.
+
+        Args:
+            frames: input of the teacher, on the host.
+        """
 
     @abstractmethod
     def get(self, keys: Sequence[str], compute: Compute) -> list[Tensor]:
-        """Return the features of clips, (frames, rows, columns, width) each.
+        """Return the features of clips, each of shape (frames, rows, columns, width).
 
         Args:
-            keys: name of each clip's features.
-            compute: returns the features of the clips at the given positions in `keys`; called once at most, with all
-                that are not kept.
+            keys: names of the features of each clip.
+            compute: function that returns the features of the clips at some positions in `keys`; called at most once,
+                with all clips that are not in the cache.
         """
 
 
 class NoFeatureCache(FeatureCache):
-    """Compute every time."""
+    """Keeps nothing: features are computed every time."""
 
     always_asks = True
 
     def open(self, teacher: Teacher, precision: str) -> None:
-        """Take note of nothing."""
+        """Do nothing."""
 
     def key(self, frames: UInt8[Tensor, "frames 3 height width"]) -> str:
-        """Return no name: nothing is kept."""
+        """Return an empty name, since nothing is kept."""
         return ""
 
     def get(self, keys: Sequence[str], compute: Compute) -> list[Tensor]:
-        """Return the features of all clips as computed."""
+        """Compute the features of all clips."""
         return list(compute(list(range(len(keys)))))
 
 
 class DiskFeatureCache(FeatureCache):
-    """Keep features as safetensors files, bit by bit as computed, without a bound on their size.
+    """Keeps features as safetensors files, without loss and without a limit on their total size.
 
-    Several processes may share a folder: files appear whole or not at all. A file that is damaged is computed again,
-    with a warning.
+    Several processes may share a folder, because files appear completely or not at all. The features of a damaged file
+    are computed again, with a warning.
 
     Attributes:
-        damaged: damaged files found so far.
+        damaged: number of damaged files found so far.
     """
 
     always_asks = False
 
     def __init__(self, folder: str | Path) -> None:
-        """Keep the folder.
+        """Set the folder.
 
         Args:
-            folder: where the files are, in subfolders by the first two letters of their names.
+            folder: folder of the files, which are in subfolders by the first two letters of their names.
 
         Raises:
-            ValueError: none is named.
+            ValueError: the path is empty.
         """
         if not str(folder).strip():
             raise ValueError("model.feature_cache.init_args.folder is empty; it must be the path of a folder")
@@ -109,7 +114,7 @@ class DiskFeatureCache(FeatureCache):
         self._teacher: str | None = None
 
     def open(self, teacher: Teacher, precision: str) -> None:
-        """Take the fingerprint of the teacher, for which all its weights are read once."""
+        """Compute the fingerprint of the teacher, which reads all its weights once."""
         self._teacher = f"{teacher.fingerprint()} {precision}"
 
     def key(self, frames: UInt8[Tensor, "frames 3 height width"]) -> str:
@@ -118,23 +123,23 @@ class DiskFeatureCache(FeatureCache):
         return clip_key(frames, self._teacher)
 
     def get(self, keys: Sequence[str], compute: Compute) -> list[Tensor]:
-        """Return the features of clips: on the CPU where they were kept, on the device of `compute` where not."""
-        found = [self._read(key) for key in keys]
-        absent = [position for position, features in enumerate(found) if features is None]
+        """Return the features of clips: on the CPU if they were kept, else on the device of `compute`."""
+        clips = [self._read(key) for key in keys]
+        absent = [position for position, features in enumerate(clips) if features is None]
         if absent:
             for position, features in zip(absent, compute(absent), strict=True):
                 self._write(keys[position], features)
-                found[position] = features
-        return [features for features in found if features is not None]
+                clips[position] = features
+        return [features for features in clips if features is not None]
 
     def path(self, key: str) -> Path:
-        """Return where the features named `key` are kept."""
+        """Return the path of the file of the features named `key`."""
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def _read(self, key: str) -> Tensor | None:
         path = self.path(key)
         try:
-            # Not mapped into memory: a damaged disk then is an error here and not a crash later.
+            # Not memory-mapped, so that a damaged disk is an error here and not a crash later.
             content = safetensors.torch.load(path.read_bytes())
             features = content["features"]
             if not torch.equal(content["checksum"], _checksum(key, features)):
@@ -154,7 +159,7 @@ class DiskFeatureCache(FeatureCache):
 
 
 def _checksum(key: str, features: Tensor) -> Tensor:
-    """Return a hash of features and their name, which safetensors itself does not have."""
+    """Return a hash of features and their name; safetensors itself has none."""
     digest = hashlib.sha256(f"{key} {features.dtype} {tuple(features.shape)}".encode())
     digest.update(features.flatten().view(torch.uint8).numpy().data)
     return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
@@ -170,18 +175,18 @@ def cached_features(
     """Return the features of the frames of all clips, packed, on the device of `frames`.
 
     Args:
-        teacher: who is asked.
-        cache: who is asked first.
-        frames: the clips one after the other.
-        frame_counts: frames of each clip.
-        keys: name of each clip in the cache.
+        teacher: teacher that computes missing features.
+        cache: cache of the features.
+        frames: frames of all clips, concatenated.
+        frame_counts: number of frames of each clip.
+        keys: names of the features of each clip in the cache.
     """
     clips = frames.split(list(frame_counts))
 
     def compute(positions: list[int]) -> Sequence[Tensor]:
         counts = [frame_counts[position] for position in positions]
-        asked = frames if len(positions) == len(clips) else torch.cat([clips[position] for position in positions])
-        features: Tensor = teacher(asked, counts)
+        chosen = frames if len(positions) == len(clips) else torch.cat([clips[position] for position in positions])
+        features: Tensor = teacher(chosen, counts)
         of_clips: Sequence[Tensor] = features.split(counts)
         return of_clips
 

@@ -1,4 +1,4 @@
-"""Teachers that see every frame on its own: CLIP and DINOv2, which transformers knows."""
+"""Teachers that see every frame separately: CLIP and DINOv2, in their implementations in transformers."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ Network = TypeVar("Network", bound=PreTrainedModel)
 
 
 class ImageTeacher(Teacher):
-    """A teacher that sees every frame on its own."""
+    """A teacher that sees every frame separately."""
 
     @abstractmethod
     def tokens(self, pixels: Float[Tensor, "frames 3 canvas canvas"]) -> Float[Tensor, "frames patches width"]:
-        """Return the features of the patches, row by row, without those of other tokens."""
+        """Return the features of the patches, row by row, without other tokens."""
 
     def features(
         self, pixels: Float[Tensor, "frames 3 {self.canvas} {self.canvas}"], frame_counts: Sequence[int]
     ) -> Float[Tensor, "frames rows columns {self.width}"]:
-        """Return the features of normalised frames, whatever clips they belong to."""
+        """Return the features of normalised frames, regardless of their clips."""
         grids: Tensor = self.tokens(pixels).unflatten(1, self.grid)
         return grids
 
@@ -36,7 +36,7 @@ class ImageTeacher(Teacher):
 class CLIPTeacher(ImageTeacher):
     """CLIP, frame by frame (paper table 10, "CLIP").
 
-    The paper does not say which CLIP; its default is ViT-L/14, that of its encoder-based baselines.
+    The paper does not say which CLIP. The default is ViT-L/14, which its encoder-based baselines use.
     """
 
     @staticmethod
@@ -68,7 +68,7 @@ class CLIPTeacher(ImageTeacher):
 class DINOv2Teacher(ImageTeacher):
     """DINOv2, frame by frame (paper table 10, "DINOv2").
 
-    The paper does not say which DINOv2; its default is ViT-L/14, as large as the other teachers.
+    The paper does not say which DINOv2. The default is ViT-L/14, which is as large as the other teachers.
     """
 
     pixel_mean = (0.485, 0.456, 0.406)  # of ImageNet
@@ -103,17 +103,18 @@ class DINOv2Teacher(ImageTeacher):
 def load_pretrained(network_class: type[Network], family: tuple[str, ...], name_or_path: str, layer: int) -> Network:
     """Load a network from a folder or the Hugging Face hub, without the layers above a hidden state.
 
-    Safetensors are read where there are some; other weight files are read as tensors only, and no code is run.
-    On the meta device only its sizes are read.
+    Safetensors are preferred; other weight files are read as tensors only, and no code is run. On the meta device only
+    the sizes are read.
 
     Args:
         network_class: class of the network.
-        family: `model_type`s of a config.json that hold such a network.
+        family: accepted values of `model_type` in config.json.
         name_or_path: name on the hub, or folder with config.json and weights.
-        layer: hidden state that is wanted, see `layers_needed`.
+        layer: hidden state to return, see `layers_needed`.
 
     Raises:
-        ValueError: it cannot be found or read, is of another family, lacks weights, or has no such hidden state.
+        ValueError: the network cannot be found or read, is of another family, lacks weights, or has no such hidden
+            state.
     """
     where = f"model.teacher.init_args.weights: {name_or_path!r}"
     verbosity = logging.get_verbosity()
@@ -129,16 +130,16 @@ def load_pretrained(network_class: type[Network], family: tuple[str, ...], name_
         config.num_hidden_layers = layers_needed(layer, config.num_hidden_layers)
         if only_sizes():
             return network_class(config)
-        logging.set_verbosity_error()  # a report of the weights that are left out on purpose
+        logging.set_verbosity_error()  # hides a report of the weights that are left out on purpose
         loaded: Any = network_class.from_pretrained(
             name_or_path,
             config=config,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are refused below, by name
+            ignore_mismatched_sizes=True,  # refused below, with their names
         )
         network, report = loaded
         wrong = sorted(report["missing_keys"])
-        wrong += sorted(f"{name} of shape {list(found)}" for name, found, _ in report["mismatched_keys"])
+        wrong += sorted(f"{name} of shape {list(shape)}" for name, shape, _ in report["mismatched_keys"])
         if wrong:
             raise ValueError(f"weights are missing or of another shape: {', '.join(wrong[:5])} ({len(wrong)} in all)")
         bad = not_finite(dict(network.named_parameters()))

@@ -13,13 +13,13 @@ from components.published import only_sizes
 from components.teachers.internvideo2_vit import InternVideo2ViT
 from components.teachers.teacher import LoadedTeacher, Untrained, VideoTeacher, layers_needed
 
-# Weights do not tell the number of heads; these are the published sizes (1B and 6B).
+# The number of heads, by width, of the published sizes (1B and 6B); the weights do not determine it.
 HEADS_OF_WIDTH = {1408: 16, 3200: 25}
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
-# What the published training needs beside the tokens' path.
+# Parts that only the published training needs.
 _TRAINING_ONLY = ("clip_decoder.", "clip_projector.", "clip_pos_embed", "clip_img_pos_embed", "final_clip_decoder.")
-# What sizes are read from, and what other vision transformers do not have.
-_TELLING = (
+# Tensors from which the sizes are read, or which other vision transformers do not have.
+_CHARACTERISTIC = (
     "patch_embed.proj.weight",
     "pos_embed",
     "img_pos_embed",
@@ -27,7 +27,7 @@ _TELLING = (
     "blocks.0.mlp.fc1.weight",
 )
 _UNTRAINED_FRAMES = 8
-# The published 1B: what costs are counted with, on the meta device.
+# The published 1B, with which costs are counted on the meta device.
 _SIZES_1B = Untrained(width=1408, layers=40, heads=16, patch_size=14)
 _HIDDEN_1B = 6144
 
@@ -35,9 +35,10 @@ _HIDDEN_1B = 6144
 class InternVideo2Teacher(VideoTeacher):
     """InternVideo2's vision encoder after stage 2 (paper table 10, "InternVideo v2").
 
-    The paper does not say which size; 1B and 6B are known here. Network and names follow the published ones, but no
-    features of the published weights were at hand to compare with. `weights` is the published file, or a folder with it
-    as the only .pt, .pth, .bin or .safetensors file; it is no model of transformers, so nothing can stand for None.
+    The paper does not say which size; 1B and 6B are supported. Network and names follow the published ones, but the
+    features were not compared with those of the published weights. `weights` is the published file, or a folder with it
+    as the only .pt, .pth, .bin or .safetensors file. It must be set, since it cannot be downloaded as a model of
+    transformers.
     """
 
     pixel_mean = (0.485, 0.456, 0.406)  # of ImageNet
@@ -103,7 +104,7 @@ def _read(path: Path) -> Mapping[str, object]:
 
 
 def _vision_tensors(content: Mapping[str, object]) -> dict[str, Tensor]:
-    """Return the vision encoder's tensors, of a whole stage-2 model or of the encoder alone, by its own names."""
+    """Return the tensors of the vision encoder by their names, from a whole stage-2 model or only the encoder."""
     prefix = "vision_encoder."
     if not any(name.startswith(prefix) for name in content):
         prefix = ""
@@ -117,9 +118,9 @@ def _vision_tensors(content: Mapping[str, object]) -> dict[str, Tensor]:
 
 
 def _network(tensors: dict[str, Tensor], layer: int, path: Path) -> InternVideo2ViT:
-    """Build the network that the tensors are of, as far as `layer` needs it, and load them."""
+    """Build the network of the tensors, as far as `layer` needs it, and load them."""
     where = f"model.teacher.init_args.weights: {path}"
-    missing = [name for name in _TELLING if name not in tensors]
+    missing = [name for name in _CHARACTERISTIC if name not in tensors]
     if missing:
         raise ValueError(f"{where} does not hold InternVideo2's vision encoder; missing: {', '.join(missing)}")
     width, _, tubelet, patch_size, _ = tensors["patch_embed.proj.weight"].shape

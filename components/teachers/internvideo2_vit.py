@@ -1,9 +1,9 @@
 """The vision transformer of InternVideo2 (Wang et al., ECCV 2024), under the names of its published weights.
 
-All patches of all frames and one class token attend to each other. Against a plain vision transformer: RMSNorm, queries
-and keys normalised over all heads together, a learned scale after attention and MLP, and one position embedding for the
-tokens of a clip and another for those of an image. What only its own training needs (attention pooling, decoders) is
-left out.
+All patches of all frames and one class token attend to each other. It differs from a plain vision transformer in
+RMSNorm, queries and keys normalised over all heads together, a learned scale after attention and MLP, and separate
+position embeddings for clips and images. Parts that only its own training needs (attention pooling, decoders) are left
+out.
 
 Legend: B clips, T frames, P patches of a frame, N = 1 + T * P tokens.
 """
@@ -15,14 +15,14 @@ from torch.nn import functional
 
 
 class LayerScale(nn.Module):
-    """Scales every channel."""
+    """Scales every channel by a learned factor."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.ones(width))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Scale."""
+        """Return the scaled tokens."""
         return tokens * self.gamma
 
 
@@ -38,7 +38,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Float[Tensor, "clips tokens width"]) -> Float[Tensor, "clips tokens width"]:
-        """Let every token attend to all of its clip."""
+        """Let every token attend to all tokens of its clip."""
         query, key, value = self.qkv(tokens).chunk(3, dim=-1)
         query, key, value = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -58,13 +58,13 @@ class FeedForward(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Change every token on its own."""
+        """Transform every token separately."""
         output: Tensor = self.fc2(functional.gelu(self.fc1(tokens)))
         return output
 
 
 class Block(nn.Module):
-    """One layer."""
+    """One layer: attention, then a feed-forward layer."""
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class Block(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """Patches of single frames to tokens; the published kernel has a time axis of length one."""
+    """Maps patches of single frames to tokens; the published kernel has a time axis of length one."""
 
     def __init__(self, width: int, patch_size: int) -> None:
         super().__init__()
@@ -91,16 +91,16 @@ class PatchEmbedding(nn.Module):
         self.proj = nn.Conv3d(3, width, kernel_size=size, stride=size)
 
     def forward(self, clips: Float[Tensor, "clips frames 3 height width"]) -> Float[Tensor, "clips frames patches dim"]:
-        """Return the patches of every frame, row by row."""
+        """Return the tokens of the patches of every frame, row by row."""
         patches: Tensor = self.proj(clips.transpose(1, 2))
         return patches.flatten(3).permute(0, 2, 3, 1)
 
 
 class InternVideo2ViT(nn.Module):
-    """Gives the hidden state after its last layer, without a final norm (there is none).
+    """Returns the hidden state after its last layer; there is no final norm.
 
-    An untrained network differs from the published start of training: the layer scales are 1 instead of 1e-5, so that
-    its layers do something, and the position embeddings are random instead of sines.
+    An untrained network differs from the published initialisation: layer scales are 1 instead of 1e-5, so that the
+    layers have an effect, and position embeddings are random instead of sines.
     """
 
     def __init__(
@@ -111,11 +111,11 @@ class InternVideo2ViT(nn.Module):
         Args:
             width: size of a token.
             layers: number of layers.
-            heads: attention heads; must divide the width.
-            hidden: size of the layer within the MLP.
+            heads: number of attention heads; must divide the width.
+            hidden: size of the hidden layer of the MLP.
             patch_size: side of a patch in pixels.
-            frames: frames that the position embeddings are stored for.
-            side: patches along a side that the position embeddings are stored for.
+            frames: number of frames in the stored position embeddings.
+            side: number of patches along each side in the stored position embeddings.
         """
         super().__init__()
         self.frames = frames
@@ -139,9 +139,9 @@ class InternVideo2ViT(nn.Module):
         return hidden
 
     def positions(self, frames: int, side: int) -> Float[Tensor, "1 tokens dim"]:
-        """Return position embeddings, interpolated where a clip has other sizes than the stored ones.
+        """Return position embeddings, interpolated if a clip has other sizes than the stored ones.
 
-        Linear in time, then bicubic in space, as published for other frame counts and resolutions.
+        Interpolation is linear in time, then bicubic in space, as published for other frame counts and resolutions.
         """
         stored, stored_frames = (self.img_pos_embed, 1) if frames == 1 else (self.pos_embed, self.frames)
         class_token, grid = stored[:, :1], stored[0, 1:].unflatten(0, (stored_frames, -1))

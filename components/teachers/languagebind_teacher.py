@@ -1,4 +1,4 @@
-"""LanguageBind's video transformer as a teacher: the paper's."""
+"""LanguageBind's video transformer as a teacher, which is the teacher of the paper."""
 
 from collections.abc import Sequence
 
@@ -17,9 +17,9 @@ RELEASED = "LanguageBind/LanguageBind_Video_merge"
 class LanguageBindTeacher(Teacher):
     """LanguageBind for video (paper section 4.1 and table 10, "LanguageBind"; arXiv 2310.01852).
 
-    It knows 8 points in time, so a longer clip is shown to it in pieces of 8 frames, the last one with what is left.
-    (Official: pieces of 4 frames are handed over, which the network joins to 8 again.) The input of the first layer,
-    `layer: 0`, cannot be had from this network, and pretrained weights know one canvas only (224).
+    It has 8 time embeddings, so longer clips are encoded in pieces of 8 frames, of which the last may be shorter.
+    (Official: the network gets pieces of 4 frames, which it joins to 8 again.) The input of the first layer,
+    `layer: 0`, is not available, and pretrained weights support only one canvas (224).
     """
 
     network: LanguageBindViT
@@ -29,11 +29,13 @@ class LanguageBindTeacher(Teacher):
         """Load or build the network.
 
         Raises:
-            ValueError: the weights cannot be used or are for another canvas, or there is no such layer.
+            ValueError: the weights cannot be used or are for another canvas, or the layer does not exist.
         """
         weights = RELEASED if weights is None else weights
         network = _untrained(weights, layer, canvas) if isinstance(weights, Untrained) else _pretrained(weights, layer)
-        in_patches = canvas >= network.patch_size and canvas % network.patch_size == 0  # every teacher refuses others
+        in_patches = (
+            canvas >= network.patch_size and canvas % network.patch_size == 0
+        )  # `Teacher` refuses other canvases
         if in_patches and network.image_size != canvas:
             raise ValueError(
                 f"model.teacher.init_args.canvas is {canvas}; the weights {weights!r} know the positions of frames of "
@@ -44,7 +46,7 @@ class LanguageBindTeacher(Teacher):
     def features(
         self, pixels: Float[Tensor, "frames 3 {self.canvas} {self.canvas}"], frame_counts: Sequence[int]
     ) -> Float[Tensor, "frames rows columns {self.width}"]:
-        """Return the features of normalised frames, each with those of its piece in view."""
+        """Return the features of normalised frames; every frame sees the others of its piece."""
         longest = self.network.frames
         pieces = [min(longest, count - first) for count in frame_counts for first in range(0, count, longest)]
         clips = Groups.of_sizes(torch.tensor(pieces)).to(pixels.device)
@@ -72,8 +74,8 @@ def _untrained(sizes: Untrained, layer: int, canvas: int) -> LanguageBindViT:
 
 def _pretrained(name_or_path: str, layer: int) -> LanguageBindViT:
     try:
-        found = read_architecture(name_or_path)
-        depth = _output_layer(layer, found.layers)
-        return PretrainedLanguageBind(found.width, found.patch_size, name_or_path, depth)
+        architecture = read_architecture(name_or_path)
+        depth = _output_layer(layer, architecture.layers)
+        return PretrainedLanguageBind(architecture.width, architecture.patch_size, name_or_path, depth)
     except ValueError as error:
         raise ValueError(f"model.teacher.init_args.weights: {name_or_path!r} cannot be used: {error}") from error

@@ -1,8 +1,8 @@
-"""The contract of a teacher: a frozen vision network that turns frames into a grid of features.
+"""The interface of a teacher: a frozen vision network that turns frames into a grid of features.
 
-A teacher is never trained and never saved. It stays in eval mode whatever its parent does, none of its parameters has a
-gradient, and its tensors are left out of the state dict of the model that it is in: they come from where the teacher
-was loaded from in the first place, and `fingerprint` says which ones they are.
+A teacher is never trained and never saved. It stays in eval mode in any parent, its parameters have no gradients, and
+its tensors are left out of the state dict of the model, since they can be loaded from their source again; `fingerprint`
+identifies them.
 
 Legend: F frames of all clips, S side of the canvas in pixels, C width.
 """
@@ -21,15 +21,15 @@ from components.fingerprint import fingerprint
 
 @dataclass(frozen=True)
 class Untrained:
-    """Plain sizes of a vision transformer; its weights come from torch's seed.
+    """The sizes of a vision transformer with random weights from torch's seed.
 
-    Given as a teacher's `weights`, it makes tests, the toy scale and the meta device independent of downloads. The
-    features of random weights still tell patches apart, but carry no meaning.
+    As `weights` of a teacher, it makes tests, the toy scale and the meta device independent of downloads. The features
+    of random weights distinguish patches but have no meaning.
 
     Attributes:
         width: size of a feature; must be a multiple of the heads.
         layers: number of layers.
-        heads: attention heads.
+        heads: number of attention heads.
         patch_size: side of a patch in pixels.
     """
 
@@ -51,15 +51,14 @@ class Untrained:
 
 
 def layers_needed(layer: int, layers: int) -> int:
-    """Return how many layers must run for a hidden state.
+    """Return the number of layers that must run for a hidden state.
 
     Args:
-        layer: 0 for the input of the first layer, n for the output of layer n; or counted back from -1, the output of
-            the last one.
-        layers: of the whole network.
+        layer: hidden state; 0 is the input of the first layer, n the output of layer n, and -1 that of the last layer.
+        layers: number of layers of the whole network.
 
     Raises:
-        ValueError: there is no such hidden state.
+        ValueError: the hidden state does not exist.
     """
     if not -layers - 1 <= layer <= layers:
         raise ValueError(
@@ -70,7 +69,7 @@ def layers_needed(layer: int, layers: int) -> int:
 
 
 class LoadedTeacher(NamedTuple):
-    """A network, the width of its features, the side of its patches and that of the frames it takes, in pixels."""
+    """A network, the width of its features, and the sides of its patches and frames in pixels."""
 
     network: nn.Module
     width: int
@@ -81,16 +80,16 @@ class LoadedTeacher(NamedTuple):
 class Teacher(nn.Module, ABC):
     """A frozen vision network: the family `teachers`.
 
-    All members take the same settings, so that an experiment may change the class alone, and a scale the settings. Most
-    build on `ImageTeacher` or `VideoTeacher`.
+    All members take the same settings, so that an experiment can change only the class, and a scale only the settings.
+    Most are based on `ImageTeacher` or `VideoTeacher`.
 
     Attributes:
-        network: the network, without what its features do not need.
+        network: network without the parts that its features do not need.
         width: size C of a feature.
         patch_size: side of a patch in pixels.
-        canvas: side S of the frames it takes, in pixels; one feature per patch of it.
-        pixel_mean: per channel, in 0..1; also the colour of padding.
-        pixel_std: per channel, in 0..1.
+        canvas: side S of the frames in pixels; every patch has one feature.
+        pixel_mean: mean of the pixels in 0..1, by channel; also the colour of padding.
+        pixel_std: standard deviation of the pixels in 0..1, by channel.
     """
 
     pixel_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)  # of CLIP
@@ -100,14 +99,15 @@ class Teacher(nn.Module, ABC):
         """Load or build the network.
 
         Args:
-            weights: folder or name on the Hugging Face hub, sizes of a network with random weights, or None for the
-                released ones.
-            layer: hidden state whose features are given, without a final norm; 0 is the input of the first layer, -1
-                the output of the last one (official: -2).
-            canvas: side of a frame in pixels.
+            weights: folder or name on the Hugging Face hub, sizes of a network with random weights, or null for the
+                released weights.
+            layer: hidden state that gives the features, without a final norm; 0 is the input of the first layer, n the
+                output of layer n, and -1 that of the last layer (official: -2).
+            canvas: side of a frame in pixels, a multiple of the patch size.
 
         Raises:
-            ValueError: the weights cannot be used, there is no such layer, or the canvas is not in whole patches.
+            ValueError: the weights cannot be used, the layer does not exist, or the canvas is not a multiple of the
+                patch size.
         """
         super().__init__()
         self.network, self.width, self.patch_size, self.canvas = self.load(weights, layer, canvas)
@@ -127,7 +127,7 @@ class Teacher(nn.Module, ABC):
         """Load or build the network, as far as the features of `layer` need it.
 
         Raises:
-            ValueError: the weights cannot be used, or there is no such layer.
+            ValueError: the weights cannot be used, or the layer does not exist.
         """
 
     @property
@@ -148,11 +148,11 @@ class Teacher(nn.Module, ABC):
         """Return the features of the frames of all clips, packed, without a gradient.
 
         Args:
-            frames: canvases, RGB; padding has the colour `pixel_mean`, as the network sees it too (official).
-            frame_counts: frames of each clip, plain integers on the host.
+            frames: RGB frames of all clips; the network sees padding in the colour `pixel_mean` (official).
+            frame_counts: number of frames of each clip, as plain integers on the host.
 
         Raises:
-            ValueError: frames of another size, or other than `frame_counts` adds up to.
+            ValueError: the frames have another size, or another number than the sum of `frame_counts`.
         """
         expected = (sum(frame_counts), 3, self.canvas, self.canvas)
         if tuple(frames.shape) != expected:
@@ -163,17 +163,17 @@ class Teacher(nn.Module, ABC):
         return self.features(self._normalize(frames), frame_counts)
 
     def train(self, mode: bool = True) -> "Teacher":
-        """Stay in eval mode: a teacher does not learn (the official one changes mode with the model)."""
+        """Stay in eval mode, since a teacher is not trained (the official one changes mode with the model)."""
         return super().train(False)
 
     def fingerprint(self) -> str:
-        """Return a hash of all that a feature depends on besides the frames: weights, layer, geometry, pixel scale."""
+        """Return a hash of everything but the frames that decides the features: weights, layer, sizes, pixel scale."""
         settings = (type(self).__name__, self.canvas, self.patch_size, self.pixel_mean, self.pixel_std)
         return fingerprint([*self.network.named_parameters(), *self.network.named_buffers()], repr(settings))
 
     def _normalize(self, frames: Tensor) -> Tensor:
         like = next(self.parameters())
-        # Of float32 also where that is not the default: bf16-true.
+        # float32 even if the default dtype is another one (bf16-true).
         mean, std = (
             torch.tensor(values, dtype=torch.float32, device=frames.device).view(1, 3, 1, 1)
             for values in (self.pixel_mean, self.pixel_std)
@@ -188,16 +188,16 @@ class VideoTeacher(Teacher):
     def tokens(
         self, clips: Float[Tensor, "clips frames 3 canvas canvas"]
     ) -> Float[Tensor, "clips frames patches width"]:
-        """Return the features of the patches of clips of one length, without those of other tokens."""
+        """Return the features of the patches of clips of equal length, without other tokens."""
 
     def features(
         self, pixels: Float[Tensor, "frames 3 {self.canvas} {self.canvas}"], frame_counts: Sequence[int]
     ) -> Float[Tensor, "frames rows columns {self.width}"]:
-        """Return the features of normalised frames, all clips of one length at once."""
+        """Return the features of normalised frames; clips of equal length are encoded together."""
         if len(set(frame_counts)) == 1:
             return self._of_one_length(pixels, frame_counts[0])
         counts = torch.tensor(frame_counts)
-        counts = counts.repeat_interleave(counts)  # of the clip that each frame is in
+        counts = counts.repeat_interleave(counts)  # for each frame, the length of its clip
         order = counts.argsort(stable=True)
         lengths, frames = counts.unique(return_counts=True)
         sorted_pixels = pixels.index_select(0, order.to(pixels.device)).split(frames.tolist())
@@ -217,21 +217,21 @@ def _leave_out(module: nn.Module, state_dict: dict[str, Any], prefix: str, local
 
 
 def _put_back(module: nn.Module, state_dict: dict[str, Any], prefix: str, *rest: object) -> None:
-    """Let a strict load find what `_leave_out` left out: the teacher as it is."""
+    """Add the present tensors of the teacher, which `_leave_out` left out, for a strict load."""
     assert isinstance(module, Teacher)
     state_dict.update({f"{prefix}network.{name}": tensor for name, tensor in module.network.state_dict().items()})
 
 
 class NoTeacher(Teacher):
-    """Has no network and features without channels."""
+    """No teacher: has no network, and features without channels."""
 
     @staticmethod
     def load(weights: str | Untrained | None, layer: int, canvas: int) -> LoadedTeacher:
-        """Load nothing, whatever the settings."""
+        """Load nothing, for any settings."""
         return LoadedTeacher(nn.Identity(), width=0, patch_size=1, canvas=1)
 
     def forward(self, frames: Tensor, frame_counts: Sequence[int]) -> Float[Tensor, "frames 1 1 0"]:
-        """Return features without channels, whatever the frames."""
+        """Return features without channels, for any frames."""
         return frames.new_zeros(len(frames), 1, 1, 0).float()
 
     def features(self, pixels: Float[Tensor, "frames 3 1 1"], frame_counts: Sequence[int]) -> Tensor:

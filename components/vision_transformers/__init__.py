@@ -1,4 +1,4 @@
-"""Vision transformers that encode frames, for encoders and for teachers: the family `vision_transformers`."""
+"""Vision transformers that encode frames, for encoders and teachers: the family `vision_transformers`."""
 
 from components.vision_transformers.clip_vit import CLIPViT
 from components.vision_transformers.languagebind_vit import LanguageBindViT

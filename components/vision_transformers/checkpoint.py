@@ -1,7 +1,7 @@
 """Reads vision transformers in the format of CLIP and LanguageBind on the Hugging Face hub.
 
 Both use the names of transformers' CLIP; LanguageBind adds attention over time to every layer (`temporal_embedding`,
-`temporal_attn`, `temporal_layer_norm1`). Safetensors come first; other weight files are read as tensors only.
+`temporal_attn`, `temporal_layer_norm1`). Safetensors are preferred; other weight files are read as tensors only.
 """
 
 import json
@@ -25,18 +25,18 @@ from components.vision_transformers.clip_vit import CLIPViT
 _WHERE = "init_args.name_or_path of the tower"
 _FAMILIES = ("clip", "clip_vision_model", "LanguageBindVideo")
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-# The text half, and what maps both halves into the space where CLIP compares them.
+# The text half, and the projections into the space where CLIP compares both halves.
 _OTHER_HALF = ("text_model.", "text_projection.", "visual_projection.", "logit_scale")
-_WITHOUT_EFFECT = ("embeddings.position_ids", "post_layernorm.")  # a counter, and the norm behind the last layer
+_WITHOUT_EFFECT = ("embeddings.position_ids", "post_layernorm.")  # a counter, and the norm after the last layer
 
-# Their prefix -> ours.
+# Our prefixes by theirs.
 _NAMES = {
     "embeddings.class_embedding": "class_embedding",
     "embeddings.patch_embedding.": "patch_embedding.projection.",
     "embeddings.position_embedding.weight": "position_embedding",
     "pre_layrnorm.": "norm.",
 }
-# The same inside layer {}.
+# Our prefixes by theirs, inside layer {}.
 _NAMES_IN_LAYER = {
     "layer_norm1.": "blocks.{}.attention_norm.",
     "self_attn.q_proj.": "blocks.{}.attention.query.",
@@ -55,21 +55,21 @@ _NAMES_IN_LAYER = {
 }
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.+)")
 _SIZES = ("hidden_size", "image_size", "patch_size", "num_hidden_layers", "num_attention_heads")
-_SHOWN = 3  # problems of a kind that an error spells out; weights of another family have hundreds
+_SHOWN = 3  # number of problems of each kind that an error lists; weights of another family have hundreds
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a config.json says of a vision transformer.
+    """The sizes of a vision transformer, from its config.json.
 
     Attributes:
         width: size of a token.
         patch_size: side of a patch in pixels.
         image_size: side of a frame in pixels.
-        layers: layers of the whole transformer.
-        heads: attention heads.
-        frames: points in time that it knows; 1 for CLIP.
-        activation: builds the activation of the feed-forward layers.
+        layers: number of layers of the whole transformer.
+        heads: number of attention heads.
+        frames: number of time embeddings; 1 for CLIP.
+        activation: function that builds the activation of the feed-forward layers.
     """
 
     width: int
@@ -85,8 +85,8 @@ def read_architecture(name_or_path: str) -> Architecture:
     """Read config.json.
 
     Raises:
-        ValueError: it cannot be read, is of another family of models, or describes something that our transformers do
-            not do.
+        ValueError: the file cannot be read, is of another family of models, or has settings that our transformers do
+            not support.
     """
     path = name_or_path if only_sizes() else _file(name_or_path, "config.json")
     try:
@@ -96,7 +96,7 @@ def read_architecture(name_or_path: str) -> Architecture:
         family, vision = raw.get("model_type"), raw.get("vision_config", raw)
         if family not in _FAMILIES:
             raise ValueError(f"model_type is {family!r}, known are {', '.join(_FAMILIES)}")
-        sizes = CLIPVisionConfig().to_dict() | vision  # a config.json may leave out what is CLIP's default
+        sizes = CLIPVisionConfig().to_dict() | vision  # a config.json may leave out CLIP's defaults
         for name in _SIZES:
             if not isinstance(sizes[name], int):
                 raise ValueError(f"{name} is {sizes[name]!r}, not a whole number")
@@ -119,13 +119,14 @@ def read_architecture(name_or_path: str) -> Architecture:
     )
 
 
-def check_sizes(found: Architecture, name_or_path: str, width: int, patch_size: int) -> None:
-    """Refuse weights of other sizes than those that an encoder asks for.
+def check_sizes(architecture: Architecture, name_or_path: str, width: int, patch_size: int) -> None:
+    """Refuse weights of other sizes than those of the encoder.
 
     Raises:
-        ValueError: the width or the patch size is another one.
+        ValueError: the width or the patch size differs.
     """
-    for name, theirs, ours in (("width", found.width, width), ("patch_size", found.patch_size, patch_size)):
+    sizes = (("width", architecture.width, width), ("patch_size", architecture.patch_size, patch_size))
+    for name, theirs, ours in sizes:
         if theirs != ours:
             raise ValueError(
                 f"the weights of {name_or_path!r} ({_WHERE}) are for a {name} of {theirs}, not {ours} "
@@ -136,18 +137,18 @@ def check_sizes(found: Architecture, name_or_path: str, width: int, patch_size: 
 def load(tower: CLIPViT, name_or_path: str, layers: int) -> None:
     """Copy weights into a tower.
 
-    Keys of the text half, of layers behind the one that the tower ends with, and of what has no effect on it are left
-    aside; every other key must be one of the tower's, and every parameter of the tower must get its weights. On the
-    meta device there is nothing to copy to.
+    Keys of the text half, of layers after the last one of the tower, and without effect on it are skipped. Every other
+    key must belong to the tower, and every parameter of the tower must have a key. On the meta device nothing is
+    copied.
 
     Args:
-        tower: of the sizes of the checkpoint.
+        tower: tower with the sizes of the checkpoint.
         name_or_path: name on the Hugging Face hub, or folder.
-        layers: layers of the whole checkpoint.
+        layers: number of layers of the whole checkpoint.
 
     Raises:
-        ValueError: no weights can be read there; or keys are unknown, weights are missing or have other shapes: all are
-            counted, the first of each kind are listed, and nothing is copied.
+        ValueError: no weights can be read, keys are unknown, or weights are missing or have other shapes. All problems
+            are counted, the first of each kind are listed, and nothing is copied.
     """
     if only_sizes():
         return
@@ -170,13 +171,13 @@ def load(tower: CLIPViT, name_or_path: str, layers: int) -> None:
         if copies[name].shape != ours[name].shape:
             misshapen.append(f"{key} of shape {list(tensor.shape)}, ours {list(ours[name].shape)}")
     problems = [
-        f"{len(found)} {kind}: {', '.join(found[:_SHOWN])}{', ...' if len(found) > _SHOWN else ''}"
-        for kind, found in (
+        f"{len(items)} {kind}: {', '.join(items[:_SHOWN])}{', ...' if len(items) > _SHOWN else ''}"
+        for kind, items in (
             ("unknown keys", unknown),
             ("parameters without a key", sorted(missing)),
             ("of another shape", misshapen),
         )
-        if found
+        if items
     ]
     if problems:
         raise ValueError(
@@ -186,12 +187,12 @@ def load(tower: CLIPViT, name_or_path: str, layers: int) -> None:
 
 
 def save(tower: CLIPViT, name_or_path: str, folder: Path) -> None:
-    """Write a tower as a folder that `load` reads: undoes it, up to what was left aside.
+    """Write a tower as a folder that `load` can read: its inverse, except for skipped keys.
 
     Args:
-        tower: of the sizes of the checkpoint.
-        name_or_path: what it was loaded from, whose config.json goes with it.
-        folder: to write.
+        tower: tower with the sizes of the checkpoint.
+        name_or_path: checkpoint that it was loaded from, whose config.json is copied.
+        folder: new folder.
     """
     tensors: dict[str, Tensor] = {}
     for name, tensor in tower.state_dict().items():
@@ -218,7 +219,7 @@ def _their_name(name: str) -> str:
 
 
 def our_name(key: str) -> tuple[str, int]:
-    """Return our name for a key, empty if it is unknown, and its layer, -1 outside of layers."""
+    """Return our name for a key, empty if the key is unknown, and its layer, -1 outside of layers."""
     inside = _LAYER.fullmatch(key)
     layer, key, names = (int(inside[1]), inside[2], _NAMES_IN_LAYER) if inside else (-1, key, _NAMES)
     for prefix, ours in names.items():
@@ -228,7 +229,7 @@ def our_name(key: str) -> tuple[str, int]:
 
 
 def our_layout(name: str, tensor: Tensor) -> Tensor:
-    """Flatten the kernel of the patch embedding, and drop the leading 1 of a time embedding."""
+    """Return a tensor in our layout: flattens the patch embedding and drops the leading axis of a time embedding."""
     if name.startswith("patch_embedding.") and tensor.dim() == 4:
         return tensor.flatten(1)
     return tensor.squeeze(0) if name.endswith(".embedding") else tensor
@@ -243,13 +244,13 @@ def _weights(name_or_path: str) -> dict[str, Tensor]:
 
 
 def _file(name_or_path: str, *names: str) -> Path:
-    """Return the first of these files that is there, from the folder, the local cache or the hub."""
+    """Return the first of these files that exists, from the folder, the local cache or the hub."""
     reason = ""
     for name in names:
         try:
-            found = cached_file(name_or_path, name)
-            if found is not None:
-                return Path(found)
+            path = cached_file(name_or_path, name)
+            if path is not None:
+                return Path(path)
         except OSError as error:
             reason = "" if Path(name_or_path).is_dir() else f" {why(error)}."
     raise ValueError(

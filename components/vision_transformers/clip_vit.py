@@ -1,4 +1,4 @@
-"""The vision transformer of CLIP, which Video-ChatGPT reads and LanguageBind extends in time."""
+"""The vision transformer of CLIP, which Video-ChatGPT uses and LanguageBind extends in time."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from components.vision_transformers.vision_transformer import VisionTransformer
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention, every projection with a bias; the logits are scaled by head size ** -0.5."""
+    """Multi-head self-attention with biases in all projections; the logits are scaled by head size ** -0.5."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class SelfAttention(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "sequences tokens width"], visible: Bool[Tensor, "sequences tokens"] | None = None
     ) -> Float[Tensor, "sequences tokens width"]:
-        """Let every token attend to the visible ones of its sequence, at least one."""
+        """Let every token attend to the visible tokens of its sequence, of which there must be at least one."""
         query, key, value = (
             projection(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for projection in (self.query, self.key, self.value)
@@ -39,7 +39,7 @@ class SelfAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer: attention within a frame, then a feed-forward layer; both residual, with the norm in front."""
+    """One layer: attention within a frame, then a feed-forward layer; both residual, with a norm before them."""
 
     def __init__(self, width: int, heads: int, activation: Callable[[], nn.Module]) -> None:
         super().__init__()
@@ -49,18 +49,18 @@ class Block(nn.Module):
         self.feed_forward = nn.Sequential(nn.Linear(width, 4 * width), activation(), nn.Linear(4 * width, width))
 
     def forward(self, tokens: Float[Tensor, "frames tokens width"]) -> Float[Tensor, "frames tokens width"]:
-        """Encode each frame on its own."""
+        """Encode each frame separately."""
         tokens = tokens + self.attention(self.attention_norm(tokens))
         encoded: Tensor = tokens + self.feed_forward(self.feed_forward_norm(tokens))
         return encoded
 
 
 class CLIPViT(VisionTransformer):
-    """The ViT of CLIP with random weights; its default sizes are ViT-L/14 at 224 pixels (arXiv 2103.00020).
+    """The ViT of CLIP with random weights; the default sizes are those of ViT-L/14 at 224 pixels (arXiv 2103.00020).
 
-    Only what leads to the hidden state that is asked for is built, unless more is asked for: layers behind it and the
-    final norm, which CLIP has for its class token alone, have no effect. A whole ViT-L/14 has 303,179,776 parameters,
-    one that ends at its last but one layer 290,581,504.
+    By default only the layers up to the returned hidden state are built: later layers and the final norm, which CLIP
+    applies to its class token only, have no effect. A whole ViT-L/14 has 303,179,776 parameters, one that ends at its
+    second-to-last layer 290,581,504.
 
     Initialisation: class token N(0, 1 / width), positions N(0, 0.02^2) as in CLIP, PyTorch's default elsewhere.
     """
@@ -83,16 +83,18 @@ class CLIPViT(VisionTransformer):
             width: size of a token.
             patch_size: side of a patch in pixels.
             image_size: side of a frame in pixels.
-            layers: layers of the whole transformer.
-            heads: attention heads; must divide the width.
-            output_layer: the layer whose output is the result, counted from 1, or from the end with -1 for the last;
-                LLaVA, Video-ChatGPT, Video-LLaVA and the teacher of Video-Panda read the last but one.
-            activation: between the linear layers of the feed-forward layer.
-            stored_layers: how many layers it has at all, if more than lead to the output: for costs as published.
-            computed_layers: how many of these are computed, likewise.
+            layers: number of layers of the whole transformer.
+            heads: number of attention heads; must divide the width.
+            output_layer: layer whose output is returned, counted from 1, or from the end with -1 for the last; LLaVA,
+                Video-ChatGPT, Video-LLaVA and the teacher of Video-Panda use the second-to-last.
+            activation: activation between the linear layers of the feed-forward layer.
+            stored_layers: number of layers that are built, to reproduce published costs; None builds those needed for
+                the output.
+            computed_layers: number of layers that are computed, to reproduce published costs; None computes those
+                needed for the output.
 
         Raises:
-            ValueError: sizes that are not positive or do not divide, or no such layer.
+            ValueError: a size is not positive or not divisible as needed, or the output layer does not exist.
         """
         super().__init__()
         for name, size in {"width": width, "patch_size": patch_size, "layers": layers, "heads": heads}.items():
@@ -132,10 +134,10 @@ class CLIPViT(VisionTransformer):
         self.blocks = nn.ModuleList(Block(width, heads, activation) for _ in range(stored))
 
     def embed(self, frames: Float[Tensor, "frames 3 height width"]) -> Float[Tensor, "frames tokens embedding_width"]:
-        """Return class token and patches with their positions: what the first layer reads.
+        """Return the input of the first layer: class token and patches with position embeddings.
 
         Raises:
-            ValueError: frames of another size than `image_size`.
+            ValueError: the frames are not of size `image_size`.
         """
         if tuple(frames.shape[2:]) != (self.image_size, self.image_size):
             raise ValueError(
@@ -153,7 +155,7 @@ class CLIPViT(VisionTransformer):
         """Encode the frames.
 
         Raises:
-            ValueError: frames of another size than `image_size`.
+            ValueError: the frames are not of size `image_size`.
         """
         tokens = output = self.embed(frames)
         for number in range(self.computed):
@@ -162,6 +164,6 @@ class CLIPViT(VisionTransformer):
         return output
 
     def layer(self, number: int, tokens: Tensor, clips: Groups) -> Tensor:
-        """Return the output of a layer, counted from 0: each frame on its own, whatever its clip."""
+        """Return the output of a layer, counted from 0; every frame is encoded separately."""
         output: Tensor = self.blocks[number](tokens)
         return output

@@ -1,4 +1,4 @@
-"""The video transformer of LanguageBind: CLIP's, with attention over time in front of every layer."""
+"""The video transformer of LanguageBind: that of CLIP with attention over time before every layer."""
 
 from collections.abc import Callable
 
@@ -11,9 +11,9 @@ from components.vision_transformers.clip_vit import CLIPViT, SelfAttention
 
 
 class TemporalAttention(nn.Module):
-    """A patch attends to the same place in all frames of its clip; residual, after a time embedding is added.
+    """Attention of a patch to the same place in all frames of its clip; residual, after adding a time embedding.
 
-    With one point in time there is nothing to tell apart: its embedding is stored, and not added (official).
+    With a single point in time the embedding is stored but not added (official).
     """
 
     def __init__(self, width: int, heads: int, frames: int) -> None:
@@ -30,7 +30,7 @@ class TemporalAttention(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "frames tokens width"], clips: Groups
     ) -> Float[Tensor, "frames tokens width"]:
-        """Relate the frames of each clip."""
+        """Let the tokens of each clip attend over time."""
         count, longest = clips.members.shape
         if self.knows_time:
             tokens = tokens + self.embedding.index_select(0, clips.slots % longest)[:, None]
@@ -42,13 +42,13 @@ class TemporalAttention(nn.Module):
 
 
 class LanguageBindViT(CLIPViT):
-    """LanguageBind's video transformer with random weights (arXiv 2310.01852), by default of the released sizes.
+    """LanguageBind's video transformer with random weights (arXiv 2310.01852), by default in the released sizes.
 
-    It knows a fixed number of points in time. A shorter clip takes the first of them, a longer one is refused, since
-    nothing says what its time embeddings would be. (The official code takes neither: it fails unless the frames of all
-    clips together are a multiple of the points in time, and then takes neighbouring short clips for one.)
+    It has a fixed number of time embeddings. A shorter clip uses the first of them; a longer clip is refused, since
+    it would have none for its last frames. (The official code supports neither: it fails unless the frames of all clips
+    together are a multiple of that number, and then treats neighbouring short clips as one.)
 
-    The whole transformer has 404,187,136 parameters, one that ends at its last but one layer 387,380,224.
+    The whole transformer has 404,187,136 parameters, one that ends at its second-to-last layer 387,380,224.
 
     Initialisation: time embeddings N(0, 1 / width) (official); elsewhere as `CLIPViT`.
     """
@@ -72,16 +72,16 @@ class LanguageBindViT(CLIPViT):
             width: size of a token.
             patch_size: side of a patch in pixels.
             image_size: side of a frame in pixels.
-            layers: layers of the whole transformer.
-            heads: attention heads, in space and in time; must divide the width.
-            frames: of the longest clip.
-            output_layer: the layer whose output is the result, see `CLIPViT`.
-            activation: between the linear layers of the feed-forward layer.
-            stored_layers: how many layers it has at all, see `CLIPViT`.
-            computed_layers: how many of these are computed, see `CLIPViT`.
+            layers: number of layers of the whole transformer.
+            heads: number of attention heads, in space and in time; must divide the width.
+            frames: number of time embeddings, which is the number of frames of the longest clip.
+            output_layer: layer whose output is returned, counted from 1, or from the end with -1 for the last.
+            activation: activation between the linear layers of the feed-forward layer.
+            stored_layers: number of layers that are built, see `CLIPViT`; None builds those needed for the output.
+            computed_layers: number of layers that are computed, see `CLIPViT`; None computes those needed.
 
         Raises:
-            ValueError: sizes that are not positive or do not divide, or no such layer.
+            ValueError: a size is not positive or not divisible as needed, or the output layer does not exist.
         """
         super().__init__(
             width, patch_size, image_size, layers, heads, output_layer, activation, stored_layers, computed_layers
@@ -94,10 +94,10 @@ class LanguageBindViT(CLIPViT):
     def forward(
         self, frames: Float[Tensor, "frames 3 height width"], clips: Groups
     ) -> Float[Tensor, "frames tokens embedding_width"]:
-        """Encode the frames, each with those of its clip in view.
+        """Encode the frames; every frame sees the others of its clip.
 
         Raises:
-            ValueError: frames of another size than `image_size`, or more of them in a clip than points in time.
+            ValueError: the frames are not of size `image_size`, or a clip has more frames than time embeddings.
         """
         longest = clips.members.shape[1]
         if longest > self.frames:
@@ -108,6 +108,6 @@ class LanguageBindViT(CLIPViT):
         return super().forward(frames, clips)
 
     def layer(self, number: int, tokens: Tensor, clips: Groups) -> Tensor:
-        """Return the output of a layer, counted from 0: over time first, then each frame on its own."""
+        """Return the output of a layer, counted from 0: attention over time, then every frame separately."""
         output: Tensor = self.blocks[number](self.temporal[number](tokens, clips))
         return output

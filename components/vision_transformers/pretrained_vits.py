@@ -1,4 +1,4 @@
-"""Vision transformers with released weights, by name on the Hugging Face hub or from a folder."""
+"""Vision transformers with released weights, from the Hugging Face hub or a folder."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from components.vision_transformers.languagebind_vit import LanguageBindViT
 
 
 class PretrainedCLIP(CLIPViT, Pretrained):
-    """CLIP's vision transformer with its weights; by default the one of Video-ChatGPT.
+    """CLIP's vision transformer with its weights; by default that of Video-ChatGPT.
 
-    A checkpoint of the whole CLIP is fine, its text half is left aside.
+    The text half of a checkpoint of the whole CLIP is skipped.
     """
 
     def __init__(
@@ -26,41 +26,41 @@ class PretrainedCLIP(CLIPViT, Pretrained):
         """Read sizes and weights.
 
         Args:
-            width: size of a token, which the weights must agree with.
-            patch_size: side of a patch in pixels, which the weights must agree with.
+            width: size of a token; must be that of the weights.
+            patch_size: side of a patch in pixels; must be that of the weights.
             name_or_path: name on the Hugging Face hub, or folder with config.json and weights.
-            output_layer: the layer whose output is the result, see `CLIPViT`.
-            stored_layers: how many layers it has at all, see `CLIPViT`.
-            computed_layers: how many of these are computed, see `CLIPViT`.
+            output_layer: layer whose output is returned, counted from 1, or from the end with -1 for the last.
+            stored_layers: number of layers that are built, see `CLIPViT`; None builds those needed for the output.
+            computed_layers: number of layers that are computed, see `CLIPViT`; None computes those needed.
 
         Raises:
-            ValueError: nothing readable there, another family of models, other sizes, or weights that do not fit.
+            ValueError: the weights cannot be read, are of another family or of other sizes, or do not fit.
         """
-        found = read_architecture(name_or_path)
-        check_sizes(found, name_or_path, width, patch_size)
+        architecture = read_architecture(name_or_path)
+        check_sizes(architecture, name_or_path, width, patch_size)
         super().__init__(
             width=width,
             patch_size=patch_size,
-            image_size=found.image_size,
-            layers=found.layers,
-            heads=found.heads,
+            image_size=architecture.image_size,
+            layers=architecture.layers,
+            heads=architecture.heads,
             output_layer=output_layer,
-            activation=found.activation,
+            activation=architecture.activation,
             stored_layers=stored_layers,
             computed_layers=computed_layers,
         )
-        load(self, name_or_path, found.layers)
+        load(self, name_or_path, architecture.layers)
         self.name_or_path = self.source = name_or_path
         self.base_names = [name for name, _ in self.named_parameters()]
 
     def export(self, folder: Path) -> str:
-        """Write config.json and weights in the format that they were read in."""
+        """Write config.json and weights in the format in which they were read."""
         save(self, self.name_or_path, folder)
         return type(self).__name__
 
 
 class PretrainedLanguageBind(LanguageBindViT, Pretrained):
-    """LanguageBind's video transformer with its weights; by default Video-LLaVA's and Video-Panda's teacher."""
+    """LanguageBind's video transformer with its weights; by default that of Video-LLaVA and Video-Panda's teacher."""
 
     def __init__(
         self,
@@ -74,35 +74,35 @@ class PretrainedLanguageBind(LanguageBindViT, Pretrained):
         """Read sizes and weights.
 
         Args:
-            width: size of a token, which the weights must agree with.
-            patch_size: side of a patch in pixels, which the weights must agree with.
+            width: size of a token; must be that of the weights.
+            patch_size: side of a patch in pixels; must be that of the weights.
             name_or_path: name on the Hugging Face hub, or folder with config.json and weights.
-            output_layer: the layer whose output is the result, see `CLIPViT`.
-            stored_layers: how many layers it has at all, see `CLIPViT`.
-            computed_layers: how many of these are computed, see `CLIPViT`.
+            output_layer: layer whose output is returned, counted from 1, or from the end with -1 for the last.
+            stored_layers: number of layers that are built, see `CLIPViT`; None builds those needed for the output.
+            computed_layers: number of layers that are computed, see `CLIPViT`; None computes those needed.
 
         Raises:
-            ValueError: nothing readable there, another family of models, other sizes, or weights that do not fit.
+            ValueError: the weights cannot be read, are of another family or of other sizes, or do not fit.
         """
-        found = read_architecture(name_or_path)
-        check_sizes(found, name_or_path, width, patch_size)
+        architecture = read_architecture(name_or_path)
+        check_sizes(architecture, name_or_path, width, patch_size)
         super().__init__(
             width=width,
             patch_size=patch_size,
-            image_size=found.image_size,
-            layers=found.layers,
-            heads=found.heads,
-            frames=found.frames,
+            image_size=architecture.image_size,
+            layers=architecture.layers,
+            heads=architecture.heads,
+            frames=architecture.frames,
             output_layer=output_layer,
-            activation=found.activation,
+            activation=architecture.activation,
             stored_layers=stored_layers,
             computed_layers=computed_layers,
         )
-        load(self, name_or_path, found.layers)
+        load(self, name_or_path, architecture.layers)
         self.name_or_path = self.source = name_or_path
         self.base_names = [name for name, _ in self.named_parameters()]
 
     def export(self, folder: Path) -> str:
-        """Write config.json and weights in the format that they were read in."""
+        """Write config.json and weights in the format in which they were read."""
         save(self, self.name_or_path, folder)
         return type(self).__name__

@@ -1,6 +1,6 @@
-"""The contract of a vision transformer: frames of all clips in, one of its hidden states out.
+"""The interface of a vision transformer, which maps the frames of all clips to one of its hidden states.
 
-It encodes and decides nothing: which tokens are kept, pooled or compared is up to the encoder or teacher that holds it.
+Which tokens are kept, pooled or compared is decided by the encoder or teacher that contains it.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +17,8 @@ class VisionTransformer(nn.Module, ABC):
     Attributes:
         width: size C of a token.
         patch_size: side of a patch in pixels.
-        image_size: side in pixels of the only frames it takes, because it knows these positions and no others.
+        image_size: side of the frames in pixels; no other size is accepted, since it has position embeddings only for
+            this one.
     """
 
     width: int
@@ -25,7 +26,7 @@ class VisionTransformer(nn.Module, ABC):
     image_size: int
 
     def units(self) -> list[nn.Module]:
-        """Return the layers, each of which runs once per forward pass: what a sharded model gathers one at a time."""
+        """Return the layers, each of which runs once per forward pass; a sharded model gathers them one at a time."""
         return [layer for part in self.children() if isinstance(part, nn.ModuleList) for layer in part]
 
     @abstractmethod
@@ -35,9 +36,9 @@ class VisionTransformer(nn.Module, ABC):
         """Return the class token and the patch tokens, row by row, of every frame.
 
         Args:
-            frames: normalised, the clips one after the other.
-            clips: the frames of each clip, `Groups.of_sizes(frame_counts)`: made on the host, used on the device.
+            frames: normalised frames of all clips, concatenated.
+            clips: frames of each clip, from `Groups.of_sizes(frame_counts)`, on the device of the frames.
 
         Raises:
-            ValueError: frames of another size than `image_size`.
+            ValueError: the frames are not of size `image_size`.
         """

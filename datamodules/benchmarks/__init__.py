@@ -1,4 +1,4 @@
-"""Benchmarks of questions about videos: forms of question files, descriptions, and the data module that asks them."""
+"""Benchmarks of questions about videos: their descriptions and the formats of their question files."""
 
 from datamodules.benchmarks.benchmark import Benchmark, LoadedBenchmark
 from datamodules.benchmarks.choice_questions import EgoSchemaQuestions, NExTQuestions, VideoMMEQuestions

@@ -1,4 +1,4 @@
-"""What is known of a benchmark, and what of it is there: its questions, their clips, and how both differ from it."""
+"""The description of a benchmark, and its questions and clips as found on disk."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ NAME = "{video}"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """The description of one benchmark; every file of `configs/benchmarks` has one.
+    """The description of one benchmark, as in every file of `configs/benchmarks`.
 
     Attributes:
-        name: begins the id and the family of every question.
-        split: which part of the benchmark this is.
-        questions: the form of its question files, and their names.
-        videos: folder of its clips, relative to the folder of all benchmarks.
-        types: how the type of a question is told.
+        name: name of the benchmark; the id and the family of every question begin with it.
+        split: part of the benchmark, such as `test`.
+        questions: format and names of the question files.
+        videos: folder of the clips, relative to the folder of all benchmarks.
+        types: rule that determines the type of a question.
         video_name: path of a clip below `videos`, without extension; `{video}` is its name in the question file.
-        question_count: how many questions there are; null if that is not known.
-        video_count: how many videos they are about; null if that is not known.
-        sha256: checksums of question files, by their names as in `questions`, where known.
-        paper: figures that were published for it. They are kept with the results and compared with nothing, since a
-            judge's figures are not those of an exact match.
+        question_count: number of questions; null if unknown.
+        video_count: number of videos that the questions are about; null if unknown.
+        sha256: checksums of the question files, by their names as in `questions`; files may be missing.
+        paper: published results. They are stored with the results of a run but not compared with them, since scores of
+            a judge are not scores of exact match.
     """
 
     name: str
@@ -66,19 +66,20 @@ class Benchmark:
             root: folder of all benchmarks.
 
         Raises:
-            RecordError: a question file cannot be used, or there is no folder of clips.
+            RecordError: a question file cannot be used, or the folder of clips does not exist.
         """
         questions = self.questions.read(root)
         files = VideoFiles(root / self.videos, self.video_name)
-        asked: list[Record] = []
+        records: list[Record] = []
         unanswered: list[Record] = []
         for question in questions:
             video = files.find(question.video, question.where)
-            path = video or files.media.folder / files.named(question.video)
-            (unanswered if video is None else asked).append(question.record(self.name, path, self.types.of(question)))
+            path = video or files.media.folder / files.relative_path(question.video)
+            record = question.record(self.name, path, self.types.of(question))
+            (unanswered if video is None else records).append(record)
         return LoadedBenchmark(
             description=self,
-            asked=asked,
+            records=records,
             unanswered=unanswered,
             missing=files.missing(),
             warnings=[*self._differences(questions), *self._other_checksums(root)],
@@ -86,12 +87,12 @@ class Benchmark:
 
     def _differences(self, questions: Sequence[Question]) -> Iterator[str]:
         videos = len({question.video for question in questions})
-        for what, found, expected in (
+        for items, count, expected in (
             ("questions", len(questions), self.question_count),
             ("videos", videos, self.video_count),
         ):
-            if expected not in (None, found):
-                yield f"{self.name}: {found} {what} instead of {expected}; this is not its whole {self.split} split"
+            if expected not in (None, count):
+                yield f"{self.name}: {count} {items} instead of {expected}; this is not its whole {self.split} split"
 
     def _other_checksums(self, root: Path) -> Iterator[str]:
         for file, expected in self.sha256.items():
@@ -100,64 +101,64 @@ class Benchmark:
                     f"{self.name}: `sha256` is about {file!r}, which is none of its question files: "
                     + ", ".join(self.questions.files)
                 )
-            found = content_hash(root / file)
-            if found != expected.lower():
-                yield f"{self.name}: {file} has the checksum {found} instead of {expected}; it is not the usual file"
+            checksum = content_hash(root / file)
+            if checksum != expected.lower():
+                yield f"{self.name}: {file} has the checksum {checksum} instead of {expected}; it is not the usual file"
 
 
 @dataclass(frozen=True)
 class LoadedBenchmark:
-    """The questions of a benchmark, as far as they are there.
+    """The questions of a benchmark and their clips, as found on disk.
 
     Attributes:
-        description: of the benchmark.
-        asked: a record per question whose clip is there.
-        unanswered: a record per question whose clip is missing; its `video` is where it was looked for.
+        description: description of the benchmark.
+        records: one record for each question whose clip exists.
+        unanswered: one record for each question whose clip is missing; `video` is the path where it was expected.
         missing: names of the missing clips.
-        warnings: how questions and videos differ from the description.
+        warnings: differences of the questions and videos from the description.
     """
 
     description: Benchmark
-    asked: list[Record]
+    records: list[Record]
     unanswered: list[Record]
     missing: list[str]
     warnings: list[str]
 
     @property
     def videos(self) -> int:
-        """How many clips the questions are about, there or not."""
-        return len({record.video for record in self.asked}) + len(self.missing)
+        """Number of clips that the questions are about, including missing ones."""
+        return len({record.video for record in self.records}) + len(self.missing)
 
     def question_counts(self) -> dict[str, int]:
-        """Return family -> questions, whether or not their clip is there."""
-        return dict(sorted(Counter(record.family for record in [*self.asked, *self.unanswered]).items()))
+        """Return the number of questions of each family, including those whose clip is missing."""
+        return dict(sorted(Counter(record.family for record in [*self.records, *self.unanswered]).items()))
 
     def check_missing(self, max_share: float, root: Path) -> str:
-        """Return words about the missing clips; empty if none is missing.
+        """Return a message about the missing clips; empty if none is missing.
 
         Args:
             max_share: share of the clips, 0 to 1, that may be missing.
             root: folder of all benchmarks.
 
         Raises:
-            RecordError: more are missing.
+            RecordError: more clips are missing.
         """
         if not self.missing:
             return ""
-        words = (
+        notice = (
             f"{self.description.name}: {len(self.missing)} of {self.videos} videos are missing in"
             f" {root / self.description.videos}: {first_few(self.missing)}; {len(self.unanswered)} of"
-            f" {len(self.asked) + len(self.unanswered)} questions are about them"
+            f" {len(self.records) + len(self.unanswered)} questions are about them"
         )
         if len(self.missing) > max_share * self.videos:
             raise RecordError(
-                f"{words}. Add the files, or set data.init_args.max_missing_share, which is {max_share}, so that these"
+                f"{notice}. Add the files, or set data.init_args.max_missing_share, which is {max_share}, so that these"
                 " questions count as not answered"
             )
-        return words
+        return notice
 
     def report(self) -> dict[str, Any]:
-        """Return what is to be kept with the results, ready for JSON."""
+        """Return the facts to store with the results, ready for JSON."""
         return {
             "name": self.description.name,
             "split": self.description.split,
@@ -171,43 +172,43 @@ class LoadedBenchmark:
 
 
 class VideoFiles:
-    """Finds clips below one folder, and nowhere else."""
+    """Finds the clips of a benchmark below one folder."""
 
     def __init__(self, folder: Path, pattern: str) -> None:
-        """Take the folder.
+        """Check the folder and the pattern.
 
         Args:
-            folder: of the clips.
-            pattern: path of a clip below it, with `{video}` where the name that the question file uses goes, and
-                without the extension.
+            folder: folder of the clips.
+            pattern: path of a clip below the folder, without extension; `{video}` stands for its name in the question
+                file.
 
         Raises:
-            RecordError: there is no such folder, or the pattern has no place for a name.
+            RecordError: the folder does not exist, or the pattern does not contain `{video}`.
         """
         if NAME not in pattern:
             raise RecordError(f"`video_name` is {pattern!r}; it must hold {NAME}, as in 'v_{NAME}'")
         self.media = MediaRoot(folder)
         self.pattern = pattern
-        self._found: dict[str, Path | None] = {}
+        self._paths: dict[str, Path | None] = {}
 
     def find(self, video: str, where: str) -> Path | None:
-        """Return a clip; None if there is none, by the rule of `MediaRoot.find_by_stem`.
+        """Return the path of a clip, or None if it does not exist; see `MediaRoot.find_by_stem`.
 
         Args:
-            video: its name in the question file.
-            where: words for the place of the question, for the error.
+            video: name of the clip in the question file.
+            where: description of the question's position, for errors.
 
         Raises:
-            RecordError: the name leads out of the folder, or there are several such clips.
+            RecordError: the name leads out of the folder, or several clips match it.
         """
-        if video not in self._found:
-            self._found[video] = self.media.find_by_stem(self.named(video), where)
-        return self._found[video]
+        if video not in self._paths:
+            self._paths[video] = self.media.find_by_stem(self.relative_path(video), where)
+        return self._paths[video]
 
-    def named(self, video: str) -> str:
+    def relative_path(self, video: str) -> str:
         """Return the path of a clip below the folder, without extension."""
         return self.pattern.replace(NAME, video)
 
     def missing(self) -> list[str]:
-        """Return the names of the clips that were looked for and not found."""
-        return [self.named(video) for video, path in self._found.items() if path is None]
+        """Return the names of the clips that `find` did not find."""
+        return [self.relative_path(video) for video, path in self._paths.items() if path is None]

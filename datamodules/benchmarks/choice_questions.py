@@ -1,4 +1,4 @@
-"""Question files with options to choose from: NExT-QA, EgoSchema, VideoMME."""
+"""Multiple-choice question files: NExT-QA, EgoSchema, VideoMME."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ log = logging.getLogger(__name__)
 
 
 class NExTQuestions(QuestionFile):
-    """NExT-QA's multiple choice: a table with five options and the number of the right one."""
+    """NExT-QA's multiple choice: a table with five options and the number of the right one, from 0."""
 
     OPTIONS = ("a0", "a1", "a2", "a3", "a4")
 
     def __init__(self, questions: str) -> None:
-        """Name the file.
+        """Set the file.
 
         Args:
-            questions: `val.csv` or `test.csv`, with columns video, question, answer, qid, type, a0 to a4.
+            questions: path of `val.csv` or `test.csv`, with columns video, question, answer, qid, type, a0 to a4.
         """
         super().__init__(questions)
 
@@ -45,20 +45,20 @@ class NExTQuestions(QuestionFile):
 
 
 class EgoSchemaQuestions(QuestionFile):
-    """EgoSchema: questions with five options in one file, the numbers of the right ones in another.
+    """EgoSchema: questions with five options in one file, and the numbers of the right options in another.
 
-    Only 500 of the 5,031 answers are public; the questions without one are left out, and counted in the log.
+    Only 500 of the 5,031 answers are public; questions without one are left out, and the log says how many remain.
     """
 
     OPTIONS = ("option 0", "option 1", "option 2", "option 3", "option 4")
 
     def __init__(self, questions: str, answers: str) -> None:
-        """Name the files.
+        """Set the files.
 
         Args:
-            questions: `questions.json`, a list of `{q_uid, question, "option 0", ..., "option 4"}`; the clip of a
-                question is named by its `q_uid`.
-            answers: `subset_answers.json`, an object with the number of the right option by `q_uid`.
+            questions: path of `questions.json`, a list of `{q_uid, question, "option 0", ..., "option 4"}`; the name
+                of a question's clip is its `q_uid`.
+            answers: path of `subset_answers.json`, an object with the number of the right option by `q_uid`.
         """
         super().__init__(questions, answers)
 
@@ -71,8 +71,8 @@ class EgoSchemaQuestions(QuestionFile):
         alone = [identity for identity in answers if identity not in rows]
         if alone:
             raise RecordError(f"{question_path}: {len(alone)} answers have no question here: {first_few(alone)}")
-        asked = [identity for identity in rows if identity in answers]
-        log.info("%s: %d of %d questions have a public answer", question_path, len(asked), len(rows))
+        answered = [identity for identity in rows if identity in answers]
+        log.info("%s: %d of %d questions have a public answer", question_path, len(answered), len(rows))
         return [
             ChoiceQuestion(
                 where=rows[identity].where,
@@ -83,24 +83,24 @@ class EgoSchemaQuestions(QuestionFile):
                 options=[rows[identity].text(option) for option in self.OPTIONS],
                 right=Row(answer_path.name, answers).number(identity),
             )
-            for identity in asked
+            for identity in answered
         ]
 
 
 class VideoMMEQuestions(QuestionFile):
-    """VideoMME: four options, of which the right one is named by its letter.
+    """VideoMME: four options, and the letter of the right one.
 
-    It is published as parquet, which one line turns into JSON lines:
+    It is published as parquet; one line turns this into JSON lines:
     `pandas.read_parquet("test-00000-of-00001.parquet").to_json("test.jsonl", orient="records", lines=True)`.
     """
 
     def __init__(self, questions: str, durations: Sequence[str] = ("short", "medium", "long")) -> None:
-        """Name the file.
+        """Set the file.
 
         Args:
-            questions: JSON list, or JSON lines (`.jsonl`), of `{question_id, videoID, question, options, answer,
-                task_type, duration}`; `options` is a list such as `["A. Apples.", ...]`.
-            durations: questions about videos of which length are asked; the others are left out, counted in the log.
+            questions: path of a JSON list, or of JSON lines (`.jsonl`), of `{question_id, videoID, question, options,
+                answer, task_type, duration}`; `options` is a list such as `["A. Apples.", ...]`.
+            durations: duration classes of the videos whose questions are used; the log says how many these are.
         """
         super().__init__(questions)
         self.durations = durations
@@ -108,16 +108,16 @@ class VideoMMEQuestions(QuestionFile):
     def _read(self, *paths: Path) -> list[Question]:
         (path,) = paths
         rows = json_rows(path)
-        known = {row.text("duration") for row in rows}
-        strange = sorted(set(self.durations) - known)
-        if strange:
-            raise RecordError(f"{path}: no video is {', '.join(strange)} (`durations`); they are {sorted(known)}")
-        asked = [row for row in rows if row.text("duration") in self.durations]
-        log.info("%s: %d of %d questions are about %s videos", path, len(asked), len(rows), ", ".join(self.durations))
-        return [_with_letters(row) for row in asked]
+        durations = {row.text("duration") for row in rows}
+        unknown = sorted(set(self.durations) - durations)
+        if unknown:
+            raise RecordError(f"{path}: no video is {', '.join(unknown)} (`durations`); they are {sorted(durations)}")
+        chosen = [row for row in rows if row.text("duration") in self.durations]
+        log.info("%s: %d of %d questions are about %s videos", path, len(chosen), len(rows), ", ".join(self.durations))
+        return [_lettered_question(row) for row in chosen]
 
 
-def _with_letters(row: Row) -> Question:
+def _lettered_question(row: Row) -> Question:
     options = row.texts("options")
     for letter, option in zip(LETTERS, options, strict=False):
         if not option.startswith(f"{letter}. "):

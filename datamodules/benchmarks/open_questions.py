@@ -1,4 +1,4 @@
-"""Files of open questions: MSVD-QA, MSRVTT-QA, TGIF-QA, ActivityNet-QA, and the benchmark of Video-ChatGPT."""
+"""Open-ended question files: MSVD-QA, MSRVTT-QA, TGIF-QA, ActivityNet-QA, and the benchmark of Video-ChatGPT."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ GENERIC = (Aspect.CORRECTNESS, Aspect.DETAIL, Aspect.CONTEXT)
 class SeparateAnswers(QuestionFile):
     """`test_q.json` and `test_a.json`: Video-LLaVA's `GPT_Zero_Shot_QA` folders, and ActivityNet-QA as published.
 
-    Question and answer belong together by their `question_id`. (Video-LLaVA's code pairs them by position.)
+    Questions and answers are matched by their `question_id` (Video-LLaVA's code pairs them by position).
     """
 
     def __init__(self, questions: str, answers: str) -> None:
-        """Name the files.
+        """Set the files.
 
         Args:
-            questions: JSON list of `{video_name, question, question_id}`.
-            answers: JSON list of `{answer, question_id}`, and `type` in some.
+            questions: path of a JSON list of `{video_name, question, question_id}`.
+            answers: path of a JSON list of `{answer, question_id, type?}`.
         """
         super().__init__(questions, answers)
 
@@ -33,13 +33,13 @@ class SeparateAnswers(QuestionFile):
         question_path, answer_path = paths
         questions = by_id(json_rows(question_path), "question_id")
         answers = by_id(json_rows(answer_path), "question_id")
-        for what, ids, others, path in (
+        for problem, ids, others, path in (
             ("questions have no answer", questions, answers, answer_path),
             ("answers have no question", answers, questions, question_path),
         ):
             alone = [identity for identity in ids if identity not in others]
             if alone:
-                raise RecordError(f"{path}: {len(alone)} {what} here, by question_id: {first_few(alone)}")
+                raise RecordError(f"{path}: {len(alone)} {problem} here, by question_id: {first_few(alone)}")
         return [
             OpenQuestion(
                 where=row.where,
@@ -54,14 +54,14 @@ class SeparateAnswers(QuestionFile):
 
 
 class MSVDQuestions(QuestionFile):
-    """MSVD-QA as published: clips have numbers, and a second file has their names."""
+    """MSVD-QA as published: questions refer to clips by number, and a second file has the names of the clips."""
 
     def __init__(self, questions: str, mapping: str) -> None:
-        """Name the files.
+        """Set the files.
 
         Args:
-            questions: JSON list of `{id, video_id, question, answer}`, with `video_id` a number.
-            mapping: `youtube_mapping.txt`, lines such as `jfrrO5K_vKM_55_65 vid1451`.
+            questions: path of a JSON list of `{id, video_id, question, answer}`; `video_id` is a number.
+            mapping: path of `youtube_mapping.txt`, with lines such as `jfrrO5K_vKM_55_65 vid1451`.
         """
         super().__init__(questions, mapping)
 
@@ -95,14 +95,15 @@ def _mapping(path: Path) -> dict[int, str]:
 
 
 class MSRVTTQuestions(QuestionFile):
-    """MSRVTT-QA as published, and as JSON lines."""
+    """MSRVTT-QA as published, or as JSON lines."""
 
     def __init__(self, questions: str) -> None:
-        """Name the file.
+        """Set the file.
 
         Args:
-            questions: JSON list, or JSON lines (`.jsonl`), of `{video_id, question, answer}`; `id` is the row's place
-                where there is none, `video_id` may be a number, for `video<number>`, and `answer_type` is its type.
+            questions: path of a JSON list, or of JSON lines (`.jsonl`), of `{video_id, question, answer, id?,
+                answer_type?}`; the default `id` is the position of the row, and a number as `video_id` means
+                `video<number>`.
         """
         super().__init__(questions)
 
@@ -126,13 +127,14 @@ class MSRVTTQuestions(QuestionFile):
 
 
 class TGIFFrameQuestions(QuestionFile):
-    """TGIF-QA's FrameQA as published: a table with tabs between its columns, although its name ends in `.csv`."""
+    """TGIF-QA's FrameQA as published: a tab-separated table, although its name ends in `.csv`."""
 
     def __init__(self, questions: str) -> None:
-        """Name the file.
+        """Set the file.
 
         Args:
-            questions: `Test_frameqa_question.csv`, with columns gif_name, question, answer, type, vid_id and others.
+            questions: path of `Test_frameqa_question.csv`, with columns gif_name, question, answer, type, vid_id and
+                others.
         """
         super().__init__(questions)
 
@@ -152,17 +154,17 @@ class TGIFFrameQuestions(QuestionFile):
 
 
 class FlatQuestions(QuestionFile):
-    """One JSON list of `{video_name, question, answer}`, as Chat-UniVi writes all its question files.
+    """One JSON list of `{video_name, question, answer}`, the format of all question files of Chat-UniVi.
 
-    Its file for TGIF-QA has a fault: 1,035 of 13,691 answers begin with "? ", since question and answer were cut at the
-    wrong place. Such a file is refused.
+    Its file for TGIF-QA has a fault: 1,035 of 13,691 answers begin with "? ", since question and answer were split at
+    the wrong position. Such a file is refused.
     """
 
     def __init__(self, questions: str) -> None:
-        """Name the file.
+        """Set the file.
 
         Args:
-            questions: the list; a row's id is its place in it.
+            questions: path of the list; the id of a question is its position in it.
         """
         super().__init__(questions)
 
@@ -194,33 +196,32 @@ class DescribedQuestion(OpenQuestion):
     """A question to be answered in sentences.
 
     Attributes:
-        aspects: for which a judge scores the answer.
+        aspects: aspects for which a judge scores the answer.
     """
 
     aspects: tuple[Aspect, ...]
 
     def answer_kind(self) -> AnswerKind:
-        """Return that of sentences, with their aspects."""
+        """Return `Described` with the aspects."""
         return Described(*self.aspects)
 
 
 class VideoChatGPTQuestions(QuestionFile):
     """The benchmark of Video-ChatGPT, whose answers are sentences that a judge scores from 0 to 5.
 
-    It comes in three files: generic (for correctness, detail and context), temporal, and consistency.
-
-    A row of the third has two questions with one answer; each is asked by itself, and the two replies are judged
-    together. The type of a question is `generic`, `temporal`, `consistency_1` or `consistency_2`, and its id is that of
-    its row, `generic/0`, with `/1` or `/2` behind it in `consistency`.
+    It has three files: generic (for correctness, detail and context), temporal, and consistency. A row of the last has
+    two questions with the same answer; they are asked separately, and the two replies are judged together. The type of
+    a question is `generic`, `temporal`, `consistency_1` or `consistency_2`. Its id is the file and the position of the
+    row, such as `generic/0`, followed by `/1` or `/2` in `consistency`.
     """
 
     def __init__(self, generic: str, temporal: str, consistency: str) -> None:
-        """Name the files.
+        """Set the files.
 
         Args:
-            generic: JSON list of `{Q, A, video_name}`.
-            temporal: the same.
-            consistency: JSON list of `{Q1, Q2, A, video_name}`.
+            generic: path of a JSON list of `{Q, A, video_name}`.
+            temporal: path of a JSON list of `{Q, A, video_name}`.
+            consistency: path of a JSON list of `{Q1, Q2, A, video_name}`.
         """
         super().__init__(generic, temporal, consistency)
 
@@ -232,9 +233,9 @@ class VideoChatGPTQuestions(QuestionFile):
             for number, row in enumerate(temporal)
         ]
         questions += [
-            _question(row, f"consistency/{number}/{which}", f"Q{which}", f"consistency_{which}", (Aspect.CONSISTENCY,))
+            _question(row, f"consistency/{number}/{part}", f"Q{part}", f"consistency_{part}", (Aspect.CONSISTENCY,))
             for number, row in enumerate(consistency)
-            for which in (1, 2)
+            for part in (1, 2)
         ]
         return questions
 

@@ -1,4 +1,4 @@
-"""A question of a benchmark, as its file has it, and what a model is asked."""
+"""A question of a benchmark as written in its file, and the prompt made of it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ CHOICE_INSTRUCTION = "Answer with the option's letter from the given choices dir
 
 @dataclass(frozen=True)
 class Question(ABC):
-    """What all questions have.
+    """A question of a benchmark.
 
     Attributes:
-        where: words for its place in the file, for errors.
-        id: unique in its benchmark.
+        where: description of the position in the file, for errors.
+        id: identifier, unique in the benchmark.
         video: name of the clip, as in the file.
-        text: the question, as in the file: nothing is added to it, no question mark either (official).
-        code: its type, as the file writes it; None if the file tells none.
+        text: question, unchanged from the file: not even a missing question mark is added (official).
+        code: type of the question, as in the file; None if the file has none.
     """
 
     where: str
@@ -34,14 +34,14 @@ class Question(ABC):
 
     @abstractmethod
     def turn(self) -> Turn:
-        """Return what a model is asked, and the reference."""
+        """Return the prompt for the model and the reference answer."""
 
     @abstractmethod
     def answer_kind(self) -> AnswerKind:
-        """Return how a reply is compared with the reference."""
+        """Return how a reply is compared with the reference answer."""
 
     def record(self, benchmark: str, video: Path, question_type: str) -> Record:
-        """Return the question as a record; its id and family begin with the benchmark's name."""
+        """Return the question as a record whose id and family begin with the name of the benchmark."""
         return Record(
             id=f"{benchmark}/{self.id}",
             video=video,
@@ -54,30 +54,30 @@ class Question(ABC):
 
 @dataclass(frozen=True)
 class OpenQuestion(Question):
-    """A question to be answered in one's own words.
+    """An open-ended question.
 
     Attributes:
-        answer: the reference.
+        answer: reference answer.
     """
 
     answer: str
 
     def turn(self) -> Turn:
-        """Return question and answer as they are in the file."""
+        """Return question and answer unchanged."""
         return Turn(self.text, self.answer)
 
     def answer_kind(self) -> AnswerKind:
-        """Return that of free answers."""
+        """Return `FreeAnswer`."""
         return FreeAnswer()
 
 
 @dataclass(frozen=True)
 class ChoiceQuestion(Question):
-    """A question with options to choose from.
+    """A multiple-choice question.
 
     Attributes:
-        options: their texts, without letters.
-        right: which of them is right, from 0.
+        options: texts of the options, without letters.
+        right: number of the right option, from 0.
     """
 
     options: Sequence[str]
@@ -87,7 +87,7 @@ class ChoiceQuestion(Question):
         """Check the options.
 
         Raises:
-            RecordError: too few or too many of them, or none is the one said to be right.
+            RecordError: there are too few or too many options, or `right` is not one of them.
         """
         if not 2 <= len(self.options) <= len(LETTERS):
             raise RecordError(f"{self.where}: has {len(self.options)} options; there must be 2 to {len(LETTERS)}")
@@ -97,10 +97,10 @@ class ChoiceQuestion(Question):
             )
 
     def turn(self) -> Turn:
-        """Return the question with a line per option and an instruction, and the letter of the right one."""
+        """Return the question with one line per option and an instruction, and the letter of the right option."""
         lines = [f"{letter}. {option}" for letter, option in zip(LETTERS, self.options, strict=False)]
         return Turn("\n".join([self.text, *lines, CHOICE_INSTRUCTION]), LETTERS[self.right])
 
     def answer_kind(self) -> AnswerKind:
-        """Return that of a choice among the options."""
+        """Return `Choice` with the options."""
         return Choice(self.options)

@@ -1,4 +1,4 @@
-"""The forms that benchmarks write their questions in: the contract."""
+"""The interface of the formats of benchmark question files."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from datamodules.benchmarks.question import Question
 from datamodules.benchmarks.rows import Row
 from datamodules.records import RecordError
 
-NAMED = 5  # how many things an error names
+NAMED = 5  # number of items that an error names
 
 
 class QuestionFile(ABC):
-    """The family `questions` of a benchmark.
+    """The family `questions` of a benchmark: the format of its question files.
 
     Attributes:
-        files: names of the files it is made of, relative to the folder of all benchmarks.
+        files: paths of the files, relative to the folder of all benchmarks.
     """
 
     def __init__(self, *files: str) -> None:
-        """Keep the names."""
+        """Set the files."""
         self.files = files
 
     def read(self, root: Path) -> list[Question]:
@@ -31,7 +31,7 @@ class QuestionFile(ABC):
             root: folder of all benchmarks.
 
         Raises:
-            RecordError: a file or one of its rows cannot be used, or two questions have one id.
+            RecordError: a file or one of its rows cannot be used, or two questions have the same id.
         """
         paths = [root / file for file in self.files]
         for path in paths:
@@ -49,24 +49,24 @@ class QuestionFile(ABC):
 
     @abstractmethod
     def _read(self, *paths: Path) -> list[Question]:
-        """Return the questions of the files, in the order in which they were named."""
+        """Return the questions of the files; `paths` has the order of `files`."""
 
 
 def by_id(rows: Iterable[Row], key: str) -> dict[str, Row]:
     """Return rows by their id.
 
     Raises:
-        RecordError: two rows have the same.
+        RecordError: two rows have the same id.
     """
-    found: dict[str, Row] = {}
+    rows_by_id: dict[str, Row] = {}
     for row in rows:
         identity = row.name(key)
-        if identity in found:
-            raise RecordError(f"{row.where}: {key} {identity!r} is taken by {found[identity].where}")
-        found[identity] = row
-    return found
+        if identity in rows_by_id:
+            raise RecordError(f"{row.where}: {key} {identity!r} is taken by {rows_by_id[identity].where}")
+        rows_by_id[identity] = row
+    return rows_by_id
 
 
 def first_few(names: Sequence[str]) -> str:
-    """Return the first few names, and that there are more if there are."""
+    """Return the first few names in one line, with dots if there are more."""
     return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")

@@ -1,4 +1,4 @@
-"""Rows of question files, with words for where each one is, whatever the file is: JSON, JSON lines or a table."""
+"""Rows of question files (JSON, JSON lines or tables), each with a description of its position for errors."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from datamodules.records.json_items import JsonItems, json_value, kind
 
 @dataclass(frozen=True)
 class Row:
-    """One row.
+    """One row of a question file.
 
     Attributes:
-        where: words for its place, for errors.
-        fields: what it holds.
+        where: description of the position in the file, for errors.
+        fields: values by key or column.
     """
 
     where: str
     fields: dict[str, Any]
 
     def text(self, key: str) -> str:
-        """Return a field that is a text, as it stands there.
+        """Return a text field unchanged.
 
         Raises:
-            RecordError: it is missing, no text, or empty.
+            RecordError: the field is missing, not a text, or empty.
         """
         value = self._value(key)
         if not isinstance(value, str):
@@ -39,10 +39,10 @@ class Row:
         return value
 
     def name(self, key: str) -> str:
-        """Return a field that names something: a text or a whole number.
+        """Return a field with a name, which is a text or a whole number.
 
         Raises:
-            RecordError: it is missing, empty, or something else.
+            RecordError: the field is missing, empty, or of another type.
         """
         value = self._value(key)
         if isinstance(value, int) and not isinstance(value, bool):
@@ -50,14 +50,14 @@ class Row:
         return self.text(key)
 
     def name_if_any(self, key: str) -> str | None:
-        """Return such a field; None where the row has none."""
+        """Return a field with a name; None if the row does not have it."""
         return None if self.fields.get(key) is None else self.name(key)
 
     def number(self, key: str) -> int:
-        """Return a field that is a whole number, which tables write as a text.
+        """Return a field with a whole number, which is a text in tables.
 
         Raises:
-            RecordError: it is missing, or something else.
+            RecordError: the field is missing or not a whole number from 0.
         """
         text = self.name(key)
         if not text.strip().isdecimal():
@@ -65,10 +65,10 @@ class Row:
         return int(text)
 
     def texts(self, key: str) -> list[str]:
-        """Return a field that is a list of texts.
+        """Return a field with a list of texts.
 
         Raises:
-            RecordError: it is missing, or something else, or one of them is empty.
+            RecordError: the field is missing, not a list of texts, or one of the texts is empty.
         """
         value = self._value(key)
         if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
@@ -85,22 +85,22 @@ def json_rows(path: Path) -> list[Row]:
     """Read a JSON list of objects, or JSON lines if the name ends in `.jsonl`.
 
     Raises:
-        RecordError: the file cannot be read, or is something else.
+        RecordError: the file cannot be read or has another format.
     """
     items = JsonItems(path, called="row")
     return [_row(items.where(number), item) for number, item in items]
 
 
 def table_rows(path: Path, delimiter: str, columns: Sequence[str]) -> list[Row]:
-    """Read a table whose first line names its columns.
+    """Read a table whose first line has the names of its columns.
 
     Args:
-        path: the file.
-        delimiter: between columns. With a tab, quotation marks are ordinary characters.
-        columns: that must be there.
+        path: path of the file.
+        delimiter: character between columns. With a tab, quotation marks are ordinary characters.
+        columns: required columns.
 
     Raises:
-        RecordError: the file cannot be read, lacks a column, or has a line with more or fewer of them.
+        RecordError: the file cannot be read, lacks a column, or has a line with another number of columns.
     """
     text = io.StringIO(read_text(path), newline="")
     quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
@@ -131,19 +131,19 @@ def _lines(table: Any, path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def parsed_json(path: Path) -> Any:
-    """Return what a JSON file holds.
+    """Return the value in a JSON file.
 
     Raises:
-        RecordError: it cannot be read, or is not JSON.
+        RecordError: the file cannot be read or is not valid JSON.
     """
     return json_value(read_text(path), path)
 
 
 def read_text(path: Path) -> str:
-    """Return what a text file holds.
+    """Return the text in a file.
 
     Raises:
-        RecordError: it cannot be read, or is not UTF-8.
+        RecordError: the file cannot be read or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")

@@ -1,1 +1,1 @@
-"""Checks clips before a training: what is in each file, which of them are doubtful, and which are there twice."""
+"""Checks clips before a training: what is in each file, which files are doubtful, and which are duplicates."""

@@ -1,4 +1,4 @@
-"""Checks many clips in several processes, and goes on where an earlier check was stopped."""
+"""Checks many clips in several processes and resumes a check that was stopped."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ MANIFEST = "manifest.jsonl"
 
 @dataclass(frozen=True)
 class Checked:
-    """What came out.
+    """The result of a check.
 
     Attributes:
         clips: verdicts by path.
-        known: how many of them an earlier check had done.
+        unchanged: number of clips whose result comes from an earlier check.
         sha256: hash of all names and contents.
-        manifest: the file.
+        manifest: path of the manifest.
     """
 
     clips: Mapping[str, Judged]
-    known: int
+    unchanged: int
     sha256: str
     manifest: Path
 
 
 def check(clips: Mapping[str, Path], folder: Path, wanted: int, processes: int) -> Checked:
-    """Check every clip that `folder` does not know yet, or that has changed since, and write the manifest.
+    """Check every clip that is not in the manifest yet or has changed since, and write the manifest.
 
     Args:
-        clips: the files, by path below the media root.
-        folder: where the manifest is kept.
-        wanted: how many frames the sampler takes of a long clip.
-        processes: how many check clips at a time.
+        clips: files by their path below the media root.
+        folder: folder of the manifest.
+        wanted: number of frames that the sampler takes of a long clip.
+        processes: number of processes that check clips.
 
     Raises:
-        ManifestError: what is in the folder is no manifest.
+        ManifestError: the existing file is not a manifest.
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     manifest = folder / MANIFEST
-    known = {name: judge(facts, wanted) for name, facts in _unchanged(manifest, clips).items()}
-    judged = dict(known)
-    todo = [(file, name) for name, file in clips.items() if name not in known]
-    with tqdm(total=len(clips), initial=len(known), desc="clips", unit="clip", file=sys.stderr) as bar:
+    unchanged = {name: judge(facts, wanted) for name, facts in _unchanged(manifest, clips).items()}
+    judged = dict(unchanged)
+    todo = [(file, name) for name, file in clips.items() if name not in unchanged]
+    with tqdm(total=len(clips), initial=len(unchanged), desc="clips", unit="clip", file=sys.stderr) as bar:
 
         def done(clip: Judged) -> None:
             judged[clip.facts.path] = clip
@@ -65,11 +65,11 @@ def check(clips: Mapping[str, Path], folder: Path, wanted: int, processes: int) 
 
         with closing(_examined(todo, wanted, processes)) as new:
             append(manifest, new, done)
-    return Checked(judged, len(known), finish(manifest, judged.values()), manifest)
+    return Checked(judged, len(unchanged), finish(manifest, judged.values()), manifest)
 
 
 def _unchanged(manifest: Path, clips: Mapping[str, Path]) -> dict[str, ClipFacts]:
-    """Return what an earlier check found of files that are as they were."""
+    """Return the facts from an earlier check about files that have not changed since."""
     if not manifest.is_file():
         return {}
     contents = read_manifest(manifest)
@@ -84,8 +84,8 @@ def _unchanged(manifest: Path, clips: Mapping[str, Path]) -> dict[str, ClipFacts
             len(contents.edited),
             contents.edited[0],
         )
-    found = {name: contents.clips[name] for name in clips if name in contents.clips}
-    return {name: facts for name, facts in found.items() if facts.unchanged(clips[name])}
+    earlier = {name: contents.clips[name] for name in clips if name in contents.clips}
+    return {name: facts for name, facts in earlier.items() if facts.unchanged(clips[name])}
 
 
 def _examined(todo: list[tuple[Path, str]], wanted: int, processes: int) -> Generator[Judged]:

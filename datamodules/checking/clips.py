@@ -1,4 +1,4 @@
-"""Which clips are checked: those of a folder, or those of a data module's splits."""
+"""The clips to check: those of a folder, or those of the splits of a data module."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Clips:
-    """Files to check.
+    """The clips to check.
 
     Attributes:
-        root: media root, that paths are told relative to.
-        splits: the clips of each split, each once.
-        ignored: how many other files the folder has, by suffix.
+        root: media root, to which paths in reports are relative.
+        splits: distinct clips of each split.
+        ignored: number of other files in the folder, by suffix.
     """
 
     root: Path
@@ -35,14 +35,14 @@ class Clips:
 
     def distinct(self) -> dict[str, Path]:
         """Return every clip once, by its path below the root."""
-        return named(self.root, (file for files in self.splits.values() for file in files))
+        return by_relative_path(self.root, (file for files in self.splits.values() for file in files))
 
 
 def clips_of_folder(folder: Path) -> Clips:
-    """Return all files below a folder that are named like videos or pictures; links to folders are not followed.
+    """Return all files below a folder with the suffix of a video or picture; links to folders are not followed.
 
     Raises:
-        ValueError: there is no such folder, or it has no clips.
+        ValueError: the folder does not exist or has no clips.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder")
@@ -60,13 +60,13 @@ def clips_of_folder(folder: Path) -> Clips:
 
 
 def clips_of_records(root: Path, records: Mapping[str, RecordTable]) -> Clips:
-    """Return the clips of the records of every split, below their media root."""
+    """Return the clips of the records of every split, with their media root."""
     return Clips(root, {split: table.clips()[0] for split, table in records.items()}, {})
 
 
-def named(root: Path, files: Iterable[Path]) -> dict[str, Path]:
-    """Return clips by their path below the media root, or their absolute path where they lie elsewhere; each once."""
-    roots = (root, root.resolve())  # records may have followed a link
+def by_relative_path(root: Path, files: Iterable[Path]) -> dict[str, Path]:
+    """Return distinct clips by their path below the media root; by their absolute path if they are outside it."""
+    roots = (root, root.resolve())  # the paths of records may have followed a link
 
     def name(file: Path) -> str:
         folder = next((folder for folder in roots if file.is_relative_to(folder)), None)

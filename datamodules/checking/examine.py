@@ -1,4 +1,4 @@
-"""Looks at one clip from its first byte to its last frame."""
+"""Examines one clip from its first byte to its last frame."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from datamodules.video.pyav_reader import PyAVReader
 from datamodules.video.reader import VideoError
 from datamodules.video.scan import Scan
 
-LOOKED_AT = 8  # at least so many frames of a clip, and fewer than twice as many, are looked at for what they show
-SMALL = (64, 36)  # width and height that they are looked at in
+SAMPLED = 8  # of each longer clip, at least this many frames and fewer than twice as many are sampled for statistics
+SMALL = (64, 36)  # width and height of the sampled frames
 
 Grey = UInt8[np.ndarray, "height width"]
 
 
 def examine(clip: tuple[Path, str]) -> ClipFacts:
-    """Return what is to be known of a clip; a file that cannot be read is not an error here, but a fact.
+    """Return the facts about a clip; a file that cannot be read is no error here, but one of the facts.
 
     Args:
-        clip: the file, and its path below the media root.
+        clip: file of the clip, and its path below the media root.
     """
     file, name = clip
     facts = ClipFacts(name, bytes=0, modified_ns=0)
@@ -96,23 +96,23 @@ def _from_header(facts: ClipFacts, container: Container) -> ClipFacts:
 
 
 def _decoded(facts: ClipFacts, container: Container) -> ClipFacts:
-    """Add what all frames tell.
+    """Return the facts completed by decoding all frames.
 
     Raises:
-        VideoError: there is none, or a reader would refuse them.
+        VideoError: no frame can be decoded, or a reader would refuse the frames.
     """
     scan, to_grey = Scan(container), VideoReformatter()
     sizes: set[tuple[int, int]] = set()
     pictures: list[Grey] = []
     stride, orientation = 1, Orientation()
     for frame in scan.frames():
-        looked_at = (scan.count - 1) % stride == 0
-        if looked_at:
+        is_sampled = (scan.count - 1) % stride == 0
+        if is_sampled:
             orientation = Orientation.of(frame, container.path)
         sizes.add(orientation.size(*square_pixels(frame.width, frame.height, container.pixel_aspect)))
-        if looked_at:
+        if is_sampled:
             pictures.append(_small(frame, to_grey))
-            if len(pictures) == 2 * LOOKED_AT:
+            if len(pictures) == 2 * SAMPLED:
                 pictures, stride = pictures[::2], 2 * stride
     (width, height), *others = sorted(sizes)
     if others:
@@ -142,7 +142,7 @@ def _small(frame: VideoFrame, to_grey: VideoReformatter) -> Grey:
 
 
 def _timing(times: Sequence[float], tick: float) -> dict[str, Any]:
-    """Return whether the steps differ by more than the rounding of times to ticks, and how far that leads astray."""
+    """Return whether the steps differ by more than the rounding of times to ticks, and the drift that results."""
     steps = np.diff(times)
     if len(steps) < 2 or np.ptp(steps) <= 2.1 * tick:
         return {}
@@ -162,7 +162,7 @@ def _looks(pictures: Sequence[Grey]) -> dict[str, float]:
 
 
 def _reader(container: Container, count: int, orientation: Orientation) -> dict[str, str]:
-    """Return which reader is exact; one that seeks is held to the count of frames that can be decoded."""
+    """Return the reader that is exact; one that seeks must count as many frames as can be decoded."""
     obstacle = find_groups(container).obstacle
     if not obstacle and (orientation.mirrored or container.pixel_aspect != 1):
         obstacle = "mirrored, or pixels that are not square"

@@ -1,12 +1,12 @@
-"""The file of a check: one JSON line per clip, appended as clips are done, and a first line once all are.
+"""The file of a check: one JSON line per clip, appended as clips are checked, and a header line at the end.
 
     {"clips": 2, "sha256": "..."}
     {"path": "a.mp4", "bytes": 265099, ..., "verdict": "ok", "reasons": {}, "checksum": "..."}
     {"path": "b.mp4", ...}
 
-The hash is that of all names and contents, so equal data have equal hashes wherever they lie and whenever they were
-copied. The checksum of a line is that of all its facts: what was edited, or comes from a version that knew other facts,
-is not believed.
+The hash covers all names and contents, so equal data have equal hashes wherever they are and whenever they were copied.
+The checksum of a line covers all its facts: a line that was edited, or written by a version with other facts, is not
+used.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ FACTS = {field.name for field in fields(ClipFacts)}
 
 
 class ManifestError(ValueError):
-    """A manifest that cannot be used, or is of other data."""
+    """A manifest that cannot be used or describes other data."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds.
+    """The contents of a manifest.
 
     Attributes:
-        header: its first line, if the check was finished.
+        header: first line; None if the check was not finished.
         clips: facts by path; the last line about a clip counts.
-        edited: of which clips a line was edited, or is of an earlier version; these are not in `clips`.
-        broken: bytes of a last line that is not whole.
+        edited: clips whose line was edited or is of an earlier version; they are not in `clips`.
+        broken: number of bytes of an incomplete last line.
     """
 
     header: dict[str, Any] | None
@@ -52,14 +52,14 @@ def read_manifest(file: Path) -> Contents:
     """Read a manifest, finished or not.
 
     Raises:
-        ManifestError: the file cannot be read, or a line before the last is not one of a manifest.
+        ManifestError: the file cannot be read, or one of its complete lines is not a line of a manifest.
     """
     header: dict[str, Any] | None = None
     clips: dict[str, ClipFacts] = {}
     edited: list[str] = []
     try:
-        with open_regular(file) as opened:
-            lines = opened.read().split(b"\n")
+        with open_regular(file) as manifest:
+            lines = manifest.read().split(b"\n")
     except OSError as error:
         raise ManifestError(f"manifest {file}: cannot be read: {error.strerror}") from error
     unfinished = lines.pop()
@@ -82,7 +82,7 @@ def read_manifest(file: Path) -> Contents:
 
 
 def append(file: Path, judged: Iterable[Judged], done: Callable[[Judged], None]) -> None:
-    """Append clips as they come, each at once, so that a killed check loses none that was done."""
+    """Append each clip at once and call `done` with it, so that a killed check loses no finished clip."""
     try:
         with file.open("a", encoding="utf-8") as lines:
             for clip in judged:
@@ -90,15 +90,15 @@ def append(file: Path, judged: Iterable[Judged], done: Callable[[Judged], None])
                 lines.flush()
                 done(clip)
     except OSError as error:
-        error.filename = error.filename or str(file)  # a full disk does not say which
+        error.filename = error.filename or str(file)  # the error of a full disk does not name the file
         raise
 
 
 def finish(file: Path, judged: Iterable[Judged]) -> str:
-    """Write the clips anew, sorted and under their first line; return the hash.
+    """Rewrite the manifest with a header line and sorted clips; return the hash of the data.
 
     Raises:
-        OSError: as `whole_file`.
+        OSError: the file cannot be written; see `whole_file`.
     """
     clips = sorted(judged, key=lambda clip: clip.facts.path)
     digest = data_hash(clip.facts for clip in clips)
@@ -109,12 +109,12 @@ def finish(file: Path, judged: Iterable[Judged]) -> str:
 
 
 def without_broken_line(file: Path, broken: int) -> None:
-    """Cut the file where its last whole line ends."""
+    """Cut off the `broken` bytes of an incomplete last line."""
     os.truncate(file, file.stat().st_size - broken)
 
 
 def data_hash(clips: Iterable[ClipFacts]) -> str:
-    """Return one hash for the names and contents of clips, in this order."""
+    """Return one hash of the names and contents of clips, in this order."""
     digest = hashlib.sha256()
     for facts in clips:
         digest.update(f"{facts.path}\0{facts.bytes}\0{facts.sha256}\n".encode(errors="surrogateescape"))

@@ -1,4 +1,4 @@
-"""The page of a check: one HTML file that needs nothing else, with pictures of the clips to look at."""
+"""The page of a check: one self-contained HTML file with pictures of the clips to look at."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from datamodules.video.image_reader import open_image
 from datamodules.video.reader import VideoError
 from datamodules.video.sampling import spread
 
-SHOWN_PER_REASON = 24  # clips with pictures; the manifest has them all
-LISTED = 500  # lines of any list
+SHOWN_PER_REASON = 24  # number of clips with pictures; the manifest has all clips
+LISTED = 500  # number of lines of any list
 HEIGHT = 108
 WIDEST = 240
 PICTURES = 4
@@ -33,11 +33,11 @@ PICTURES = 4
 
 @dataclass(frozen=True)
 class Card:
-    """A clip to look at.
+    """A clip with pictures.
 
     Attributes:
-        clip: what was found.
-        pictures: as addresses that hold the picture itself.
+        clip: clip with its verdict.
+        pictures: pictures as data URLs.
     """
 
     clip: Judged
@@ -46,7 +46,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Group:
-    """Clips with one reason in common, some of which are shown."""
+    """Clips with the same first reason, some of which are shown with pictures."""
 
     reason: str
     meaning: str
@@ -55,12 +55,12 @@ class Group:
 
 
 def write_page(report: Report, file: Path, processes: int) -> Path:
-    """Write the page, and return its file.
+    """Write the page and return its path.
 
     Args:
-        report: what to show.
-        file: where to.
-        processes: how many make pictures at a time.
+        report: report to show.
+        file: path of the page.
+        processes: number of processes that make pictures.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -73,7 +73,7 @@ def write_page(report: Report, file: Path, processes: int) -> Path:
 
 
 def _groups(report: Report, processes: int) -> list[Group]:
-    """Return the damaged clips, and then the suspicious ones, by reason; a clip is in the group of its first."""
+    """Return the damaged clips, and then the suspicious ones, grouped by their first reason."""
     by_reason: dict[str, list[Judged]] = {}
     for clip in report.judged:
         if clip.verdict in (Verdict.DAMAGED, Verdict.SUSPICIOUS):
@@ -88,19 +88,19 @@ def _groups(report: Report, processes: int) -> list[Group]:
 
 def _pictures(report: Report, clips: Sequence[Judged], processes: int) -> dict[str, list[str]]:
     files = report.clips.distinct()
-    asked = [(files[clip.facts.path], clip.facts.frames) for clip in clips]
-    made = dict(results_of_processes(thumbnails, asked, min(processes, len(asked))))
+    requests = [(files[clip.facts.path], clip.facts.frames) for clip in clips]
+    jpegs = dict(results_of_processes(thumbnails, requests, min(processes, len(requests))))
     return {
-        clip.facts.path: [f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" for jpeg in made[request] or ()]
-        for clip, request in zip(clips, asked, strict=True)
+        clip.facts.path: [f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" for jpeg in jpegs[request] or ()]
+        for clip, request in zip(clips, requests, strict=True)
     }
 
 
 def thumbnails(clip: tuple[Path, int]) -> list[bytes]:
-    """Return JPEG pictures from all over a clip; as many as can be made of it.
+    """Return JPEG pictures spread over a clip; fewer if it is damaged.
 
     Args:
-        clip: the file, and how many frames it has, at least 1.
+        clip: file of the clip, and its number of frames, at least 1.
     """
     path, frames = clip
     places = set(spread(frames, min(PICTURES, frames)))
@@ -121,7 +121,7 @@ def thumbnails(clip: tuple[Path, int]) -> list[bytes]:
                 if len(pictures) == len(places):
                     break
     except (av.FFmpegError, VideoError):
-        pass  # damaged: those up to there
+        pass  # damaged: the pictures before the damage are used
     finally:
         container.close()
     return pictures

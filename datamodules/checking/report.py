@@ -1,4 +1,4 @@
-"""What a check found, put together for people: verdicts and duplicates."""
+"""The report of a check: verdicts and duplicates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from datamodules.checking.check import Checked
-from datamodules.checking.clips import Clips, named
+from datamodules.checking.clips import Clips, by_relative_path
 from datamodules.checking.verdict import Judged, Verdict
 from datamodules.video.clip_facts import ClipFacts
 
@@ -16,11 +16,11 @@ WORST_FIRST = list(Verdict)[::-1]
 
 @dataclass(frozen=True)
 class Duplicate:
-    """One content that is there more than once.
+    """A file content that occurs more than once.
 
     Attributes:
-        sha256: of the content.
-        splits: the paths of its clips, by split.
+        sha256: SHA-256 of the content.
+        splits: paths of its clips, by split.
     """
 
     sha256: str
@@ -28,12 +28,12 @@ class Duplicate:
 
     @property
     def leaks(self) -> bool:
-        """Whether what is learnt from is also what is scored."""
+        """Whether a training clip is also in another split."""
         return "train" in self.splits and len(self.splits) > 1
 
     @property
     def repeated(self) -> bool:
-        """Whether a split has it under more than one name."""
+        """Whether a split has the content under more than one name."""
         return any(len(paths) > 1 for paths in self.splits.values())
 
     def where(self) -> str:
@@ -42,18 +42,19 @@ class Duplicate:
 
 
 def find_duplicates(splits: Mapping[str, Sequence[ClipFacts]]) -> list[Duplicate]:
-    """Return every content that a split has twice, where it counts double, or that leaks from `train`; leaks first.
+    """Return every content that is in a split twice, where it counts double, or leaks from `train`; leaks come first.
 
     Args:
-        splits: facts of the clips of every split, each clip once.
+        splits: facts about the distinct clips of every split.
     """
-    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    paths_of: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for split, clips in splits.items():
         for facts in clips:
             if facts.sha256:
-                found[facts.sha256][split].append(facts.path)
+                paths_of[facts.sha256][split].append(facts.path)
     duplicates = [
-        Duplicate(sha256, {split: sorted(paths) for split, paths in at.items()}) for sha256, at in found.items()
+        Duplicate(sha256, {split: sorted(paths) for split, paths in by_split.items()})
+        for sha256, by_split in paths_of.items()
     ]
     kept = [duplicate for duplicate in duplicates if duplicate.leaks or duplicate.repeated]
     return sorted(kept, key=lambda duplicate: (not duplicate.leaks, str(duplicate.splits)))
@@ -61,14 +62,14 @@ def find_duplicates(splits: Mapping[str, Sequence[ClipFacts]]) -> list[Duplicate
 
 @dataclass(frozen=True)
 class Report:
-    """A check, from which the terminal and the page are written.
+    """A check as it is shown in the terminal and on the page.
 
     Attributes:
-        name: of what was checked.
-        clips: where they are.
-        checked: what was found in them.
-        splits: the verdicts of each split.
-        duplicates: contents that are there twice.
+        name: name of the checked folder or configuration.
+        clips: clips that were checked.
+        checked: result of the check.
+        splits: verdicts of each split.
+        duplicates: contents that occur more than once.
     """
 
     name: str
@@ -79,11 +80,11 @@ class Report:
 
     @property
     def judged(self) -> list[Judged]:
-        """Every clip once, the worst first."""
+        """Every clip once, with the worst verdicts first."""
         return sorted(self.checked.clips.values(), key=_badness)
 
     def counts(self) -> dict[Verdict, int]:
-        """Return how many clips have which verdict, those too that none has."""
+        """Return the number of clips for every verdict, also if it is 0."""
         return _counts(self.checked.clips.values())
 
     def counts_by_split(self) -> dict[str, dict[Verdict, int]]:
@@ -91,13 +92,13 @@ class Report:
         return {split: _counts(clips) for split, clips in self.splits.items()}
 
     def reasons(self) -> list[tuple[str, int]]:
-        """Return how many clips have which reason, the most frequent first."""
+        """Return the number of clips for each reason, the most frequent first."""
         return Counter(reason for clip in self.checked.clips.values() for reason in clip.reasons).most_common()
 
     def kinds(self) -> list[tuple[tuple[str, str, str], int]]:
-        """Return how many clips that can be read have which container, codec and reader."""
-        facts = [clip.facts for clip in self.checked.clips.values() if not clip.facts.error]
-        return Counter((each.container.split(",")[0], each.codec, each.reader) for each in facts).most_common()
+        """Return the number of readable clips for each container, codec and reader."""
+        readable = [clip.facts for clip in self.checked.clips.values() if not clip.facts.error]
+        return Counter((facts.container.split(",")[0], facts.codec, facts.reader) for facts in readable).most_common()
 
     def leaks(self) -> list[Duplicate]:
         """Return the contents that are in `train` and in another split."""
@@ -109,9 +110,10 @@ class Report:
 
 
 def make_report(name: str, clips: Clips, checked: Checked) -> Report:
-    """Put a report together."""
+    """Return the report of a check."""
     splits = {
-        split: [checked.clips[name] for name in named(clips.root, files)] for split, files in clips.splits.items()
+        split: [checked.clips[path] for path in by_relative_path(clips.root, files)]
+        for split, files in clips.splits.items()
     }
     duplicates = find_duplicates({split: [clip.facts for clip in judged] for split, judged in splits.items()})
     return Report(name, clips, checked, splits, duplicates)
@@ -122,5 +124,5 @@ def _badness(clip: Judged) -> tuple[int, int, str]:
 
 
 def _counts(clips: Iterable[Judged]) -> dict[Verdict, int]:
-    found = Counter(clip.verdict for clip in clips)
-    return {verdict: found[verdict] for verdict in Verdict}
+    counts = Counter(clip.verdict for clip in clips)
+    return {verdict: counts[verdict] for verdict in Verdict}

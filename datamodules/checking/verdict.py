@@ -1,4 +1,4 @@
-"""What is to be thought of a clip: a verdict from its facts, and the reasons by name."""
+"""Judges a clip by its facts: a verdict with named reasons."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from datamodules.video.image_reader import ImageReader
 
 SHORT = 0.5  # seconds
 BLACK, PLAIN, STILL = 16.0, 2.0, 0.1  # grey levels of 256
-NOISE = 8.0  # contrast that a black picture may have
+NOISE = 8.0  # largest contrast of a black picture, in grey levels
 HUGE = 3840 * 2160  # pixels
 DRIFT = 0.05  # share of the clip
 
 
 class Verdict(enum.StrEnum):
-    """From good to bad."""
+    """Verdicts on a clip, from good to bad."""
 
     OK = "ok"
     SUSPICIOUS = "suspicious"
@@ -26,7 +26,7 @@ class Verdict(enum.StrEnum):
     UNREADABLE = "unreadable"
 
 
-# What the reasons mean, in the order in which they are looked at.
+# The meanings of the reasons, in the order in which they are checked.
 REASONS: Mapping[str, str] = {
     "more frames than the header": "the header counts fewer frames than there are; other readers may leave some out",
     "ends early": "the frames end long before the duration in the header: the file may be cut off",
@@ -47,9 +47,9 @@ class Judged:
     """A clip with its verdict.
 
     Attributes:
-        facts: of the clip.
-        verdict: on it.
-        reasons: for it, by name, with what was found; none if it is ok.
+        facts: facts about the clip.
+        verdict: verdict on the clip.
+        reasons: reasons for the verdict by name, with details; empty for a clip that is ok.
     """
 
     facts: ClipFacts
@@ -58,26 +58,26 @@ class Judged:
 
     def why(self) -> str:
         """Return the reasons in one line."""
-        return "; ".join(f"{name}: {found}" if found else name for name, found in self.reasons.items())
+        return "; ".join(f"{name}: {details}" if details else name for name, details in self.reasons.items())
 
 
 def judge(facts: ClipFacts, wanted: int) -> Judged:
     """Return the verdict on a clip.
 
     Args:
-        facts: of the clip.
-        wanted: how many frames the sampler takes of a long clip.
+        facts: facts about the clip.
+        wanted: number of frames that the sampler takes of a long clip.
     """
     if facts.error:
         return Judged(facts, Verdict.UNREADABLE, {facts.error: ""})
-    found = suspicions(facts, wanted)
+    reasons = suspicions(facts, wanted)
     if facts.damage:
-        return Judged(facts, Verdict.DAMAGED, {"decodes in part": facts.damage} | found)
-    return Judged(facts, Verdict.SUSPICIOUS if found else Verdict.OK, found)
+        return Judged(facts, Verdict.DAMAGED, {"decodes in part": facts.damage} | reasons)
+    return Judged(facts, Verdict.SUSPICIOUS if reasons else Verdict.OK, reasons)
 
 
 def suspicions(facts: ClipFacts, wanted: int) -> dict[str, str]:
-    """Return what is doubtful about a clip that can be read, by name, with what was found."""
+    """Return the reasons to doubt a readable clip by name, with details."""
     header, count = facts.header_frames, facts.frames
     early = not facts.damage and ends_early(facts.seconds, facts.duration)
     black = facts.brightness < BLACK and facts.contrast < NOISE

@@ -1,4 +1,4 @@
-"""Records and the file formats they come from."""
+"""Training records and the file formats that they are read from."""
 
 from datamodules.answer_kind import AnswerKind, Choice, Described, FreeAnswer
 from datamodules.records.loading import load_records

@@ -1,4 +1,4 @@
-"""The items of a JSON list or of JSON lines, one at a time: a file of a gigabyte is never in memory as a whole."""
+"""Reads the items of a JSON list or of JSON lines one at a time, so that a large file is never in memory as a whole."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 
 
 class KeyTwiceError(ValueError):
-    """An object of a JSON text has a key twice, which Python's reader would answer with the last value."""
+    """A JSON object has a key twice; Python's reader would silently use the last value."""
 
 
 def keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return keys and values of a JSON object as a dictionary: the `object_pairs_hook` of whatever users write.
+    """Return the keys and values of a JSON object as a dictionary: the `object_pairs_hook` for files that users write.
 
     Raises:
-        KeyTwiceError: a key comes up twice.
+        KeyTwiceError: a key occurs twice.
     """
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    content = dict(pairs)
+    if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise KeyTwiceError(f"the key {twice!r:.60} stands twice in one object; take out the value that is not meant")
-    return found
+    return content
 
 
 class JsonItems:
-    """A file of items, to be iterated over: `(number, item)`."""
+    """A file of items; iterating over it yields `(number, item)`."""
 
     def __init__(self, path: Path, chunk: int = 1 << 20, called: str = "record") -> None:
-        """Name the file: JSON lines if its name ends in `.jsonl`, else one JSON list.
+        """Set the file: JSON lines if its name ends in `.jsonl`, else one JSON list.
 
         Args:
-            path: the file.
-            chunk: bytes that are read at a time.
-            called: what errors call an item.
+            path: path of the file.
+            chunk: number of bytes to read at a time.
+            called: word for an item in error messages.
         """
         self.path = path
         self.chunk = chunk
@@ -50,19 +50,19 @@ class JsonItems:
         self._unit = "line" if path.suffix == ".jsonl" else called
 
     def where(self, number: int) -> str:
-        """Return words for the place of an item."""
+        """Return a description of the position of an item, such as `train.json, record 3`."""
         return f"{self.path}, {self._unit} {number}"
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
-        """Yield items, each with its number: its line, from 1, or its position in the list, from 0.
+        """Yield each item with its number: its line, from 1, or its position in the list, from 0.
 
         Raises:
-            RecordError: the file cannot be read, or is not what its name says.
+            RecordError: the file cannot be read, or is not in the format of its suffix.
         """
         return self._lines() if self._unit == "line" else enumerate(self._list())
 
     def _text(self) -> Iterator[str]:
-        """Yield the file's text in pieces."""
+        """Yield the text of the file in pieces."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         done, begun = 0, False
         try:
@@ -82,7 +82,7 @@ class JsonItems:
             raise RecordError(f"{self.path}: not UTF-8 at byte {at}; save it as UTF-8") from error
 
     def _lines(self) -> Iterator[tuple[int, Any]]:
-        begun: list[str] = []  # of a line that goes on in the next piece
+        begun: list[str] = []  # parts of a line that continues in the next piece
         number = 0
         for text in self._text():
             begun.append(text)
@@ -100,10 +100,10 @@ class JsonItems:
     def _list(self) -> Iterator[Any]:
         window = _Window(self.path, self._text(), 1, self._called)
         if window.next() != "[":
-            found = window.value()
-            lines = f"; a file with one {self._called} per line must be named .jsonl" if isinstance(found, dict) else ""
+            value = window.value()
+            lines = f"; a file with one {self._called} per line must be named .jsonl" if isinstance(value, dict) else ""
             raise RecordError(
-                f"{self.path}: holds {kind(found)}; it must be a list of {self._called}s: [{{...}}, ...]{lines}"
+                f"{self.path}: holds {kind(value)}; it must be a list of {self._called}s: [{{...}}, ...]{lines}"
             )
         window.take()
         if window.next() != "]":
@@ -118,16 +118,16 @@ class JsonItems:
 
 
 def json_value(text: str, path: Path, line: int = 1, called: str = "record") -> Any:
-    """Return the one value that a text holds.
+    """Return the single value in a JSON text.
 
     Args:
-        text: a file, or a line of one.
-        path: the file, for errors.
-        line: where in it the text begins, for errors.
-        called: what errors call an item.
+        text: text of a file, or of one of its lines.
+        path: path of the file, for errors.
+        line: number of the line where the text begins, for errors.
+        called: word for an item in error messages.
 
     Raises:
-        RecordError: it is not JSON.
+        RecordError: the text is not valid JSON.
     """
     window = _Window(path, iter([text]), line, called)
     value = window.value()
@@ -136,16 +136,16 @@ def json_value(text: str, path: Path, line: int = 1, called: str = "record") -> 
 
 
 class _Window:
-    """The part of a text that is being read, and where in the file it is."""
+    """The part of a text that is being read, and its position in the file."""
 
     def __init__(self, path: Path, pieces: Iterator[str], line: int, called: str) -> None:
         self.path, self.pieces, self.called = path, pieces, called
         self.text, self.at = next(pieces, ""), 0
-        self.line, self.column = line, 1  # of the start of `text`
+        self.line, self.column = line, 1  # where `text` starts
         self.decode = json.JSONDecoder(object_pairs_hook=keys_once).raw_decode
 
     def more(self) -> bool:
-        """Read at least as much as is left, so that a long item takes few attempts; False at the end of the file."""
+        """Read at least as much as remains, so that a long item takes few attempts; False at the end of the file."""
         added, size = [], 0
         for piece in self.pieces:
             added.append(piece)
@@ -158,7 +158,7 @@ class _Window:
         return size > 0
 
     def next(self) -> str:
-        """Return the next character that is no white space, without taking it; empty at the end of the file."""
+        """Return the next character that is not white space, without consuming it; empty at the end of the file."""
         while True:
             space = _SPACE.match(self.text, self.at)
             assert space is not None
@@ -169,11 +169,11 @@ class _Window:
                 return ""
 
     def take(self) -> None:
-        """Go past the next character."""
+        """Consume the next character."""
         self.at += 1
 
     def value(self) -> Any:
-        """Take the next value."""
+        """Consume and return the next value."""
         self.next()
         while True:
             failed, item, end = None, None, self.at
@@ -186,7 +186,7 @@ class _Window:
             except (RecursionError, ValueError) as error:
                 line = self.place(self.at)[0]
                 raise RecordError(f"{self.path}, from line {line}: cannot be {self.called}s: {error}") from error
-            # What ends with the text may go on, even if it can be read: 12 may be the start of 123.
+            # A value at the end of the text may continue, even if it can be parsed: 12 may be the start of 123.
             if failed is None and end < len(self.text):
                 break
             if not self.more():
@@ -198,17 +198,17 @@ class _Window:
         return item
 
     def end(self) -> None:
-        """Make sure that nothing is left."""
+        """Raise an error if there is anything after the value."""
         if self.next():
             self.fail("Extra data", self.at)
 
-    def fail(self, what: str, at: int) -> NoReturn:
-        """Say what is wrong at a position of `text`."""
+    def fail(self, reason: str, at: int) -> NoReturn:
+        """Raise an error with the line and column of a position in `text`."""
         line, column = self.place(at)
-        raise RecordError(f"{self.path}, line {line}, column {column}: not valid JSON: {what}")
+        raise RecordError(f"{self.path}, line {line}, column {column}: not valid JSON: {reason}")
 
     def place(self, at: int) -> tuple[int, int]:
-        """Return line and column of a position of `text`."""
+        """Return the line and column of a position in `text`."""
         breaks = self.text.count("\n", 0, at)
         return self.line + breaks, at - self.text.rindex("\n", 0, at) if breaks else self.column + at
 
@@ -225,7 +225,7 @@ class _Window:
 
 
 def kind(value: object) -> str:
-    """Name a JSON value in an error."""
+    """Return a description of a JSON value for an error message."""
     if value is None:
         return "missing or null"
     if isinstance(value, dict | list):

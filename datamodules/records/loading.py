@@ -1,7 +1,7 @@
-"""Reads a file of conversations about videos into a store.
+"""Loads a file of conversations about videos into a store.
 
-Everything is checked when the file is loaded, before any training: a record that could not be used as it stands is an
-error that says where it is and what to change, never a record that is dropped.
+Everything is checked when the file is loaded, before any training. A record that cannot be used is never dropped: the
+error says where it is and what to change.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datamodules.records.record import Record, RecordError
 from datamodules.records.record_form import RecordForm, WrittenRecord
 from datamodules.records.table import RecordStore, RecordTable
 
-_NAMED = 5  # how many missing files an error names
+_NAMED = 5  # number of missing files that an error names
 _DEFAULT_FORM = LLaVA()
 
 
@@ -29,14 +29,14 @@ def load_records(path: Path, media_root: Path, form: RecordForm = _DEFAULT_FORM)
 
 
 def add_records(store: RecordStore, path: Path, media_root: Path, form: RecordForm, prefix: str = "") -> None:
-    """Add the records of a file to a store. A record without `id` gets one from its position.
+    """Add the records of a file to a store. A record without an `id` gets one from its position.
 
     Args:
-        store: takes the records.
-        path: JSON list or JSON lines (`.jsonl`).
-        media_root: folder that clips are looked for in; nothing outside it is read, not even through a link.
-        form: how the file writes down a record.
-        prefix: comes before every id.
+        store: store that the records are added to.
+        path: path of a JSON list or of JSON lines (`.jsonl`).
+        media_root: folder of the clips; nothing outside it is read, not even through a link.
+        form: format of the records in the file.
+        prefix: text before every id.
 
     Raises:
         RecordError: the file, one of its records or one of its videos cannot be used.

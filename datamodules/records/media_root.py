@@ -1,4 +1,4 @@
-"""The folder that the videos of a file of records lie in, and the promise that nothing outside it is opened."""
+"""The folder with the videos of a file of records; nothing outside it is opened."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".gif")
 
 
 def located(path: str, key: str = "a path") -> Path:
-    """Return the path that a user means: `~` is their home, and `$NAME` what the environment says of it.
+    """Return a path with `~` and environment variables expanded.
 
     Args:
-        path: as written.
-        key: what it is called in a configuration.
+        path: path as the user wrote it.
+        key: its key in the configuration, for errors.
 
     Raises:
-        RecordError: the environment does not, or nothing is written, which would be the folder one happens to be in.
+        RecordError: an environment variable is not set, or the path is empty, which would be the current folder.
     """
     if not path.strip():
         raise RecordError(f"{key} is empty; it must be the path of a file or folder (`.` for the one at hand)")
@@ -36,30 +36,30 @@ def located(path: str, key: str = "a path") -> Path:
 
 @dataclass
 class _Folder:
-    """What lies in one folder: the names of its files, and which of them are links."""
+    """The listing of one folder: the names of its files, and which of them are links."""
 
     path: Path
     files: set[str]
     links: set[str]
-    named: dict[str, list[str]] | None = None  # by their names in one form of Unicode
-    by_stem: dict[str, list[str]] | None = None  # videos, by their names in that form with and without their ending
+    by_name: dict[str, list[str]] | None = None  # files by their names in composed Unicode
+    by_stem: dict[str, list[str]] | None = None  # videos by their composed names with and without the extension
 
 
 class MediaRoot:
     """Finds videos below one folder.
 
-    Each folder is listed once and looked up in memory from then on: asking the file system about every file would take
+    Each folder is listed once and the listing kept in memory: asking the file system about every file would take
     minutes for a large training set on a network drive.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder.
+        """Check that the folder exists.
 
         Args:
             folder: the media folder; it may itself be a link.
 
         Raises:
-            RecordError: there is no such folder.
+            RecordError: the folder does not exist.
         """
         if not folder.is_dir():
             raise RecordError(f"the media folder does not exist: {folder}")
@@ -67,32 +67,32 @@ class MediaRoot:
         self._listed: dict[str, _Folder] = {}
 
     def find(self, video: str, where: str) -> Path | None:
-        """Return the file of `video`, or None where there is no such file.
+        """Return the file of `video`, or None if it does not exist.
 
         Args:
             video: path relative to the folder; its Unicode form need not be that of the file system.
-            where: words for the place of the record, for the error.
+            where: description of the record's position, for errors.
 
         Raises:
-            RecordError: the path leads out of the folder: absolute, with `..`, or through a link; or it is not there as
-                it stands, but twice in other Unicode forms.
+            RecordError: the path leads out of the folder (absolute, with `..`, or through a link), or it matches
+                several files in other Unicode forms.
         """
         folder, name = self._split(video, where)
         if name in folder.files:
             return self._file(folder, name, video, where)
-        if folder.named is None:
-            folder.named = _by_key((_composed(file), file) for file in sorted(folder.files))
-        return self._only(folder, folder.named.get(_composed(name), []), video, where)
+        if folder.by_name is None:
+            folder.by_name = _by_key((_composed(file), file) for file in sorted(folder.files))
+        return self._only(folder, folder.by_name.get(_composed(name), []), video, where)
 
     def find_by_stem(self, video: str, where: str) -> Path | None:
-        """Return the file that is called `video` and one of `SUFFIXES`, or None where there is no such file.
+        """Return the file of `video` with one of `SUFFIXES`, or None if it does not exist.
 
         Args:
             video: path relative to the folder, with or without the extension, which may be in upper case.
-            where: words for the place of the record, for the error.
+            where: description of the record's position, for errors.
 
         Raises:
-            RecordError: the path leads out of the folder, or there are several such files.
+            RecordError: the path leads out of the folder, or it matches several files.
         """
         folder, name = self._split(video, where)
         if folder.by_stem is None:
@@ -107,9 +107,9 @@ class MediaRoot:
 
     def _split(self, video: str, where: str) -> tuple[_Folder, str]:
         slash = video.rfind("/") + 1
-        known, name = self._listed.get(video[:slash]), video[slash:]
-        if known is not None and name in known.files:
-            return known, name  # without taking the path apart, which takes longer than all the rest
+        folder, name = self._listed.get(video[:slash]), video[slash:]
+        if folder is not None and name in folder.files:
+            return folder, name  # without parsing the path, which takes longer than everything else
         path = Path(video)
         if "\0" in video or path.is_absolute() or ".." in path.parts or not path.name:
             raise RecordError(f"{where}: video {video!r} is not a path below the media folder {self.folder}")
@@ -131,7 +131,7 @@ class MediaRoot:
                 raise RecordError(f"{where}: the folder {folder} is a link that leads out of {self.folder}")
             listed = _Folder(real, set(), set())
             if not real.is_dir() and folder != Path():
-                above = self._list(folder.parent, where).path  # it may be called so in another form of Unicode
+                above = self._list(folder.parent, where).path  # the name may be in another Unicode form
                 same = [entry for entry in _folders(above) if _composed(entry) == _composed(folder.name)]
                 listed.path = real = (above / same[0]).resolve() if len(same) == 1 else real
                 if not real.is_relative_to(self.folder):
@@ -148,7 +148,7 @@ class MediaRoot:
 
 
 def _composed(name: str) -> str:
-    """Return a name in one form: some file systems, and who types names there, write `é` as two characters."""
+    """Return a name in composed Unicode: some file systems and keyboards write `é` as two characters."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -162,10 +162,10 @@ def _lower_ending(name: str) -> str:
 
 
 def _by_key(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    found = defaultdict(list)
+    files = defaultdict(list)
     for key, file in pairs:
-        found[key].append(file)
-    return dict(found)
+        files[key].append(file)
+    return dict(files)
 
 
 def _folders(above: Path) -> list[str]:

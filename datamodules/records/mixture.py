@@ -1,4 +1,4 @@
-"""Several files of conversations as one training set, each with a share of its own."""
+"""A training set of several files of conversations, each with its own share."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Source:
     """A file of conversations, and how much of it is used.
 
     Attributes:
-        file: JSON list, or JSON lines (`.jsonl`).
-        media_root: folder that its clips lie in; that of the data module if None.
-        form: how the file writes down a record.
-        take: which of its records are used.
-        repeat: how many times each of these comes up in an epoch; with a fraction, a random part of them comes up once
-            more (2.5), or at all (0.5), the same part in every epoch and run.
-        repeat_seed: of that choice.
-        name: goes before the ids of its records where there are several sources; the file's name if None.
+        file: path of a JSON list or of JSON lines (`.jsonl`).
+        media_root: folder of its clips; None takes that of the data module.
+        form: format of the records in the file.
+        take: selection of the records that are used.
+        repeat: number of times that each of these is used per epoch; a fraction repeats a random part of them once more
+            (2.5) or uses only a part (0.5), the same part in every epoch and run.
+        repeat_seed: seed of that random choice.
+        name: prefix of the record ids if there are several sources; None takes the name of the file.
     """
 
     file: str
@@ -47,14 +47,14 @@ class Source:
 
     @property
     def label(self) -> str:
-        """What the source is called in ids and in the log."""
+        """Name of the source in ids and in the log."""
         return self.name or Path(self.file).stem
 
     def indices(self, count: int) -> Int64[np.ndarray, "records"]:
-        """Return which of the file's `count` records are used, as often as each is.
+        """Return the indices of the used records among the `count` of the file, repeated as often as each is used.
 
         Raises:
-            RecordError: there are too few records, or none is left.
+            RecordError: the file has too few records, or none is left.
         """
         try:
             taken = self.take().indices(count)
@@ -68,16 +68,16 @@ class Source:
 
 
 def mix(sources: Sequence[Source], media_root: str | None = None) -> RecordTable:
-    """Load sources, one after the other.
+    """Load several sources into one table, one after the other.
 
-    The ids of several sources start with the source's name (`valley/1018946080`), so that they are unique.
+    With several sources, ids start with the name of the source (`valley/1018946080`), so that they are unique.
 
     Args:
-        sources: at least one.
-        media_root: for those that name none.
+        sources: sources to load, at least one.
+        media_root: media folder of the sources that do not set their own.
 
     Raises:
-        RecordError: a file cannot be used, or its settings, or two sources have the same name.
+        RecordError: a file or its settings cannot be used, or two sources have the same name.
     """
     labels = [source.label for source in sources]
     folders = [_folder(source, media_root) for source in sources]

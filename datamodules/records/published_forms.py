@@ -1,4 +1,4 @@
-"""The forms of published files of conversations."""
+"""The record formats of published conversation files."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from datamodules.records.record_form import (
 class LLaVA(RecordForm):
     """`{id?, video, conversations: [{from: human|gpt, value}, ...]}`.
 
-    The first question holds the tag `<video>` at its start or end, with or without a line break beside it; it is taken
-    out, since the clip always precedes the first question. A record with `image` and the tag `<image>` instead is about
-    a picture, which is a clip of one frame, and one with neither tag nor key, or `null` there, is a conversation
-    without a clip.
+    The first question has the tag `<video>` at its start or end, with or without a line break beside it. The tag is
+    removed, since the clip always precedes the first question. A record with `image` and the tag `<image>` instead is
+    about a picture, which is a clip of one frame. A record without a tag whose key is missing or `null` is a
+    conversation without a clip.
     """
 
     dialogue = Dialogue("conversations", "from", "value", ("human", "gpt"))
@@ -48,13 +48,13 @@ class LLaVA(RecordForm):
 
 
 class VideoChatFlash(LLaVA):
-    """LLaVA's form with the tag `<image>`, which stands for the video."""
+    """LLaVA's form, but with the tag `<image>` in place of the video."""
 
     dialogue = replace(LLaVA.dialogue, tag="<image>")
 
 
 class VideoChatGPT(RecordForm):
-    """`{q, a, video_id}`: one question without a tag, its answer, and the name of the clip without its extension."""
+    """`{q, a, video_id}`: a question without a tag, its answer, and the name of the clip without its extension."""
 
     def read(self, item: dict[str, Any], where: str) -> WrittenRecord:
         """Read one item."""
@@ -69,21 +69,21 @@ class VideoChatGPT(RecordForm):
         return WrittenRecord(record_id(item, where), video, pair_turns([item["q"].strip(), item["a"]]))
 
     def find(self, video: str, media: MediaRoot, where: str) -> Path | None:
-        """Look the clip up by its name and any extension of a video."""
+        """Look up the clip by its name with any video extension."""
         return media.find_by_stem(video, where)
 
 
 def after_system_prompt(system: Any, record: WrittenRecord, key: str, where: str) -> WrittenRecord:
-    """Return the record with `system` on a line above its first question.
+    """Return the record with a system prompt on a line above its first question.
 
     Args:
-        system: the text; None or an empty one changes nothing.
-        record: whose question follows.
-        key: of the text, for the error.
-        where: words for the place of the record.
+        system: system prompt; None or an empty text changes nothing.
+        record: record without the system prompt.
+        key: key of the system prompt, for errors.
+        where: description of the record's position, for errors.
 
     Raises:
-        RecordError: it is no text.
+        RecordError: the system prompt is not a string.
     """
     if system is None or system == "":
         return record
@@ -94,7 +94,7 @@ def after_system_prompt(system: Any, record: WrittenRecord, key: str, where: str
 
 
 class LmmsFinetune(RecordForm):
-    """LLaVA's form, where a record may have a `system_prompt`: it is put before the first question, on a line above.
+    """LLaVA's form with an optional `system_prompt`, which is put on a line above the first question.
 
     It does not replace the system text of the language model's prompt, which is the same for all records.
     """
@@ -106,10 +106,10 @@ class LmmsFinetune(RecordForm):
 
 
 class LlamaFactory(RecordForm):
-    """`{messages: [{role: user|assistant, content}, ...], videos: [one file]}`, the tag as in LLaVA's form.
+    """`{messages: [{role: user|assistant, content}, ...], videos: [one file]}`, with the tag as in LLaVA's form.
 
-    A record whose `videos` are missing, `null` or none is a conversation without a clip, and holds no tag.
-    A first message of the role `system` is put before the first question, on a line above.
+    A record whose `videos` are missing, `null` or empty is a conversation without a clip and has no tag. A first
+    message of the role `system` is put on a line above the first question.
     """
 
     dialogue = Dialogue("messages", "role", "content", ("user", "assistant"))

@@ -1,4 +1,4 @@
-"""One training or evaluation record: a clip and what is said about it, or a conversation without one."""
+"""One training or evaluation record: a clip with a conversation about it, or a conversation without a clip."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from datamodules.answer_kind import FREE_ANSWER, AnswerKind
 
 
 def described(identity: str, video: str, where: str) -> str:
-    """Return the name of a record in messages.
+    """Return the description of a record in messages.
 
     Args:
-        identity: its id.
-        video: its clip; empty if it has none.
-        where: words for its place; empty if it was made.
+        identity: id of the record.
+        video: path of its clip; empty if it has none.
+        where: description of its position in a file; empty for a generated record.
     """
     return f"record {identity!r}" + (f" about {video}" if video else "") + (f" ({where})" if where else "")
 
@@ -29,15 +29,15 @@ class Turn:
 
 @dataclass(frozen=True)
 class Record:
-    """One or more turns, most often about a clip.
+    """A conversation of one or more turns, usually about a clip.
 
     Attributes:
-        id: unique within its source; the key of every stored answer.
-        video: file of the clip, already confined to its media root; None where there is none.
-        turns: at least one; the clip is shown before the first question.
-        family: group that scores are reported for.
+        id: identifier, unique within the source; the key of every stored answer.
+        video: path of the clip, checked to be inside the media root; None for a conversation without a clip.
+        turns: questions and answers, at least one; the clip is shown before the first question.
+        family: question group for which scores are reported.
         answer_kind: how a reply to the last question is compared with its answer.
-        where: words for the place that it was read from, such as `train.json, record 3`; empty if it was made.
+        where: description of the position in its file, such as `train.json, record 3`; empty for a generated record.
     """
 
     id: str
@@ -49,4 +49,4 @@ class Record:
 
 
 class RecordError(ValueError):
-    """Says which file, where in it, and what to change."""
+    """An unusable record or file; the message says which file, where in it, and what to change."""

@@ -1,4 +1,4 @@
-"""The contract of a form, how a file writes down a conversation about a clip, and what forms have in common."""
+"""The interface of a form, which is the format of a conversation about a clip in a file, and code that forms share."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _TAGS = ("<video>", "<image>", "<audio>")
 
 @dataclass(frozen=True)
 class WrittenRecord:
-    """A record as its file has it.
+    """A record as written in its file.
 
     Attributes:
-        id: None where the file gives none.
-        video: what the file calls the clip; None where there is none.
-        turns: without tags; at least one.
+        id: identifier; None if the file has none.
+        video: name of the clip in the file; None for a conversation without a clip.
+        turns: questions and answers without tags, at least one.
     """
 
     id: str | None
@@ -38,15 +38,15 @@ class RecordForm(ABC):
         """Read one item.
 
         Args:
-            item: a JSON object.
-            where: words for its place, for errors.
+            item: JSON object.
+            where: description of its position, for errors.
 
         Raises:
-            RecordError: it is not of this form, or about more than one clip.
+            RecordError: the item is not of this form, or is about more than one clip.
         """
 
     def find(self, video: str, media: MediaRoot, where: str) -> Path | None:
-        """Return the file that a record calls `video`, or None where it is missing.
+        """Return the file of the clip that a record calls `video`, or None if it is missing.
 
         Raises:
             RecordError: the name leads out of the media folder.
@@ -55,10 +55,10 @@ class RecordForm(ABC):
 
 
 def require_keys(item: dict[str, Any], keys: tuple[str, ...], where: str) -> None:
-    """Make sure that an item has all `keys`.
+    """Check that an item has all `keys`.
 
     Raises:
-        RecordError: one is missing.
+        RecordError: a key is missing.
     """
     for key in keys:
         if key not in item:
@@ -66,10 +66,10 @@ def require_keys(item: dict[str, Any], keys: tuple[str, ...], where: str) -> Non
 
 
 def file_name(value: Any, key: str, where: str) -> str:
-    """Return what should be the name of a clip.
+    """Return `value` if it can be the name of a clip.
 
     Raises:
-        RecordError: it is none.
+        RecordError: the value is not a string, or is empty.
     """
     if not isinstance(value, str) or not value:
         raise RecordError(f"{where}: {key!r} is {kind(value)}; it must be the name of a file")
@@ -77,10 +77,10 @@ def file_name(value: Any, key: str, where: str) -> str:
 
 
 def record_id(item: dict[str, Any], where: str) -> str | None:
-    """Return an item's `id`, or None where it has none.
+    """Return the `id` of an item, or None if it has none.
 
     Raises:
-        RecordError: it is neither a string nor a whole number.
+        RecordError: the id is neither a string nor a whole number.
     """
     value = item.get("id")
     if value is None:
@@ -91,10 +91,10 @@ def record_id(item: dict[str, Any], where: str) -> str | None:
 
 
 def refuse_other_media(item: dict[str, Any], keys: tuple[str, ...], clip: str | None, where: str) -> None:
-    """Make sure that a record is about nothing beside its clip, which has the key `clip`, or about none.
+    """Check that a record has no media besides its clip, which has the key `clip`; None if it has no clip.
 
     Raises:
-        RecordError: it has another one, or sound.
+        RecordError: the record has another clip, a picture or sound.
     """
     for key in keys:
         if item.get(key) and clip is None:
@@ -108,14 +108,14 @@ def refuse_other_media(item: dict[str, Any], keys: tuple[str, ...], clip: str | 
 
 @dataclass(frozen=True)
 class Dialogue:
-    """How a form writes down who says what.
+    """The keys and words by which a form writes a conversation.
 
     Attributes:
-        key: of the list of turns.
-        role_key: of who speaks, in a turn.
-        text_key: of what is said.
-        roles: names of who asks and of who answers.
-        tag: stands for the clip, once, at the start or end of the first question; None where there is no clip.
+        key: key of the list of turns.
+        role_key: key of the speaker's role in a turn.
+        text_key: key of the text in a turn.
+        roles: names of the role that asks and of the role that answers.
+        tag: placeholder of the clip, once, at the start or end of the first question; None without a clip.
     """
 
     key: str
@@ -128,12 +128,12 @@ class Dialogue:
         """Check the turns and return them without the tag.
 
         Args:
-            messages: the list of turns.
-            where: words for the place of the record.
-            first: position of the first question, where something else comes before.
+            messages: list of turns.
+            where: description of the record's position, for errors.
+            first: position of the first question; not 0 if there is a system message before it.
 
         Raises:
-            RecordError: they are not questions and answers, or not about one clip, or none.
+            RecordError: the turns are not alternating questions and answers, or the tag is not used as it must be.
         """
         self.check_list(messages, where)
         texts: list[str] = []
@@ -156,10 +156,10 @@ class Dialogue:
         return pair_turns(texts)
 
     def check_list(self, messages: Any, where: str) -> None:
-        """Make sure that there are turns.
+        """Check that `messages` is a list with at least one turn.
 
         Raises:
-            RecordError: there are none, or something else is there.
+            RecordError: `messages` is not a list, or is empty.
         """
         if not isinstance(messages, list):
             raise RecordError(f"{where}: {self.key!r} is {kind(messages)}; it must be a list of turns")
@@ -181,13 +181,13 @@ class Dialogue:
         return text
 
     def _without_tag(self, question: str, place: str) -> str:
-        """Take the tag and the line break beside it out of the first question."""
+        """Return the first question without the tag and the line break beside it."""
         if self.tag is None:
             return question.strip()
         count = question.count(self.tag)
         if count != 1:
-            found = f"{self.tag} comes up {count} times" if count else f"there is no {self.tag}"
-            raise RecordError(f"{place}: {found}; the first question must hold it exactly once")
+            problem = f"{self.tag} comes up {count} times" if count else f"there is no {self.tag}"
+            raise RecordError(f"{place}: {problem}; the first question must hold it exactly once")
         text = question.strip()
         if not text.startswith(self.tag) and not text.endswith(self.tag):
             raise RecordError(f"{place}: {self.tag} stands amid the question; put it at the start or the end")
@@ -195,15 +195,15 @@ class Dialogue:
 
 
 def pair_turns(texts: Sequence[str]) -> tuple[Turn, ...]:
-    """Return questions and answers, which alternate, as turns."""
+    """Return alternating questions and answers as turns."""
     return tuple(Turn(question, answer) for question, answer in zip(texts[::2], texts[1::2], strict=True))
 
 
 def refuse_tags(text: str, place: str, rule: str, allowed: str | None = None) -> None:
-    """Make sure that no tag but the `allowed` one is in a text.
+    """Check that a text has no tag but the `allowed` one.
 
     Raises:
-        RecordError: there is one, which is against `rule`.
+        RecordError: the text has another tag; the message states `rule`.
     """
     for tag in _TAGS:
         if tag != allowed and tag in text:

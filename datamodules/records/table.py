@@ -1,7 +1,7 @@
-"""Records of large training sets: kept in a few buffers, made into objects when asked for.
+"""The records of large training sets, stored in a few buffers and turned into objects on access.
 
-702K conversations are gigabytes as Python objects, and each loader process would come to hold a copy of its own: to
-look at an object changes its reference count, and so copies the page that it lies in. A buffer has no counts.
+702K conversations take gigabytes as Python objects, and each loader process would end up with its own copy: reading an
+object changes its reference count and so copies its memory page. A buffer has no reference counts.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _NO_CLIP = -1
 
 
 class RecordStore:
-    """Records that are added one by one and stay; clips are stored once, however many records are about them."""
+    """An append-only store of records; each clip is stored once, however many records are about it."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
         """Start with `records`."""
-        self._texts = PackedTexts()  # of each record: id, family, question, answer, question, ...
-        self._first = array("q", [0])  # of these, of each record; then the end
+        self._texts = PackedTexts()  # for each record: id, family, question, answer, question, ...
+        self._first = array("q", [0])  # for each record, the index of its first text; then the end
         self._clips = PackedTexts()
-        self._clip_of = array("q")  # of each record; _NO_CLIP where it has none
-        self._kinds: dict[int, AnswerKind] = {}  # of the few that are not free
-        self._known: dict[str, int] = {}
-        # The place of a record is a text that it shares with all records of its file, and a number.
+        self._clip_of = array("q")  # for each record, the number of its clip or _NO_CLIP
+        self._kinds: dict[int, AnswerKind] = {}  # of the few records whose answers are not free
+        self._clip_numbers: dict[str, int] = {}
+        # The position of a record is stored as a text that all records of its file share, and a number.
         self._files: list[str] = []
         self._file_of = array("q")
         self._number = array("q")
@@ -66,30 +66,30 @@ class RecordStore:
         return file if number < 0 else f"{file} {number}"
 
     def _clip(self, video: str) -> int:
-        """Return the number of a clip, which is added if it is new."""
-        clip = self._known.setdefault(video, len(self._clips))
+        """Return the number of a clip; a new clip is added."""
+        clip = self._clip_numbers.setdefault(video, len(self._clips))
         if clip == len(self._clips):
             self._clips.append(video)
         return clip
 
     def close(self) -> None:
-        """Forget what only adding needs."""
-        self._known = {}
+        """Free the memory that only appending needs."""
+        self._clip_numbers = {}
 
     def clips(self) -> Int64[np.ndarray, "records"]:
-        """Return the number of the clip of each record; -1 where it has none."""
+        """Return the number of each record's clip; -1 for a record without a clip."""
         return np.array(self._clip_of, dtype=np.int64)
 
     def clip(self, number: int) -> Path:
-        """Return the file of a clip."""
+        """Return the path of a clip."""
         return Path(self._clips[number])
 
     def text_bytes(self) -> Int64[np.ndarray, "records"]:
-        """Return how many bytes the texts of each record have, by which long records are told from short ones."""
+        """Return the size of each record's texts in bytes, which tells long records from short ones."""
         return np.diff(self._texts.ends()[np.array(self._first)])
 
     def turn_counts(self) -> Int64[np.ndarray, "records"]:
-        """Return how many turns each record has."""
+        """Return the number of turns of each record."""
         return np.diff(np.array(self._first)) // 2 - 1
 
     def __len__(self) -> int:
@@ -104,17 +104,17 @@ class RecordStore:
 
 
 class RecordTable(Sequence[Record]):
-    """Records of a store, in any order, some of them maybe more than once.
+    """Records of a store in any order, possibly with repetitions.
 
-    The second copy of record `x` has the id `x#2`, and so on: ids stay unique.
+    The second copy of record `x` has the id `x#2`, and so on, so that ids stay unique.
     """
 
     def __init__(self, store: RecordStore, rows: Int64[np.ndarray, "records"] | None = None) -> None:
-        """Choose from a store, to which nothing is added from now on.
+        """Select records of a store, to which nothing may be added afterwards.
 
         Args:
-            store: holds the records.
-            rows: their positions in it; all of them if None.
+            store: store of the records.
+            rows: positions of the selected records in the store; None selects all.
         """
         store.close()
         self._store = store
@@ -126,21 +126,21 @@ class RecordTable(Sequence[Record]):
         return RecordTable(self._store, self._rows[indices])
 
     def clip_count(self) -> int:
-        """Return how many different clips the records are about."""
+        """Return the number of different clips."""
         return len(self.clips()[0])
 
     def clips(self) -> tuple[list[Path], Int64[np.ndarray, "records"]]:
-        """Return the clips that the records are about, and the position of each record's among them; -1 for none."""
+        """Return the different clips, and for each record the position of its clip among them; -1 without a clip."""
         numbers, clip_of = np.unique(self._store.clips()[self._rows], return_inverse=True)
         none = int(len(numbers) > 0 and numbers[0] == _NO_CLIP)
         return [self._store.clip(int(number)) for number in numbers[none:]], clip_of - none
 
     def text_bytes(self) -> Int64[np.ndarray, "records"]:
-        """Return how many bytes the texts of each record have."""
+        """Return the size of each record's texts in bytes."""
         return self._store.text_bytes()[self._rows]
 
     def turn_counts(self) -> Int64[np.ndarray, "records"]:
-        """Return how many turns each record has."""
+        """Return the number of turns of each record."""
         return self._store.turn_counts()[self._rows]
 
     def __len__(self) -> int:
@@ -160,7 +160,7 @@ class RecordTable(Sequence[Record]):
 
 
 def _occurrences(rows: Int64[np.ndarray, "records"]) -> Int64[np.ndarray, "records"]:
-    """Return for each element how many equal ones come before it."""
+    """Return for each element the number of equal elements before it."""
     order = np.argsort(rows, kind="stable")
     positions = np.arange(len(rows))
     first_of_run = np.diff(rows[order], prepend=-1) != 0
@@ -170,20 +170,20 @@ def _occurrences(rows: Int64[np.ndarray, "records"]) -> Int64[np.ndarray, "recor
 
 
 class PackedTexts:
-    """Texts one after the other as UTF-8, with the place where each ends."""
+    """Texts concatenated as UTF-8, with the position where each ends."""
 
     def __init__(self) -> None:
-        """Start empty."""
+        """Create an empty list of texts."""
         self._bytes = bytearray()
         self._ends = array("q", [0])
 
     def append(self, text: str) -> None:
-        """Add a text; a file name that is not UTF-8 may be one."""
+        """Add a text; it may be a file name that is not UTF-8."""
         self._bytes += text.encode(errors="surrogateescape")
         self._ends.append(len(self._bytes))
 
     def ends(self) -> Int64[np.ndarray, "texts_and_one"]:
-        """Return 0 and the place where each text ends, in bytes."""
+        """Return 0 and the position where each text ends, in bytes."""
         return np.array(self._ends, dtype=np.int64)
 
     def __len__(self) -> int:

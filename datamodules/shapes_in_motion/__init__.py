@@ -1,4 +1,4 @@
-"""ShapesInMotion: generated clips with known answers, in families that stress different parts of an encoder."""
+"""ShapesInMotion: generated clips with known answers, in question families that test different parts of an encoder."""
 
 from datamodules.shapes_in_motion.answers import ANSWERS, FAMILIES, Answers, deal_answers
 from datamodules.shapes_in_motion.files import build_split

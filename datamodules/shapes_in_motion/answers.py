@@ -1,9 +1,9 @@
-"""The question families, the possible answers of each, and how balanced answers are dealt to clips.
+"""The question families, the possible answers of each, and how balanced answers are assigned to clips.
 
-Answers are dealt like cards: every k clips in a row have each of a family's k answers exactly once, in an order of that
-family's own. So every prefix of a split is balanced, families are independent of each other, and clip i keeps its
-answers however many clips a split has. Only `order` and `moment`, which ask about the same two flashes, depend on each
-other: in half of the clips, whatever is asked, their answers are the same.
+Answers are dealt like cards: k consecutive clips have each of a family's k answers exactly once, in a separate random
+order for each family. So every prefix of a split is balanced, families are independent of each other, and clip i keeps
+its answers however many clips a split has. Only `order` and `moment`, which ask about the same two flashes, depend on
+each other: in half of the clips their answers are equal.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "texture": TEXTURES,
     "position": POSITIONS,
 }
-"""Families and their possible answers."""
+"""The possible answers of each question family."""
 
 FAMILIES = tuple(ANSWERS)
 FLASH_ENDS = ("first", "last")
@@ -49,12 +49,12 @@ TILES = ("light", "dark")
 
 @dataclass(frozen=True)
 class Answers:
-    """What is right to say about one clip, known before anything is drawn.
+    """The right answers about one clip, chosen before anything is drawn.
 
     Attributes:
-        by_family: the right answer of each family.
-        asked_flash: "first" or "last": which of the two flashes `order` asks about.
-        asked_tile: "light" or "dark": which of the two tiles `texture` asks about.
+        by_family: right answer of each family.
+        asked_flash: flash that `order` asks about, "first" or "last".
+        asked_tile: tile that `texture` asks about, "light" or "dark".
     """
 
     by_family: dict[str, str]
@@ -66,22 +66,22 @@ def deal_answers(seed: int, split: str, index: int) -> Answers:
     """Return the answers of clip `index` of a split.
 
     Raises:
-        ValueError: an unknown split or a negative seed.
+        ValueError: the split is unknown or the seed negative.
     """
     by_family = {
         family: _deal(choices, seed, split, deck, index) for deck, (family, choices) in enumerate(ANSWERS.items())
     }
     by_family["moment"] = _moment(by_family["order"], seed, split, index)
-    asked = (
+    flash, tile = (
         _deal(choices, seed, split, len(ANSWERS) + deck, index) for deck, choices in enumerate((FLASH_ENDS, TILES))
     )
-    return Answers(by_family, *asked)
+    return Answers(by_family, flash, tile)
 
 
 def _moment(order: str, seed: int, split: str, index: int) -> str:
-    """Return the colour of the flash that hides the marker: in half of every deal that which `order` asks about.
+    """Return the colour of the flash that hides the marker: in half of every deal, the one that `order` asks about.
 
-    The other half of the colours pass on to one another in a circle, so that this family is balanced too.
+    In the other half, the colours are rotated by one, so that this family is balanced too.
     """
     colours = ANSWERS["moment"]
     deal = index // len(colours)

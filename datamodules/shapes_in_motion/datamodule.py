@@ -1,4 +1,4 @@
-"""The embedded default: generated clips, so that every experiment runs on any machine, without a download."""
+"""The default data module: generated clips, so that every experiment runs on any machine without a download."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPLIT_FOLDERS = {"val": "validation", "test": "test"}
 
 
 class ShapesInMotion(VideoTextDataModule):
-    """Questions about generated clips, in families that stress different parts of an encoder."""
+    """Questions about generated clips, in question families that test different parts of an encoder."""
 
     def __init__(
         self,
@@ -31,17 +31,17 @@ class ShapesInMotion(VideoTextDataModule):
         clips_seed: int = 0,
         **settings: Any,
     ) -> None:
-        """Keep the settings; clips are made in `prepare_data`, unless they are there already.
+        """Check the settings; missing clips are generated in `prepare_data`.
 
         Args:
-            root: folder of the generated clips, one subfolder for each combination of settings.
-            train_clips: clips to learn from.
-            turns_per_record: questions that are asked at a time; every clip is asked about in every family.
-            val_questions_per_family: questions of each family during training.
-            test_questions_per_family: questions of each family at the end.
-            scene: difficulty of the clips.
-            clips_seed: seed of the clips; other than `seed`, so that runs with different seeds share their data.
-            settings: see VideoTextDataModule.
+            root: folder of the generated clips, with one subfolder for each combination of settings.
+            train_clips: number of training clips; each has one question of every family.
+            turns_per_record: number of questions in one training record; a clip is used in as many records as needed.
+            val_questions_per_family: number of validation questions per family; also the number of validation clips.
+            test_questions_per_family: number of test questions per family; also the number of test clips.
+            scene: appearance and difficulty of the clips.
+            clips_seed: seed of the clips, separate from `seed`, so that runs with different seeds share their data.
+            settings: settings of every data module, see VideoTextDataModule.
 
         Raises:
             ValueError: there would be no clip or no question.
@@ -62,16 +62,16 @@ class ShapesInMotion(VideoTextDataModule):
         self.clips_seed = clips_seed
 
     def prepare_data(self) -> None:
-        """Make the clips of all splits that are not there yet."""
+        """Generate the missing clips of all splits."""
         for split in ("train", "val", "test"):
             self.records(split)
 
     def count_training_records(self) -> int:
-        """Return how many records the training clips give."""
+        """Return the number of training records that the clips give."""
         return self.train_clips * math.ceil(len(FAMILIES) / self.turns_per_record)
 
     def load_records(self, split: str) -> RecordTable:
-        """Return the records of `split`; makes its clips where they are missing."""
+        """Return the records of `split`; missing clips are generated."""
         workers = min(os.cpu_count() or 1, 8)
         if split == "train":
             records = training_records(

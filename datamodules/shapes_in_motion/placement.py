@@ -1,9 +1,9 @@
-"""Where the elements of a scene go, so that none hides another in a way that makes an answer wrong.
+"""Positions of the elements of a scene, such that none hides another in a way that makes an answer wrong.
 
-A frame is cut into windows and these into four cells each. The marker lies in the middle of a corner's window, and a
-tile fills a window; card, lamps and dots lie in the middle of a cell of their own, card and lamps in different windows.
-The mover goes straight from one of card and tiles to another, over these and under everything else. The strip is cut
-off an edge, and cells that it cuts stay empty.
+A frame is divided into windows, and each window into four cells. The marker is in the middle of a corner window, and
+each tile fills a window. Card, lamps and dots are in the middle of separate cells, card and lamps in different windows.
+The mover goes straight from card or tile to another of these, over them and under everything else. The strip takes an
+edge of the frame, and cells that it cuts stay empty.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datamodules.shapes_in_motion.answers import STATIONS
 from datamodules.shapes_in_motion.settings import SceneSettings
 
 ATTEMPTS = 200
-"""Draws before settings are called impossible; the defaults need one or two."""
+"""Number of random draws before settings count as impossible; the defaults need one or two."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Box:
         return Box(self.left + margin, self.top + margin, self.right - margin, self.bottom - margin)
 
     def overlap(self, other: Box) -> Box:
-        """Return the part that both boxes share; it is empty where they share nothing."""
+        """Return the intersection of both boxes, which may be empty."""
         return Box(
             max(self.left, other.left),
             max(self.top, other.top),
@@ -43,24 +43,24 @@ class Box:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no point lies inside."""
+        """Whether the box contains no point."""
         return self.left >= self.right or self.top >= self.bottom
 
     def quarters(self) -> list[Box]:
-        """Cut it into four alike."""
+        """Return the four equal quarters of the box."""
         x, y = self.centre
         columns, rows = ((self.left, x), (x, self.right)), ((self.top, y), (y, self.bottom))
         return [Box(left, top, right, bottom) for top, bottom in rows for left, right in columns]
 
     @property
     def centre(self) -> tuple[float, float]:
-        """Its middle, (x, y)."""
+        """The middle of the box, (x, y)."""
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Positions of all elements; see `scene.Scene` for their meaning."""
+    """The positions of all elements; see `scene.Scene` for their meaning."""
 
     mover_radius: float
     mover_start: tuple[float, float]
@@ -82,14 +82,14 @@ def place(
     marker_position: str,
     dot_count: int,
 ) -> Placement:
-    """Draw positions for all elements.
+    """Draw random positions for all elements.
 
     Args:
-        settings: sizes.
-        rng: source of the draws.
-        height: of the frame in pixels.
-        width: of the frame in pixels.
-        ends: where the mover comes from and where it goes to, names of `answers.STATIONS`.
+        settings: sizes of the elements.
+        rng: random number generator.
+        height: height of the frame in pixels.
+        width: width of the frame in pixels.
+        ends: start and end of the mover's path, names of `answers.STATIONS`.
         marker_position: corner of the frame, such as "top left".
         dot_count: number of dots.
 
@@ -119,11 +119,11 @@ def place(
             continue
         dot_radius = rng.uniform(*settings.dot_radius)
         radii = (settings.card_size / 2, *[settings.lamp_size / 2] * 2, *[dot_radius] * dot_count)
-        found = [
+        points = [
             _near_middle(rng, cell, inner, radius, settings.jitter) for cell, radius in zip(places, radii, strict=False)
         ]
-        still = [place for place in found if place is not None]
-        if len(still) < len(found):
+        still = [point for point in points if point is not None]
+        if len(still) < len(points):
             continue
         card, sides = _on_pixels(still[0], settings.card_size), settings.lamp_size
         lamps = _on_pixels(still[1], sides), _on_pixels(still[2], sides)
@@ -150,7 +150,7 @@ def place(
 
 
 def _split_off_strip(rng: np.random.Generator, frame: Box, thickness: int) -> tuple[Box, Box]:
-    """Cut a strip off one edge of the frame, chosen at random; return it and the rest."""
+    """Return a strip along a random edge of the frame, and the rest of the frame."""
     left, top, right, bottom = frame.left, frame.top, frame.right, frame.bottom
     edges = (
         (Box(left, top, left + thickness, bottom), Box(left + thickness, top, right, bottom)),
@@ -162,7 +162,7 @@ def _split_off_strip(rng: np.random.Generator, frame: Box, thickness: int) -> tu
 
 
 def _apart(cells: list[tuple[Box, Box]]) -> list[Box]:
-    """Return cells, which come with their windows, the first three of different windows; nothing if there are fewer."""
+    """Return the cells of (window, cell) pairs, first three in different windows; none if there are no such three."""
     first: dict[Box, Box] = {}
     for window, cell in cells:
         first.setdefault(window, cell)
@@ -187,7 +187,7 @@ def _corner(windows: list[Box], position: str) -> Box:
 def _near_middle(
     rng: np.random.Generator, place: Box, inner: Box, radius: float, jitter: float
 ) -> tuple[float, float] | None:
-    """Return a point near the middle of a place, as far from its edges and the strip as the radius says, if any is."""
+    """Return a point near the middle of `place`, at least `radius` from its edges and the strip; None if impossible."""
     room = place.overlap(inner).shrunk(radius)
     if room.left > room.right or room.top > room.bottom:
         return None
@@ -210,7 +210,7 @@ def _point(rng: np.random.Generator, box: Box) -> tuple[float, float]:
 def _path(
     rng: np.random.Generator, settings: SceneSettings, first: Box, last: Box
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the mover's first place and its pixels per frame, from near the middle of a box to that of another."""
+    """Return the start and velocity (pixels per frame) of a path from near the middle of one box to that of another."""
     (start_x, start_y), (end_x, end_y) = (
         _point(rng, Box(*box.centre, *box.centre).shrunk(-settings.jitter)) for box in (first, last)
     )

@@ -1,7 +1,7 @@
-"""What is asked about a scene, in changing words.
+"""The questions about a scene, in several phrasings.
 
 Several phrasings per family keep a model from matching one fixed string. All words come from here and from
-`answers.ANSWERS`, so a tokenizer can be checked against, or trained on, everything that the benchmark ever says.
+`answers.ANSWERS`, so a tokenizer can be checked against, or trained on, all texts of the benchmark.
 """
 
 from __future__ import annotations
@@ -78,27 +78,24 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         "In which corner do you see the marker?",
     ),
 }
-"""Per family, ways of asking the same, and for some of them about which of what a clip has several of."""
+"""The phrasings of each family; of `order` and `texture`, separately for each flash and each tile."""
 
 
 def question(answers: Answers, family: str, rng: np.random.Generator) -> tuple[str, str]:
-    """Word a question of one family about a clip.
+    """Return a question of one family about a clip, and its lower-case answer.
 
     Args:
-        answers: what is right to say about the clip.
-        family: one of `FAMILIES`.
-        rng: chooses the phrasing.
-
-    Returns:
-        The question and its lower-case answer.
+        answers: right answers about the clip.
+        family: question family, one of `FAMILIES`.
+        rng: random number generator that chooses the phrasing.
 
     Raises:
-        ValueError: a family that does not exist.
+        ValueError: the family does not exist.
     """
     if family not in ANSWERS:
         raise ValueError(f"question family {family!r} does not exist; choose from {', '.join(FAMILIES)}")
-    asked = {"order": answers.asked_flash, "texture": answers.asked_tile}
-    phrasings = PHRASINGS[f"{family} {asked[family]}" if family in asked else family]
+    objects = {"order": answers.asked_flash, "texture": answers.asked_tile}
+    phrasings = PHRASINGS[f"{family} {objects[family]}" if family in objects else family]
     return phrasings[rng.integers(len(phrasings))], answers.by_family[family]
 
 

@@ -1,4 +1,4 @@
-"""Generated clips as the records that data modules read: conversations to learn from, questions to score.
+"""Generated clips as records: conversations for training and questions for scoring.
 
 Training shows a clip once with several turns, so that few clips carry many answers; evaluation asks one question at a
 time, so that no earlier answer gives a hint.
@@ -19,18 +19,18 @@ from datamodules.shapes_in_motion.settings import SceneSettings, random_stream
 def training_records(
     root: Path, clips: int, turns_per_record: int, settings: SceneSettings, seed: int, workers: int
 ) -> list[Record]:
-    """Make the training split: every family once about each clip, in random order, a few turns to a record.
+    """Return the training records: one question of every family about each clip, in random order.
 
     Args:
         root: folder of all generated clips.
         clips: number of clips.
-        turns_per_record: questions that a record asks one after the other; a clip has as many records as it takes.
-        settings: what scenes look like.
-        seed: decides all clips and questions.
-        workers: processes that render and encode.
+        turns_per_record: number of questions in a record; a clip has as many records as needed.
+        settings: appearance of the scenes.
+        seed: seed of all clips and questions.
+        workers: number of processes that render and encode.
 
     Raises:
-        ValueError: a number out of range, or settings that no scene can satisfy.
+        ValueError: a number is out of range, or no scene can satisfy the settings.
         OSError: the clips cannot be written.
     """
     if not 1 <= turns_per_record <= len(FAMILIES):
@@ -49,20 +49,20 @@ def training_records(
 def question_records(
     root: Path, split: str, questions_per_family: int, settings: SceneSettings, seed: int, workers: int
 ) -> list[Record]:
-    """Make a split for scoring: one record per question, one question of every family about each clip.
+    """Return the records of a split for scoring: one question of every family about each clip, one per record.
 
-    The answers of each family are balanced, in the whole and in every prefix.
+    The answers of each family are balanced in the whole split and in every prefix of it.
 
     Args:
         root: folder of all generated clips.
-        split: "validation" or "test" ("train" measures memory).
-        questions_per_family: also the number of clips.
-        settings: what scenes look like.
-        seed: decides all clips and questions.
-        workers: processes that render and encode.
+        split: "validation" or "test", or "train" to measure memorisation.
+        questions_per_family: number of questions of each family, which is also the number of clips.
+        settings: appearance of the scenes.
+        seed: seed of all clips and questions.
+        workers: number of processes that render and encode.
 
     Raises:
-        ValueError: a number out of range, an unknown split, or settings that no scene can satisfy.
+        ValueError: a number is out of range, the split is unknown, or no scene can satisfy the settings.
         OSError: the clips cannot be written.
     """
     if questions_per_family < 1:

@@ -1,7 +1,7 @@
-"""From a scene to pixels.
+"""Renders a scene to pixels.
 
-Edges are anti-aliased, so that motion of a fraction of a pixel is visible. Everything is drawn for all frames at once:
-thousands of clips are rendered before a first training run can start.
+Edges are anti-aliased, so that motion by a fraction of a pixel is visible. Everything is drawn for all frames at once,
+since thousands of clips are rendered before the first training run can start.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datamodules.shapes_in_motion.placement import Box
 from datamodules.shapes_in_motion.scene import Lamp, Marker, Mover, Scene, Tile
 
 STRIP_OFF = (45.0, 45.0, 45.0)
-# Colours that no answer names, so that these are told from everything else without knowing their shape.
+# These colours are not among the answers, so that these elements can be recognised without knowing their shape.
 MOVER = (250.0, 250.0, 250.0)
 DOT = (245.0, 140.0, 35.0)
 MARKER = (255.0, 125.0, 195.0)
@@ -28,7 +28,7 @@ Video = Float32[np.ndarray, "3 frames height width"]
 
 
 def render(scene: Scene) -> UInt8[np.ndarray, "frames height width 3"]:
-    """Draw all frames of a scene; the same scene gives the same bytes."""
+    """Return all frames of a scene; the same scene gives the same bytes."""
     y, x = np.meshgrid(
         np.arange(scene.height, dtype=np.float32) + 0.5, np.arange(scene.width, dtype=np.float32) + 0.5, indexing="ij"
     )
@@ -52,17 +52,17 @@ def render(scene: Scene) -> UInt8[np.ndarray, "frames height width 3"]:
 
 
 def _coverage(depth: Float32[np.ndarray, "*axes"]) -> Float32[np.ndarray, "*axes"]:
-    """Turn the depth of pixel centres inside an edge, in pixels, into the share of the pixel that is covered."""
-    covered: Float32[np.ndarray, "*axes"] = np.clip(depth + np.float32(0.5), 0, 1)
-    return covered
+    """Return the share of each pixel that is covered, from the depth of its centre inside an edge in pixels."""
+    share: Float32[np.ndarray, "*axes"] = np.clip(depth + np.float32(0.5), 0, 1)
+    return share
 
 
 def _blend(video: Video, coverage: Planes, rgb: Rgb) -> None:
     rows = np.flatnonzero(coverage.any(axis=(0, 2)))
     columns = np.flatnonzero(coverage.any(axis=(0, 1)))
-    touched = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    part = video[touched]
-    part += coverage[touched] * (_planes(rgb)[..., None] - part)
+    area = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    part = video[area]
+    part += coverage[area] * (_planes(rgb)[..., None] - part)
 
 
 def _planes(rgb: Rgb) -> Float32[np.ndarray, "3 1 1"]:
@@ -96,7 +96,7 @@ def _gradient(scene: Scene, x: Plane, y: Plane) -> Image:
 
 
 def _square_wave(length: int, period: int, phase: float) -> Float32[np.ndarray, "length"]:
-    """Return +1 on light and -1 on dark stripes, averaged over each pixel so that every phase looks different."""
+    """Return +1 on light and -1 on dark stripes, averaged over each pixel, so that every phase looks different."""
 
     def light_up_to(position: np.ndarray) -> np.ndarray:
         whole, rest = np.divmod(position, period)
@@ -156,7 +156,7 @@ def _triangle(right: Offset, down: Offset, radius: np.float32) -> Offset:
 
 
 _DEPTHS = {"circle": _circle, "square": _square, "cross": _cross, "triangle": _triangle}
-"""How deep a pixel lies inside each shape, from its offset to the shape's centre."""
+"""Functions that return how deep a pixel is inside each shape, from its offset to the centre of the shape."""
 
 
 def _draw_strip(video: Video, scene: Scene) -> None:

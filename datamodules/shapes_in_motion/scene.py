@@ -1,8 +1,8 @@
-"""What a generated clip shows: the ground truth that rendering draws and questions ask about.
+"""The content of a generated clip: the ground truth that is rendered and that questions are about.
 
-All question families are asked about the same kind of scene: a disc goes from one of card and tiles to another, two
-textured tiles, a coloured card and a few dots lie still, two lamps go on and off, one of them twice as often, and a
-strip along one edge of the frame flashes twice; during one of the flashes the marker in a corner is hidden.
+All question families are about the same kind of scene. Two textured tiles, a coloured card and a few dots do not move;
+a disc moves from one of card and tiles to another; two lamps go on and off, one of them twice as often; and a strip
+along one edge of the frame flashes twice. During one of the flashes the marker in a corner is hidden.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Mover:
 
 @dataclass(frozen=True)
 class Tile:
-    """A textured tile; `phase` shifts the texture in pixels (x, y), `contrast` is 0..1."""
+    """A textured tile; `phase` shifts the texture in pixels (x, y), and `contrast` is 0..1."""
 
     box: Box
     texture: str
@@ -48,7 +48,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Card:
-    """The still coloured square."""
+    """The coloured square, which does not move."""
 
     box: Box
     rgb: Rgb
@@ -56,7 +56,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Lamp:
-    """A diamond that is lit every `frames` frames for as many, beginning `phase` frames before the clip."""
+    """A diamond that is lit and dark for `frames` frames in turn, starting `phase` frames before the clip."""
 
     box: Box
     colour: str
@@ -64,13 +64,13 @@ class Lamp:
     phase: int
 
     def lit(self, frame: int) -> bool:
-        """Return whether it has its colour in a frame, or is dark."""
+        """Return whether the lamp is lit in a frame."""
         return (frame + self.phase) // self.frames % 2 == 0
 
 
 @dataclass(frozen=True)
 class Marker:
-    """The still pink shape, by its centre and half size."""
+    """The pink shape, which does not move; (x, y) is its centre and `radius` half of its size."""
 
     shape: str
     x: float
@@ -80,7 +80,7 @@ class Marker:
 
 @dataclass(frozen=True)
 class Flash:
-    """One flash of the strip; `start` is its first frame, `hides_marker` whether the marker is away as long."""
+    """One flash of the strip; `start` is its first frame, and `hides_marker` whether it hides the marker."""
 
     colour: str
     rgb: Rgb
@@ -89,18 +89,18 @@ class Flash:
     hides_marker: bool
 
     def lit(self, frame: int) -> bool:
-        """Return whether it is seen in a frame."""
+        """Return whether the flash is visible in a frame."""
         return self.start <= frame < self.start + self.frames
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that a clip shows, in pixels with x to the right and y downwards.
+    """Everything that a clip shows. Lengths are in pixels, with x to the right and y downwards.
 
     Attributes:
-        answers: what is right to say about it.
-        height: of the frames.
-        width: of the frames.
+        answers: right answers about the clip.
+        height: height of the frames.
+        width: width of the frames.
         frames: number of frames.
         fps: frames per second.
         background: colours at the two ends of a linear gradient.
@@ -108,13 +108,13 @@ class Scene:
         mover: the moving disc.
         tiles: the light and the dark tile.
         card: the coloured square.
-        lamps: the one that blinks, and the one that goes on and off half as often.
+        lamps: the lamp that blinks, and the lamp that goes on and off half as often.
         dots: (x, y, radius) of the counted dots.
-        marker: the shape that lies in one corner of the frame, except during one flash.
+        marker: the shape in one corner of the frame, hidden during one flash.
         strip: the part of the frame that flashes.
         flashes: the two flashes in order of time.
-        noise: standard deviation of the pixel noise, levels of 0..255.
-        noise_seed: decides the noise.
+        noise: standard deviation of the pixel noise, in levels of 0..255.
+        noise_seed: seed of the noise.
     """
 
     answers: Answers
@@ -137,18 +137,18 @@ class Scene:
 
 
 def sample_scene(settings: SceneSettings, seed: int, split: str, index: int) -> Scene:
-    """Draw clip `index` of a split: the same arguments give the same scene, in any process.
+    """Return the scene of clip `index` of a split; the same arguments give the same scene in any process.
 
     Raises:
-        ValueError: an unknown split, a negative seed, or settings that leave no room for all elements.
+        ValueError: the split is unknown, the seed negative, or there is no room for all elements.
     """
     answers = deal_answers(seed, split, index)
-    known = answers.by_family
+    truth = answers.by_family
     rng = random_stream(seed, split, 1, index)
 
     height, width = settings.frame_sizes[rng.integers(len(settings.frame_sizes))]
-    dot_count = COUNTS.index(known["count"]) + 1
-    layout = place(settings, rng, height, width, _ends(rng, known["path"]), known["position"], dot_count)
+    dot_count = COUNTS.index(truth["count"]) + 1
+    layout = place(settings, rng, height, width, _ends(rng, truth["path"]), truth["position"], dot_count)
 
     return Scene(
         answers=answers,
@@ -159,11 +159,11 @@ def sample_scene(settings: SceneSettings, seed: int, split: str, index: int) -> 
         background=(_muted(rng), _muted(rng)),
         gradient=rng.uniform(0, 2 * np.pi),
         mover=Mover(layout.mover_radius, layout.mover_start, layout.mover_velocity),
-        tiles=_tiles(settings, rng, layout.tiles, known["texture"], answers.asked_tile),
-        card=Card(layout.card, _jitter(rng, COLOURS[known["colour"]], settings.colour_jitter)),
-        lamps=_lamps(settings, rng, layout.lamps, known["blink"]),
+        tiles=_tiles(settings, rng, layout.tiles, truth["texture"], answers.asked_tile),
+        card=Card(layout.card, _jitter(rng, COLOURS[truth["colour"]], settings.colour_jitter)),
+        lamps=_lamps(settings, rng, layout.lamps, truth["blink"]),
         dots=layout.dots,
-        marker=Marker(known["shape"], *layout.marker),
+        marker=Marker(truth["shape"], *layout.marker),
         strip=layout.strip,
         flashes=_flashes(settings, rng, answers),
         noise=settings.noise,
@@ -172,20 +172,20 @@ def sample_scene(settings: SceneSettings, seed: int, split: str, index: int) -> 
 
 
 def _ends(rng: np.random.Generator, to: str) -> tuple[str, str]:
-    """Return where the disc comes from, which is any other place, and where it goes to."""
+    """Return the start of the disc's path, which is any other station, and its end."""
     others = [station for station in STATIONS if station != to]
     return others[rng.integers(len(others))], to
 
 
 def _tiles(
-    settings: SceneSettings, rng: np.random.Generator, boxes: tuple[Box, Box], texture: str, asked: str
+    settings: SceneSettings, rng: np.random.Generator, boxes: tuple[Box, Box], texture: str, tile: str
 ) -> tuple[Tile, Tile]:
-    """Return the light and the dark tile; the one that is not asked about has any texture."""
+    """Return the light and the dark tile; the one that is not `tile` has a random texture."""
     other = TEXTURES[rng.integers(len(TEXTURES))]
     light, dark = (
         Tile(
             box,
-            texture if name == asked else other,
+            texture if name == tile else other,
             settings.texture_period,
             (settings.texture_period * rng.random(), settings.texture_period * rng.random()),
             tone,
@@ -199,7 +199,7 @@ def _tiles(
 def _lamps(
     settings: SceneSettings, rng: np.random.Generator, boxes: tuple[Box, Box], blinking: str
 ) -> tuple[Lamp, Lamp]:
-    """Return the lamp that blinks and the slow one, which has any other colour; both begin anywhere in their turn."""
+    """Return the blinking lamp and the slow one, which has a random other colour; both have random phases."""
     others = [colour for colour in COLOURS if colour != blinking]
     colours = blinking, others[rng.integers(len(others))]
     fast, slow = (
@@ -210,14 +210,14 @@ def _lamps(
 
 
 def _flashes(settings: SceneSettings, rng: np.random.Generator, answers: Answers) -> tuple[Flash, Flash]:
-    """Put two flashes of different colours anywhere in time, one soon after the other.
+    """Return two flashes of different colours, one soon after the other, at a random time.
 
-    That at the asked end has the asked colour.
+    The flash that `order` asks about has the colour of its answer.
     """
-    asked, hidden = answers.by_family["order"], answers.by_family["moment"]
-    others = [colour for colour in COLOURS if colour != asked] if hidden == asked else [hidden]
+    answer, hidden = answers.by_family["order"], answers.by_family["moment"]
+    others = [colour for colour in COLOURS if colour != answer] if hidden == answer else [hidden]
     other = others[rng.integers(len(others))]
-    colours = (asked, other) if answers.asked_flash == "first" else (other, asked)
+    colours = (answer, other) if answers.asked_flash == "first" else (other, answer)
     both = 2 * settings.flash_frames + settings.flash_gap
     early = int(rng.integers(settings.frames - both + 1))
     late = early + settings.flash_frames + settings.flash_gap
@@ -235,7 +235,7 @@ def _flashes(settings: SceneSettings, rng: np.random.Generator, answers: Answers
 
 
 def _muted(rng: np.random.Generator) -> Rgb:
-    """Draw a dark greyish colour that nothing else in a scene has."""
+    """Return a random dark greyish colour that nothing else in a scene has."""
     grey = rng.uniform(20.0, 50.0)
     red, green, blue = (grey + rng.uniform(-8.0, 8.0) for _ in range(3))
     return red, green, blue

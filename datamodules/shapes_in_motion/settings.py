@@ -1,8 +1,8 @@
-"""How hard ShapesInMotion is: every size, duration and amount of variation in one place.
+"""The difficulty of ShapesInMotion: every size, duration and amount of variation in one place.
 
-A difficulty is a diagnosis: `texture_period` against the token size says what downsampling can see, `lamp_frames`
-against the sampled frames says how far what is compared lies apart. So all of them are named here and nothing is hidden
-in the drawing code. Together with the seed these settings decide the content of every clip.
+Each setting tests something: `texture_period` relative to the token size tests what downsampling can see, and
+`lamp_frames` relative to the sampled frames tests over how many frames an encoder can compare. Together with the seed,
+these settings decide the content of every clip.
 """
 
 from __future__ import annotations
@@ -12,42 +12,42 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SPLITS = ("train", "validation", "test", "symbols")  # the last for scenes that no clip shows
+SPLITS = ("train", "validation", "test", "symbols")  # the last is for scenes that are never rendered
 
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """What scenes of the generated benchmark look like; lengths are pixels of the clip.
+    """The appearance of the scenes of the generated benchmark; lengths are in pixels of the clip.
 
     Args:
-        frame_sizes: (height, width) of the clips, even numbers; one is drawn for each clip.
-        frames: frames in a file.
-        fps: frames per second of a file.
+        frame_sizes: possible (height, width) of the clips, even numbers; one is drawn for each clip.
+        frames: number of frames in a clip.
+        fps: frames per second of a clip.
         mover_radius: lowest and highest radius of the moving disc.
         dot_radius: lowest and highest radius of the counted dots.
-        marker_radius: half size of the marker, the pink shape that lies in one corner of the frame.
-        jitter: largest distance of elements from the middle of where they lie, along each axis.
-        window: side of the windows that elements lie in; a tile fills one, other elements a quarter. With the side of a
-            token here, a token never shows only a part of a tile, so its average does not give the texture away, and a
-            patch shows elements whole.
-        texture_period: one light and one dark stripe together. With the side of a token (2 x 2 patches), the average of
-            a token's patches is the same for every texture.
-        texture_contrast: what dark stripes lose of the tile's tone and light ones gain, a share of 0..1.
-        tile_tones: grey levels of the light and of the dark tile, on average over any texture.
+        marker_radius: half of the size of the marker, the pink shape in one corner of the frame.
+        jitter: largest distance of elements from the middle of their window or cell, along each axis.
+        window: side of the windows in which elements are placed; a tile fills a window, other elements a quarter of
+            one. If this is the side of a token, no token shows only a part of a tile, so that its average does not give
+            away the texture, and elements are never split between patches.
+        texture_period: width of one light and one dark stripe together. If this is the side of a token (2 x 2 patches),
+            the average of a token's patches is the same for every texture.
+        texture_contrast: share of the tile's tone, 0..1, by which light stripes are lighter and dark ones darker.
+        tile_tones: grey levels 0..255 of the light and of the dark tile, averaged over any texture.
         card_size: side of the coloured card.
-        lamp_size: width and height of the lamps, which are squares on a corner.
-        lamp_frames: frames that the blinking lamp is lit or dark, half of those of the other lamp. With the number of
-            file frames between two sampled ones, it is lit in every second sampled frame, and of any four in a row both
-            lamps are lit in two.
-        strip_width: thickness of the strip along one edge of the frame that flashes.
-        flash_frames: frames that one flash lasts. With the number of file frames between two sampled ones, one sampled
-            frame shows it; with fewer, it can fall between them.
-        flash_gap: frames between the two flashes.
-        colour_jitter: largest change of each channel of a colour, in levels of 0..255.
+        lamp_size: width and height of the lamps, which are squares standing on a corner.
+        lamp_frames: number of frames for which the blinking lamp is lit or dark; twice as many for the other lamp. If
+            this is the distance of sampled frames, the lamp is lit in every second sampled frame, and in any four
+            consecutive sampled frames both lamps are lit twice.
+        strip_width: thickness of the flashing strip along one edge of the frame.
+        flash_frames: number of frames of one flash. If this is the distance of sampled frames, exactly one sampled
+            frame shows the flash; a shorter flash can be missed.
+        flash_gap: number of frames between the two flashes.
+        colour_jitter: largest random change of each channel of a colour, in levels of 0..255.
         noise: standard deviation of the pixel noise, in levels of 0..255.
 
     Raises:
-        ValueError: a value outside its range.
+        ValueError: a value is outside its range.
     """
 
     frame_sizes: tuple[tuple[int, int], ...] = ((72, 72), (48, 72), (72, 48))
@@ -107,15 +107,15 @@ class SceneSettings:
 
 
 def random_stream(seed: int, split: str, *address: int) -> np.random.Generator:
-    """Open the stream of random numbers at an address; different addresses give independent streams.
+    """Return the random number generator of an address; different addresses give independent generators.
 
     Args:
-        seed: of the clips.
-        split: one of `SPLITS`; no two splits share a stream, so none share a clip.
-        address: what the numbers are for: first the purpose, then the item.
+        seed: seed of the clips.
+        split: one of `SPLITS`; splits share no generator, and so no clip.
+        address: purpose of the numbers, followed by the item.
 
     Raises:
-        ValueError: a split that does not exist, or a negative seed.
+        ValueError: the split does not exist, or the seed is negative.
     """
     if split not in SPLITS:
         raise ValueError(f"split {split!r} does not exist in ShapesInMotion; choose one of {', '.join(SPLITS)}")

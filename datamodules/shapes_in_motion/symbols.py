@@ -1,9 +1,8 @@
-"""Scenes in symbols instead of pixels: what every place of a frame shows, for a language model that learns to read.
+"""Scenes as symbols instead of pixels, to pretrain a language model that reads them.
 
-A symbol says of one place of one frame what lies there: "card red", "marker cross", "lamp red alone", which is that it
-is lit, and was and will be dark in the frames seen before and after. Places are those of a video encoder's tokens:
-square windows, row by row. Everything comes from the fields of a `Scene`, which questions are asked about too; no pixel
-is drawn, no clip is read and no encoder is asked.
+A symbol tells what is at one place of one frame: "card red", "marker cross", or "lamp red alone" for a lamp that is lit
+and dark in the seen frames before and after. Places correspond to the tokens of a video encoder: square windows, row by
+row. Everything comes from the fields of a `Scene`, without rendering, reading or encoding a clip.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ THINGS: dict[str, tuple[str, ...]] = {
     "strip": ("strip",),
     "flash": tuple(f"flash {colour}" for colour in COLOURS),
 }
-"""Thing -> its symbols. That there is no marker is seen of a frame as a whole, and of no place."""
+"""The symbols of each kind of thing. "no marker" applies to a whole frame and to no single place."""
 
 SYMBOLS = tuple(symbol for symbols in THINGS.values() for symbol in symbols)
 
@@ -38,23 +37,23 @@ DescribedAsAWhole = Float32[np.ndarray, "frames symbols"]
 
 
 def describe(scene: Scene, frames: Sequence[int], window: int) -> Described:
-    """Return how much of what a symbol means lies in every place: shares of 0..1, of dots their number.
+    """Return how much of each symbol is at every place: shares of 0..1, and for dots their number.
 
     Args:
-        scene: what a clip would show.
+        scene: scene to describe.
         frames: numbers of the frames that are seen.
-        window: side of a place in pixels; the frame's sides are multiples of it.
+        window: side of a place in pixels; the sides of the frame must be multiples of it.
     """
     rows, columns = scene.height // window, scene.width // window
     still = np.zeros((rows, columns, len(SYMBOLS)), dtype=np.float32)
-    known = scene.answers.by_family
+    truth = scene.answers.by_family
 
     def put(place: np.ndarray, symbol: str, shares: np.ndarray) -> None:
         place[..., SYMBOLS.index(symbol)] += shares
 
     strip = _shares(scene.strip, rows, columns, window) > 0
     marker = _shares(_around(scene.marker.x, scene.marker.y, scene.marker.radius), rows, columns, window)
-    put(still, f"card {known['colour']}", _shares(scene.card.box, rows, columns, window))
+    put(still, f"card {truth['colour']}", _shares(scene.card.box, rows, columns, window))
     put(still, "strip", strip)
     for name, tile in zip(TILES, scene.tiles, strict=True):
         put(still, f"tile {name}", _shares(tile.box, rows, columns, window))
@@ -81,7 +80,7 @@ def describe(scene: Scene, frames: Sequence[int], window: int) -> Described:
 
 
 def as_a_whole(places: Described) -> DescribedAsAWhole:
-    """Return what frames show as a whole: the sum of their places, and that the marker is in none of them."""
+    """Return what whole frames show: the sum over their places, and "no marker" if the marker is at none of them."""
     seen: DescribedAsAWhole = places.sum((1, 2))
     markers = [SYMBOLS.index(symbol) for symbol in THINGS["marker"]]
     seen[:, SYMBOLS.index("no marker")] = ~seen[:, markers].any(axis=1)
@@ -93,7 +92,7 @@ def _around(x: float, y: float, radius: float) -> Box:
 
 
 def _shares(box: Box, rows: int, columns: int, window: int) -> Float32[np.ndarray, "rows columns"]:
-    """Return which share of a box lies in each place."""
+    """Return the share of a box that is in each place."""
     edges_x, edges_y = np.arange(columns + 1) * window, np.arange(rows + 1) * window
     width = np.clip(np.minimum(box.right, edges_x[1:]) - np.maximum(box.left, edges_x[:-1]), 0, None)
     height = np.clip(np.minimum(box.bottom, edges_y[1:]) - np.maximum(box.top, edges_y[:-1]), 0, None)

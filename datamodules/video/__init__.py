@@ -1,1 +1,1 @@
-"""From a video file to frames on an encoder's canvas: readers, sampling, geometry."""
+"""Turns a video file into frames on an encoder's canvas: readers, sampling, geometry."""

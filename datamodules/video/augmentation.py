@@ -1,4 +1,4 @@
-"""Random changes of the clips that are learnt from."""
+"""Random changes of training clips."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datamodules.video.geometry import FittedClip
 
 
 class Augmentation(ABC):
-    """The family `augmentation`.
+    """The family `augmentation`: random changes of a clip.
 
     Attributes:
         at_evaluation: whether clips are changed in validation, test and prediction too.
@@ -23,16 +23,16 @@ class Augmentation(ABC):
 
     @abstractmethod
     def __call__(self, views: Views, key: str) -> Views:
-        """Return the changed views of a clip: the model's, and the teacher's where there is one.
+        """Return the changed views of a clip: the model's, and the teacher's if there is a teacher.
 
         Args:
-            views: the same frames, fitted to one canvas each.
-            key: names run, epoch and sample; what is random depends on nothing else.
+            views: the same frames, each view fitted to its own canvas.
+            key: name of run, epoch and sample; the random choice depends on nothing else.
         """
 
 
 class NoAugmentation(Augmentation):
-    """Clips as they are."""
+    """Leaves clips unchanged."""
 
     def __call__(self, views: Views, key: str) -> Views:
         """Return `views`."""
@@ -40,23 +40,23 @@ class NoAugmentation(Augmentation):
 
 
 class HorizontalFlip(Augmentation):
-    """Mirrors a whole clip, for model and teacher alike, in a share of the cases. Left and right change places."""
+    """Mirrors a random share of the clips left to right, always for model and teacher alike."""
 
     def __init__(self, share: float = 0.5) -> None:
-        """Keep the share.
+        """Check the share.
 
         Args:
-            share: of clips that are mirrored, 0 to 1.
+            share: share of clips that are mirrored, 0 to 1.
 
         Raises:
-            ValueError: the share is not in that range.
+            ValueError: the share is outside that range.
         """
         if not 0 <= share <= 1:
             raise ValueError(f"data.init_args.augmentation.init_args.share is {share}; it must be in 0..1")
         self.share = share
 
     def __call__(self, views: Views, key: str) -> Views:
-        """Mirror all views or none."""
+        """Mirror either all views or none."""
         return tuple(mirrored(view) for view in views) if self._chosen(key) else views
 
     def _chosen(self, key: str) -> bool:
@@ -65,16 +65,16 @@ class HorizontalFlip(Augmentation):
 
 
 class OfficialFlip(HorizontalFlip):
-    """The official way, to match earlier results: model and teacher see a clip mirrored independently of each other.
+    """Mirrors the model's and the teacher's view independently of each other, as the official code does.
 
-    Clips are mirrored at evaluation too (official: at random there, here the same in every run with a seed). The valid
-    rectangle is not mirrored with the frames, so content that is not in the middle leaves it (official).
+    Clips are mirrored at evaluation too; the official code chooses them at random, here the choice depends on the seed
+    only. As in the official code, the valid rectangle is not mirrored, so off-centre content leaves it.
     """
 
     at_evaluation = True
 
     def __call__(self, views: Views, key: str) -> Views:
-        """Mirror each view or not."""
+        """Decide for each view by itself whether to mirror it."""
         return tuple(
             replace(view, frames=view.frames.flip(-1)) if self._chosen(f"{key} {number}") else view
             for number, view in enumerate(views)
@@ -82,7 +82,7 @@ class OfficialFlip(HorizontalFlip):
 
 
 def mirrored(view: FittedClip) -> FittedClip:
-    """Return a view with left and right exchanged, and its rectangle."""
+    """Return a view with its frames and its rectangle mirrored left to right."""
     top, left, height, width = view.rectangle.tolist()
     rectangle = torch.tensor([top, view.canvas[1] - left - width, height, width])
     return replace(view, frames=view.frames.flip(-1), rectangle=rectangle)

@@ -1,4 +1,4 @@
-"""What is known of a clip once all of it has been decoded: one line of a manifest."""
+"""The facts about a clip that has been decoded completely: one line of a manifest."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class ClipFacts:
-    """What was found in one file; what was not reached before an error keeps its default.
+    """The facts about one file; those that could not be determined because of an error keep their defaults.
 
     Attributes:
-        path: below the media root, with `/` between folders; absolute if it lies elsewhere.
-        bytes: size of the file.
-        modified_ns: when it was last written, in nanoseconds since 1970.
-        sha256: of its content.
-        container: FFmpeg's names of the container.
-        codec: FFmpeg's name of the coding.
-        width: of the picture as displayed, in pixels.
-        height: of the picture as displayed, in pixels.
+        path: path below the media root with `/` between folders; absolute for a file outside it.
+        bytes: size of the file in bytes.
+        modified_ns: time of the last change, in nanoseconds since 1970.
+        sha256: SHA-256 of the content.
+        container: FFmpeg's names of the container format.
+        codec: FFmpeg's name of the codec.
+        width: displayed width in pixels.
+        height: displayed height in pixels.
         rotation: degrees by which a player turns the coded picture, counter-clockwise.
-        mirrored: a player exchanges left and right after that.
-        pixel_aspect: width of a coded pixel for a height of 1, as displayed.
-        header_frames: how many frames the header counts; 0 where it does not say.
-        frames: how many frames can be decoded.
-        fps: frames per second as the header says, or else as the frames' times do.
-        duration: seconds that the header promises; 0 where it does not say.
-        seconds: from the beginning of the first frame to the end of the last.
-        uneven: the steps from frame to frame differ (variable frame rate).
-        drift: how far a frame is from where it would be if steps were even, at most; as a share of `seconds`.
-        brightness: mean grey level of the brightest of some frames spread over the clip, 0 to 255.
-        contrast: standard deviation of the grey levels within one of these, at most.
-        change: mean difference in grey level from one of these to the next, at most.
-        reader: decoder whose frames are exact: `pillow` for a picture, `decord` for a long clip in which seeking is,
-            else `pyav`.
-        reader_reason: why not the other one.
-        damage: what is damaged, with the counts; empty if nothing is.
-        error: why no frame can be read; empty if they can.
+        mirrored: whether a player exchanges left and right after turning.
+        pixel_aspect: displayed width of a coded pixel relative to its height.
+        header_frames: number of frames in the header; 0 if the header has none.
+        frames: number of frames that can be decoded.
+        fps: frames per second from the header, or else from the frame times.
+        duration: duration in the header, in seconds; 0 if the header has none.
+        seconds: time from the beginning of the first frame to the end of the last, in seconds.
+        uneven: whether the steps between frames differ (variable frame rate).
+        drift: largest distance of a frame from its position at even steps, as a share of `seconds`.
+        brightness: mean grey level of the brightest of a few sampled frames, 0 to 255.
+        contrast: largest standard deviation of the grey levels within a sampled frame.
+        change: largest mean difference in grey level between consecutive sampled frames.
+        reader: decoder with exact frames: `pillow` for a picture, `decord` for a long clip with exact seeking, else
+            `pyav`.
+        reader_reason: reason for that choice.
+        damage: description of the damage with counts; empty for a whole file.
+        error: reason why no frame can be read; empty if frames can be read.
     """
 
     path: str
@@ -66,7 +66,7 @@ class ClipFacts:
     error: str = ""
 
     def unchanged(self, file: Path) -> bool:
-        """Tell whether a file has the size and the time of change that were noted."""
+        """Tell whether a file still has the recorded size and time of change."""
         try:
             status = file.stat()
         except OSError:

@@ -1,7 +1,6 @@
 """A video file opened with PyAV: the facts in its header, its packets and its frames in sequence.
 
-All that is known of a file before decoding comes from here, so that the choice of a reader rests on what a file is and
-not on how it is named.
+Readers are chosen by these facts and not by the name of the file.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from datamodules.video.reader import VideoError
 # Playlists (HLS, concat, DASH, SDP) are left out on purpose: they would open whatever other file or address they name.
 CONTAINERS = "mov,matroska,webm,avi,gif,apng,mpegts,mpeg,flv,asf,ogg,mxf,ivf"
 _OPEN_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
-_FROM_ZERO = ("matroska", "asf")  # whose duration begins at time 0, however much later the first frame is shown
-# A decoder cannot see every flipped bit; these see far more of them than FFmpeg's first choice does, and give the same
-# pictures. Of 40 files with one flipped bit each, libvpx refused 37 and FFmpeg's own decoder of VP9 one. An HEVC stream
-# may carry checksums of its pictures, which are looked at on demand only.
-_STRICT_DECODERS = {("vp9", "yuv420p"): "libvpx-vp9"}  # which is often built for 8 bits only
+_FROM_ZERO = ("matroska", "asf")  # their duration counts from time 0, even if the first frame is shown later
+# No decoder notices every flipped bit, but these notice far more than FFmpeg's first choice and give the same pictures:
+# of 40 files with one flipped bit each, libvpx refused 37 and FFmpeg's own VP9 decoder one. An HEVC stream may carry
+# checksums of its pictures, which are verified on request only.
+_STRICT_DECODERS = {("vp9", "yuv420p"): "libvpx-vp9"}  # often built for 8 bits only
 _STRICT_OPTIONS = {"hevc": {"err_detect": "crccheck+explode"}}
 
 
@@ -37,29 +36,30 @@ class Container:
     """One open file and its best video stream, the one that players show.
 
     Attributes:
-        path: the file.
-        format: FFmpeg's names of the container, such as `mov,mp4,m4a,3gp,3g2,mj2`.
-        codec: FFmpeg's name of the coding, such as `h264`.
-        pixel_format: such as `yuv420p`.
+        path: path of the file.
+        format: FFmpeg's names of the container format, such as `mov,mp4,m4a,3gp,3g2,mj2`.
+        codec: FFmpeg's name of the codec, such as `h264`.
+        pixel_format: FFmpeg's name of the pixel format, such as `yuv420p`.
         width: coded width in pixels, before rotation.
-        height: coded height in pixels.
-        pixel_aspect: width of a pixel for a height of 1, as it is displayed; 1 where the file does not say.
-        interlaced: the stream declares fields.
-        header_frames: how many frames the header counts; 0 where it does not say.
+        height: coded height in pixels, before rotation.
+        pixel_aspect: displayed width of a pixel relative to its height; 1 if the file does not say.
+        interlaced: whether the stream declares fields.
+        header_frames: number of frames in the header; 0 if the header has none.
         time_base: seconds per unit of a packet's time.
-        duration: seconds of the video stream, or else of the file; 0 where the header does not say.
-        fps: frames per second as the header says; 0 where it does not. Their times may say otherwise.
+        duration: duration of the video stream, or else of the file, in seconds; 0 if the header has none.
+        fps: frames per second in the header, which the frame times may contradict; 0 if the header has none.
     """
 
     def __init__(self, path: Path, strict: bool = True) -> None:
         """Open `path`.
 
         Args:
-            path: the file.
-            strict: decode so that most damage is seen; what is known to be undamaged is faster without.
+            path: path of the file.
+            strict: whether to use the decoders that notice the most damage; others are faster for undamaged files.
 
         Raises:
-            VideoError: not a file, empty, not a known container, or without a video stream that can be decoded.
+            VideoError: the path is not a regular file, or the file is empty, of an unknown container format, or without
+                a video stream that can be decoded.
         """
         self.path, self._strict = path, strict
         if not path.is_file():
@@ -111,7 +111,7 @@ class Container:
             self._file.close()
             raise VideoError(self.path, "no decoder for its video stream")
         self._stream = best
-        # Loaders run one process per core: threads of the decoder would only get in each other's way.
+        # Loaders run one process per core: decoder threads would only compete for the same cores.
         self._stream.thread_type = "NONE"
         self._stream.thread_count = 1
         if self._strict:
@@ -119,7 +119,7 @@ class Container:
         self._decoder: VideoCodecContext | None = None
 
     def decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
-        """Return the frames that a packet completes; those still to come for None or the empty last packet.
+        """Return the frames that a packet completes; for None or the empty last packet, all remaining frames.
 
         Raises:
             av.FFmpegError: the decoder fails.
@@ -129,18 +129,18 @@ class Container:
         return self._decoder.decode(packet)
 
     def skip_unreferenced(self, skip: bool) -> None:
-        """Leave out the pictures of the next packets that no other depends on, or no longer."""
+        """Switch on or off whether pictures of the next packets are skipped if no other picture depends on them."""
         self._stream.codec_context.skip_frame = "NONREF" if skip else "DEFAULT"
 
-    def forget(self) -> None:
-        """Make the decoder ready for packets from another place."""
+    def flush(self) -> None:
+        """Make the decoder ready for packets from another position."""
         if self._decoder is not None:
             self._decoder.flush_buffers()
 
     def _strict_decoder(self, first: Packet[VideoStream]) -> VideoCodecContext:
-        """Return the decoder that sees most damage.
+        """Return the decoder that notices the most damage.
 
-        A decoder of our own is not told how the picture is to be turned, so a stream that is turned keeps FFmpeg's.
+        A decoder created here does not know the display matrix, so a rotated stream keeps FFmpeg's own.
         """
         usual = self._stream.codec_context
         name = _STRICT_DECODERS.get((usual.codec.canonical_name, usual.pix_fmt or ""))
@@ -157,7 +157,7 @@ class Container:
         return strict
 
     def packets(self) -> Iterator[Packet[VideoStream]]:
-        """Yield the packets of the stream from its beginning; the last is empty and flushes the decoder."""
+        """Yield the packets of the stream from its beginning; the last one is empty and flushes the decoder."""
         if self._used:
             self.close()
             self._open()
@@ -165,11 +165,11 @@ class Container:
         yield from self._file.demux(self._stream)
 
     def packets_from(self, time: int, stored: int) -> Iterator[Packet[VideoStream]]:
-        """Yield the packets of the stream from a key frame to the next one; none if it is not found.
+        """Yield the packets of the stream from a key frame up to the next one; none if the key frame is not found.
 
         Args:
-            time: when the key frame is shown.
-            stored: when it is decoded, by which files in the order of decoding are searched.
+            time: presentation time of the key frame, in units of `time_base`.
+            stored: its decoding time, by which files in decoding order are searched.
         """
         self._used = True
         self._file.seek(min(time, stored), stream=self._stream)
@@ -181,15 +181,15 @@ class Container:
             if reached:
                 yield packet
 
-    def indexed(self) -> int:
-        """Return how many pictures its index has, shown or hidden; of MP4 all, even where the file is cut off."""
+    def pictures_in_index(self) -> int:
+        """Return the number of pictures in the index, shown or hidden; for MP4 all of them, even in a cut-off file."""
         return len(self._stream.index_entries)
 
     def frames(self) -> Iterator[VideoFrame]:
-        """Yield the frames a player would show, from the first one.
+        """Yield the frames that a player would show, from the first one.
 
         Raises:
-            av.FFmpegError: the file is damaged here.
+            av.FFmpegError: the file is damaged at this point.
         """
         for packet in self.packets():
             yield from self.decode(packet)

@@ -1,4 +1,4 @@
-"""What to do with a video of which only a part can be decoded."""
+"""Damaged videos: how damage is recognised, and what to do with a video that can be decoded only in part."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ log = logging.getLogger(__name__)
 
 
 class DamagedVideo(enum.Enum):
-    """The choice a user has in YAML for damaged videos."""
+    """What to do with damaged videos; chosen in YAML."""
 
     REFUSE = "raise an error with the counts"
     KEEP_DECODABLE = "use the frames that exist, with their true count, and log a warning"
 
-    def meet(self, error: DamagedVideoError) -> None:
-        """Raise `error`, or log it and go on.
+    def handle(self, error: DamagedVideoError) -> None:
+        """Raise `error`, or log it as a warning.
 
         Raises:
             DamagedVideoError: under `REFUSE`.
@@ -29,10 +29,10 @@ class DamagedVideo(enum.Enum):
 
 
 def expected_frames(container: Container) -> int:
-    """Return how many frames the header promises to show; 0 where it has no count (Matroska, WebM).
+    """Return the number of shown frames according to the header; 0 if it has no count (Matroska, WebM).
 
-    A header counts the frames that an edit list hides too, but its duration does not. An AVI has no such list; where it
-    is cut off, FFmpeg guesses a shorter duration from its size.
+    The count in a header includes frames that an edit list hides, the duration does not. AVI has no edit lists, and for
+    a cut-off AVI FFmpeg guesses a shorter duration from the file size, so its count is used.
     """
     if container.format == "avi":
         return container.header_frames
@@ -41,19 +41,19 @@ def expected_frames(container: Container) -> int:
 
 
 def incomplete(count: int, expected: int) -> bool:
-    """Tell whether frames are missing; headers may be off by one frame, or two in a hundred."""
+    """Tell whether frames are missing; headers may be off by one frame or by 2 %."""
     return expected - count > max(1.0, 0.02 * expected)
 
 
 def ends_early(seconds: float, promised: float) -> bool:
-    """Tell whether frames end long before the duration in the header; a sound track may be longer by a little."""
+    """Tell whether frames end long before the duration in the header; a sound track may be slightly longer."""
     return promised > seconds + max(1.0, 0.1 * seconds)
 
 
 def warn_if_cut_off(container: Container, count: int, seconds: float) -> None:
-    """Log a warning where `count` frames end long before the duration in the header.
+    """Log a warning if `count` frames end long before the duration in the header.
 
-    Not an error: the frames are right, and the duration may be that of a longer sound track.
+    This is no error: the frames are right, and the duration may be that of a longer sound track.
     """
     if ends_early(seconds, container.duration):
         log.warning(

@@ -1,4 +1,4 @@
-"""Reads single frames of long videos with decord, which seeks: only for files on which it is known to be exact."""
+"""Reads single frames of long videos by seeking with decord, only in files for which decord is known to be exact."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from datamodules.video.reader import VideoError, VideoReader, times_from_first
 
 log = logging.getLogger(__name__)
 
-# Its errors reach us as exceptions; FFmpeg's lines on stderr would only tell them again, without the file's name.
+# decord's errors are raised as exceptions; FFmpeg's lines on stderr would repeat them without the name of the file.
 decord.logging.set_level(decord.logging.FATAL)
 
 
 class DecordReader(VideoReader):
     """Seeks to each frame through the index of key frames.
 
-    decord (decord2 3.4 was measured) returns wrong frames without an error for AVI, edit lists, open groups of pictures
-    and MPEG-4 with B frames; `open_video` keeps such files away from it. It also patches damaged pictures silently,
-    which `PyAVReader` notices.
+    decord (measured: decord2 3.4) returns wrong frames without an error for AVI, edit lists, open groups of pictures
+    and MPEG-4 with B frames; `open_video` does not use it for such files. It also patches damaged pictures silently,
+    while `PyAVReader` notices them.
     """
 
     name = "decord"
@@ -32,9 +32,9 @@ class DecordReader(VideoReader):
         """Index `path`.
 
         Args:
-            path: the file.
-            reason: why decord may read it.
-            in_sequence: makes the reader that takes over when decord fails.
+            path: path of the file.
+            reason: reason why decord may read it.
+            in_sequence: function that opens the reader to use when decord fails.
 
         Raises:
             VideoError: decord cannot open the file.
@@ -42,7 +42,7 @@ class DecordReader(VideoReader):
         self.path, self.reason = path, reason
         self._in_sequence = in_sequence
         try:
-            # fault_tol: raise when a frame cannot be decoded, where the default repeats the frame before.
+            # fault_tol: raise an error for a frame that cannot be decoded; the default repeats the frame before.
             self._decord = decord.VideoReader(str(path.absolute()), num_threads=1, fault_tol=1e-9)
         except (decord.DECORDError, RuntimeError, AssertionError) as error:
             raise VideoError(path, f"decord cannot open it: {_last_line(error)}") from error
@@ -53,7 +53,7 @@ class DecordReader(VideoReader):
         return self._count
 
     def times(self) -> Sequence[float]:
-        """Return when each frame is shown, as the index tells."""
+        """Return when each frame is shown, from the index."""
         starts = self._decord.get_frame_timestamp(list(range(len(self))))[:, 0]
         return times_from_first([float(start) for start in starts], len(self), self.fps)
 
@@ -74,5 +74,5 @@ class DecordReader(VideoReader):
 
 
 def _last_line(error: Exception) -> str:
-    """Return what decord wants to say; its messages are stack traces."""
+    """Return the last line of an error, which has decord's message; the lines before it are a stack trace."""
     return next((line for line in str(error).splitlines()[::-1] if line.strip()), type(error).__name__).strip()

@@ -1,4 +1,4 @@
-"""How a player shows a coded picture: turned and mirrored by its display matrix, and with square pixels."""
+"""How a player shows a coded picture: rotated and mirrored by its display matrix, and with square pixels."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from jaxtyping import Int, UInt8
 
 from datamodules.video.reader import VideoError
 
-MOST_STRETCHED = 10.0  # how many times as wide as high, or as high as wide, a pixel may be
-_ALMOST = 0.01  # entries of a matrix that are so small a share of the others are taken for rounding errors
+MOST_STRETCHED = 10.0  # largest ratio of a pixel's width to its height, or of height to width
+_ALMOST = 0.01  # matrix entries below this share of the others count as rounding errors
 
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """One of the eight ways to lay a picture on a screen: turned first, mirrored then.
+    """One of the eight orientations of a picture on a screen: rotated first, then mirrored.
 
     Attributes:
-        quarter_turns: counter-clockwise, 0 to 3.
-        mirrored: left and right are exchanged after that.
+        quarter_turns: number of quarter turns counter-clockwise, 0 to 3.
+        mirrored: whether left and right are exchanged after the rotation.
     """
 
     quarter_turns: int = 0
@@ -33,7 +33,7 @@ class Orientation:
         """Return the orientation that a decoded frame of a file declares.
 
         Raises:
-            VideoError: its matrix turns by another angle, or shears.
+            VideoError: the display matrix rotates by another angle than quarter turns, or shears.
         """
         matrix: Any = frame.side_data.get("DISPLAYMATRIX")
         if matrix is None:
@@ -45,14 +45,14 @@ class Orientation:
 
     @classmethod
     def of_matrix(cls, matrix: Int[np.ndarray, "9"]) -> Orientation:
-        """Return the orientation that a display matrix means; one of zeros means none, as in players.
+        """Return the orientation of a display matrix; a matrix of zeros means no change, as in players.
 
         Args:
             matrix: (a, b, u, c, d, v, x, y, w) of FFmpeg's `display.h`: a point (p, q) of the coded picture is shown at
-                (a p + c q + x, b p + d q + y). A scale in it is left to the pixels' aspect, which FFmpeg finds from it.
+                (a p + c q + x, b p + d q + y). Its scale is ignored, since FFmpeg puts it into the pixel aspect ratio.
 
         Raises:
-            ValueError: it turns by another angle than whole quarters, or shears.
+            ValueError: the matrix rotates by another angle than quarter turns, or shears.
         """
         a, b, c, d = (int(value) for value in matrix[[0, 1, 3, 4]])
         straight, crossed = sorted((abs(a), abs(d))), sorted((abs(b), abs(c)))
@@ -68,27 +68,27 @@ class Orientation:
 
     @property
     def degrees(self) -> int:
-        """By how much a picture is turned, counter-clockwise."""
+        """Rotation in degrees, counter-clockwise."""
         return 90 * self.quarter_turns
 
     def __call__(
         self, picture: UInt8[np.ndarray, "height width *channels"]
     ) -> UInt8[np.ndarray, "rows columns *channels"]:
-        """Return a picture as it is shown."""
+        """Return the picture in this orientation."""
         turned = np.rot90(picture, self.quarter_turns)
         return turned[:, ::-1] if self.mirrored else turned
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Return width and height of a picture as it is shown."""
+        """Return the (width, height) of a picture in this orientation."""
         return (height, width) if self.quarter_turns % 2 else (width, height)
 
 
 def square_pixels(width: int, height: int, aspect: float) -> tuple[int, int]:
-    """Return width and height of a picture once its pixels are square; it is stretched, never shrunk.
+    """Return the (width, height) of a picture with square pixels; it is stretched, never shrunk.
 
     Args:
-        width: coded.
-        height: coded.
-        aspect: width of a pixel for a height of 1.
+        width: coded width in pixels.
+        height: coded height in pixels.
+        aspect: width of a pixel relative to its height.
     """
     return (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))

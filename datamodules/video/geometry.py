@@ -18,9 +18,9 @@ class FittedClip:
     """The frames of one clip on a canvas.
 
     Attributes:
-        frames: the canvases.
-        rectangle: (top, left, height, width) in patches of what the picture fills, the same in all frames.
-        canvas: (rows, columns) of patches.
+        frames: RGB frames including their padding.
+        rectangle: (top, left, height, width) in patches of the area that the picture fills, the same in all frames.
+        canvas: (rows, columns) of patches on the canvas.
     """
 
     frames: UInt8[Tensor, "frames 3 canvas canvas"]
@@ -29,9 +29,9 @@ class FittedClip:
 
 
 class CanvasGeometry:
-    """Brings pictures to the size that a fit chooses, and puts them into the middle of a canvas, in whole units.
+    """Resizes pictures as a `Fit` chooses and places them in the middle of a canvas, in whole units.
 
-    A unit is what becomes one token along a side (`patch_size * stride` pixels). Its default is the official geometry.
+    A unit is the side of one token's area (`patch_size * stride` pixels). The defaults are the official geometry.
 
     Attributes:
         canvas: side of the canvas in pixels.
@@ -47,15 +47,15 @@ class CanvasGeometry:
         resizing: Resizing = PILLOW_BICUBIC,
         fit: Fit = PAD,
     ) -> None:
-        """Keep the sizes.
+        """Check the sizes.
 
         Args:
             canvas: side of the canvas in pixels.
             patch_size: side of a patch in pixels.
             stride: patches per token along each side.
             fill: colour of the padding, RGB in 0..255.
-            resizing: how pictures are brought to their size.
-            fit: which size that is.
+            resizing: method by which pictures are resized.
+            fit: choice of the new size.
 
         Raises:
             ValueError: the canvas is not a multiple of a unit.
@@ -76,7 +76,7 @@ class CanvasGeometry:
         self._units = canvas // unit
 
     def __call__(self, frames: UInt8[np.ndarray, "frames height width 3"]) -> FittedClip:
-        """Resize and pad frames of one clip."""
+        """Resize and pad the frames of one clip."""
         height, width = self.fit.size(frames.shape[1], frames.shape[2], self.canvas, self._unit)
         if frames.shape[1:3] != (height, width):
             frames = self.resizing(frames, height, width)

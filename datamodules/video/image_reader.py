@@ -11,16 +11,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datamodules.video.reader import VideoError, VideoReader
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # a JPEG may hold further pictures (MPO, gain maps): it is its first
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")  # for a guess where a file is not to be opened
-_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")  # 8 bits at most: Pillow would cut others off
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # of a JPEG with further pictures (MPO, gain maps), the first one is read
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")  # for a guess without opening the file
+_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")  # 8 bits at most: Pillow would clip the others
 
 
 class ImageReader(VideoReader):
-    """The one frame of a picture, turned upright; what is transparent is shown in the colour that it hides.
+    """Reads a picture as one frame, turned upright; transparency is dropped, so hidden colours are shown.
 
     Attributes:
-        format: such as `jpeg`.
+        format: name of the image format, such as `jpeg`.
     """
 
     name = "pillow"
@@ -31,11 +31,11 @@ class ImageReader(VideoReader):
         """Decode the picture.
 
         Args:
-            path: its file.
-            image: the picture, opened.
+            path: path of the file.
+            image: opened picture.
 
         Raises:
-            VideoError: it has more than 8 bits per colour.
+            VideoError: the picture has more than 8 bits per colour.
         """
         if image.mode not in _MODES:
             raise VideoError(path, f"a picture of the kind {image.mode}; save it with 8 bits per colour")
@@ -54,14 +54,14 @@ class ImageReader(VideoReader):
         return np.stack([self._frame] * len(indices))
 
     def close(self) -> None:
-        """Do nothing: the file is closed already."""
+        """Do nothing: the file is already closed."""
 
 
 def open_image(path: Path) -> ImageReader | None:
-    """Return a reader of the picture in a file, or None where there is something else in it, as its contents tell.
+    """Return a reader of the picture in a file, or None if the content of the file is not a still picture.
 
     Raises:
-        VideoError: a damaged picture, or one that is too large to be meant as one.
+        VideoError: the picture is damaged or implausibly large.
     """
     if not path.is_file():
         return None

@@ -1,7 +1,7 @@
-"""What happens to a clip that cannot be read: stop at once, leave its samples out up to a limit, or put others there.
+"""What to do about clips that cannot be read: stop, leave out their samples up to a limit, or replace them.
 
-Clips are read in loader processes, which see a part of the data each, so they only hand over a `Skipped`; the counting
-and the decision are made where all batches come together.
+Clips are read in loader processes, each of which sees only a part of the data, so they only return a `Skipped`; the
+main process counts these and decides.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from dataclasses import dataclass
 log = logging.getLogger(__name__)
 
 
-@dataclass  # not frozen: Lightning sets the fields of a batch anew when it trains in bf16-true
+@dataclass  # not frozen: Lightning assigns the fields of a batch when it trains in bf16-true
 class Skipped:
     """Takes the place of a sample whose clip cannot be read.
 
     Attributes:
-        record_id: the record that was asked for.
-        video: its clip.
-        reason: what is wrong with it, in one line.
-        substitute: the record that was loaded instead; empty if the sample is left out.
+        record_id: id of the requested record.
+        video: path of its clip.
+        reason: what is wrong with the clip, in one line.
+        substitute: id of the record that was loaded instead; empty if the sample is left out.
     """
 
     record_id: str
@@ -33,34 +33,39 @@ class Skipped:
 
 
 class MediaPolicy(ABC):
-    """The family `bad_media`."""
+    """The family `bad_media`: what to do about clips that cannot be read."""
 
     @abstractmethod
     def check(self, failed: dict[str, str], clips: int) -> None:
-        """Decide whether to go on.
+        """Stop the run if too many clips cannot be read.
 
         Args:
-            failed: reason by clip, at least one.
-            clips: clips of the data set, readable or not.
+            failed: reason for each clip that cannot be read; at least one clip.
+            clips: number of clips in the data set, readable or not.
 
         Raises:
-            ValueError: too many clips have failed.
+            ValueError: too many clips cannot be read.
         """
 
     def substitutes(self, record_id: str, records: int) -> list[int]:
-        """Return which of `records` are tried, in this order, in place of one that cannot be read; here none."""
+        """Return the indices of the records to try, in this order, in place of one; here none.
+
+        Args:
+            record_id: id of the record whose clip cannot be read.
+            records: number of records to choose from.
+        """
         return []
 
     def at_evaluation(self) -> MediaPolicy:
-        """Return the policy of validation, test and prediction; here the same."""
+        """Return the policy for validation, test and prediction; here the same."""
         return self
 
 
 class ErrorOnBadMedia(MediaPolicy):
-    """Stop at the first clip that cannot be read."""
+    """Stops at the first clip that cannot be read."""
 
     def check(self, failed: dict[str, str], clips: int) -> None:
-        """Raise the reason of the first clip."""
+        """Raise an error with the reason of the first clip."""
         reason = next(iter(failed.values()))
         raise ValueError(
             f"{reason} (data.init_args.bad_media: SkipBadMedia leaves such clips out, SubstituteBadMedia takes others)"
@@ -68,10 +73,10 @@ class ErrorOnBadMedia(MediaPolicy):
 
 
 class SkipBadMedia(MediaPolicy):
-    """Leave out samples whose clip cannot be read, as long as they are few."""
+    """Leaves out samples whose clip cannot be read, up to a limit."""
 
     def __init__(self, max_share: float = 0.01) -> None:
-        """Keep the limit.
+        """Check the limit.
 
         Args:
             max_share: share of all clips, 0 to 1, that may fail before the run is stopped.
@@ -81,10 +86,10 @@ class SkipBadMedia(MediaPolicy):
         self.max_share = max_share
 
     def check(self, failed: dict[str, str], clips: int) -> None:
-        """Raise once the share of failed clips is above the limit."""
+        """Raise an error once the share of failed clips is above the limit."""
         if len(failed) <= self.max_share * clips:
             return
-        # Without the clip's name, so that equal faults are counted together.
+        # Without the name of the clip, so that equal faults are counted together.
         kinds = Counter(reason.removeprefix(f"{video}: ") for video, reason in failed.items())
         worst = "; ".join(f"{count} x {kind}" for kind, count in kinds.most_common(3))
         raise ValueError(
@@ -95,23 +100,25 @@ class SkipBadMedia(MediaPolicy):
 
 
 class SubstituteBadMedia(SkipBadMedia):
-    """Learn from another record of the split in place of one whose clip cannot be read, as long as these are few.
+    """Trains on another record of the split in place of one whose clip cannot be read, up to a limit.
 
-    Batches keep their size. The other record depends on the seed and the record alone, so it is the same in every epoch
-    and in every run with that seed. Its clip can be read: one that cannot is passed over and counted too. Questions
-    that are scored are not replaced, since a score would then be about others: there, it is `SkipBadMedia`.
+    Batches keep their size. The substitute depends only on the seed and the record, so it is the same in every epoch
+    and in every run with that seed. Substitutes whose clip cannot be read either are passed over and counted too.
+    Scored questions are not replaced, since the score would then be about other questions: they are left out, as by
+    `SkipBadMedia`.
     """
 
     def __init__(self, max_share: float = 0.01, tries: int = 8, seed: int = 0) -> None:
-        """Keep the limits.
+        """Check the limits.
 
         Args:
             max_share: share of all clips, 0 to 1, that may fail before the run is stopped.
-            tries: how many other records are tried before the sample is left out.
-            seed: of the choice; other than the run's, so that runs with different seeds learn from the same records.
+            tries: maximum number of other records that are tried before the sample is left out.
+            seed: seed of the choice, separate from the seed of the run, so that runs with different seeds train on the
+                same records.
 
         Raises:
-            ValueError: the share is not in that range, or there are no tries.
+            ValueError: the share is outside that range, or `tries` is below 1.
         """
         super().__init__(max_share)
         if tries < 1:
@@ -122,10 +129,10 @@ class SubstituteBadMedia(SkipBadMedia):
         self.seed = seed
 
     def substitutes(self, record_id: str, records: int) -> list[int]:
-        """Return some of the records in random order."""
+        """Return the indices of at most `tries` records in random order."""
         return random.Random(f"{self.seed} {record_id}").sample(range(records), min(self.tries, records))
 
     def at_evaluation(self) -> MediaPolicy:
-        """Return `SkipBadMedia` with the same limit, and say so."""
+        """Return `SkipBadMedia` with the same limit, and log that."""
         log.info("clips that cannot be read are replaced in training only; questions about them are left out")
         return SkipBadMedia(self.max_share)

@@ -1,4 +1,4 @@
-"""Opens a video with the reader that is right for it, judged by the facts in the file and never by its name."""
+"""Opens a video with the right reader for it, which is chosen by the content of the file and never by its name."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ __all__ = ["DamagedVideo", "find_groups", "open_known", "open_video"]
 
 log = logging.getLogger(__name__)
 
-# Where decord's frames were equal to sequential decoding, bit by bit.
+# For these, decord's frames were equal to those of sequential decoding, bit by bit.
 _DECORD_CONTAINERS = ("mov", "matroska")
-# VP8's were too, but hardly any damage is seen in it, and what is shown for that depends on where decoding began.
+# VP8 was exact too, but its decoder notices hardly any damage, and shows it depending on where decoding began.
 _DECORD_CODECS = ("h264", "vp9", "av1")
 _DECORD_PIXEL_FORMATS = ("yuv420p", "yuvj420p")
 
 
 def open_video(path: Path, damaged: DamagedVideo = DamagedVideo.REFUSE) -> VideoReader:
-    """Open `path` for exact frames; the choice of the reader is logged and kept in `reader.reason`.
+    """Open a file for reading exact frames; the reason for the choice of reader is logged and kept in `reader.reason`.
 
     Clips whose frames fit into memory are decoded in sequence, which is also fastest for them; longer ones are read by
-    seeking where that is exact. Damage anywhere in the file is found on opening, except in files read by seeking:
-    there it is found in the parts that are asked for. A picture (JPEG, PNG, WebP, BMP) is a clip of one frame.
+    seeking if that is exact. Opening a file finds damage anywhere in it, except for files read by seeking: there,
+    damage is found only in the parts that are read. A picture (JPEG, PNG, WebP, BMP) is a clip of one frame.
 
     Args:
-        path: the file.
-        damaged: what to do with a file of which only a part can be decoded. Counting the frames that exist takes
-            decoding them all, so `KEEP_DECODABLE` never seeks.
+        path: path of the file.
+        damaged: what to do with a file that can be decoded only in part. `KEEP_DECODABLE` never seeks, since all frames
+            have to be decoded to count them.
 
     Raises:
         DamagedVideoError: only a part can be decoded, under `DamagedVideo.REFUSE`.
@@ -61,14 +61,14 @@ def open_video(path: Path, damaged: DamagedVideo = DamagedVideo.REFUSE) -> Video
 
 
 def open_known(path: Path, facts: ClipFacts, damaged: DamagedVideo = DamagedVideo.REFUSE) -> VideoReader:
-    """Open a file that has not changed since all of it was decoded, without looking for what is known of it.
+    """Open a file that was decoded completely before, without analysing it again.
 
-    Only what the wanted frames depend on is decoded, and decord seeks in no file whose packets fit into memory.
+    Only what the wanted frames depend on is decoded. decord is used only if the packets do not fit into memory.
 
     Args:
-        path: the file.
-        facts: what was found then.
-        damaged: what to do with a file of which only a part can be decoded.
+        path: path of the file.
+        facts: facts from the complete decoding.
+        damaged: what to do with a file that can be decoded only in part.
 
     Raises:
         DamagedVideoError: only a part can be decoded, under `DamagedVideo.REFUSE`.
@@ -80,16 +80,16 @@ def open_known(path: Path, facts: ClipFacts, damaged: DamagedVideo = DamagedVide
         _require_content(path, facts.sha256)
     if facts.damage:
         reason = f"damaged: {facts.damage}"
-        damaged.meet(DamagedVideoError(path, reason, decodable=facts.frames, expected=facts.header_frames))
+        damaged.handle(DamagedVideoError(path, reason, decodable=facts.frames, expected=facts.header_frames))
     elif facts.reader == DecordReader.name and facts.bytes > pyav_reader.KEPT_BYTES:
         return _by_seeking(path, damaged)
     if facts.reader == ImageReader.name:
-        return open_image(path) or open_video(path, damaged)  # it is another file if it is no picture any more
+        return open_image(path) or open_video(path, damaged)  # the file was replaced if it is no longer a picture
     return CountedReader(Container(path, strict=bool(facts.damage or not facts.sha256)), facts)
 
 
 def _require_content(path: Path, sha256: str) -> None:
-    """Refuse a file with other bytes than when it was decoded, whatever its size and time of change say."""
+    """Refuse a file whose content has changed since it was decoded, even if size and time of change are the same."""
     try:
         same = content_hash(path) == sha256
     except OSError as error:
@@ -99,7 +99,7 @@ def _require_content(path: Path, sha256: str) -> None:
 
 
 def find_groups(container: Container, damaged: DamagedVideo = DamagedVideo.REFUSE) -> Groups:
-    """Return the groups of pictures of a file, or why it cannot or need not be read by seeking."""
+    """Return the groups of pictures of a file, or the reason why it cannot or need not be read by seeking."""
     obstacle = _obstacle_in_header(container, damaged)
     return Groups(obstacle) if obstacle else _groups_in_packets(container)
 
@@ -116,7 +116,7 @@ def _by_seeking(path: Path, damaged: DamagedVideo) -> VideoReader:
 
 
 def _obstacle_in_header(container: Container, damaged: DamagedVideo) -> str:
-    """Return why a file cannot or need not be read by seeking, as far as its header tells; empty if it can."""
+    """Return the reason in the header why a file cannot or need not be read by seeking; empty if there is none."""
     frames = expected_frames(container) or round(container.duration * container.fps)
     size = frames * container.width * container.height * 3 // 2
     checks = {
@@ -129,11 +129,11 @@ def _obstacle_in_header(container: Container, damaged: DamagedVideo) -> str:
         "interlaced": container.interlaced,
         "all frames have to be counted": damaged is DamagedVideo.KEEP_DECODABLE,
     }
-    return next((obstacle for obstacle, found in checks.items() if found), "")
+    return next((obstacle for obstacle, applies in checks.items() if applies), "")
 
 
 def _groups_in_packets(container: Container) -> Groups:
-    """Return the groups of pictures as the packets tell without decoding, or why seeking would not be exact."""
+    """Return the groups of pictures from the packets, without decoding, or the reason why seeking is not exact."""
     if container.format.startswith("matroska") and (element := damaged_element(container.path)):
         return Groups(f"damaged: {element}")
     groups = Groups()

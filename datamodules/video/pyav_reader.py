@@ -16,18 +16,18 @@ from datamodules.video.display import Orientation, square_pixels
 from datamodules.video.reader import DamagedVideoError, VideoError, VideoReader, times_from_first
 from datamodules.video.scan import Scan
 
-# Decoded frames (YUV, before conversion) kept per open clip: ten seconds of 640x360 at 30 frames per second.
+# Limit on the decoded frames (YUV) kept per open clip: about ten seconds of 640x360 at 30 frames per second.
 KEPT_BYTES = 128 * 2**20
 
 
 class SequenceReader(VideoReader):
-    """What readers have in common that decode from the beginning up to the last frame asked for."""
+    """Base of readers that decode from the beginning up to the last wanted frame."""
 
     name = "pyav"
     _count: int
 
     def __init__(self, container: Container, reason: str) -> None:
-        """Take the open file, which this reader closes in the end, and why it is read in sequence."""
+        """Take the open file, which this reader closes in the end, and the reason why it is read in sequence."""
         self.path, self.reason = container.path, reason
         self._container = container
         self._to_rgb = VideoReformatter()
@@ -37,7 +37,7 @@ class SequenceReader(VideoReader):
         return self._count
 
     def times(self) -> Sequence[float]:
-        """Return when each frame is shown, as all of them say once they are decoded."""
+        """Return when each frame is shown, by decoding all frames."""
         try:
             times = [frame.time for frame in self._kept or self._container.frames()]
         except av.FFmpegError as error:
@@ -63,7 +63,7 @@ class SequenceReader(VideoReader):
         return np.stack([pictures[index] for index in indices])
 
     def _picture(self, frame: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
-        # One reformatter and one thread: set-up per frame costs four times as much as a 64x64 conversion itself.
+        # One reformatter and one thread: creating one per frame costs four times as much as a 64x64 conversion.
         size = square_pixels(frame.width, frame.height, self._container.pixel_aspect)
         rgb: UInt8[np.ndarray, "height width 3"] = self._to_rgb.reformat(
             frame, *size, format="rgb24", threads=1
@@ -71,7 +71,7 @@ class SequenceReader(VideoReader):
         return Orientation.of(frame, self.path)(rgb)
 
     def close(self) -> None:
-        """Close the file and forget the kept frames."""
+        """Close the file and free the kept frames."""
         self._kept.clear()
         self._container.close()
 
@@ -79,8 +79,8 @@ class SequenceReader(VideoReader):
 class PyAVReader(SequenceReader):
     """Decodes the whole clip once when opened, so its length is exact and any damage is known before a frame is used.
 
-    The decoded frames are kept when they fit into `KEPT_BYTES`; a longer clip is decoded again for every request, and
-    only the wanted frames are converted and held.
+    The decoded frames are kept if they fit into `KEPT_BYTES`; a longer clip is decoded again for every request, and
+    only the wanted frames are converted and kept.
     """
 
     def __init__(
@@ -89,12 +89,12 @@ class PyAVReader(SequenceReader):
         """Decode `container`, which this reader closes in the end.
 
         Args:
-            container: the open file.
-            damaged: what to do when the decoder fails, or finds fewer frames than the header promises.
-            reason: why the file is read in sequence.
+            container: open file.
+            damaged: what to do if the decoder fails or finds fewer frames than the header promises.
+            reason: reason why the file is read in sequence.
 
         Raises:
-            DamagedVideoError: damage, under `DamagedVideo.REFUSE`.
+            DamagedVideoError: the file is damaged, under `DamagedVideo.REFUSE`.
             VideoError: no frame at all can be decoded, or the frame rate is unknown.
         """
         super().__init__(container, reason)
@@ -105,7 +105,7 @@ class PyAVReader(SequenceReader):
             raise
 
     def times(self) -> Sequence[float]:
-        """Return when each frame is shown, as was seen on opening."""
+        """Return when each frame is shown, as found on opening."""
         return times_from_first(self._times, len(self), self.fps)
 
     def _scan(self, damaged: DamagedVideo) -> None:
@@ -121,6 +121,6 @@ class PyAVReader(SequenceReader):
             raise VideoError(self.path, "neither the header nor the frames' times give a frame rate")
         damage = scan.damage()
         if damage:
-            damaged.meet(DamagedVideoError(self.path, damage, decodable=scan.count, expected=scan.expected))
+            damaged.handle(DamagedVideoError(self.path, damage, decodable=scan.count, expected=scan.expected))
         else:
             warn_if_cut_off(self._container, scan.count, scan.span + 1 / self.fps)

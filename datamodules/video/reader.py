@@ -1,7 +1,7 @@
-"""The contract of a video reader: exact frames in display orientation, or an error that names the file.
+"""The interface of a video reader: exact frames in display orientation, or an error that names the file.
 
-Decoders differ in what they silently get wrong (frame order, hidden frames, rotation). Everything above this file
-relies on one promise instead: frame `i` is the i-th picture that a player would show.
+Decoders silently get different things wrong (frame order, hidden frames, rotation). All other code relies on one
+promise instead: frame `i` is the i-th picture that a player would show.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class VideoError(ValueError):
     """A file that cannot be read as a video.
 
     Attributes:
-        path: the file.
-        reason: what is wrong with it, in one line.
+        path: path of the file.
+        reason: what is wrong with the file, in one line.
     """
 
     def __init__(self, path: Path | str, reason: str = "") -> None:
@@ -30,11 +30,11 @@ class VideoError(ValueError):
 
 
 class DamagedVideoError(VideoError):
-    """A video of which only a part can be decoded, or only with patched pictures.
+    """A video that can be decoded only in part, or only with patched pictures.
 
     Attributes:
-        decodable: how many frames can be decoded.
-        expected: how many frames the file is meant to have; 0 where it does not say.
+        decodable: number of frames that can be decoded.
+        expected: number of frames that the file should have; 0 if unknown.
     """
 
     def __init__(self, path: Path | str, reason: str = "", decodable: int = 0, expected: int = 0) -> None:
@@ -44,21 +44,21 @@ class DamagedVideoError(VideoError):
 
 
 def times_from_first(times: Sequence[float | None], count: int, fps: float) -> list[float]:
-    """Return times in seconds from the first; even ones at `fps` where there is none for each of `count` frames."""
-    known = [time for time in times if time is not None]
-    if len(known) != count:
+    """Return frame times in seconds from the first; even steps at `fps` if some of the `count` times are missing."""
+    complete = [time for time in times if time is not None]
+    if len(complete) != count:
         return [number / fps for number in range(count)]
-    return [time - known[0] for time in known]
+    return [time - complete[0] for time in complete]
 
 
 class VideoReader(ABC):
     """Random access to the frames of one file; use it as a context manager.
 
     Attributes:
-        name: the decoder behind it.
-        path: the file.
-        reason: why this reader was chosen for this file.
-        fps: frames per second as the header says, or else the frames' times; what the official sampler goes by.
+        name: name of the decoder.
+        path: path of the file.
+        reason: reason why this reader was chosen for the file.
+        fps: frames per second from the header, or else from the frame times; the official sampler uses this rate.
     """
 
     name: str
@@ -71,7 +71,7 @@ class VideoReader(ABC):
 
     @abstractmethod
     def times(self) -> Sequence[float]:
-        """Return when each frame is shown, in seconds from the first one, which rates in the header do not tell.
+        """Return when each frame is shown, in seconds from the first one; `fps` does not tell if steps are uneven.
 
         Raises:
             VideoError: the file turns out to be unreadable.
@@ -79,21 +79,21 @@ class VideoReader(ABC):
 
     @abstractmethod
     def _read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames height width 3"]:
-        """Decode frames whose indices are known to exist."""
+        """Decode frames whose indices have been checked."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give the file back; the reader cannot be used afterwards."""
+        """Close the file; the reader cannot be used afterwards."""
 
     def frames(self, indices: Sequence[int]) -> UInt8[np.ndarray, "frames height width 3"]:
-        """Return the frames at `indices`, in that order, RGB in display orientation.
+        """Return the frames at `indices`, in that order, as RGB in display orientation.
 
         Args:
-            indices: each in 0..len-1; they may repeat and need no order.
+            indices: frame indices in 0..len-1, in any order and possibly repeated.
 
         Raises:
-            IndexError: an index outside the clip, or no index at all.
-            VideoError: the file turns out to be unreadable there.
+            IndexError: an index is outside the clip, or there are no indices.
+            VideoError: the file turns out to be unreadable at these frames.
         """
         if len(indices) == 0:
             raise IndexError(f"{self.path}: no frame indices were given")

@@ -1,4 +1,4 @@
-"""How frames are brought to another size: the family `resizing`."""
+"""Methods of resizing frames: the family `resizing`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch.nn import functional
 
 
 class Resizing(ABC):
-    """Brings the frames of a clip to one size."""
+    """Resizes the frames of a clip."""
 
     @abstractmethod
     def __call__(
         self, frames: UInt8[np.ndarray, "frames height width 3"], height: int, width: int
     ) -> UInt8[np.ndarray, "frames {height} {width} 3"]:
-        """Return the frames at that size in pixels."""
+        """Return the frames resized to `height` x `width` pixels."""
 
 
 class PillowBicubic(Resizing):
@@ -27,47 +27,47 @@ class PillowBicubic(Resizing):
     def __call__(
         self, frames: UInt8[np.ndarray, "frames height width 3"], height: int, width: int
     ) -> UInt8[np.ndarray, "frames {height} {width} 3"]:
-        """Return the frames at that size."""
+        """Return the resized frames."""
         size, bicubic = (width, height), Image.Resampling.BICUBIC
         return np.stack([np.asarray(Image.fromarray(frame).resize(size, bicubic)) for frame in frames])
 
 
 class TorchBicubic(Resizing):
-    """The same filter as torch computes it, about ten times faster: a pixel in some hundred differs, by a grey level.
+    """Torch's version of the same filter, about ten times faster; about one pixel in a hundred differs by a grey level.
 
-    For trainings that wait for their data and need not repeat earlier ones to the last bit.
+    It suits trainings that wait for their data and need not reproduce earlier ones bit by bit.
     """
 
     def __call__(
         self, frames: UInt8[np.ndarray, "frames height width 3"], height: int, width: int
     ) -> UInt8[np.ndarray, "frames {height} {width} 3"]:
-        """Return the frames at that size."""
+        """Return the resized frames."""
         pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
         resized = functional.interpolate(pictures, (height, width), mode="bicubic", antialias=True)
         return resized.permute(0, 2, 3, 1).numpy()
 
 
 class TorchBilinear(Resizing):
-    """Bilinear without a filter against aliasing, as in the official code of Video-LLaVA.
+    """Bilinear interpolation without antialiasing, as in the official code of Video-LLaVA.
 
-    There it works on normalised numbers; here its result is rounded to grey levels, so that frames stay bytes: at most
-    half a level apart.
+    The official code interpolates normalised numbers; here the result is rounded to bytes, so it differs by at most
+    half a grey level.
     """
 
     def __call__(
         self, frames: UInt8[np.ndarray, "frames height width 3"], height: int, width: int
     ) -> UInt8[np.ndarray, "frames {height} {width} 3"]:
-        """Return the frames at that size."""
+        """Return the resized frames."""
         return _interpolated(frames, height, width, "bilinear")
 
 
 class Nearest(Resizing):
-    """The nearest pixel, as in the official code of Video-ChatGPT."""
+    """Nearest-neighbour interpolation, as in the official code of Video-ChatGPT."""
 
     def __call__(
         self, frames: UInt8[np.ndarray, "frames height width 3"], height: int, width: int
     ) -> UInt8[np.ndarray, "frames {height} {width} 3"]:
-        """Return the frames at that size."""
+        """Return the resized frames."""
         return _interpolated(frames, height, width, "nearest")
 
 

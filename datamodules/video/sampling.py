@@ -1,4 +1,4 @@
-"""Which frames of a clip a model gets to see: the family `sampler`."""
+"""Choosing the frames of a clip that a model sees: the family `sampler`."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ _ROUNDING = 1e-6  # seconds
 
 
 def spread(count: int, wanted: int) -> list[int]:
-    """Return `wanted` positions from the first to the last of `count`, evenly apart, cut to integers."""
+    """Return `wanted` evenly spaced positions from the first to the last of `count`, rounded down to integers."""
     return [int(position) for position in np.linspace(0, count - 1, wanted, dtype=int)]
 
 
 class FrameSampler(ABC):
-    """Chooses frame indices from what is known of a clip."""
+    """Chooses frame indices from the number, rate and times of the frames of a clip."""
 
     def indices(self, count: int, fps: int | float, times: Callable[[], Sequence[float]] | None = None) -> list[int]:
-        """Return frame indices in 0..count-1 that never decrease; but for samplers that say so, each at most once.
+        """Return frame indices in 0..count-1 in ascending order, each at most once unless the sampler says otherwise.
 
         Args:
-            count: frames of the clip.
-            fps: its frames per second as its header says.
-            times: returns when each frame is shown, in seconds from the first; asked for by samplers that go by time.
-                None stands for even times at `fps`.
+            count: number of frames in the clip.
+            fps: frames per second from the header.
+            times: function that returns when each frame is shown, in seconds from the first; only samplers that choose
+                by time call it. None means even steps at `fps`.
 
         Raises:
-            ValueError: no frames, or a frame rate that is not a positive number.
+            ValueError: the clip has no frames, or the frame rate is not a positive number.
         """
         if count < 1:
             raise ValueError(f"a clip with {count} frames has none to choose from")
@@ -41,26 +41,26 @@ class FrameSampler(ABC):
 
     @abstractmethod
     def _choose(self, count: int, fps: int | float, times: Callable[[], Sequence[float]]) -> list[int]:
-        """Choose from checked values."""
+        """Choose frame indices from checked values."""
 
 
 class OfficialSampler(FrameSampler):
-    """The official rule: one frame per second, thinned out evenly if too many, taken closer together if too few.
+    """Official rule: one frame per second, thinned out evenly if these are too many, more closely spaced if too few.
 
-    Seconds are what the header's frame rate makes of frame numbers, as in the official code: where times are uneven, or
-    are not what the header says, it does not go by them.
+    As in the official code, seconds are computed from frame numbers and the frame rate in the header, even if the real
+    frame times are uneven or differ from the header.
 
     A clip with fewer than `frames` frames gives all of them; the official code then appends black frames that are
-    masked out, this one does not. Two official failures have an answer here: a clip of one frame gives that frame
-    (ZeroDivisionError there), and below 0.5 frames per second every frame is a candidate (stride 0 there).
+    masked out, this class does not. Two cases in which the official code fails work here: a clip of one frame gives
+    that frame (ZeroDivisionError there), and below 0.5 frames per second every frame is a candidate (stride 0 there).
     """
 
     def __init__(self, frames: int = 8) -> None:
-        """Keep the number of frames.
+        """Check the number of frames.
 
         Args:
-            frames: how many frames at most. The official code falls back to 8 for short clips whatever it is set to;
-                here it is this number.
+            frames: maximum number of frames per clip. For short clips the official code always uses 8; here it is this
+                number too.
         """
         _check_positive("frames", frames)
         self.frames = frames
@@ -75,16 +75,16 @@ class OfficialSampler(FrameSampler):
 
 
 class UniformSampler(FrameSampler):
-    """Frames evenly spread in number from the first to the last; a shorter clip gives each of its frames once.
+    """Evenly spaced frame numbers from the first frame to the last; a shorter clip gives each of its frames once.
 
-    Where a clip's times are uneven, they are not evenly spread in time: `check-data` names such clips.
+    In a clip with a variable frame rate they are not evenly spaced in time; `check-data` names such clips.
     """
 
     def __init__(self, frames: int = 8) -> None:
-        """Keep the number of frames.
+        """Check the number of frames.
 
         Args:
-            frames: how many frames at most.
+            frames: maximum number of frames per clip.
         """
         _check_positive("frames", frames)
         self.frames = frames
@@ -94,16 +94,16 @@ class UniformSampler(FrameSampler):
 
 
 class VideoLLaVASampler(FrameSampler):
-    """The rule of the official code of Video-LLaVA: evenly spread from the first frame to the last, always so many.
+    """Rule of the official code of Video-LLaVA: evenly spaced from the first frame to the last, always `frames` frames.
 
     A clip with fewer frames gives some of them several times.
     """
 
     def __init__(self, frames: int = 8) -> None:
-        """Keep the number of frames.
+        """Check the number of frames.
 
         Args:
-            frames: how many frames.
+            frames: number of frames per clip.
         """
         _check_positive("frames", frames)
         self.frames = frames
@@ -113,40 +113,40 @@ class VideoLLaVASampler(FrameSampler):
 
 
 class VideoChatGPTSampler(FrameSampler):
-    """The rule of the official code of Video-ChatGPT: the middle frames of equal segments of the clip.
+    """Rule of the official code of Video-ChatGPT: the middle frames of equal segments of the clip.
 
-    A clip with fewer frames is cut into as many segments as it has frames; as the last segment ends with the last
-    frame, that one is never taken (but of a clip of one frame), and another one twice.
+    A clip with fewer than `frames` frames is cut into as many segments as it has frames; since the last segment ends
+    with the last frame, that frame is never taken and another one twice (except in a clip of one frame).
     """
 
     def __init__(self, frames: int = 100) -> None:
-        """Keep the number of segments.
+        """Check the number of segments.
 
         Args:
-            frames: how many frames at most.
+            frames: maximum number of frames per clip, one from each segment.
         """
         _check_positive("frames", frames)
         self.frames = frames
 
     def _choose(self, count: int, fps: int | float, times: Callable[[], Sequence[float]]) -> list[int]:
         segments = min(self.frames, count)
-        # NumPy rounds halves to the even number, as the official code does.
+        # NumPy rounds halves to the even number, as in the official code.
         ends = np.round((count - 1) / segments * np.arange(segments + 1)).astype(int)
         return [int(middle) for middle in (ends[:-1] + ends[1:]) // 2]
 
 
 class FpsSampler(FrameSampler):
-    """The frames on screen at moments evenly apart in time, thinned out evenly when there are too many.
+    """The frames on screen at evenly spaced moments, thinned out evenly if there are too many.
 
-    It goes by the times of the frames: a clip whose rate changes, or is not that of its header, is sampled as it plays.
+    It uses the real frame times, also for a clip with a variable frame rate or a wrong rate in its header.
     """
 
     def __init__(self, fps: float = 1.0, max_frames: int = 8) -> None:
-        """Keep the rate.
+        """Check the rate and the number of frames.
 
         Args:
-            fps: frames taken per second of the clip; every frame if the clip has fewer per second.
-            max_frames: how many frames at most.
+            fps: frames taken per second of the clip; all frames if the clip has fewer per second.
+            max_frames: maximum number of frames per clip.
         """
         _check_positive("fps", fps)
         _check_positive("max_frames", max_frames)
@@ -155,7 +155,7 @@ class FpsSampler(FrameSampler):
 
     def _choose(self, count: int, fps: int | float, times: Callable[[], Sequence[float]]) -> list[int]:
         shown = np.asarray(times())
-        # The last frame is shown as long as the others are on average.
+        # The last frame is assumed to be shown as long as the others on average.
         end = shown[-1] * count / (count - 1) if count > 1 else 1 / self.fps
         moments = np.arange(max(1, math.ceil(end * self.fps - _ROUNDING))) / self.fps
         on_screen = np.searchsorted(shown, moments + _ROUNDING, side="right") - 1

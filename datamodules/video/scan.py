@@ -1,4 +1,4 @@
-"""Decoding a whole clip, and what that tells of it: the true count of its frames, and any damage."""
+"""Decodes a whole clip to find the true number of its frames and any damage."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from datamodules.video.damage import expected_frames, incomplete
 from datamodules.video.matroska import damaged_element
 from datamodules.video.reader import VideoError
 
-# Whose packets tell when their picture is shown, one picture each; those of VP8 and MPEG-4 may show nothing.
-_TELLING_CONTAINERS = ("mov", "matroska")
-_TELLING_CODECS = ("h264", "hevc", "vp9", "av1")
+# Here every packet is one shown picture and has its presentation time; packets of VP8 and MPEG-4 may show nothing.
+_CONTAINERS_WITH_TIMES = ("mov", "matroska")
+_CODECS_WITH_TIMES = ("h264", "hevc", "vp9", "av1")
 
 
 class Scan:
-    """One pass over the frames of a container; its findings are complete when `frames` has ended.
+    """One pass over the frames of a container; its attributes are complete once `frames` is exhausted.
 
     Attributes:
-        count: frames that can be decoded.
-        patched: those of them in which the decoder had to invent a part.
-        marked: packets that the container knows to be damaged.
-        times: when each of the frames is shown, in seconds; fewer where some do not say.
-        failure: why decoding ended before the file does; empty if it did not.
+        count: number of frames that can be decoded.
+        patched: number of frames in which the decoder had to make up a part.
+        marked: number of packets that the container marks as damaged.
+        times: presentation times of the frames in seconds; those of frames without a time are missing.
+        failure: error that ended decoding before the end of the file; empty if there was none.
     """
 
     def __init__(self, container: Container) -> None:
@@ -37,16 +37,16 @@ class Scan:
         self.count = self.patched = self.marked = 0
         self.failure = ""
         self.times: list[float] = []
-        self._promised: set[int] = set()  # times of pictures, by the packets
-        self._decoded: set[int] = set()  # and by the frames
+        self._promised: set[int] = set()  # picture times in the packets
+        self._decoded: set[int] = set()  # picture times of the frames
         self._packets = self._end = self._longest = self._hidden = 0
-        self._telling = container.format.startswith(_TELLING_CONTAINERS) and container.codec in _TELLING_CODECS
+        self._has_times = container.format.startswith(_CONTAINERS_WITH_TIMES) and container.codec in _CODECS_WITH_TIMES
 
     def frames(self) -> Iterator[VideoFrame]:
         """Yield every frame that can be decoded.
 
         Raises:
-            VideoError: there is none.
+            VideoError: no frame can be decoded.
         """
         try:
             for packet in self.container.packets():
@@ -77,17 +77,17 @@ class Scan:
 
     @property
     def lost(self) -> int:
-        """Pictures missing between the first frame and the last, so that all later ones have a wrong number."""
-        if not (self._telling and self._decoded):
+        """Number of pictures missing between the first frame and the last; all frames after one are misnumbered."""
+        if not (self._has_times and self._decoded):
             return 0
         first, last = min(self._decoded), max(self._decoded)
         return sum(first < time < last for time in self._promised - self._decoded) + self._holes
 
     @property
     def _holes(self) -> int:
-        """Pictures hidden in between, as a damaged time does: an edit list hides from the beginning or to the end.
+        """Number of pictures hidden in the middle, by a damaged time: an edit list hides only at the start or the end.
 
-        Then a picture is on screen for longer than any is in the table of the file.
+        In that case a picture is on screen for longer than the longest duration in the packets.
         """
         if not (self._hidden and self._longest):
             return 0
@@ -96,25 +96,25 @@ class Scan:
 
     @property
     def expected(self) -> int:
-        """Frames that the header promises, without those that the packets tell are not to be shown."""
-        if self.container.format == "avi":  # has empty packets, which are left out here, for dropped frames
+        """Number of frames according to the header, without those that the packets mark as hidden."""
+        if self.container.format == "avi":  # has empty packets for dropped frames, which are left out here
             return max(0, expected_frames(self.container) - max(0, self._end - self._packets))
-        if self.container.format.startswith("mov") and self._hidden:  # by an edit list, which has no count
-            return self.container.indexed() - self._hidden
+        if self.container.format.startswith("mov") and self._hidden:  # an edit list has no count
+            return self.container.pictures_in_index() - self._hidden
         return expected_frames(self.container)
 
     @property
     def span(self) -> float:
-        """Seconds from the first frame to the last."""
+        """Time from the first frame to the last, in seconds."""
         return self.times[-1] - self.times[0] if self.times else 0.0
 
     @property
     def fps(self) -> float:
-        """Frames per second as the header says, or else as the frames' times do; 0 if neither does."""
+        """Frames per second from the header, or else from the frame times; 0 if both are missing."""
         return self.container.fps or ((self.count - 1) / self.span if self.span else 0.0)
 
     def damage(self) -> str:
-        """Return what is damaged, with the counts; empty if nothing is."""
+        """Return a description of the damage with counts; empty if there is none."""
         expected = self.expected
         if self.container.format.startswith("matroska") and (element := damaged_element(self.container.path)):
             return f"damaged: {element}"

@@ -1,6 +1,6 @@
-"""Reads single frames of a long clip with PyAV: only the groups of pictures that they are in are decoded.
+"""Reads single frames of a long clip with PyAV by decoding only the groups of pictures that contain them.
 
-What is decoded is looked at for damage, as in sequence.
+Decoded pictures are checked for damage, as in sequential reading.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 
 
 class GroupReader(SequenceReader):
-    """What readers have in common that decode the groups of pictures with wanted frames, and no more.
+    """Base of readers that decode only the groups of pictures with wanted frames.
 
     Attributes:
-        skippable: codecs of which the pictures that no other depends on are left out.
+        skippable: codecs in which pictures that no other picture depends on are skipped.
     """
 
     skippable: tuple[str, ...] = ()
@@ -37,11 +37,11 @@ class GroupReader(SequenceReader):
     def _pictures(
         self, group: Iterable[Packet[VideoStream]], wanted: dict[int, int]
     ) -> dict[int, UInt8[np.ndarray, "height width 3"]]:
-        """Return pictures by index; none if the group is damaged, or does not have all of them in order.
+        """Return pictures by frame index; none if the group is damaged or does not have all of them in order.
 
         Args:
             group: packets that can be decoded by themselves.
-            wanted: index of each picture wanted of this group, by its time.
+            wanted: frame index of each wanted picture of this group, by its presentation time.
 
         Raises:
             av.FFmpegError: the decoder fails.
@@ -54,26 +54,26 @@ class GroupReader(SequenceReader):
                     container.skip_unreferenced(packet is not None and packet.pts not in wanted)
                 for frame in container.decode(packet):
                     if frame.is_corrupt or frame.pts is None or (last is not None and frame.pts < last):
-                        return {}  # patched, or the order of decoding is not that of the times
+                        return {}  # patched by the decoder, or not in order of presentation
                     last = frame.pts
                     if frame.pts in wanted:
                         pictures[wanted[frame.pts]] = self._picture(frame)
                 if len(pictures) == len(wanted):
                     return pictures
         finally:
-            container.forget()
+            container.flush()
         return {}
 
 
 @dataclass
 class Groups:
-    """The groups of pictures of a file, as its packets tell without decoding.
+    """The groups of pictures of a file, found in its packets without decoding. Times are in units of `time_base`.
 
     Attributes:
-        obstacle: why the file cannot or need not be read by seeking; empty if it is long, and exact so.
-        times: when each frame is shown, in this order.
-        keys: when each key frame is shown, in this order.
-        stored: when each key frame is decoded.
+        obstacle: reason why the file cannot or need not be read by seeking; empty for a long file with exact seeking.
+        times: presentation times of all frames, ascending.
+        keys: presentation times of the key frames, ascending.
+        stored: decoding times of the key frames.
     """
 
     obstacle: str = ""
@@ -81,8 +81,8 @@ class Groups:
     keys: list[int] = field(default_factory=list)
     stored: list[int] = field(default_factory=list)
 
-    def holding(self, indices: Iterable[int]) -> Iterator[tuple[int, int, dict[int, int]]]:
-        """Yield the groups that hold some frames: both times of the key frame, and the frames' indices by time."""
+    def containing(self, indices: Iterable[int]) -> Iterator[tuple[int, int, dict[int, int]]]:
+        """Yield each group with a wanted frame: both times of its key frame, and wanted frame indices by time."""
         groups: dict[int, dict[int, int]] = {}
         for index in sorted(set(indices)):
             time = self.times[index]
@@ -94,25 +94,25 @@ class Groups:
 class SeekingReader(GroupReader):
     """Seeks to the key frame of each group with a wanted frame.
 
-    Where damage is met, or a group does not have the frames that its packets promise, the whole clip is read in
-    sequence, which says what is wrong with it.
+    If a group is damaged or lacks frames that its packets promise, the whole clip is read in sequence, which reports
+    what is wrong with it.
     """
 
     def __init__(self, container: Container, groups: Groups, reason: str, damaged: DamagedVideo) -> None:
-        """Take what the packets tell as it is.
+        """Take the number of frames and their times from `groups`.
 
         Args:
-            container: the open file, which this reader closes in the end.
-            groups: of all its packets, without an obstacle.
-            reason: why the file may be read so.
-            damaged: what to do when damage is met.
+            container: open file; this reader closes it in the end.
+            groups: groups of all packets of the file, without an obstacle.
+            reason: reason why the file may be read by seeking.
+            damaged: what to do if the file is damaged.
         """
         super().__init__(container, reason)
         self._groups, self._damaged = groups, damaged
         self._count, self.fps = len(groups.times), container.fps
 
     def times(self) -> Sequence[float]:
-        """Return when each frame is shown, as the packets tell."""
+        """Return when each frame is shown, from the packets."""
         times = [time * self._container.time_base for time in self._groups.times]
         return times_from_first(times, len(self), self.fps)
 
@@ -120,7 +120,7 @@ class SeekingReader(GroupReader):
         pictures: dict[int, UInt8[np.ndarray, "height width 3"]] = {}
         trouble = "damaged pictures, or not those that the packets promise"
         try:
-            for key, stored, wanted in self._groups.holding(indices):
+            for key, stored, wanted in self._groups.containing(indices):
                 pictures |= self._pictures(self._container.packets_from(key, stored), wanted)
         except av.FFmpegError as error:
             trouble = error.strerror or type(error).__name__

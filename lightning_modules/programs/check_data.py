@@ -133,9 +133,10 @@ def stop_where_a_training_would(
 def summary(report: Report) -> str:
     """Return the tables and lists for the terminal."""
     clips = report.checked.clips
-    new = len(clips) - report.checked.known
+    new = len(clips) - report.checked.unchanged
     parts = [
-        f"\n{len(clips):,} clips below {report.clips.root}: {new:,} checked now, {report.checked.known:,} known before",
+        f"\n{len(clips):,} clips below {report.clips.root}: {new:,} checked now,"
+        f" {report.checked.unchanged:,} known before",
         _ignored(report),
         _verdicts(report),
         table(["reason", "clips"], [[reason, f"{count:,}"] for reason, count in report.reasons()] or [["none", "0"]]),

@@ -55,7 +55,7 @@ def scored_benchmark(answers: Mapping[str, Row], benchmark: LoadedBenchmark) -> 
     """Return all questions of a benchmark, also those not asked because their clip is missing or unreadable."""
     return [
         Scored(record.family, str(record.video), answers.get(record.id, UNASKED))
-        for record in [*benchmark.asked, *benchmark.unanswered]
+        for record in [*benchmark.records, *benchmark.unanswered]
     ]
 
 

@@ -1,4 +1,4 @@
-"""Whether fitted frames are kept for the next epoch or the next run: the family `frame_cache`."""
+"""Caches of fitted frames for the next epoch or the next run: the family `frame_cache`."""
 
 from datamodules.video.frame_cache.disk import DiskFrameCache
 from datamodules.video.frame_cache.frame_cache import FrameCache, MemoryCache, NoCache, Views

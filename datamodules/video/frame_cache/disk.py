@@ -1,4 +1,4 @@
-"""Frames are kept on disk: for the next epoch, and for every other run over the same clips."""
+"""A cache of fitted frames on disk: for the next epoch and for every other run over the same clips."""
 
 from __future__ import annotations
 
@@ -21,32 +21,33 @@ UNIT = 2**16
 
 
 class DiskFrameCache(FrameCache):
-    """Keep fitted frames as safetensors files, bit by bit as read, up to a bound on their size.
+    """Keeps fitted frames, without loss, as safetensors files up to a limit on their total size.
 
-    A file is named after the content of the clip and after all that decides its frames, so a clip that was moved is
-    found, and one that was overwritten is not; runs with other frames or another canvas share the folder. Model and
-    teacher have a file each: a run without a teacher takes the model's. Without the padding, 8 frames of 448 pixels
-    take 4.6 MiB if they are square and 2.6 MiB at 16:9; for a teacher of 224 pixels it is a quarter of that more.
+    The name of a file is a hash of the clip's content and of all settings that decide the frames. So a clip that was
+    moved is found again, one that was overwritten is not, and runs with different settings can share a folder. Model
+    and teacher have a file each, so that a run without a teacher can use the model's. Padding is not stored: 8 frames
+    of 448 pixels take 4.6 MiB if square and 2.6 MiB at 16:9, and a quarter more with a teacher of 224 pixels.
 
-    Loader processes and runs may share a folder: files appear whole or not at all. A damaged file is replaced. Where
-    nothing more can be kept (the bound, a full disk, a folder that cannot be written), there is one warning and clips
-    are read as without a cache.
+    Several loader processes and runs may share a folder, because files appear completely or not at all. Damaged files
+    are replaced. When nothing more can be kept (limit reached, full disk, folder not writable), one warning is logged
+    and clips are read as without a cache.
 
     Attributes:
-        not_kept: views that this process has read and not kept.
-        damaged: files that this process found damaged.
+        not_kept: number of views that this process has read but could not keep.
+        damaged: files that this process has found damaged.
     """
 
     # Not `max_gib`, as in memory: a class that replaces another in YAML keeps its arguments of the same name.
     def __init__(self, folder: str = "data/kept_frames", disk_gib: float = 32.0) -> None:
-        """Name the folder, which is made when there is something to keep.
+        """Set the folder, which is created when the first file is written.
 
         Args:
-            folder: where the files are, in subfolders by the first two letters of their names.
-            disk_gib: bound on what it holds, in GiB, by whichever run; every process may exceed it by one clip.
+            folder: folder of the files, which are in subfolders by the first two letters of their names.
+            disk_gib: limit on the size of the folder, in GiB, for all runs together; each process may exceed it by one
+                clip.
 
         Raises:
-            ValueError: there is no room.
+            ValueError: the limit is not a positive number.
         """
         if not 0 < disk_gib < math.inf:
             raise ValueError(
@@ -62,35 +63,35 @@ class DiskFrameCache(FrameCache):
     def get(
         self, clip: Path, recipes: Sequence[Recipe], content: Callable[[Path], str], read: Callable[[], Views]
     ) -> Views:
-        """Return the views in the folder; if one is missing, read them and keep what is missing."""
+        """Return the views in the folder; if one is missing, read them all and keep the missing ones."""
         try:
-            known = content(clip)
-        except OSError:  # the reader says what is wrong with the clip
+            clip_hash = content(clip)
+        except OSError:  # the reader reports what is wrong with the clip
             return read()
-        paths = [self.path(known, recipe) for recipe in recipes]
-        found = [self._read(path) for path in paths]
-        views = tuple(view for view in found if view is not None)
+        paths = [self.path(clip_hash, recipe) for recipe in recipes]
+        kept = [self._read(path) for path in paths]
+        views = tuple(view for view in kept if view is not None)
         if len(views) < len(paths):
             views = read()
-            if content(clip) == known:  # not overwritten meanwhile
-                for path, view, before in zip(paths, views, found, strict=True):
-                    if before is None:
+            if content(clip) == clip_hash:  # not overwritten meanwhile
+                for path, view, kept_view in zip(paths, views, kept, strict=True):
+                    if kept_view is None:
                         self._keep(path, view)
         return views
 
     def path(self, content: str, recipe: Recipe) -> Path:
-        """Return where a view is kept.
+        """Return the path of the file of a view.
 
         Args:
-            content: sha256 of the clip.
-            recipe: of the view.
+            content: SHA-256 of the clip.
+            recipe: settings that decide the view's frames.
         """
         name = hashlib.sha256(f"{content}; {recipe.text}".encode()).hexdigest()
         return self.folder / name[:2] / f"{name}.safetensors"
 
     def _read(self, path: Path) -> FittedClip | None:
         try:
-            # Not mapped into memory: a damaged disk then is an error here and not a crash later.
+            # Not memory-mapped, so that a damaged disk is an error here and not a crash later.
             return from_file(path.read_bytes(), path.stem)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -108,9 +109,9 @@ class DiskFrameCache(FrameCache):
         self.not_kept += bool(self._obstacle)
 
     def _write(self, path: Path, content: bytes) -> str:
-        """Write a file; return why no more can be kept, empty if it can."""
+        """Write a file; return the reason why no more can be kept, empty if it was written."""
         try:
-            if path in self.damaged:  # its size was counted before
+            if path in self.damaged:  # its size is already counted
                 write_whole(path, content, flush=False)
             elif not path.exists():  # another process may have been faster
                 if self._size.bytes() + len(content) > self.disk_gib * 2**30:
@@ -123,26 +124,26 @@ class DiskFrameCache(FrameCache):
 
 
 class FolderSize:
-    """A file that has one byte for every 64 KiB that were written beside it.
+    """The total size of a folder, kept in a file `size` with one byte for every 64 KiB written to the folder.
 
-    To look at its length takes one call, where to add up 700,000 files takes minutes on a network drive. Processes only
-    append to it, so none needs to know of another. It is a bound from above: a file that two processes write at the
-    same moment counts twice.
+    Reading the length of one file takes one call, while adding up 700,000 files takes minutes on a network drive.
+    Processes only append to it, so they need no lock. It is an upper bound: a file that two processes write at the same
+    moment counts twice.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Name the folder, which need not be there yet."""
+        """Set the folder, which need not exist yet."""
         self.file = folder / "size"
 
     def bytes(self) -> int:
-        """Return the size so far; 0 where nothing was written, or nothing can be looked at."""
+        """Return the size so far in bytes; 0 if nothing was written or the file cannot be accessed."""
         try:
             return self.file.stat().st_size * UNIT
         except OSError:
             return 0
 
     def add(self, size: int) -> None:
-        """Count another file.
+        """Count another file of `size` bytes.
 
         Raises:
             OSError: the disk is full or the folder cannot be written.

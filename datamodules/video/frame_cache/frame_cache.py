@@ -1,4 +1,4 @@
-"""What every cache of fitted frames does; none at all, and one in memory."""
+"""The interface of a cache of fitted frames, a cache that keeps nothing, and one in memory."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ Views = tuple[FittedClip, ...]  # one clip on one canvas or several
 
 
 class FrameCache(ABC):
-    """The family `frame_cache`.
+    """The family `frame_cache`: whether fitted frames are kept.
 
-    What changes from epoch to epoch, or hides a part of the clip, is done to the frames afterwards.
+    Augmentations and controls, which differ between epochs or runs, are applied to the cached frames afterwards.
     """
 
     @abstractmethod
     def get(
         self, clip: Path, recipes: Sequence[Recipe], content: Callable[[Path], str], read: Callable[[], Views]
     ) -> Views:
-        """Return the views of a clip that are kept, or read them.
+        """Return the views of a clip from the cache, or read them.
 
         Args:
-            clip: its file.
-            recipes: where each of the views comes from.
-            content: gives the sha256 of a file; OSError if it cannot be read.
-            read: gives all the views, from the clip.
+            clip: video file.
+            recipes: settings that decide the frames of each view.
+            content: function that returns the SHA-256 of a file, or raises OSError if it cannot be read.
+            read: function that reads all views from the clip.
         """
 
 
 class NoCache(FrameCache):
-    """Read every time."""
+    """Keeps nothing: every clip is read every time."""
 
     def get(
         self, clip: Path, recipes: Sequence[Recipe], content: Callable[[Path], str], read: Callable[[], Views]
@@ -44,16 +44,16 @@ class NoCache(FrameCache):
 
 
 class MemoryCache(FrameCache):
-    """Keep frames in memory up to a bound; what does not fit is read every time.
+    """Keeps fitted frames in memory up to a limit; clips beyond it are read every time.
 
-    Each loader process has a cache of its own, so this suits `workers: 0`.
+    Each loader process has its own cache, so this suits `workers: 0`.
     """
 
     def __init__(self, max_gib: float = 1.0) -> None:
-        """Start empty.
+        """Create an empty cache.
 
         Args:
-            max_gib: bound on the memory of the kept frames, in GiB.
+            max_gib: limit on the memory of the kept frames, in GiB.
         """
         if not 0 < max_gib < math.inf:
             raise ValueError(f"frame_cache.init_args.max_gib is {max_gib}; it must be above 0, not inf, or use NoCache")
@@ -63,7 +63,7 @@ class MemoryCache(FrameCache):
     def get(
         self, clip: Path, recipes: Sequence[Recipe], content: Callable[[Path], str], read: Callable[[], Views]
     ) -> Views:
-        """Return the frames of a file of this name, reading them at most once while there is room."""
+        """Return the views of the file at this path, read only once if there is room for them."""
         key = (str(clip), tuple(recipes))
         if key in self.kept:
             return self.kept[key]

@@ -1,4 +1,4 @@
-"""Where the fitted frames of a clip come from, apart from its content."""
+"""The settings that decide the fitted frames of a clip, and the file format in which they are kept."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from datamodules.video.geometry import CanvasGeometry, FittedClip
 from datamodules.video.resizing import Resizing
 from datamodules.video.sampling import FrameSampler
 
-# Raised whenever a reader, a sampler or a geometry gives other frames than before under the same settings.
+# Increased whenever a reader, a sampler or a geometry gives different frames than before under the same settings.
 FRAMES_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides the frames of one view of a clip.
+    """All settings that decide the frames of one view of a clip.
 
     Attributes:
-        sampler: which frames of the clip.
-        damaged: what was done with a clip of which only a part can be decoded.
-        geometry: how they are fitted to the canvas.
+        sampler: choice of the frames.
+        damaged: treatment of clips that can be decoded only in part.
+        geometry: how frames are fitted to the canvas.
     """
 
     sampler: FrameSampler
@@ -41,10 +41,10 @@ class Recipe:
 
     @cached_property
     def text(self) -> str:
-        """All of it in words, the same in every process: names of classes, settings, and who decodes and resizes.
+        """Text of all settings, equal in every process: class names, their settings, and versions of the libraries.
 
         Raises:
-            ValueError: a setting that has no such words.
+            ValueError: a setting cannot be written as text.
         """
         versions = {"av": av, "decord": decord, "Pillow": PIL, "torch": torch}
         programs = ", ".join(f"{name} {program.__version__}" for name, program in versions.items())
@@ -70,11 +70,11 @@ def _words(value: object) -> str:
 
 
 def to_file(view: FittedClip, name: str) -> bytes:
-    """Return the content of a file for `view`, which `from_file` takes back under the same name only."""
+    """Return the content of a file for `view`; `from_file` accepts it under the same name only."""
     rows, columns = view.canvas
     height, width = view.frames.shape[-2:]
     top, left, high, wide = (view.rectangle * torch.tensor([height // rows, width // columns] * 2)).tolist()
-    # If there is a corner without picture, it shows the colour of the padding.
+    # A corner outside the picture has the colour of the padding.
     fill = view.frames[0, :, 0, 0] if top or left else view.frames[0, :, -1, -1]
     kept = {
         "pixels": view.frames[..., top : top + high, left : left + wide].contiguous(),
@@ -83,7 +83,7 @@ def to_file(view: FittedClip, name: str) -> bytes:
         "rectangle": view.rectangle.contiguous(),
         "canvas": torch.tensor(view.canvas),
     }
-    if not torch.equal(_frames(kept), view.frames):  # a geometry that does not pad with one colour
+    if not torch.equal(_frames(kept), view.frames):  # the geometry does not pad with a single colour
         kept |= {"pixels": view.frames.contiguous(), "place": torch.tensor([0, 0, height, width])}
     return safetensors.torch.save({**kept, "checksum": _checksum(name, kept)})
 
@@ -92,7 +92,7 @@ def from_file(content: bytes, name: str) -> FittedClip:
     """Return the view in a file.
 
     Raises:
-        SafetensorError, KeyError, ValueError: the file is damaged, or another's.
+        SafetensorError, KeyError, ValueError: the file is damaged or belongs to another name.
     """
     kept = safetensors.torch.load(content)
     if not torch.equal(kept.pop("checksum"), _checksum(name, kept)):
@@ -102,7 +102,7 @@ def from_file(content: bytes, name: str) -> FittedClip:
 
 
 def _frames(kept: dict[str, Tensor]) -> UInt8[Tensor, "frames 3 height width"]:
-    """Put the pixels back in their place."""
+    """Return the frames with their padding restored."""
     pixels = kept["pixels"]
     top, left, height, width = kept["place"].tolist()
     frames = torch.empty(*pixels.shape[:2], height, width, dtype=torch.uint8)
@@ -113,7 +113,7 @@ def _frames(kept: dict[str, Tensor]) -> UInt8[Tensor, "frames 3 height width"]:
 
 
 def _checksum(name: str, kept: dict[str, Tensor]) -> Tensor:
-    """Return a checksum of name and content, which safetensors itself does not have."""
+    """Return a checksum of name and content; safetensors itself has none."""
     checksum = zlib.crc32(name.encode())
     for key, tensor in sorted(kept.items()):
         checksum = zlib.crc32(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode(), checksum)

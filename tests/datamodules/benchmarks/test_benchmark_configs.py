@@ -39,10 +39,10 @@ def test_a_description_asks_an_excerpt_and_says_that_it_is_one(config, tmp_path,
     data = built(f"--config={config}", f"--data.root={tmp_path}")
     data.setup("test")
     (loaded,) = data.loaded()
-    assert len(loaded.asked) >= 2 and not loaded.missing
-    assert {record.id.split("/")[0] for record in loaded.asked} == {described["name"]}
+    assert len(loaded.records) >= 2 and not loaded.missing
+    assert {record.id.split("/")[0] for record in loaded.records} == {described["name"]}
     names = ASKED_VIDEOS.get(described["questions"]["class_path"], ("clip_a", "clip_b"))
-    assert {record.video.stem.removeprefix("v_") for record in loaded.asked} == set(names)
+    assert {record.video.stem.removeprefix("v_") for record in loaded.records} == set(names)
     assert len(loaded.warnings) == 2 and all(caplog.messages.count(warning) == 1 for warning in loaded.warnings)
 
 

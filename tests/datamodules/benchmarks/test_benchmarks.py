@@ -126,7 +126,7 @@ def test_benchmarks_are_asked_one_after_the_other_and_have_names_of_their_own(ro
     ],
 )
 def test_types_of_questions(root, types, families):
-    records = benchmark(types=types).load(root).asked
+    records = benchmark(types=types).load(root).records
     assert [record.family.removeprefix("small/") for record in records] == families
 
 
@@ -136,7 +136,7 @@ def test_a_clip_is_found_with_any_extension_and_prefix(root, extension):
     (root / "clips/clip_a.mp4").rename(root / f"clips/v_clip_a.{extension}")
     shutil.copy(root / f"clips/v_clip_a.{extension}", root / f"clips/v_clip_b.{extension}")
     loaded = benchmark(video_name="v_{video}").load(root)
-    assert [record.video.name for record in loaded.asked] == [f"v_clip_{x}.{extension}" for x in "aab"]
+    assert [record.video.name for record in loaded.records] == [f"v_clip_{x}.{extension}" for x in "aab"]
 
 
 def test_a_missing_video_stops_the_run_unless_a_share_of_them_is_allowed(root, caplog):

@@ -136,13 +136,13 @@ def clips(tmp_path):
 
 def test_only_what_is_new_or_changed_is_examined(clips, tmp_path, in_this_process):
     first = check(clips, tmp_path / "out", 8, 1)
-    assert (sorted(in_this_process), first.known) == (sorted(clips), 0)
+    assert (sorted(in_this_process), first.unchanged) == (sorted(clips), 0)
     lines = first.manifest.read_text().splitlines()
     assert json.loads(lines[0]) == {"clips": 3, "sha256": first.sha256}
     assert [json.loads(line)["path"] for line in lines[1:]] == sorted(clips)
     in_this_process.clear()
     again = check(clips, tmp_path / "out", 8, 1)
-    assert (in_this_process, again.known, again.sha256) == ([], 3, first.sha256)
+    assert (in_this_process, again.unchanged, again.sha256) == ([], 3, first.sha256)
     # Another sampler is another verdict, and no reason to decode anything.
     assert list(check(clips, tmp_path / "out", 99, 1).clips["nasa_13013_rotated.mp4"].reasons) == ["few frames"]
     os.utime(clips["keyboard_rot270.mov"])
