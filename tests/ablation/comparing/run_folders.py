@@ -69,7 +69,6 @@ def write_run(
     (folder / "answers").mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(settings or config(seed)))
     figures = {"train/minutes": 1.5, "test/loss": 0.5 + 0.01 * seed} if figures is None else figures
-    (folder / "summary.json").write_text(json.dumps({"steps": 10, "figures": figures}))
     (folder / "answers/test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in answers))
     if known is not False:
         content = {"scores": {}, "benchmarks": {}, "provenance": provenance() if known is None else known}
@@ -78,4 +77,5 @@ def write_run(
     lines = [",".join(names), *(f"0,{step},{loss}," for step, loss in curve), "1,10,,0.5"]
     lines += [f"1,{step},,,{value}" for step, value in likely]
     (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+    (folder / "summary.json").write_text(json.dumps({"steps": 10, "figures": figures}))  # last, as a training does
     return folder

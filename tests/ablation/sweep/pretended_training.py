@@ -6,11 +6,14 @@ HOW is what happens: `finishes`; `finishes_after_NAME`, once that one goes on; `
 
 import json
 import os
+import resource
 import signal
 import sys
 import time
 from pathlib import Path
 
+no_limit = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (no_limit, no_limit))  # a disk that is full for the sweep alone
 how, *words = sys.argv[1:]
 options = dict(word.removeprefix("--").split("=", 1) for word in words)
 folder = Path(options["runs"], options["name"], f"seed_{options['seed_everything']}")
