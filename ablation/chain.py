@@ -1,9 +1,8 @@
-"""Training stages in a row, as one command: each starts from the weights of the one before, the last one is tested.
+"""Training stages in a row, as one command: each starts from the weights of the one before, and the last one is tested.
 
-`video-panda chain --config experiments/full.yaml` trains align, integrate and instruct of the paper's Table 6. What was
-stopped or killed goes on where it was when the same command is given again; what is finished is not trained again, and
-neither are stages before the last that another chain has with the same configuration. A stage that was trained with
-other settings is none of these: it stops the chain.
+`video-panda chain --config experiments/full.yaml` trains align, integrate and instruct of the paper's Table 6. The same
+command resumes what was stopped or killed. A finished stage is not trained again, nor is one before the last that
+another chain has trained with the same configuration. A stage that was trained with other settings stops the chain.
 """
 
 from __future__ import annotations

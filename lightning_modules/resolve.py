@@ -162,7 +162,9 @@ class ExperimentArguments(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the arguments of the run that belong to neither model, data nor trainer."""
         parser.add_argument("--base", type=str | list[str] | None, help="files that a config file builds on")
-        parser.add_argument("--at_scale", type=dict[str, Any] | None, help="what a config file sets at one scale alone")
+        parser.add_argument(
+            "--at_scale", type=dict[str, Any] | None, help="settings of a config file for one scale alone"
+        )
         parser.add_argument("--name", type=str | None, help="name of the run; default: the config files' names")
         parser.add_argument("--runs", type=str, default="runs", help="folder of all runs")
         parser.add_argument("--test_after_fit", type=bool, default=True, help="whether a training ends with a test")

@@ -1,4 +1,4 @@
-"""Compares finished runs: what they differ in, what they score, and which differences are more than chance.
+"""Compares finished runs: their settings, their scores, and which differences are more than chance.
 
 `video-panda compare runs` compares all experiments below a folder, `video-panda compare runs/full runs/no_lste` two of
 them. Runs of one experiment that differ in their seed are one row. docs/compare.md says what the numbers mean.
@@ -132,7 +132,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--smallest", type=float, help="difference that matters, as it is shown; default: 2 percentage"
                         " points, or 0.1 points of a judge")  # fmt: skip
     parser.add_argument("--although-different", "--although_different", action="store_true",
-                        help="compare what cannot be compared, over common questions")  # fmt: skip
+                        help="compare runs that differ in scale, data or rules, over common questions")  # fmt: skip
     parser.add_argument("--costs", action="store_true", help="count parameters, GMAC and tokens of the visual path")
     add_file_options(parser)
     with user_errors():

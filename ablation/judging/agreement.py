@@ -1,4 +1,4 @@
-"""How far two judges agree about the same answers: `video-panda agreement A.jsonl B.jsonl`."""
+"""How well two judges agree on the same answers: `video-panda agreement A.jsonl B.jsonl`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Scores stored answers with a judge, without the model: `video-panda judge RUN --judge ExactMatch`.
 
-What was judged once is kept and not asked again, whatever ends the program; the same command goes on. `--judge.help
-NAME` shows the settings of a judge.
+Judgements are kept, whatever ends the program, and the same command resumes with the answers that have none.
+`--judge.help NAME` shows the settings of a judge.
 """
 
 from __future__ import annotations

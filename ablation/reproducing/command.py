@@ -1,8 +1,8 @@
 """A table of the paper from nothing: trains the rows that are missing, and prints ours beside the paper's numbers.
 
 `video-panda reproduce table-4` trains at toy scale, in minutes a row; `--config configs/scale/paper.yaml --config
-DATA.yaml` at the paper's. Further flags of `fit` go to every run. What was stopped or killed goes on when the same
-command is given again. docs/reproduce.md says what the columns mean.
+DATA.yaml` at the paper's. Further flags of `fit` go to every run. The same command resumes what was stopped or killed.
+docs/reproduce.md explains the columns.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("table", help=f"one of {names}" if names else f"table-4, or another of {TABLES}")
     parser.add_argument("--also", nargs="+", type=Path, default=[], metavar="EXPERIMENT", help="further rows")
     add_options(parser)
-    parser.add_argument("--judge", help="whose judgements count, by the name of their file without .jsonl")
+    parser.add_argument("--judge", help="judge whose judgements count: the name of their file without .jsonl")
     parser.add_argument("--repeats", type=int, default=0, help="of a table of costs: timed runs of each row")
     add_file_options(parser)
     return parser

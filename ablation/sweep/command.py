@@ -1,8 +1,8 @@
-"""`video-panda sweep`: trains experiments x seeds x what is set, and goes on where it was when it is given again.
+"""`video-panda sweep`: trains experiments x seeds x settings; the same command resumes it.
 
-Runs are ordinary ones, in `runs/<experiment>[+what is set]/seed_<n>`. Files are experiments, or one sweep such as
-experiments/sweeps/table_4.yaml. With --stages each job is a chain of trainings, and what chains begin with in common is
-trained once. With --until decided, each row gets seeds until it is better, worse or not distinguishable from the
+Runs are ordinary ones, in `runs/<experiment>[+settings]/seed_<n>`. Files are experiments, or one sweep such as
+experiments/sweeps/table_4.yaml. With --stages each job is a chain of trainings, and stages that chains have in common
+are trained once. With --until decided, each row gets seeds until it is better, worse or not distinguishable from the
 baseline. Further flags of `fit` go to every run. Ctrl-C lets all runs save a checkpoint; after it, or anything worse,
 the same command trains only what is missing.
 """
@@ -63,7 +63,9 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--max-seeds", type=int, help=f"with --until, seeds of a row at most; default {MAX_SEEDS}")
     parser.add_argument("--smallest", type=float, help="with --until, the difference that matters, in percentage"
                         f" points; default {PERCENT.smallest:g}")  # fmt: skip
-    parser.add_argument("--budget", help="with --until, how long to train, such as 2h; what is in work is finished")
+    parser.add_argument(
+        "--budget", help="with --until, how long to train, such as 2h; runs that have begun are finished"
+    )
     options, settings = parser.parse_known_args(args)
     check_options(parser, options)
     with user_errors():

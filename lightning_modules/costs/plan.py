@@ -1,8 +1,9 @@
-"""`video-panda plan`: what the training of an experiment would take, stage by stage, without beginning it.
+"""`video-panda plan`: what the training of an experiment would take, stage by stage, without starting it.
 
-Parameters and the share of them that learns, visual tokens, steps, and memory of each device under the strategy that
-the files and flags set. Where files build on a scale and none is given, the paper's takes its place, under what they
-set themselves; files that build on none are taken as they are. Nothing is downloaded.
+Prints parameters and the share of them that is trained, visual tokens, steps, and memory of each device under the
+strategy that the files and flags set. Without a --config of configs/scale, the paper's scale replaces the one that the
+files build on; their own settings override it. Files that build on no scale are used as they are. Nothing is
+downloaded.
 """
 
 from __future__ import annotations
@@ -120,7 +121,9 @@ def main(args: Sequence[str]) -> None:
         "--stages", nargs="*", default=list(STAGES), help="config file of each stage; join several by +; none: as it is"
     )
     parser.add_argument("--samples", type=int, help="training samples that there are; default: those of the data")
-    parser.add_argument("--text_tokens", type=int, default=128, help="of each sample, without those of its clip")
+    parser.add_argument(
+        "--text_tokens", type=int, default=128, help="text tokens of each sample, without those of its clip"
+    )
     parser.add_argument("--format", choices=("table", "json"), default="table", help="what is printed")
     options, settings = parser.parse_known_args(args)
     if options.samples is not None and options.samples < 1:

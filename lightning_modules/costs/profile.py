@@ -1,7 +1,7 @@
 """`video-panda profile`: what the visual path of an experiment costs, and each of its parts.
 
-The input is one square clip, as the experiment's data would give it; at the paper's scale, unless a --config of
-configs/scale says another. Weights are random: nothing is downloaded.
+The input is one square clip, as the experiment's data would give it, at the paper's scale unless a --config of
+configs/scale names another. Weights are random: nothing is downloaded.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`video-panda check-data`: opens every clip of a data set once, before a training meets the bad ones.
 
-Says of each clip whether it is ok, suspicious (with reasons), damaged or unreadable, which contents are there twice or
-in train and test, and which records are too long for the language model. Writes `manifest.jsonl` and a page,
-`report.html`. Goes on where it was stopped. Further flags are those of fit, such as --data.sampler.frames=16.
+Reports for each clip whether it is ok, suspicious (with reasons), damaged or unreadable; which clips are duplicates, or
+in both train and test; and which records are too long for the language model. Writes `manifest.jsonl` and a page,
+`report.html`. Resumes where it was stopped. Further flags are those of fit, such as --data.sampler.frames=16.
 """
 
 from __future__ import annotations

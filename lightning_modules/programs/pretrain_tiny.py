@@ -3,8 +3,7 @@
 The paper's language model can read before it sees its first video. That of the toy scale learns it here: scenes of
 ShapesInMotion, drawn from a split of their own, are described in symbols (`describe`) that stand where a video
 encoder's tokens will stand, and questions of every family are asked about them. No pixel is drawn, no clip is read, and
-no encoder takes part. The embeddings of the symbols are thrown away at the end: an encoder has to find out by itself
-how to say what they said.
+no encoder takes part. The embeddings of the symbols are thrown away at the end: an encoder has to learn its own tokens.
 """
 
 from __future__ import annotations
@@ -268,7 +267,7 @@ def main(args: Sequence[str]) -> None:
     """Pretrain, and write a folder that `PretrainedCausalLM` reads."""
     parser = ProgramParser(prog="video-panda pretrain-tiny", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to write, which must be new")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, scenes and noise")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, scenes and noise")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"of {BATCH} scenes each")
     options = parser.parse_args(args)
     if options.steps < 1 or options.seed < 0:

@@ -1,6 +1,6 @@
 """`video-panda show RUN`: what a run is, where it comes from, who worked on it, and how it ended.
 
-`samples` are hashes of three small parts of every tensor, which cost nothing; `sha256` is of all bits.
+`samples` are hashes of three small parts of every tensor, which take no time; `sha256` is a hash of all bits.
 """
 
 from __future__ import annotations
