@@ -7,7 +7,7 @@ import pytest
 
 from tests.guides import REPOSITORY, run_in_one_process
 
-pytestmark = pytest.mark.xdist_group("recipes")  # one process of commands for all of them
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("recipes")]  # one process of commands for all of them
 PACKAGES = ("components", "datamodules", "lightning_modules", "ablation", "configs", "experiments")
 RECIPES = {
     heading: re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)

@@ -12,10 +12,13 @@ from tests.guides import GUIDES, REPOSITORY, WHOLE, commands, run_in_one_process
 pytestmark = pytest.mark.xdist_group("guides")  # one process of commands for all of them
 # Commands of these programs are run by tests of their own, which take them from the guides too.
 ELSEWHERE = {
-    "python -m lightning fit": ("lightning_modules/test_experiments.py", "lightning_modules/test_full_size.py"),
-    "video-panda plan": ("lightning_modules/test_plan.py",),
+    "python -m lightning fit": (
+        "lightning_modules/test_experiments.py",
+        "lightning_modules/training/test_full_size.py",
+    ),
+    "video-panda plan": ("lightning_modules/costs/test_plan.py",),
     "video-panda reproduce": ("ablation/reproducing/test_reproduce_toy.py",),
-    "video-panda sweep": ("ablation/test_sweep.py",),
+    "video-panda sweep": ("ablation/sweep/test_sweep.py",),
     "video-panda chain": ("ablation/test_chain.py",),
 }
 # But for these, which are about files of the reader's, or too large to be trained there.
@@ -88,7 +91,7 @@ def test_every_other_command_is_run_by_a_test_of_its_own():
         assert commands(program)
         for test in tests:
             assert f'commands("{program}")' in (REPOSITORY / "tests" / test).read_text()
-    exported = "lightning_modules/test_export_official.py"
+    exported = "lightning_modules/export/test_export_official.py"
     for guide, test in {**WHOLE, "weights.md": exported}.items():
         assert guide in (REPOSITORY / "tests" / test).read_text()
     verbs = {line.split()[1] for guide in GUIDES for line in shown(guide) if line.startswith("video-panda ")}

@@ -27,7 +27,7 @@ from components.language_models.text import ChatText
 from components.splice import IGNORED_LABEL, PaddingSide, SplicePlan
 
 _TRANSFORMERS = Version(transformers.__version__)
-_CACHE_ARGUMENT = "cache" if Version("5.24") <= _TRANSFORMERS else "past_key_values"  # of `generate`; the old one warns
+CACHE_ARGUMENT = "cache" if Version("5.24") <= _TRANSFORMERS else "past_key_values"  # of `generate`; the old one warns
 
 
 @dataclass
@@ -210,7 +210,7 @@ class LanguageModel(nn.Module, ABC):
             inputs_embeds=embeddings,
             attention_mask=plan.attention_mask,
             max_new_tokens=max_new_tokens,
-            **{_CACHE_ARGUMENT: cache},
+            **{CACHE_ARGUMENT: cache},
             disable_compile=True,
             synced_gpus=together,
         )

@@ -40,6 +40,7 @@ def test_without_an_experiment_it_is_said_how_to_give_one(fails):
     assert status == 2 and error.endswith("; give an experiment, such as --config experiments/full.yaml\n")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

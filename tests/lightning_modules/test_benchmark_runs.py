@@ -78,6 +78,7 @@ def test_the_real_clips_are_asked_and_scored(run, capsys):
     assert asked_again == [row["id"] for row in answers[:4]], "a saved configuration can be asked other questions"
 
 
+@pytest.mark.long
 def test_questions_about_missing_videos_count_as_not_answered(run, tmp_path, fails):
     activitynet, nextqa = "configs/benchmarks/activitynet_qa.yaml", "configs/benchmarks/nextqa.yaml"
     for config in (activitynet, nextqa):

@@ -27,6 +27,7 @@ def short_run(clips, tmp_path):
     return ["fit", *size, "--trainer.max_steps=1", "--test_after_fit=false", f"--runs={tmp_path / 'runs'}"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [0, 2000, 20_000])
 def test_a_disk_that_fills_during_a_run_is_one_line_that_names_the_file_or_its_folder(
     size, short_run, tmp_path, files_end_at, capsys, caplog

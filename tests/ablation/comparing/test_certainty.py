@@ -122,6 +122,7 @@ def test_a_figure_of_seeds_is_compared_by_welch():
     assert over_seeds_only([0.3], [0.4, 0.5]) is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("world", "least"),
     [

@@ -28,6 +28,7 @@ def test_two_trainings_are_compared_with_all_there_is_to_know(tmp_path, capsys):
     assert "over 1 questions about 1 videos" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_same_experiment_at_another_size_of_the_test_is_refused(tmp_path, capsys):
     for name, questions in (("full", 1), ("more", 2)):
         where = [f"--data.root={tmp_path / 'clips'}", f"--runs={tmp_path / 'runs'}", f"--name={name}"]

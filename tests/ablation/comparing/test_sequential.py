@@ -46,6 +46,7 @@ def test_who_looks_once_has_p_and_intervals_as_ever():
     )
 
 
+@pytest.mark.long
 def test_simulated_tables_keep_their_error_rates_although_they_are_looked_at_often():
     alike = TableWorld("", rows=6, seeds=8, families=1, videos=300, seed=0.08, fold=10)
     _, found = simulated(alike, 40, {"until decided": (FIRST, 8, True), "at 5 % each": (FIRST, 8, False)})

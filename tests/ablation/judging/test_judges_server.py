@@ -35,6 +35,7 @@ def judge_at(server, **more):
     return ServerJudge("judge", **settings)
 
 
+@pytest.mark.long
 def test_no_answer_is_lost_or_judged_twice_or_wrong_whatever_the_server_does():
     with FaultyServer(seeded_faults) as server:
         judge = judge_at(server, attempts=12)

@@ -96,6 +96,7 @@ def test_a_task_that_fails_says_so_to_the_cluster(run, task, tmp_path):
     assert trained(tmp_path) == [None, None]
 
 
+@pytest.mark.long
 def test_tasks_that_begin_with_the_same_stage_train_it_once(run, chain_task, tmp_path):
     assert [job.result() for job in run(chain_task("a"), chain_task("b"))] == ["finished"] * 2
     rows = [json.loads(line) for line in (tmp_path / "trained.jsonl").read_text().splitlines()]

@@ -104,6 +104,7 @@ def test_rows_get_seeds_until_they_are_decided_and_nothing_is_decided_twice(swee
     assert "when rows were decided" not in other and "p is corrected for looks at 3 to 6 seeds too" in other
 
 
+@pytest.mark.long
 def test_a_sweep_that_is_killed_at_any_moment_comes_to_the_same_verdicts(sweep, tmp_path):
     sweep(*ROWS, runs=tmp_path / "whole")
     runs = tmp_path / "runs"
@@ -183,6 +184,7 @@ def test_answers_to_other_questions_in_the_same_runs_are_not_compared(sweep, tmp
     assert status == 1 and "finished runs of this table cannot be compared: data manifest: cccc" in said
 
 
+@pytest.mark.long
 def test_a_dry_run_says_what_is_left_as_far_as_it_is_known(sweep, tmp_path):
     runs = tmp_path / "runs"
     dry = (*USUAL, "--dry-run", "--jobs=2")

@@ -7,6 +7,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from components.language_models import LanguageModel, TinyLlama, TinyQwen3
+from components.language_models.language_model import CACHE_ARGUMENT
 from components.splice import IGNORED_LABEL, PaddingSide
 from tests.components.small_language_model import (
     TURNS,
@@ -182,7 +183,7 @@ def test_the_cache_has_room_for_this_batch_and_its_longest_answer_and_no_more(mo
     original = model.network.generate
 
     def generate(**arguments):
-        given.append(arguments["past_key_values"])
+        given.append(arguments[CACHE_ARGUMENT])
         return original(**arguments)
 
     monkeypatch.setattr(model.network, "generate", generate)
@@ -201,7 +202,7 @@ def test_answers_under_autocast_are_those_of_a_cache_that_grows(network, visual,
 
     def generate(grows):
         def call(**arguments):
-            cache = {"past_key_values": None} if grows else {}
+            cache = {CACHE_ARGUMENT: None} if grows else {}
             output = original(**{**arguments, **cache}, return_dict_in_generate=True, output_logits=True)
             kept = output.past_key_values.layers[0]
             logits.append((torch.stack(output.logits), kept.keys.dtype, kept.values.dtype))

@@ -89,6 +89,7 @@ def test_a_batch_of_images_has_none(statistics):
     assert torch.isfinite(stab(clips()[2], layout)).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("statistics", [BatchStatistics, ClipStatistics, FrozenStatistics])
 def test_a_compiled_block_gives_the_same(statistics):
     stab = build(statistics)

@@ -202,6 +202,7 @@ def wait_for_lines(file, count, process):
         time.sleep(0.01)
 
 
+@pytest.mark.long
 def test_a_killed_check_goes_on_and_examines_nothing_twice(tmp_path, in_this_process):
     process = subprocess.Popen([sys.executable, "-c", ALL, tmp_path], stderr=subprocess.DEVNULL)
     wait_for_lines(tmp_path / MANIFEST, 3, process)

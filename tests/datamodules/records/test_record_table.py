@@ -84,6 +84,7 @@ def as_list(table, pipe):
     pipe.send(list(table))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_another_process_sees_the_same(table, method):
     context = multiprocessing.get_context(method)

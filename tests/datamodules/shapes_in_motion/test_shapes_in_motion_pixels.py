@@ -132,6 +132,7 @@ def see(video, scene):
     }
 
 
+@pytest.mark.long
 def test_all_answers_can_be_seen_in_the_decoded_files(tmp_path):
     wrong = Counter()
     for index, path in enumerate(build_split(tmp_path, "test", 60, SETTINGS, seed=5, workers=1)):

@@ -91,6 +91,7 @@ def test_a_plan_of_the_guides(capsys, arguments):
     assert "GiB on each device" in planned(capsys, *shlex.split(arguments))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "settings",
     [

@@ -56,6 +56,7 @@ def answers_the_same(again, first):
     assert answers(again) == answers(first) != []
 
 
+@pytest.mark.long
 def test_a_run_without_pretrained_parts(run, exported):
     first = run("fit", "--config=experiments/no_lste.yaml", *STEP, "--model.language_model=TinyLlama")
     told, checkout = history(first.folder), checkout_of(OWN_FILE)
@@ -84,6 +85,7 @@ def test_a_run_without_pretrained_parts(run, exported):
     assert any(name.startswith("distillation.head.") for name in load_file(folder / "weights.safetensors"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", [(), FROZEN], ids=["trained", "frozen"])
 def test_a_pretrained_language_model_comes_along(run, exported, pretrained, stage):
     first = run("fit", *FULL, *STEP, *pretrained, *stage)
@@ -94,6 +96,7 @@ def test_a_pretrained_language_model_comes_along(run, exported, pretrained, stag
     assert torch.equal(network(ids).logits, first.model.language_model.network.eval()(ids).logits)
 
 
+@pytest.mark.long
 def test_an_eve_becomes_a_plain_language_model(run, exported, tmp_path):
     folder = save_eve(tmp_path / "base" / "eve")
     eve = ("--config=configs/llm/eve_7b.yaml", f"--model.language_model.name_or_path={folder}")
@@ -103,6 +106,7 @@ def test_an_eve_becomes_a_plain_language_model(run, exported, tmp_path):
     assert again.model.component_names()["language_model"] == "PretrainedCausalLM"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", [(), ("--model.stage.encoder=0",)], ids=["trained", "frozen"])
 def test_a_tower_comes_along(run, exported, tmp_path, stage):
     first = run("fit", *with_tower(tmp_path / "base"), *STEP[:1], *STEP[2:], *stage)
@@ -116,6 +120,7 @@ def logits(cli, ids):
         return cli.model.language_model.network.eval()(ids).logits
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [(), ("--merge",)], ids=["kept", "merged"])
 def test_an_adapter_is_kept_or_merged(run, exported, pretrained, options):
     first = run(
@@ -137,6 +142,7 @@ def test_an_adapter_is_kept_or_merged(run, exported, pretrained, options):
     torch.testing.assert_close(base(ids).logits, expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.long
 def test_an_adapter_of_a_toy_language_model(run, exported):
     first = run("fit", *FULL, *STEP, *LORA)
     _, again = exported(first)
@@ -178,6 +184,7 @@ def test_no_secret_and_no_folder_of_this_machine_goes_along(finished, tmp_path):
         assert str(folder).encode() not in texts[name]
 
 
+@pytest.mark.long
 def test_what_cannot_be_exported_is_refused(run, fails, pretrained, tmp_path):
     first = run("fit", *FULL, *STEP, *pretrained, *FROZEN)
     source, out, new = str(first.folder), tmp_path / "out", str(tmp_path / "new")

@@ -82,6 +82,7 @@ def test_a_merged_adapter_and_the_statistics_of_clips_fit(exported, tmp_path):
     assert (tmp_path / "official" / "config.json").is_file()
 
 
+@pytest.mark.long
 def test_the_guide(run, exported, monkeypatch, tmp_path):
     exported("--name=full")
     monkeypatch.chdir(tmp_path)
@@ -91,6 +92,7 @@ def test_the_guide(run, exported, monkeypatch, tmp_path):
     assert (tmp_path / "models" / "full_official" / "config.json").is_file()
 
 
+@pytest.mark.long
 def test_a_toy_language_model_is_named(run, fails, tmp_path):
     finished = run("fit", *NO_LSTE, *SHORT, "--model.language_model=TinyLlama")
     main(["export", str(finished.folder), "--out", str(tmp_path / "ours")])

@@ -159,6 +159,7 @@ def test_a_full_disk_is_one_line(capsys, tmp_path):
     assert error.splitlines()[-1] == f"error: no space left on the device for {out / 'manifest.jsonl'}"
 
 
+@pytest.mark.long
 def test_ctrl_c_keeps_what_is_done(tmp_path, hear_control_c):
     manifest = tmp_path / "out" / "manifest.jsonl"
     program = "import sys; from lightning_modules.programs.check_data import main; main(sys.argv[1:])"

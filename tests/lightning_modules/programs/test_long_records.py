@@ -45,6 +45,7 @@ STEP = ("--data.batch_size=4", "--trainer.max_epochs=1", "--trainer.check_val_ev
         "--trainer.num_sanity_val_steps=0")  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_it_is_named_before_the_first_step(fails, arguments, tmp_path, split):
     options = arguments(**{split: [("the long one", LONG, "card")]})
@@ -59,6 +60,7 @@ def test_it_is_named_before_the_first_step(fails, arguments, tmp_path, split):
     assert stopped.value.code == 1
 
 
+@pytest.mark.long
 def test_it_is_left_out_and_counted(arguments, tmp_path, capsys):
     long = [("known", LONG, "card"), ("borderline", BORDERLINE, "card")]
     options = arguments(train=long, test=long)

@@ -128,6 +128,7 @@ def test_a_run_folder_with_other_things_in_it_is_one_line(fails, tmp_path, file,
     assert status == 1 and said in error and len(error.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_a_run_is_shown_without_reading_its_tensors(run, fails, finished, tiny, capsys):
     """Also one whose training came to nothing, or that is damaged: it is for those who use its weights to refuse it."""
     file = finished.folder / "checkpoints" / "last.ckpt"

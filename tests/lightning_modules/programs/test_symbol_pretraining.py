@@ -43,6 +43,7 @@ def test_the_shipped_one_can_read():
     assert loss < 1.0  # one that was taught for 40 steps comes to 1.6, and random weights to 5.6
 
 
+@pytest.mark.long
 def test_a_run_begins_with_it_and_leaves_it_out_of_its_checkpoint_while_it_is_frozen(run):
     name = "--model.language_model=PretrainedTinyLlama"
     short = ("--trainer.max_steps=1", "--trainer.limit_val_batches=0", "--test_after_fit=false")

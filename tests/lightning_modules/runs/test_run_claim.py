@@ -53,6 +53,7 @@ def settings(runs, **others):
     return Namespace(runs=str(runs), name="full", seed_everything=0, continue_answers=None, trainer=trainer, **others)
 
 
+@pytest.mark.long
 def test_a_new_run_takes_the_next_folder_and_one_that_was_killed_lets_go(run, held, impatient, tmp_path):
     other = held(tmp_path / "runs" / "no_lste" / "seed_0")
     second = run("fit", *ONE_STEP)

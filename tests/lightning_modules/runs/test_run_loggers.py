@@ -50,6 +50,7 @@ def two_seeds(run, monkeypatch, tmp_path):
     return train
 
 
+@pytest.mark.long
 def test_another_csv_logger(two_seeds, tmp_path):
     folders = two_seeds("--trainer.logger=CSVLogger", "--trainer.logger.save_dir=elsewhere")
     beside = [tmp_path / "elsewhere" / "lightning_logs" / f"version_{seed}" for seed in (0, 1)]

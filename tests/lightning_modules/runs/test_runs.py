@@ -35,6 +35,7 @@ def test_a_run_leaves_everything_and_says_where(run, capsys):
     assert re.search(r"  test/loss +\d+\.\d{4}\n", said), "a loss has no interval"
 
 
+@pytest.mark.long
 def test_a_second_run_gets_a_folder_of_its_own(run):
     first, second = (run("fit", *NO_LSTE, "--trainer.max_steps=1") for _ in range(2))
     assert (first.folder.name, second.folder.name) == ("seed_0", "seed_0.2")

@@ -62,6 +62,7 @@ def test_a_frozen_language_model_is_named_and_not_saved(run, pretrained):
     )
 
 
+@pytest.mark.long
 def test_shared_embeddings_are_not_saved_either(run, pretrained, tmp_path):
     folder = save_tiny_network("gemma2", tmp_path / "gemma", max_length=2048)
     arguments = (*FULL, *FROZEN, *pretrained[:1], f"--model.language_model.name_or_path={folder}")
@@ -86,6 +87,7 @@ def test_a_run_goes_on_and_is_tested_with_the_same_language_model(run, pretraine
     assert longer.trainer.global_step == first.trainer.global_step * 3 // 2  # a third epoch
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", ["ckpt_path", "init_from"])
 def test_another_language_model_is_refused(run, fails, tiny, pretrained, other, tmp_path, key):
     path, _ = saved(run("fit", *FULL, *SHORT, *FROZEN, *pretrained))
@@ -126,6 +128,7 @@ def test_with_an_adapter_the_adapter_alone_is_saved(run, pretrained):
     assert language_model_keys(saved(frozen)[1]) == names
 
 
+@pytest.mark.long
 def test_the_language_model_of_eve_is_left_out_and_what_came_with_it_is_said(run, tmp_path, capsys):
     folder = save_eve(tmp_path / "eve")
     eve = ("--config=configs/llm/eve_7b.yaml", f"--model.language_model.name_or_path={folder}")

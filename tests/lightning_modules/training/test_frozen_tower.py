@@ -29,6 +29,7 @@ def saved(cli):
     return path, content, [name for name in content["state_dict"] if name.startswith("encoder.tower.")]
 
 
+@pytest.mark.long
 def test_a_frozen_tower_is_named_and_not_saved(run, tower, tmp_path):
     first = run("fit", *tower, *SHORT, *FROZEN)
     path, content, names = saved(first)
@@ -41,6 +42,7 @@ def test_a_frozen_tower_is_named_and_not_saved(run, tower, tmp_path):
     assert all(torch.equal(ours[name], tensor) for name, tensor in first.model.encoder.state_dict().items())
 
 
+@pytest.mark.long
 def test_a_trained_tower_is_saved(run, tower, capsys):
     path, content, names = saved(run("fit", *tower, *SHORT))
     assert len(names) > 10 and "frozen_base" not in content
@@ -50,6 +52,7 @@ def test_a_trained_tower_is_saved(run, tower, capsys):
     assert all(torch.equal(again["state_dict"][name], content["state_dict"][name]) for name in names)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", ["ckpt_path", "init_from"])
 def test_another_tower_is_refused(run, fails, tiny, tower, tmp_path, key):
     path, *_ = saved(run("fit", *tower, *SHORT, *FROZEN))

@@ -72,6 +72,7 @@ def test_a_global_batch_that_cannot_be_had_is_refused_with_what_can(global_batch
         Stage(1e-3, 1e-3, 0, 1e-3, global_batch=global_batch).accumulation(4, 2)
 
 
+@pytest.mark.long
 def test_batches_add_up_to_the_global_batch(run):
     whole, parts = (
         run("fit", "--config=experiments/full.yaml", "--trainer.max_epochs=1", f"--data.batch_size={size}",

@@ -94,6 +94,7 @@ def test_questions_without_a_clip_are_asked_and_answered(run, mixed):
     assert {row["id"]: row["prediction"] for row in single} == by_id
 
 
+@pytest.mark.long
 def test_without_any_clip_the_encoder_has_nothing_to_take_part_with(run, mixed, tmp_path):
     file = tmp_path / "text.json"
     file.write_text(json.dumps([turns("A?", "B."), turns("C?", "D.")]))
