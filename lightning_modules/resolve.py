@@ -1,9 +1,9 @@
-"""Resolves the arguments of a command line to the configuration of an experiment, so that no key is lost."""
+"""Resolves a command line to the configuration of an experiment, and says what it changes of its bases."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 
 import yaml
 from jsonargparse import Namespace, set_parsing_settings
-from lightning import Trainer
+from lightning import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
 from omegaconf.errors import OmegaConfBaseException
 
 # Imported so that YAML can use bare class names.
@@ -21,18 +22,23 @@ import datamodules.mixed_conversations
 import datamodules.shapes_in_motion.datamodule
 import datamodules.video_qa  # noqa: F401
 import lightning_modules.callbacks  # noqa: F401
+from components.registry import slots
+from datamodules.benchmarks import Benchmark
 from datamodules.printable import printable
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.config.chain import (
     ConfigChainError,
     config_files,
     given_files,
+    is_general,
+    is_scale,
     mappings_in,
     read_config,
     replace_here,
     settings_in,
     with_bases,
 )
+from lightning_modules.config.difference import difference
 from lightning_modules.config.known_names import explain, explain_interpolation
 from lightning_modules.config.parsed_settings import check_settings, lost_keys
 from lightning_modules.config.user_errors import CommandLineError
@@ -98,6 +104,55 @@ def resolve(words: Sequence[str], parser: LightningArgumentParser | None = None)
     return Experiment(by_verb.subcommand, by_verb, files, own_files)
 
 
+@dataclass(frozen=True)
+class Changes:
+    """Changes of an experiment, one line each; none if it has no bases, or these are incomplete by themselves.
+
+    Attributes:
+        own: differences of the experiment from the files that it builds on.
+        inherited: differences of these from the first experiment among them.
+        base_encoder: configuration of the encoder in the files that the experiment builds on.
+    """
+
+    own: Sequence[str] = ()
+    inherited: Sequence[str] = ()
+    base_encoder: Mapping[str, Any] | None = None
+
+
+def changes(experiment: Experiment, parser: LightningArgumentParser) -> Changes:
+    """Return how the files that the user named differ from those that they build on, at the same scale."""
+    own = [file for file in experiment.own_files if not is_scale(file)] or experiment.own_files
+    bases = [file for file in experiment.files if file not in own]
+    base = _of_files(bases, experiment, parser) if bases else None
+    if base is None:
+        return Changes()
+    experiments = [file for file in bases if not is_general(file)]
+    first = [file for file in bases if file not in experiments[1:]]
+    origin = _of_files(first, experiment, parser) if first != bases else None
+    inherited = [] if origin is None else _differences(base, origin)
+    return Changes(_differences(experiment.config, base), inherited, base.model.encoder.as_dict())
+
+
+def _of_files(files: Sequence[Path], experiment: Experiment, parser: LightningArgumentParser) -> Namespace | None:
+    """Return the configuration of these files only; None if it is incomplete."""
+    verb = experiment.verb
+    seed = f"--seed_everything={experiment.config.seed_everything}"  # another seed is not another experiment
+    words = with_bases([verb, *(f"--config={file}" for file in files), seed])
+    try:
+        config: Namespace = parser.parse_args(words)[verb]
+    except CommandLineError:
+        return None
+    return config
+
+
+def _differences(ours: Namespace, base: Namespace) -> list[str]:
+    return [
+        line
+        for part in ("model", "data", "trainer")
+        for line in difference({part: ours[part].as_dict()}, {part: base[part].as_dict()})
+    ]
+
+
 class ExperimentParser(LightningArgumentParser):
     """Replaces `${here}` in config files, raises errors instead of exiting, and makes their messages clearer."""
 
@@ -135,7 +190,13 @@ class ExperimentParser(LightningArgumentParser):
             raise ex
         parser = getattr(ex, "subcommand_parser", None) or self
         program = parser.prog.replace(" [options]", "")
-        raise CommandLineError(printable(explain(message)), program) from ex
+        raise CommandLineError(printable(explain(message, _families())), program) from ex
+
+
+def _families() -> dict[str, type]:
+    """Return slot -> family of the classes that can be named in it."""
+    families = {**slots(VideoLanguageModel), **slots(VideoTextDataModule), **slots(Benchmark)}
+    return families | {"data": VideoTextDataModule, "callbacks": Callback, "logger": Logger}
 
 
 class ExperimentArguments(LightningCLI):

@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from components.files import write_whole
 from datamodules.printable import say
-from lightning_modules.callbacks import hparams
+from lightning_modules.callbacks.hparams import entry, figures_in_order, settings
 from lightning_modules.callbacks.score_file import ScoreFile
 from lightning_modules.runs.folder import SUMMARY, run_folder
 from lightning_modules.runs.origin import Origin
@@ -83,7 +83,7 @@ class RunSummary(Callback):
         if not isinstance(trainer.logger, TensorBoardLogger) or not isinstance(module, VideoLanguageModel):
             return
         parameters = sum(parameter.numel() for parameter in module.encoder.parameters())
-        values = hparams.settings(
+        values = settings(
             module.component_names(),
             ablated=self.origin.ablated(),
             encoder_parameters=parameters / 1e6,
@@ -91,12 +91,12 @@ class RunSummary(Callback):
             seed=str(module.data.seed),
             shown_frames=type(module.data.shown_frames).__name__,
         )
-        titles = hparams.figures_in_order(self.figures, self.scores.intervals)
+        titles = figures_in_order(self.figures, self.scores.intervals)
         # Figures of validation and test are logged already. At the last step, since TensorBoard takes step 0 after
         # others for a restart and drops the curves.
         further = {name: value for name, value in self.figures.items() if not name.startswith(("val/", "test/"))}
         trainer.logger.log_metrics(further, trainer.global_step)
-        for summary in hparams.entry(type(module), values, titles):
+        for summary in entry(type(module), values, titles):
             trainer.logger.experiment.file_writer.add_summary(summary, trainer.global_step)
 
     def keep(self, trainer: Trainer) -> None:

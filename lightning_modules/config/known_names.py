@@ -17,7 +17,7 @@ NEEDED = re.compile(
 KEY = re.compile(r'Parser key "(?P<key>[\w.]+)"')
 
 
-def explain(message: str, further: Mapping[str, type] | None = None) -> str:
+def explain(message: str, families: Mapping[str, type]) -> str:
     """Return a message of the parser, replaced by a clearer one for a common mistake.
 
     For an unknown class, it lists the names for that slot: `unknown local_encoding 'NoLSTE'
@@ -25,7 +25,7 @@ def explain(message: str, further: Mapping[str, type] | None = None) -> str:
 
     Args:
         message: message of the parser.
-        further: slot -> family of classes, for slots that are not part of an experiment.
+        families: slot -> family of the classes that can be named in it.
     """
     if message.startswith(REQUIRED) and "model.encoder" in message:
         return f"{message}; give an experiment, such as --config experiments/full.yaml"
@@ -40,17 +40,8 @@ def explain(message: str, further: Mapping[str, type] | None = None) -> str:
     keys = [match["key"] for match in KEY.finditer(message, 0, unknown.start())]
     if not keys:
         return message
-    # Imported here, because programs that only read files explain their errors too.
-    from lightning import Callback
-    from lightning.pytorch.loggers import Logger
+    from components.registry import members  # here, since it imports torch
 
-    from components.registry import members, slots
-    from datamodules.benchmarks import Benchmark
-    from datamodules.video_text import VideoTextDataModule
-    from lightning_modules.video_language import VideoLanguageModel
-
-    families = {**slots(VideoLanguageModel), **slots(VideoTextDataModule), **slots(Benchmark)}
-    families |= {"data": VideoTextDataModule, "callbacks": Callback, "logger": Logger, **(further or {})}
     slot = keys[-1].rsplit(".", 1)[-1]
     if slot not in families:
         return message

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lightning_modules.config.difference import changes, difference
-from lightning_modules.resolve import experiment_parser, resolve
+from lightning_modules.config.difference import difference
+from lightning_modules.resolve import changes, experiment_parser, resolve
 from lightning_modules.runs.origin import Origin, recorded_changes
 
 
