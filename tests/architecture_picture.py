@@ -44,18 +44,28 @@ def room_of(module: str) -> str:
 
 
 @cache
-def imports() -> frozenset[tuple[str, str]]:
-    """Return (importing room, imported room) of all imports in the packages, those in functions too."""
+def module_imports() -> dict[str, set[str]]:
+    """Return module -> modules of the packages that it imports, in functions too; a package is its `__init__`."""
     files = {
         ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__"): path
         for floor in FLOORS
         for path in (REPOSITORY / floor).rglob("*.py")
     }
+    graph: dict[str, set[str]] = {}
+    for module, path in files.items():
+        names = [name for imported in _imported(path) for name in (imported, imported.rpartition(".")[0])]
+        graph[module] = {name for name in names if name in files} - {module}
+    return graph
+
+
+@cache
+def imports() -> frozenset[tuple[str, str]]:
+    """Return (importing room, imported room) of all imports between rooms of the packages."""
     return frozenset(
         (room_of(module), room_of(imported))
-        for module, path in files.items()
-        for imported in _imported(path)
-        if imported.split(".")[0] in FLOORS and room_of(module) != room_of(imported)
+        for module, names in module_imports().items()
+        for imported in names
+        if room_of(module) != room_of(imported)
     )
 
 

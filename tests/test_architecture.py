@@ -2,12 +2,13 @@
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from tests.architecture_picture import FLOORS, PICTURE, STEPS, draw, imports, reachable, rooms
+from tests.architecture_picture import FLOORS, PICTURE, STEPS, draw, imports, module_imports, reachable, rooms
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "architecture.md").read_text()
@@ -26,6 +27,10 @@ def floor(room):
 def test_no_import_goes_up():
     upward = [arrow for arrow in imports() if ORDER.index(floor(arrow[0])) > ORDER.index(floor(arrow[1]))]
     assert not upward
+
+
+def test_no_file_imports_another_in_a_circle():
+    tuple(TopologicalSorter(module_imports()).static_order())  # raises CycleError, which names one
 
 
 def test_every_arrow_of_the_picture_is_an_import():
