@@ -33,7 +33,7 @@ STEPS = (
     ("ablation.judging", "stored answers are judged"),
     ("ablation.comparing", "runs are compared, with verdicts"),
 )
-WIDTH, MARGIN, COLUMN, ROOM, ROW, HALL = 1180, 20, 224, (192, 34), 50, 30
+MARGIN, COLUMN, ROOM, ROW, HALL = 20, 224, (192, 34), 50, 30
 
 
 def room_of(module: str) -> str:
@@ -109,8 +109,8 @@ def columns(floor: str, arrows: set[tuple[str, str]]) -> list[list[str]]:
         for begin, end in arrows:
             column[end] = max(column[end], column[begin] + 1)
     assert all(column[begin] < column[end] for begin, end in arrows), f"rooms of {floor} import each other in a circle"
-    for room in set(column) - {end for _, end in arrows}:
-        column[room] = min((column[end] - 1 for begin, end in arrows if begin == room), default=0)
+    for room in sorted(column, key=lambda room: -column[room]):
+        column[room] = min((column[end] - 1 for begin, end in arrows if begin == room), default=column[room])
     return [[room for room in column if column[room] == number] for number in range(max(column.values()) + 1)]
 
 
@@ -126,6 +126,7 @@ def badge(room: str, x: float, y: float) -> str:
 def draw() -> str:
     """Return the picture."""
     parts: list[str] = []
+    width = 2 * MARGIN + 16 + COLUMN * max(len(columns(floor, arrows_between_rooms(floor))) for floor in FLOORS)
     top: float = MARGIN
     bottoms: dict[str, float] = {}
     for floor, purpose in FLOORS.items():
@@ -139,7 +140,7 @@ def draw() -> str:
             for row, room in enumerate(names)
         }
         parts.append(
-            f'<rect class="floor" x="{MARGIN}" y="{top}" width="{WIDTH - 2 * MARGIN}" height="{height}"/>'
+            f'<rect class="floor" x="{MARGIN}" y="{top}" width="{width - 2 * MARGIN}" height="{height}"/>'
             f'<text class="name" x="{MARGIN + 14}" y="{top + 22}">{floor}/</text>'
             f'<text x="{MARGIN + 226}" y="{top + 22}">{escape(purpose)}</text>' + badge(floor, MARGIN + 206, top + 17)
         )
@@ -161,7 +162,7 @@ def draw() -> str:
         bottoms[floor] = top + height
         top += height + 34
     for upper, lower in pairwise(FLOORS):
-        x, y = WIDTH / 2, bottoms[upper]
+        x, y = width / 2, bottoms[upper]
         parts.append(
             f'<path class="arrow floors" data-from="{upper}" data-to="{lower}" marker-end="url(#head)" '
             f'd="M{x} {y} L{x} {y + 31}"/><text x="{x + 14}" y="{y + 22}">imports</text>'
@@ -172,14 +173,14 @@ def draw() -> str:
         parts.append(f'{_number(number + 1, x, y)}<text x="{x + 20}" y="{y + 5}">{escape(words)}</text>')
     height = top + half * 26
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">\n'
         "<style>text{font:15px sans-serif;fill:#222}.name{font:bold 16px monospace}.room-name{font:15px monospace;"
         "text-anchor:middle}.floor{fill:#f3f5f8;stroke:#8a94a3}.room{fill:#fff;stroke:#3c5a80;rx:5}"
         ".arrow{fill:none;stroke:#3c5a80;stroke-width:1.6}.floors{stroke-width:3}.step{fill:#b3402a}"
         ".number{font:bold 12px sans-serif;fill:#fff;text-anchor:middle}</style>\n"
         '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" '
         'markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="#3c5a80"/></marker></defs>\n'
-        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>\n' + "\n".join(parts) + "\n</svg>\n"
+        f'<rect width="{width}" height="{height}" fill="#fff"/>\n' + "\n".join(parts) + "\n</svg>\n"
     )
 
 

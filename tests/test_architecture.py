@@ -52,6 +52,14 @@ def test_the_picture_is_the_one_that_would_be_drawn():
     assert PICTURE.read_text() == draw(), "draw it anew by python -m tests.architecture_picture"
 
 
+def test_every_room_lies_within_its_floor():
+    boxes = ElementTree.parse(PICTURE).iter("{http://www.w3.org/2000/svg}rect")
+    right = {kind: [] for kind in ("floor", "room")}
+    for box in boxes:
+        right.get(box.get("class"), []).append(float(box.get("x", 0)) + float(box.get("width")))
+    assert max(right["room"]) < min(right["floor"])
+
+
 def test_the_page_has_every_room_and_no_other():
     listed = re.findall(r"^\| `(\w+/\w+)` \|", PAGE, re.MULTILINE)
     assert sorted(listed) == sorted(room.replace(".", "/") for package in FLOORS for room in rooms(package))
