@@ -11,6 +11,7 @@ import pytest
 from ablation.judging.judge import Comparison, ExactMatch, JudgeIdentity
 from ablation.judging.pace import Pace
 from ablation.judging.prompted import JudgePrompt, ReplyError, read_reply
+from ablation.judging.server import ServerJudge
 from datamodules.answer_kind import Aspect, Normalisation, matches, normalized
 
 ASKED = Comparison("How many dogs?", "Two dogs.", "There is one.")
@@ -259,3 +260,12 @@ def test_requests_are_spaced_evenly(monkeypatch):
         for _ in range(4):
             pace.wait()
     assert waits == {None: [0, 0, 0, 0], 120: [0, 0.5, 1.0, 1.5]}
+
+
+def test_the_address_is_no_part_of_the_identity_but_all_that_is_asked_is():
+    judge = ServerJudge("judge", "http://a/v1", None)
+    assert judge.identity == ServerJudge("judge", "http://b/v1", None, concurrency=1).identity
+    others = [{"revision": "2"}, {"parameters": {"temperature": 1}}]
+    assert all(
+        ServerJudge("judge", "http://a/v1", None, **more).identity.hash != judge.identity.hash for more in others
+    )

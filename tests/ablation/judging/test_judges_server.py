@@ -290,12 +290,3 @@ def test_a_key_that_is_none_is_not_shown(monkeypatch):
     with pytest.raises(ValueError, match="JUDGE_KEY has is no API key") as raised:
         ServerJudge("judge", api_key_variable="JUDGE_KEY")
     assert "two words" not in str(raised.value)
-
-
-def test_the_address_is_no_part_of_the_identity_but_all_that_is_asked_is():
-    judge = ServerJudge("judge", "http://a/v1", None)
-    assert judge.identity == ServerJudge("judge", "http://b/v1", None, concurrency=1).identity
-    others = [{"revision": "2"}, {"parameters": {"temperature": 1}}]
-    assert all(
-        ServerJudge("judge", "http://a/v1", None, **more).identity.hash != judge.identity.hash for more in others
-    )

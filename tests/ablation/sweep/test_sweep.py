@@ -11,7 +11,6 @@ import pytest
 
 from ablation.sweep.command import main
 from ablation.sweep.jobs import expand
-from ablation.sweep.journal import Journal
 from ablation.sweep.request import read_sweep, request_of
 from lightning_modules.cli import main as program
 from lightning_modules.config.chain import STAGES
@@ -275,23 +274,6 @@ def test_the_chains_of_the_docs_share_what_is_said(capsys, tmp_path):
     said = capsys.readouterr().out
     assert "sweep table_7: 2 jobs" in said and "for 2 jobs" not in said
     assert not (tmp_path / "runs").exists()
-
-
-def test_a_line_that_a_kill_left_unfinished_is_cut_off_and_another_is_an_error(tmp_path):
-    journal = Journal(tmp_path)
-    journal.open()
-    journal.append("a/seed_0", "begun", folder=tmp_path / "a")
-    with journal.path.open("a") as file:
-        file.write('{"job": "a/see')
-    assert [event["event"] for event in journal.events()] == ["begun"]
-    journal.open()
-    journal.append("a/seed_0", "finished", folder=tmp_path / "a")
-    assert [event["event"] for event in journal.events()] == ["begun", "finished"]
-    whole = journal.path.read_text()
-    for line in ("[]", '{"job": [], "event": "begun"}', '{"job": "a", "event": "begun", "folder": 1}', "[" * 100_000):
-        journal.path.write_text(f"{whole}{line}\n")
-        with pytest.raises(ValueError, match=r"jobs\.jsonl, line 3 is no event of a sweep"):
-            journal.events()
 
 
 # Those about files of the reader's, and about deciding, are in test_guides.py.

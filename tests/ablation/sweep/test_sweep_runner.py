@@ -214,3 +214,20 @@ def test_runs_at_a_time_share_the_cores_and_have_a_gpu_each(monkeypatch):
     assert [each["CUDA_VISIBLE_DEVICES"] for each in shares(2)] == ["5", "GPU-abc"]
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert shares(2)[0]["OMP_NUM_THREADS"] == "7"
+
+
+def test_a_line_that_a_kill_left_unfinished_is_cut_off_and_another_is_an_error(tmp_path):
+    journal = Journal(tmp_path)
+    journal.open()
+    journal.append("a/seed_0", "begun", folder=tmp_path / "a")
+    with journal.path.open("a") as file:
+        file.write('{"job": "a/see')
+    assert [event["event"] for event in journal.events()] == ["begun"]
+    journal.open()
+    journal.append("a/seed_0", "finished", folder=tmp_path / "a")
+    assert [event["event"] for event in journal.events()] == ["begun", "finished"]
+    whole = journal.path.read_text()
+    for line in ("[]", '{"job": [], "event": "begun"}', '{"job": "a", "event": "begun", "folder": 1}', "[" * 100_000):
+        journal.path.write_text(f"{whole}{line}\n")
+        with pytest.raises(ValueError, match=r"jobs\.jsonl, line 3 is no event of a sweep"):
+            journal.events()
