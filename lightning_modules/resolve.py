@@ -44,6 +44,7 @@ from lightning_modules.config.parsed_settings import check_settings, lost_keys
 from lightning_modules.config.user_errors import CommandLineError
 from lightning_modules.programs import PROGRAMS, program_name
 from lightning_modules.runs.folder import checked_name
+from lightning_modules.scoring.metrics import Metric
 from lightning_modules.video_language import VideoLanguageModel
 
 
@@ -196,7 +197,7 @@ class ExperimentParser(LightningArgumentParser):
 def _families() -> dict[str, type]:
     """Return slot -> family of the classes that can be named in it."""
     families = {**slots(VideoLanguageModel), **slots(VideoTextDataModule), **slots(Benchmark)}
-    return families | {"data": VideoTextDataModule, "callbacks": Callback, "logger": Logger}
+    return families | {"data": VideoTextDataModule, "metrics": Metric, "callbacks": Callback, "logger": Logger}
 
 
 class ExperimentArguments(LightningCLI):

@@ -21,6 +21,7 @@ DATA = Path(__file__).parents[1] / "data"
         (["--model.language_model=Llama"], "did you mean TinyLlama?"),
         (["--data=ShapesMotion"], "unknown data 'ShapesMotion'"),
         (["--data.sampler=Uniform"], "UniformSampler"),
+        (["--model.metrics=[TokenF2]"], "unknown metrics 'TokenF2' (model.metrics); known: ExactMatch"),
         (["--model.encoder.widht=3"], "widht"),
         (["--model.stge.encoder=3"], "stge"),
         (["--model.encoder.width=eight"], "Got value: eight"),
