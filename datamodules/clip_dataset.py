@@ -20,9 +20,8 @@ from datamodules.checking.media_facts import MediaFacts
 from datamodules.records import Record, RecordTable
 from datamodules.video.augmentation import Augmentation
 from datamodules.video.damage import DamagedVideo
-from datamodules.video.fit import Fit
 from datamodules.video.frame_cache import FrameCache, Recipe, Views
-from datamodules.video.geometry import CanvasGeometry, FittedClip
+from datamodules.video.geometry import CanvasGeometry, Fit, FittedClip
 from datamodules.video.media_policy import MediaPolicy, Skipped
 from datamodules.video.reader import VideoError
 from datamodules.video.resizing import Resizing

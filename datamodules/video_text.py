@@ -29,9 +29,8 @@ from datamodules.records import AllRecords, RecordSelection, RecordTable
 from datamodules.sample_sizes import ClipShapes, sample_sizes
 from datamodules.skips import SkipCounter
 from datamodules.video.augmentation import Augmentation, NoAugmentation
-from datamodules.video.fit import Fit, Pad
 from datamodules.video.frame_cache import FrameCache
-from datamodules.video.geometry import CanvasGeometry
+from datamodules.video.geometry import CanvasGeometry, Fit, Pad
 from datamodules.video.media_policy import MediaPolicy, Skipped
 from datamodules.video.open import DamagedVideo
 from datamodules.video.resizing import PillowBicubic, Resizing

@@ -18,7 +18,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 # Imported so that YAML can use bare class names.
 import datamodules.conversations
-import datamodules.mixed_conversations
 import datamodules.shapes_in_motion.datamodule
 import datamodules.video_qa  # noqa: F401
 import lightning_modules.callbacks  # noqa: F401

@@ -13,8 +13,7 @@ from ablation.judging.judgements import JudgedAnswer, read_judgements
 from datamodules.answer_kind import Aspect
 from lightning_modules.runs.folder import JUDGEMENTS
 from lightning_modules.scoring.answer_store import AnswerStore, Row, read_rows
-from lightning_modules.scoring.metrics import ExactMatch, LogLikelihood, Metric
-from lightning_modules.scoring.unit import PERCENT, Unit
+from lightning_modules.scoring.metrics import PERCENT, ExactMatch, LogLikelihood, Metric, Unit
 
 TENTHS = 10  # of a point, in which scores of a judge are counted
 

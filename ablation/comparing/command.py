@@ -26,8 +26,7 @@ from ablation.judging.judge import POINTS
 from components.files import write_whole
 from datamodules.printable import printable, say
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-from lightning_modules.scoring.metrics import built_metrics
-from lightning_modules.scoring.unit import PERCENT
+from lightning_modules.scoring.metrics import PERCENT, built_metrics
 
 
 def run(options: argparse.Namespace) -> None:

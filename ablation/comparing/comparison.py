@@ -17,7 +17,7 @@ from ablation.comparing.moderation import SeedPrior, learnt, seed_prior
 from ablation.comparing.obstacles import common_questions, obstacles, remarks
 from ablation.comparing.sequential import ONCE, Looks
 from ablation.comparing.verdict import Verdict, Word, too_few, verdict
-from lightning_modules.scoring.unit import Unit
+from lightning_modules.scoring.metrics import Unit
 
 Mask = NDArray[np.bool_]  # whether each question belongs to a group
 ALL = "all"

@@ -18,7 +18,7 @@ from ablation.comparing.verdict import LEVEL, Verdict, Word
 from components.files import write_whole
 from lightning_modules.runs.folder import SWEEPS
 from lightning_modules.scoring.interval import Interval
-from lightning_modules.scoring.unit import PERCENT
+from lightning_modules.scoring.metrics import PERCENT
 
 FILE = "looks.json"
 SIGNIFICANT = (Word.BETTER, Word.WORSE)

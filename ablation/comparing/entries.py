@@ -7,7 +7,7 @@ import math
 from ablation.comparing.comparison import Cell
 from ablation.comparing.report import NOTHING, Entry
 from ablation.comparing.verdict import Word
-from lightning_modules.scoring.unit import Unit
+from lightning_modules.scoring.metrics import Unit
 
 MARKS = {Word.BETTER: "+", Word.WORSE: "-", Word.SAME: "=", Word.TOO_FEW: "?"}
 

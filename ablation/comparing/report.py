@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ablation.comparing.verdict import Word
 from datamodules.printable import table as plain_table
 from lightning_modules.scoring.interval import Interval
-from lightning_modules.scoring.unit import Unit
+from lightning_modules.scoring.metrics import Unit
 
 WIDEST = 200  # characters of a row in LaTeX; a page has no room for bounds in longer rows
 _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {

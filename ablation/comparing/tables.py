@@ -20,7 +20,7 @@ from ablation.comparing.entries import (
 from ablation.comparing.further_metrics import CURVE, MetricComparison
 from ablation.comparing.report import NOTHING, Entry, Table
 from ablation.comparing.verdict import Word
-from lightning_modules.scoring.unit import Unit
+from lightning_modules.scoring.metrics import Unit
 
 _LOSS = Unit(1, 3, "nats", "Loss of the test", "nats", 0.0)
 

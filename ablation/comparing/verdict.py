@@ -11,7 +11,7 @@ from scipy import stats
 from ablation.comparing.answers import Answers
 from ablation.comparing.certainty import Estimate
 from ablation.comparing.moderation import ALONE, SeedPrior
-from lightning_modules.scoring.unit import Unit
+from lightning_modules.scoring.metrics import Unit
 
 LEVEL = 0.05  # familywise error rate of a table
 POWER = 0.8  # power that required numbers of questions and seeds are computed for

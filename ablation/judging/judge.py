@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from datamodules.answer_kind import Aspect, Normalisation, read_synonyms
-from lightning_modules.scoring.unit import Unit
+from lightning_modules.scoring.metrics import Unit
 
 BEST_SCORE = 5
 POINTS = Unit(BEST_SCORE, 2, f"0 to {BEST_SCORE}", f"The judge's scores of 0 to {BEST_SCORE}", "points", 0.1)

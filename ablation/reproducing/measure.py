@@ -11,7 +11,7 @@ from ablation.judging.judge import BEST_SCORE, POINTS
 from ablation.judging.judgements import JudgedAnswer, Key
 from datamodules.answer_kind import Aspect
 from lightning_modules.scoring.interval import Interval
-from lightning_modules.scoring.unit import PERCENT, Unit
+from lightning_modules.scoring.metrics import PERCENT, Unit
 
 Judgements = Mapping[Key, JudgedAnswer]
 # Type of the Video-ChatGPT benchmark's questions that an aspect is judged on.

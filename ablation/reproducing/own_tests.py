@@ -15,7 +15,7 @@ from ablation.reproducing.column import BenchmarkColumn
 from ablation.reproducing.paper_table import PaperRow, PaperTable, paper_entry, row_entries
 from ablation.reproducing.tested import check_alike
 from ablation.reproducing.trained import Trained
-from lightning_modules.scoring.unit import Unit
+from lightning_modules.scoring.metrics import Unit
 
 
 def find_own_tests(trained: Sequence[Trained], problems: list[str]) -> dict[PaperRow, Experiment]:

@@ -35,7 +35,7 @@ from lightning_modules.config.redaction import as_typed
 from lightning_modules.config.user_errors import ProgramParser, user_errors
 from lightning_modules.runs.folder import SWEEPS
 from lightning_modules.runs.lock import Lock
-from lightning_modules.scoring.unit import PERCENT
+from lightning_modules.scoring.metrics import PERCENT
 
 PATIENCE = 60.0  # seconds to wait for the runs of a killed sweep to end
 MAX_SEEDS = 12

@@ -10,9 +10,17 @@ from datamodules.benchmarks.open_questions import (
     TGIFFrameQuestions,
     VideoChatGPTQuestions,
 )
-from datamodules.benchmarks.question import ChoiceQuestion, OpenQuestion, Question
+from datamodules.benchmarks.question import (
+    ChoiceQuestion,
+    FirstWord,
+    OneType,
+    OpenQuestion,
+    Question,
+    QuestionTypes,
+    TypeCodes,
+    TypeNames,
+)
 from datamodules.benchmarks.question_file import QuestionFile
-from datamodules.benchmarks.question_types import FirstWord, OneType, QuestionTypes, TypeCodes, TypeNames
 
 __all__ = [
     "Benchmark",

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from components.files import content_hash
-from datamodules.benchmarks.question import Question
+from datamodules.benchmarks.question import Question, QuestionTypes
 from datamodules.benchmarks.question_file import QuestionFile, first_few
-from datamodules.benchmarks.question_types import QuestionTypes
 from datamodules.records import Record
 from datamodules.records.media_root import MediaRoot
 from datamodules.records.record import RecordError

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from datamodules.answer_kind import LETTERS
 from datamodules.benchmarks.question import ChoiceQuestion, Question
-from datamodules.benchmarks.question_file import QuestionFile, by_id, first_few
-from datamodules.benchmarks.rows import Row, json_rows, parsed_json, table_rows
+from datamodules.benchmarks.question_file import QuestionFile, Row, by_id, first_few, json_rows, parsed_json, table_rows
 from datamodules.records import RecordError
 from datamodules.records.json_items import kind
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from datamodules.answer_kind import Aspect
 from datamodules.benchmarks.question import OpenQuestion, Question
-from datamodules.benchmarks.question_file import QuestionFile, by_id, first_few
-from datamodules.benchmarks.rows import Row, json_rows, read_text, table_rows
+from datamodules.benchmarks.question_file import QuestionFile, Row, by_id, first_few, json_rows, read_text, table_rows
 from datamodules.records import AnswerKind, Described, RecordError
 
 GENERIC = (Aspect.CORRECTNESS, Aspect.DETAIL, Aspect.CONTEXT)

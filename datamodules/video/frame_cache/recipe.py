@@ -16,8 +16,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from datamodules.video.damage import DamagedVideo
-from datamodules.video.fit import Fit
-from datamodules.video.geometry import CanvasGeometry, FittedClip
+from datamodules.video.geometry import CanvasGeometry, Fit, FittedClip
 from datamodules.video.resizing import Resizing
 from datamodules.video.sampling import FrameSampler
 

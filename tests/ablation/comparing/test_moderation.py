@@ -7,7 +7,7 @@ from ablation.comparing.answers import Answers
 from ablation.comparing.certainty import difference, score
 from ablation.comparing.moderation import ALONE, learnt, seed_prior
 from ablation.comparing.verdict import too_few
-from lightning_modules.scoring.unit import PERCENT
+from lightning_modules.scoring.metrics import PERCENT
 from tests.ablation.comparing.run_folders import GOOD, config, rows, write_run
 from tests.ablation.comparing.simulated_tables import TableWorld, rates
 from tests.ablation.comparing.test_command import line

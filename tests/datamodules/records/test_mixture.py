@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from datamodules.mixed_conversations import MixedConversations
+from datamodules.conversations import MixedConversations
 from datamodules.records import (
     FirstRecords,
     RandomRecords,

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from components.encoders.video_encoder import VideoEncoder
-from datamodules.video.fit import CentreCrop, Stretch
-from datamodules.video.geometry import CanvasGeometry
+from datamodules.video.geometry import CanvasGeometry, CentreCrop, Stretch
 from datamodules.video.resizing import Nearest, TorchBilinear
 from datamodules.video.sampling import VideoChatGPTSampler, VideoLLaVASampler
 from tests.baselines_formula import FACTS, FOLDER, FORMULA, arrays
