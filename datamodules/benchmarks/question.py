@@ -1,4 +1,4 @@
-"""A question of a benchmark as written in its file, the prompt made of it, and its type, for which scores are reported."""
+"""A question of a benchmark as written in its file, the prompt made of it, and its type."""
 
 from __future__ import annotations
 
