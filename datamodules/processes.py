@@ -24,7 +24,8 @@ P = ParamSpec("P")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 OUR_PACKAGES = tuple(
-    Path(__file__).parents[1] / name for name in ("components", "datamodules", "lightning_modules", "ablation")
+    Path(__file__).parents[1] / name
+    for name in ("components", "datamodules", "lightning_modules", "ablation", "video_panda")
 )
 
 

@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 REPOSITORY = Path(__file__).parents[1]
 PICTURE = REPOSITORY / "docs" / "architecture.svg"
 FLOORS = {
+    "video_panda": "a trained model in Python: load it, ask it",
     "ablation": "many runs: chains of stages",
     "lightning_modules": "one run: the LightningModule, the command line",
     "datamodules": "what is learnt from and asked: data modules, batches",
@@ -37,7 +38,7 @@ MARGIN, COLUMN, ROOM, ROW, HALL = 20, 224, (192, 34), 50, 30
 
 
 def room_of(module: str) -> str:
-    """Return the room that a module is in: a package in one of the four, or that one itself, for its own files."""
+    """Return the room that a module is in: a package in one of the five, or that one itself, for its own files."""
     parts = module.split(".")
     room = ".".join(parts[:2])
     return room if (REPOSITORY / Path(*parts[:2])).is_dir() else parts[0]
@@ -111,7 +112,9 @@ def columns(floor: str, arrows: set[tuple[str, str]]) -> list[list[str]]:
     assert all(column[begin] < column[end] for begin, end in arrows), f"rooms of {floor} import each other in a circle"
     for room in sorted(column, key=lambda room: -column[room]):
         column[room] = min((column[end] - 1 for begin, end in arrows if begin == room), default=column[room])
-    return [[room for room in column if column[room] == number] for number in range(max(column.values()) + 1)]
+    return [
+        [room for room in column if column[room] == number] for number in range(max(column.values(), default=-1) + 1)
+    ]
 
 
 def _number(number: int, x: float, y: float) -> str:
@@ -132,7 +135,7 @@ def draw() -> str:
     for floor, purpose in FLOORS.items():
         arrows = arrows_between_rooms(floor)
         placed = columns(floor, arrows)
-        rows = max(map(len, placed))
+        rows = max(map(len, placed), default=0)
         height = HALL + ROW * rows + 12
         place = {
             room: (MARGIN + 24 + COLUMN * column, top + HALL + 8 + ROW * (row + (rows - len(names)) / 2))
@@ -161,7 +164,8 @@ def draw() -> str:
             )
         bottoms[floor] = top + height
         top += height + 34
-    for upper, lower in pairwise(FLOORS):
+    floors = {(begin.partition(".")[0], end.partition(".")[0]) for begin, end in imports()}
+    for upper, lower in (pair for pair in pairwise(FLOORS) if pair in floors):
         x, y = width / 2, bottoms[upper]
         parts.append(
             f'<path class="arrow floors" data-from="{upper}" data-to="{lower}" marker-end="url(#head)" '

@@ -23,7 +23,7 @@ from tests.lightning_modules.conftest import SMALL_STEP, TINY
 ESCAPE = "\x1b[31m\u202e\x07\r"
 SHOWN = r"\x1b[31m\u202e\x07\r"
 STEERING = {*"\x1b\u202e\x07\r"}
-PACKAGES = ("components", "datamodules", "lightning_modules", "ablation")
+PACKAGES = ("components", "datamodules", "lightning_modules", "ablation", "video_panda")
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from lightning_modules.runs.folder import is_unused
 from lightning_modules.runs.origin import Origin
 from lightning_modules.video_language import VideoLanguageModel
 
-PACKAGES = ("components", "datamodules", "lightning_modules", "ablation")
+PACKAGES = ("components", "datamodules", "lightning_modules", "ablation", "video_panda")
 BY_ITSELF = re.compile(
     r"\.write_(?:text|bytes)\(|\bopen\([^)\n]*[\"'][wx]b?[\"']|json\.dump\(|\bsave_file\(|(?<!safetensors\.)\btorch\.save\(|copyfile\("
 )
