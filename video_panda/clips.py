@@ -67,15 +67,23 @@ class ClipReading:
         reading: Self = parser.instantiate(parser.parse_object({"reading": ours})).reading
         return reading
 
-    def samples(self, clips: Sequence[Clip], questions: Sequence[str], model: VideoLanguageModel) -> ClipDataset:
+    def samples(
+        self, clips: Sequence[Clip], questions: Sequence[str], before: Sequence[Turn], model: VideoLanguageModel
+    ) -> ClipDataset:
         """Return one sample for each clip and question; reading one of them raises no error, see `Skipped`.
+
+        Args:
+            clips: clips, as many as questions.
+            questions: questions about the clips.
+            before: earlier turns of each conversation.
+            model: model that is asked.
 
         Raises:
             ValueError: frames in memory are not RGB in uint8, or the canvas does not suit the model.
         """
         in_memory = FramesInMemory()
         records = [
-            Record(str(number), in_memory.path(clip), (Turn(question, ""),))
+            Record(str(number), in_memory.path(clip), (*before, Turn(question, "")))
             for number, (clip, question) in enumerate(zip(clips, questions, strict=True))
         ]
         return ClipDataset(

@@ -12,6 +12,7 @@ from components.positive import check_positive
 from components.teachers import NoFeatureCache
 from datamodules.batch import Batch
 from datamodules.clip_dataset import Sample, collate
+from datamodules.records import Turn
 from lightning_modules.config.chain import read_config, replace_here
 from lightning_modules.export.trained_run import find_run, load, model_parser
 from lightning_modules.runs.folder import CONFIG, LAST_CHECKPOINT
@@ -81,16 +82,19 @@ class VideoPanda:
         return cls(model, reading, chosen, autocast=dtype is None and precision.startswith("bf16"))
 
     @overload
-    def ask(self, clip: Clip, question: str) -> str: ...  # type: ignore[overload-overlap]  # a str is a sequence too
+    def ask(self, clip: Clip, question: str, before: Sequence[tuple[str, str]] = ()) -> str: ...  # type: ignore[overload-overlap]  # a str is a sequence too
     @overload
-    def ask(self, clip: Sequence[Clip], question: Sequence[str]) -> list[str]: ...
-    def ask(self, clip: Any, question: str | Sequence[str]) -> str | list[str]:
+    def ask(
+        self, clip: Sequence[Clip], question: Sequence[str], before: Sequence[tuple[str, str]] = ()
+    ) -> list[str]: ...
+    def ask(self, clip: Any, question: str | Sequence[str], before: Sequence[tuple[str, str]] = ()) -> str | list[str]:
         """Answer one question about one clip, or a list of questions about as many clips, in batches.
 
         Args:
             clip: path of a video or picture, frames (T, H, W, 3) in uint8, or a list of pictures; for a list of
                 questions, a list of such clips. Frames in memory count as a clip of 25 frames per second.
             question: question, or list of questions.
+            before: earlier questions about the clip and their answers, which a conversation goes on from.
 
         Returns:
             The answer, or the answers in the order of the questions.
@@ -99,14 +103,15 @@ class VideoPanda:
             ValueError: a clip cannot be read, a question is too long, or the lists differ in length.
         """
         if isinstance(question, str):
-            return self._answers([clip], [question])[0]
+            return self._answers([clip], [question], before)[0]
         if isinstance(clip, str | Path) or len(clip) != len(question):
             count = 1 if isinstance(clip, str | Path) else len(clip)
             raise ValueError(f"{len(question)} questions need a list of as many clips, not {count}")
-        return self._answers(list(clip), list(question))
+        return self._answers(list(clip), list(question), before)
 
-    def _answers(self, clips: Sequence[Clip], questions: Sequence[str]) -> list[str]:
-        samples = self.reading.samples(clips, questions, self.model)
+    def _answers(self, clips: Sequence[Clip], questions: Sequence[str], before: Sequence[tuple[str, str]]) -> list[str]:
+        turns = [Turn(*turn) for turn in before]
+        samples = self.reading.samples(clips, questions, turns, self.model)
         answers: list[str] = []
         for start in range(0, len(questions), AT_ONCE):
             read = [samples[number] for number in range(start, min(start + AT_ONCE, len(questions)))]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from datamodules.records import Turn
 from datamodules.video.open import open_video
 from lightning_modules.cli import main
 from tests.lightning_modules.conftest import SMALL_STEP, TINY
@@ -77,6 +78,23 @@ def test_the_lines_of_the_guides(trained, guide, monkeypatch, tmp_path):
     (tmp_path / "models" / "full").symlink_to(trained[1])
     monkeypatch.chdir(tmp_path)
     exec(code, {})
+
+
+def test_a_conversation_is_the_one_of_a_record_with_these_turns(trained, panda):
+    video, question, _ = trained[2][0]
+    before = [("What is shown?", "a lamp"), ("Where?", "left")]
+    samples = panda.reading.samples([video], [question], [Turn(*turn) for turn in before], panda.model)
+    text = panda.model.language_model.text
+    expected = text.encode([*before, (question, "")], with_clip=True)
+    assert torch.equal(samples[0].input_ids, expected.input_ids)
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        encode = type(text).encode_question
+        patch.setattr(
+            type(text), "encode_question", lambda *args, **how: asked.append(args[1:3]) or encode(*args, **how)
+        )
+        panda.ask(video, question, before=before)
+    assert asked == [(tuple(before), question)]
 
 
 def test_a_moved_folder_in_bfloat16_and_short(trained, tmp_path):
