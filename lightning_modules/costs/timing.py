@@ -86,7 +86,7 @@ class TimedPath:
         self.compiled, self.cuda_graph, self.failure = compiled, cuda_graph, ""
         self.laps: dict[str, list[float]] = defaultdict(list)
         self.peaks: dict[str, float] = {}
-        self._whole: Callable[[], Tensor] = lambda: self.path(self.frames, self.layout)
+        self.whole: Callable[[], Tensor] = lambda: self.path(self.frames, self.layout)
 
     @torch.no_grad()
     def warm_up(self) -> None:
@@ -98,7 +98,7 @@ class TimedPath:
             with torch.cuda.device(self.device):
                 self._warm_up_on_a_stream()
                 if self.cuda_graph:
-                    self._whole = _recorded(self._whole)
+                    self.whole = _recorded(self.whole)
 
     def _compile(self) -> None:
         function = torch.compile(self.path, fullgraph=True, dynamic=False)
@@ -107,14 +107,14 @@ class TimedPath:
         except Exception as error:  # of any kind: of the compiler, of a compiler of C++ or Triton, or of the driver
             self.compiled, self.failure = False, f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
         else:
-            self._whole = lambda: function(self.frames, self.layout)
+            self.whole = lambda: function(self.frames, self.layout)
 
     def _warm_up_on_a_stream(self) -> None:
         stream = torch.cuda.Stream()  # work that is recorded must have run on another stream than the default one
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP_RUNS):
-                self._whole()
+                self.whole()
         torch.cuda.current_stream().wait_stream(stream)
 
     @torch.no_grad()
@@ -122,7 +122,7 @@ class TimedPath:
         """Compute the tokens once without hooks for the whole path's latency, and once more for those of its parts."""
         self._synchronize()
         start = time.perf_counter()
-        self._whole()
+        self.whole()
         self._synchronize()
         self.laps["visual"].append(1000 * (time.perf_counter() - start))
         self._run_parts()
