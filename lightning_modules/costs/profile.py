@@ -73,11 +73,11 @@ def profile(
             name: TimedPath(path, clips[name], device, dtype, compiled, cuda_graph) for name, path in paths.items()
         }
         time_side_by_side(list(timed.values()), repeats, seconds)
-        for name, path in timed.items():
-            modes[name] = {"compiled": path.compiled, "cuda_graph": path.cuda_graph}
-            if path.failure:
-                say(f"warning: {name} could not be compiled and is timed as it is: {path.failure}", file=sys.stderr)
-        timings = {name: path.timings() for name, path in timed.items()}
+        for name, ready in timed.items():
+            modes[name] = {"compiled": ready.compiled, "cuda_graph": ready.cuda_graph}
+            if ready.failure:
+                say(f"warning: {name} could not be compiled and is timed as it is: {ready.failure}", file=sys.stderr)
+        timings = {name: ready.timings() for name, ready in timed.items()}
     where = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "threads": torch.get_num_threads(),
