@@ -9,8 +9,8 @@ import torch
 from benchmarks.gpu.measuring import REHEARSAL, RESULTS, shown
 from datamodules.printable import table
 
-# Seconds after which a script begins no further case, and is ended 15 seconds later: less than 8 minutes for all.
-SECONDS = {"checks": 90, "latency": 120, "memory": 70, "throughput": 60, "precisions": 30}
+# Seconds after which a script begins no further case, and is ended 40 seconds later: less than 8 minutes for all.
+SECONDS = {"checks": 60, "latency": 90, "memory": 50, "throughput": 45, "precisions": 25}
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
         file.unlink(missing_ok=True)
         command = [sys.executable, "-m", f"benchmarks.gpu.{name}", f"--seconds={seconds}", *sys.argv[1:]]
         try:
-            if subprocess.run(command, check=False, timeout=seconds + 15).returncode:
+            if subprocess.run(command, check=False, timeout=seconds + 40).returncode:
                 failed.append(name)
         except subprocess.TimeoutExpired:
             failed.append(name)
