@@ -1,13 +1,14 @@
 # make fit [EXPERIMENT=no_lste]   train an experiment (sets everything up first)
 # make test                       the tests that take minutes; make test-all has the long ones too
 # make test-oldest                core tests with the oldest versions that pyproject.toml allows
+# make gpu                        what only a CUDA device can show, in 8 minutes; without one, a rehearsal at toy size
 PYTHON ?= python3
 EXPERIMENT ?= full
 ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: install fit test test-all test-oldest lint types table clean
+.PHONY: install fit test test-all test-oldest lint types table gpu clean
 
 install: $(VENV)/installed
 
@@ -44,6 +45,9 @@ types: install
 table: install
 	$(RUN) -m lightning_modules sweep experiments/sweeps/table_4.yaml --until decided --max-seeds 6 --jobs 2 $(ARGS)
 	$(RUN) -m lightning_modules compare runs --baseline full --html table_4.html
+
+gpu: install
+	$(RUN) -m benchmarks.gpu $(ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-oldest .mypy_cache .pytest_cache .ruff_cache

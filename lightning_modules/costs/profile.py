@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,13 @@ Record = dict[str, Any]
 
 
 def profile(
-    experiments: Sequence[Resolved], device: torch.device, dtype: torch.dtype, repeats: int, seconds: float
+    experiments: Sequence[Resolved],
+    device: torch.device,
+    dtype: torch.dtype,
+    repeats: int,
+    seconds: float,
+    compiled: bool = False,
+    cuda_graph: bool = False,
 ) -> dict[str, Record]:
     """Return the input of every experiment and the costs of its parts.
 
@@ -36,9 +43,12 @@ def profile(
         dtype: number format of weights and activations.
         repeats: maximum number of timed runs per experiment; 0 measures neither latency nor memory.
         seconds: time after which no further round of runs begins.
+        compiled: whether the whole path is compiled; one that cannot be is timed as it is, and a line says so.
+        cuda_graph: whether the whole path is recorded as a CUDA graph, one for the layout of its clip.
 
     Raises:
-        ValueError: the parts or data of an experiment do not fit together, or there is no such device.
+        ValueError: the parts or data of an experiment do not fit together, there is no such device, or it has no
+            graphs.
     """
     import torch  # imported here like the following, since the parser and the tables do not need it
 
@@ -46,22 +56,33 @@ def profile(
     from lightning_modules.costs.timing import TimedPath, time_side_by_side
     from lightning_modules.costs.visual_path import visual_path
 
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--device is {device}, but torch finds no CUDA device here; use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        there = f"only {torch.cuda.device_count()}" if torch.cuda.is_available() else "no CUDA device"
+        raise ValueError(f"--device is {device}, but torch finds {there} here; use --device cpu")
+    if cuda_graph and device.type != "cuda":
+        raise ValueError(f"--cuda_graph needs a CUDA device, and --device is {device}; leave out --cuda_graph")
     paths, clips, counted = {}, {}, {}
     for experiment in experiments:
         path, clip = visual_path(experiment)
         paths[experiment.name], clips[experiment.name] = path, clip
         counted[experiment.name] = count_operations(path, clip)
     timings: dict[str, dict[str, Timing]] = {name: {} for name in paths}
+    modes: dict[str, Record] = {name: {} for name in paths}
     if repeats:
-        timed = {name: TimedPath(path, clips[name], device, dtype) for name, path in paths.items()}
+        timed = {
+            name: TimedPath(path, clips[name], device, dtype, compiled, cuda_graph) for name, path in paths.items()
+        }
         time_side_by_side(list(timed.values()), repeats, seconds)
-        timings = {name: path.timings() for name, path in timed.items()}
+        for name, ready in timed.items():
+            modes[name] = {"compiled": ready.compiled, "cuda_graph": ready.cuda_graph}
+            if ready.failure:
+                say(f"warning: {name} could not be compiled and is timed as it is: {ready.failure}", file=sys.stderr)
+        timings = {name: ready.timings() for name, ready in timed.items()}
     where = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "threads": torch.get_num_threads(),
         "dtype": str(dtype),
+        "tf32": dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest",
         "torch": torch.__version__,
     }
     records = {}
@@ -71,7 +92,7 @@ def profile(
             part: asdict(operations) | (asdict(timings[name][part]) if timings[name] else {})
             for part, operations in counted[name].items()
         }
-        records[name] = {"scale": experiment.scale, "input": asdict(clips[name])} | where | costs
+        records[name] = {"scale": experiment.scale, "input": asdict(clips[name])} | where | modes[name] | costs
     return records
 
 
@@ -109,6 +130,11 @@ def _cells(part: Mapping[str, Any]) -> list[str]:
     return cells
 
 
+def _mode(record: Record) -> str:
+    modes = ["compiled"] * record["compiled"] + ["as a CUDA graph"] * record["cuda_graph"]
+    return " and ".join(modes) or "as it is"
+
+
 def main(args: Sequence[str]) -> None:
     """Parse the command line, and print a table or JSON."""
     parser = ProgramParser(
@@ -120,7 +146,12 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("--compare", nargs="+", default=[], help="further experiments, with the same other files")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="what is printed")
     parser.add_argument("--device", help="cpu, cuda, cuda:1; default: cuda where there is one")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="number format")
+    parser.add_argument(
+        "--dtype", choices=("float32", "tf32", "bfloat16", "float16"), default="float32",
+        help="number format; tf32: float32 with products in TF32",
+    )  # fmt: skip
+    parser.add_argument("--compile", action="store_true", help="compile the visual path as a whole; not its parts")
+    parser.add_argument("--cuda_graph", action="store_true", help="launch the whole visual path as one CUDA graph")
     parser.add_argument("--repeats", type=int, default=10, help="timed runs of each; 0: count only")
     parser.add_argument("--seconds", type=float, default=60.0, help="begin no further round of runs after this long")
     options, settings = parser.parse_known_args(args)
@@ -128,12 +159,16 @@ def main(args: Sequence[str]) -> None:
     import torch  # see above
 
     from lightning_modules.costs.resolved import resolve
+    from lightning_modules.costs.timing import tf32
 
-    with user_errors():
+    dtype = torch.float32 if options.dtype == "tf32" else getattr(torch, options.dtype)
+    with user_errors(), tf32(options.dtype == "tf32"):
         device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         first, *others = options.config
         experiments = [resolve([file, *others], settings) for file in dict.fromkeys((first, *options.compare))]
-        records = profile(experiments, device, getattr(torch, options.dtype), options.repeats, options.seconds)
+        records = profile(
+            experiments, device, dtype, options.repeats, options.seconds, options.compile, options.cuda_graph
+        )
     if options.format == "json":
         say(json.dumps(records, indent=2))
         return
@@ -146,5 +181,8 @@ def main(args: Sequence[str]) -> None:
         say(f"\nvisual paths side by side\n{comparison_table(records)}")
     if options.repeats:
         runs = min(record["visual"]["runs"] for record in records.values())
-        where = f"{record['device']}, {record['threads']} threads, {record['dtype']}"
-        say(f"\n{where}: median of {runs} runs after the first")
+        products = ", products in TF32" * record["tf32"]
+        where = f"{record['device']}, {record['threads']} threads, {record['dtype'].removeprefix('torch.')}{products}"
+        say(
+            f"\n{where}: median of {runs} runs after the first; the whole path {_mode(record)}, its parts by themselves"
+        )

@@ -48,18 +48,20 @@ class VisualPath(nn.Module):
 
 @dataclass(frozen=True)
 class Clip:
-    """A square clip that fills its canvas.
+    """A batch of equal square clips that fill their canvas.
 
     Attributes:
-        frames: number of frames.
+        frames: number of frames per clip.
         canvas: side of the canvas in pixels.
+        clips: number of clips.
     """
 
     frames: int
     canvas: int
+    clips: int = 1
 
     def shapes(self, encoder: VideoEncoder) -> VideoShapes:
-        """Return the shapes of the clip for an encoder.
+        """Return the shapes of the clips for an encoder.
 
         Raises:
             ValueError: the canvas does not suit the encoder.
@@ -67,11 +69,12 @@ class Clip:
         CanvasGeometry(self.canvas, encoder.patch_size, encoder.stride, (0, 0, 0))
         side = self.canvas // encoder.patch_size
         rectangle = torch.tensor([0, 0, side, side])
-        return VideoShapes(torch.tensor([self.frames]), rectangle.expand(self.frames, 4), (side, side))
+        counts = torch.full((self.clips,), self.frames)
+        return VideoShapes(counts, rectangle.expand(self.clips * self.frames, 4), (side, side))
 
     def pixels(self, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "frames 3 canvas canvas"]:
         """Return random frames with the spread of normalised images, since zeros may be faster on some hardware."""
-        return torch.randn(self.frames, 3, self.canvas, self.canvas, device=device, dtype=dtype)
+        return torch.randn(self.clips * self.frames, 3, self.canvas, self.canvas, device=device, dtype=dtype)
 
 
 def visual_path(resolved: Resolved) -> tuple[VisualPath, Clip]:

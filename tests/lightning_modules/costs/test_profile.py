@@ -1,12 +1,14 @@
 """`video-panda profile`: counts agree with the paper's Table 3, and every part is timed and measured."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from lightning_modules.cli import main
+from lightning_modules.costs.operations import count_operations
 from lightning_modules.costs.peak_memory import peak_memory
 from lightning_modules.costs.profile import profile
 from lightning_modules.costs.resolved import resolve
@@ -39,8 +41,8 @@ def test_table_3_to_one_percent(capsys):
     assert records["full"]["visual"]["gmac"] == pytest.approx(68.7, abs=0.05)
     assert [records[name]["visual"]["tokens"] for name in TABLE_3] == [8 * (16 * 17 + 1), 8 * 257, 100 + 256]
     assert [records[name]["input"] for name in TABLE_3] == [
-        {"frames": 8, "canvas": 448}, {"frames": 8, "canvas": 224}, {"frames": 100, "canvas": 224},
-    ]  # fmt: skip
+        {"frames": frames, "canvas": canvas, "clips": 1} for frames, canvas in ((8, 448), (8, 224), (100, 224))
+    ]
 
 
 def test_parts_add_up(capsys):
@@ -76,9 +78,61 @@ def test_every_part_is_timed_and_measured(capsys):
     parts = {name: part for name, part in record.items() if isinstance(part, dict) and "gmac" in part}
     assert all(part["latency_ms"] > 0 and part["peak_memory_mib"] > 0 and part["runs"] == 3 for part in parts.values())
     slots = [part["latency_ms"] for name, part in parts.items() if name.startswith("encoder.")]
-    assert parts["visual"]["latency_ms"] >= parts["encoder"]["latency_ms"]
     assert parts["visual"]["peak_memory_mib"] >= max(part["peak_memory_mib"] for part in parts.values())
     assert len(slots) == 7 and record["device"] == "cpu"
+    assert record["dtype"] == "torch.float32" and not any(record[mode] for mode in ("tf32", "compiled", "cuda_graph"))
+
+
+def test_the_whole_path_is_timed_without_hooks_and_its_parts_after_it():
+    path, clip = visual_path(resolve(["experiments/full.yaml", *TOY[1:]]))
+    timed = TimedPath(path, clip, torch.device("cpu"), torch.float32)
+    timed.warm_up()
+    hooked, forward = [], path.encoder.forward
+
+    def watched(*args):
+        hooked.append(any(part._forward_hooks or part._forward_pre_hooks for part in path.modules()))
+        return forward(*args)
+
+    path.encoder.forward = watched
+    timed.run()
+    assert hooked == [False, True] and set(timed.timings()) >= {"visual", "encoder", "projector"}
+
+
+def test_a_path_that_does_not_compile_is_timed_as_it_is(capsys, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("no compiler of C++\nand more")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: fails)
+    arguments = ("--config", "experiments/full.yaml", *TOY, "--repeats", "1", "--device", "cpu", "--compile")
+    main(["profile", *arguments])
+    said = capsys.readouterr()
+    assert "full could not be compiled and is timed as it is: RuntimeError: no compiler of C++\n" in said.err
+    assert len(said.err.splitlines()) == 1 and "the whole path as it is" in said.out
+
+
+def test_a_compiled_path_is_what_is_timed(monkeypatch):
+    path, clip = visual_path(resolve(["experiments/full.yaml", *TOY[1:]]))
+    called = []
+    monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *args: called.append(1) or function(*args))
+    timed = TimedPath(path, clip, torch.device("cpu"), torch.float32, compiled=True)
+    timed.warm_up()
+    timed.run()
+    assert timed.compiled and len(called) == 2
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [("float32", False), ("tf32", True), ("bfloat16", False)])
+def test_the_number_format_is_said_and_does_not_outlive_the_program(capsys, dtype, allowed):
+    before = torch.get_float32_matmul_precision()
+    said = profiled(capsys, "--config", "experiments/full.yaml", *TOY, "--repeats", "1", "--device", "cpu",
+                    "--dtype", dtype)  # fmt: skip
+    assert ("float32, products in TF32" in said) is allowed and torch.get_float32_matmul_precision() == before
+    assert ("bfloat16" in said) is (dtype == "bfloat16")
+
+
+def test_a_batch_of_clips_takes_its_multiple():
+    path, clip = visual_path(resolve(["experiments/full.yaml", *TOY[1:]]))
+    one, four = (count_operations(path, replace(clip, clips=clips))["visual"] for clips in (1, 4))
+    assert (four.tokens, four.gmac) == (4 * one.tokens, pytest.approx(4 * one.gmac, rel=0.01))
 
 
 def test_a_part_that_is_left_out_costs_nothing(capsys):
@@ -107,11 +161,12 @@ def test_flags_of_fit_count(capsys):
     [
         (["--config", "experiments/nothing.yaml"], "does not exist"),
         (["--config", "experiments/full.yaml", "--data.canvas=30"], "needs a multiple of 28 pixels"),
+        (["--config", "experiments/full.yaml", "--device=cpu", "--cuda_graph"], "--cuda_graph needs a CUDA device"),
         (["--config", "experiments/full.yaml", "--device=cuda"], "torch finds no CUDA device here"),
     ],
 )
 def test_what_is_wrong_is_said(capsys, arguments, said):
-    if "cuda" in arguments[-1] and torch.cuda.is_available():
+    if arguments[-1] == "--device=cuda" and torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
     with pytest.raises(SystemExit):
         main(["profile", *arguments])
