@@ -69,7 +69,8 @@ class Groups:
     def pad(self, values: Shaped[Tensor, "members *shape"], fill: float) -> Shaped[Tensor, "groups places *shape"]:
         """Return the values of the members group by group, with `fill` in empty places."""
         if self.are_full:
-            return values.unflatten(0, tuple(self.members.shape))
+            whole: Tensor = values.unflatten(0, tuple(self.members.shape))
+            return whole
         padded = values.index_select(0, self.members.flatten()).view(*self.members.shape, *values.shape[1:])
         occupied = self.occupied.view(*self.occupied.shape, *[1] * (values.dim() - 1))
         return padded.masked_fill(~occupied, fill)

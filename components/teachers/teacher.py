@@ -193,10 +193,9 @@ class VideoTeacher(Teacher):
             return self._of_one_length(pixels, frame_counts[0])
         # On the host, from plain integers, so that no value of a tensor is read.
         lengths = [count for count in frame_counts for _ in range(count)]  # for each frame, the length of its clip
-        order = sorted(range(len(lengths)), key=lengths.__getitem__)
-        back = sorted(range(len(order)), key=order.__getitem__)
-        by_length, by_clip = (torch.tensor(index).to(pixels.device, non_blocking=True) for index in (order, back))
-        different = sorted(set(frame_counts))
+        different = list(dict.fromkeys(frame_counts))
+        order = torch.tensor([frame for length in different for frame, own in enumerate(lengths) if own == length])
+        by_length, by_clip = (index.to(pixels.device, non_blocking=True) for index in (order, order.argsort()))
         parts = pixels.index_select(0, by_length).split([lengths.count(length) for length in different])
         features = [self._of_one_length(part, length) for part, length in zip(parts, different, strict=True)]
         return torch.cat(features).index_select(0, by_clip)
