@@ -1,9 +1,10 @@
 """Groups of consecutive members of an axis: the frames of a chunk, the windows of a frame.
 
-Groups differ in size, so tensor operations on whole groups need padding. The indices for it are computed once per batch
-on the host; two gathers run on the device.
+Groups may differ in size, so tensor operations on whole groups need padding. The indices for it are computed once per
+batch on the host; two gathers run on the device. Groups of equal size need none: they are views.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -28,16 +29,20 @@ class Groups:
     group: Int64[Tensor, " members"]
 
     @classmethod
-    def of_sizes(cls, sizes: Int64[Tensor, " groups"]) -> "Groups":
-        """Cut an axis into consecutive groups of some sizes, each at least 1."""
-        places = torch.arange(max(sizes.tolist(), default=0))
+    def of_sizes(cls, sizes: Int64[Tensor, " groups"] | Sequence[int]) -> "Groups":
+        """Cut an axis into consecutive groups of some sizes, each at least 1; plain integers can be compiled too."""
+        known = sizes.tolist() if isinstance(sizes, Tensor) else list(sizes)
+        sizes = torch.tensor(known, dtype=torch.int64)
+        longest = max(known, default=0)
+        places = torch.arange(longest)
         occupied = places < sizes[:, None]
         starts = sizes.cumsum(0) - sizes
+        group = torch.repeat_interleave(sizes, output_size=sum(known))
         return cls(
             members=torch.where(occupied, starts[:, None] + places, 0),
             occupied=occupied,
-            slots=occupied.flatten().nonzero()[:, 0],
-            group=torch.repeat_interleave(sizes),
+            slots=torch.arange(sum(known)) + (longest * torch.arange(len(known)) - starts).index_select(0, group),
+            group=group,
         )
 
     @classmethod
@@ -51,15 +56,29 @@ class Groups:
             group=members // size,
         )
 
+    @property
+    def are_full(self) -> bool:
+        """Whether every place of every group has a member; known from shapes, without reading values."""
+        return len(self.slots) == self.members.shape[0] * self.members.shape[1]
+
+    @property
+    def visible(self) -> Bool[Tensor, "groups places"] | None:
+        """Mask of the members for an attention within groups; None if every place has one, so that none is needed."""
+        return None if self.are_full else self.occupied
+
     def pad(self, values: Shaped[Tensor, "members *shape"], fill: float) -> Shaped[Tensor, "groups places *shape"]:
         """Return the values of the members group by group, with `fill` in empty places."""
+        if self.are_full:
+            whole: Tensor = values.unflatten(0, tuple(self.members.shape))
+            return whole
         padded = values.index_select(0, self.members.flatten()).view(*self.members.shape, *values.shape[1:])
         occupied = self.occupied.view(*self.occupied.shape, *[1] * (values.dim() - 1))
         return padded.masked_fill(~occupied, fill)
 
     def unpad(self, padded: Shaped[Tensor, "groups places *shape"]) -> Shaped[Tensor, "members *shape"]:
         """Return the values of the members from padded groups: the inverse of `pad`."""
-        return padded.flatten(0, 1).index_select(0, self.slots)
+        flat = padded.flatten(0, 1)
+        return flat if self.are_full else flat.index_select(0, self.slots)
 
     def to(self, device: torch.device | str) -> "Groups":
         """Return the same groups with their index tensors on `device`, copied without waiting for them."""

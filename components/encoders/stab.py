@@ -38,6 +38,7 @@ from components.stab import (
     VideoAggregator,
     VideoOnly,
 )
+from components.stab.grid import of_videos
 
 _FITTING_FUSION = {
     (True, True): LearnedFusion,
@@ -143,7 +144,7 @@ class STAB(VideoEncoder):
                 f"{layout.canvas[0]} x {layout.canvas[1]}"
             )
         grid = self.downsampling_placement.make_grid(self.downsampling, patches, layout.shift)
-        encoded = self.local_encoding(grid.index_select(0, layout.video_frames), layout.chunks, layout.valid)
+        encoded = self.local_encoding(of_videos(grid, layout.video_frames), layout.chunks, layout.valid)
         connected = self.local_encoding.connect(grid, encoded, layout.video_frames)
         windows = connected.flatten(0, 2).index_select(0, layout.windows.flatten()).unflatten(0, layout.windows.shape)
         tokens = self.downsampling_placement.make_tokens(self.downsampling, windows, layout.frames)

@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from components.pixels import standardise
+
 
 @dataclass  # not frozen: Lightning assigns the fields of a batch when it trains in bf16-true
 class VideoShapes:
@@ -107,11 +109,4 @@ class VideoEncoder(nn.Module, ABC):
 
     def normalize(self, frames: Tensor) -> Tensor:
         """Scale uint8 frames (F, 3, H, W) to 0..1 and standardise them, in the dtype of the encoder."""
-        like = next(self.parameters())
-        # float32 even if the default dtype is another one (bf16-true).
-        mean, std = (
-            torch.tensor(values, dtype=torch.float32, device=frames.device).view(1, 3, 1, 1)
-            for values in (self.pixel_mean, self.pixel_std)
-        )
-        # In place on our own tensor, without new memory for every step.
-        return (frames.float() / 255).sub_(mean).div_(std).to(like.dtype)
+        return standardise(frames, self.pixel_mean, self.pixel_std, next(self.parameters()).dtype)

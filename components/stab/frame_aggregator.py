@@ -52,7 +52,7 @@ class FSRA(FrameAggregator):
     def forward(self, tokens: Float[Tensor, "windows width"], frames: Groups) -> Float[Tensor, "frames width"]:
         """Aggregate each frame."""
         query = self.class_embedding.expand(len(frames.members), -1)
-        attended: Tensor = self.attention(query, frames.pad(tokens, 0.0), frames.occupied)
+        attended: Tensor = self.attention(query, frames.pad(tokens, 0.0), frames.visible)
         return query + attended
 
     def attention_weights(
@@ -61,7 +61,7 @@ class FSRA(FrameAggregator):
         """Return the attention weights of each frame on its tokens."""
         query = self.class_embedding.expand(len(frames.members), -1)
         normalised = self.attention.token_norm(frames.pad(tokens, 0.0))
-        return frames.unpad(self.attention.weights(query, normalised, frames.occupied).mT)
+        return frames.unpad(self.attention.weights(query, normalised, frames.visible).mT)
 
 
 class NoFrameAggregator(FrameAggregator):

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from components.stab.grid import of_videos, with_videos
+
 
 class ContextFusion(nn.Module, ABC):
     """Makes the context token of a frame from the frame context, the video context, or both.
@@ -77,8 +79,8 @@ class _WeightedFusion(ContextFusion):
     ) -> Float[Tensor, "frames width"]:
         """Fuse both contexts for the frames of videos."""
         weight = self.weight()
-        mixed = (1 - weight) * video_context + weight * frame_context.index_select(0, video_frames)
-        return frame_context.index_copy(0, video_frames, self.projection(mixed).to(frame_context.dtype))
+        mixed = (1 - weight) * video_context + weight * of_videos(frame_context, video_frames)
+        return with_videos(frame_context, self.projection(mixed), video_frames)
 
 
 class LearnedFusion(_WeightedFusion):
@@ -180,8 +182,8 @@ class FrameOnly(_OneContext):
         video_frames: Int64[Tensor, " video_frames"],
     ) -> Float[Tensor, "frames width"]:
         """Project the frame context of the frames of videos."""
-        projected = self.projection(frame_context.index_select(0, video_frames))
-        return frame_context.index_copy(0, video_frames, projected.to(frame_context.dtype))
+        projected = self.projection(of_videos(frame_context, video_frames))
+        return with_videos(frame_context, projected, video_frames)
 
 
 class BareFrame(ContextFusion):

@@ -14,6 +14,23 @@ from torch import Tensor
 from components.groups import Groups
 
 
+def of_videos(
+    values: Float[Tensor, "frames *shape"], video_frames: Int64[Tensor, " video_frames"]
+) -> Float[Tensor, "video_frames *shape"]:
+    """Return the values of the frames of videos; without images in the batch these are all of them."""
+    return values if len(video_frames) == len(values) else values.index_select(0, video_frames)
+
+
+def with_videos(
+    values: Float[Tensor, "frames *shape"],
+    of_video_frames: Float[Tensor, "video_frames *shape"],
+    video_frames: Int64[Tensor, " video_frames"],
+) -> Float[Tensor, "frames *shape"]:
+    """Return the values with those of the frames of videos replaced; without images in the batch these are all."""
+    of_video_frames = of_video_frames.to(values.dtype)
+    return of_video_frames if len(video_frames) == len(values) else values.index_copy(0, video_frames, of_video_frames)
+
+
 @dataclass
 class Chunks(Groups):
     """Frames grouped into chunks.
@@ -40,7 +57,18 @@ class Chunks(Groups):
         before: Float[Tensor, "frames *shape"],
         after: Float[Tensor, "frames *shape"],
     ) -> Float[Tensor, "frames *shape"]:
-        """Return here[t] + before[t - 1] + after[t + 1], where a neighbour outside the chunk counts as zero."""
+        """Return here[t] + before[t - 1] + after[t + 1], where a neighbour outside the chunk counts as zero.
+
+        `here` may be overwritten.
+        """
+        # Chunks of equal length need no indices, but autograd would copy whole tensors for the views that are written.
+        if self.are_full and not torch.is_grad_enabled():
+            chunks, earlier, later = (
+                values.unflatten(0, tuple(self.members.shape)) for values in (here, before, after)
+            )
+            chunks[:, 1:].add_(earlier[:, :-1])
+            chunks[:, :-1].add_(later[:, 1:])
+            return here
         leaders = self.followers - 1
         with_previous = here.index_add(0, self.followers, before.index_select(0, leaders).to(here.dtype))
         return with_previous.index_add_(0, leaders, after.index_select(0, self.followers).to(here.dtype))

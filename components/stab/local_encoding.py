@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from components.stab.grid import Chunks, ValidArea
+from components.stab.grid import Chunks, ValidArea, with_videos
 from components.stab.position_encoding import DynamicPositionEncoding, PositionEncoding
 from components.stab.statistics import BatchStatistics, NormalisationStatistics
 
@@ -65,7 +65,10 @@ class DenseConnection(Connection):
         video_frames: Int64[Tensor, " video_frames"],
     ) -> Float[Tensor, "frames rows columns width"]:
         """Add the encoded patches to the patch embeddings."""
-        return patches.index_add(0, video_frames, encoded.to(patches.dtype))
+        encoded = encoded.to(patches.dtype)
+        if len(encoded) == len(patches):  # no images
+            return patches + encoded
+        return patches.index_add(0, video_frames, encoded)
 
 
 class NoDenseConnection(Connection):
@@ -78,7 +81,7 @@ class NoDenseConnection(Connection):
         video_frames: Int64[Tensor, " video_frames"],
     ) -> Float[Tensor, "frames rows columns width"]:
         """Replace the patch embeddings by the encoded patches."""
-        return patches.index_copy(0, video_frames, encoded.to(patches.dtype))
+        return with_videos(patches, encoded, video_frames)
 
 
 class TemporalConvolution(nn.Module):
@@ -144,7 +147,7 @@ class LSTE(LocalEncoding):
         self, patches: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "video_frames rows columns width"]:
         """Encode the patches of videos, within their chunks."""
-        clip = chunks.clips.group.repeat_interleave(patches.shape[1] * patches.shape[2])
+        clip = chunks.clips.group[:, None].expand(-1, patches.shape[1] * patches.shape[2]).flatten()
         normalised = self.normalise(patches.flatten(0, 2), clip, chunks).unflatten(0, patches.shape[:3])
         tokens = patches + self.expand(self.temporal(self.reduce(normalised), chunks))
         encoded: Tensor = self.position_encoding(tokens, chunks)

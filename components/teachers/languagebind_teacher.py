@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -49,7 +48,7 @@ class LanguageBindTeacher(Teacher):
         """Return the features of normalised frames; every frame sees the others of its piece."""
         longest = self.network.frames
         pieces = [min(longest, count - first) for count in frame_counts for first in range(0, count, longest)]
-        clips = Groups.of_sizes(torch.tensor(pieces)).to(pixels.device)
+        clips = Groups.of_sizes(pieces).to(pixels.device)
         features: Tensor = self.network(pixels, clips)[:, 1:].unflatten(1, self.grid)
         return features
 

@@ -17,6 +17,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from components.fingerprint import fingerprint
+from components.pixels import standardise
 
 
 @dataclass(frozen=True)
@@ -172,13 +173,7 @@ class Teacher(nn.Module, ABC):
         return fingerprint([*self.network.named_parameters(), *self.network.named_buffers()], repr(settings))
 
     def _normalize(self, frames: Tensor) -> Tensor:
-        like = next(self.parameters())
-        # float32 even if the default dtype is another one (bf16-true).
-        mean, std = (
-            torch.tensor(values, dtype=torch.float32, device=frames.device).view(1, 3, 1, 1)
-            for values in (self.pixel_mean, self.pixel_std)
-        )
-        return (frames.float() / 255).sub_(mean).div_(std).to(like.dtype)
+        return standardise(frames, self.pixel_mean, self.pixel_std, next(self.parameters()).dtype)
 
 
 class VideoTeacher(Teacher):
@@ -196,15 +191,14 @@ class VideoTeacher(Teacher):
         """Return the features of normalised frames; clips of equal length are encoded together."""
         if len(set(frame_counts)) == 1:
             return self._of_one_length(pixels, frame_counts[0])
-        counts = torch.tensor(frame_counts)
-        counts = counts.repeat_interleave(counts)  # for each frame, the length of its clip
-        order = counts.argsort(stable=True)
-        lengths, frames = counts.unique(return_counts=True)
-        sorted_pixels = pixels.index_select(0, order.to(pixels.device)).split(frames.tolist())
-        features = [
-            self._of_one_length(part, length) for part, length in zip(sorted_pixels, lengths.tolist(), strict=True)
-        ]
-        return torch.cat(features).index_select(0, order.argsort().to(pixels.device))
+        # On the host, from plain integers, so that no value of a tensor is read.
+        lengths = [count for count in frame_counts for _ in range(count)]  # for each frame, the length of its clip
+        different = list(dict.fromkeys(frame_counts))
+        order = torch.tensor([frame for length in different for frame, own in enumerate(lengths) if own == length])
+        by_length, by_clip = (index.to(pixels.device, non_blocking=True) for index in (order, order.argsort()))
+        parts = pixels.index_select(0, by_length).split([lengths.count(length) for length in different])
+        features = [self._of_one_length(part, length) for part, length in zip(parts, different, strict=True)]
+        return torch.cat(features).index_select(0, by_clip)
 
     def _of_one_length(self, pixels: Tensor, frames: int) -> Tensor:
         grids: Tensor = self.tokens(pixels.unflatten(0, (-1, frames))).flatten(0, 1).unflatten(1, self.grid)

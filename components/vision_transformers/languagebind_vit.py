@@ -36,8 +36,10 @@ class TemporalAttention(nn.Module):
             tokens = tokens + self.embedding.index_select(0, clips.slots % longest)[:, None]
         # (clips, frames, tokens, C) -> sequences over time, one per clip and token; short clips are padded and masked.
         padded = clips.pad(self.norm(tokens), 0.0).transpose(1, 2)
-        visible = clips.occupied[:, None].expand(-1, tokens.shape[1], -1)
-        seen = self.attention(padded.flatten(0, 1), visible.flatten(0, 1))
+        visible = clips.visible
+        if visible is not None:
+            visible = visible[:, None].expand(-1, tokens.shape[1], -1).flatten(0, 1)
+        seen = self.attention(padded.flatten(0, 1), visible)
         return tokens + clips.unpad(seen.unflatten(0, (count, -1)).transpose(1, 2))
 
 

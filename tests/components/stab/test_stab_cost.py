@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from benchmarks.stab_formulations import gmac
-from components.encoders import STAB
+from components.encoders import STAB, VideoShapes
 from components.projectors import MLPProjector
+from tests.components.launches import Launches
 from tests.components.small_stab import PATCH, VARIANTS, WIDTH, build, clips
 
 ROOT = Path(__file__).parents[3]
@@ -26,6 +27,31 @@ def test_operations_of_eight_square_frames():
     counts = gmac(argparse.Namespace(width=1024, llm_width=4096, frames=8, canvas=448, patch_size=14))
     assert counts["ours"] <= 75
     assert counts["plain"] == pytest.approx(105.4, abs=0.5)
+
+
+def test_launches_of_eight_square_frames():
+    # The official tokenizer and projector need 446 for the same frames, as two calls of 4 frames.
+    with torch.device("meta"):
+        stab, projector = STAB().eval(), MLPProjector(1024, 4096)
+    square = torch.tensor([0, 0, 32, 32]).expand(8, 4)
+    layout = stab.layout(VideoShapes(torch.tensor([8]), square, (32, 32))).to("meta")
+    with torch.no_grad(), Launches() as launches:
+        projector(stab(torch.empty(8, 3, 448, 448, device="meta"), layout)).index_select(0, layout.order)
+    assert launches.counts.total() <= 80
+    # Chunks, frames and videos of equal size need no indices: only the windows, the chunk of each frame and the order.
+    assert launches.counts["aten.index_select"] == 3
+    assert not {"aten.index_add", "aten.index_add_", "aten.index_copy", "aten.masked_fill"} & launches.counts.keys()
+
+
+@pytest.mark.parametrize("counts", [(8, 8), (5, 1, 4)], ids=["equal", "different"])
+def test_without_gradients_the_tokens_are_the_same(counts):
+    # Additions to views replace indexed additions where no gradient is needed.
+    stab = build()
+    frames, shapes = clips(*counts)
+    layout = stab.layout(shapes)
+    with_gradients = stab(frames, layout)
+    with torch.no_grad():
+        torch.testing.assert_close(stab(frames, layout), with_gradients)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -83,3 +109,33 @@ def test_compiles_without_graph_breaks(backend, device):
     differences = [float(line) for line in done.stdout.split()]
     assert len(differences) == 2
     assert max(differences) < 1e-9
+
+
+EXPORTED = """
+import sys, torch
+root, path = sys.argv[1:]
+sys.path.insert(0, root)
+from components.encoders.stab_layout import STABLayout
+from components.groups import Groups
+from components.stab.grid import Chunks, ValidArea
+from tests.components.small_stab import build, clips
+for part in (STABLayout, Groups, Chunks, ValidArea):
+    torch.export.register_dataclass(part, serialized_type_name=part.__name__)
+stab = build()
+frames, shapes = clips(8, 1, 4)
+layout = stab.layout(shapes)
+with torch.no_grad():
+    torch.export.save(torch.export.export(stab, (frames, layout)), path)
+    # Its check of sizes stays out: torch writes invalid Python for two fields of which one name begins with the other.
+    served = torch.export.load(path).module(check_guards=False)
+    other = torch.randn_like(frames)
+    print(float((served(other, layout) - stab(other, layout)).abs().max()))
+"""
+
+
+@pytest.mark.long
+def test_can_be_exported_with_its_layout_as_input(tmp_path):
+    command = [sys.executable, "-c", EXPORTED, ROOT, tmp_path / "stab.pt2"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert float(done.stdout) < 1e-9
