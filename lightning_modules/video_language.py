@@ -12,6 +12,7 @@ from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
+from torch.optim import Optimizer
 
 from components.distillation import Distillation, NoDistillation
 from components.encoders import VideoEncoder
@@ -26,11 +27,11 @@ from datamodules.video_text import VideoTextDataModule
 from lightning_modules.scoring.evaluation import Answer, FamilyScores
 from lightning_modules.scoring.metrics import Metric, is_headline, with_usual
 from lightning_modules.training.checkpoint import check_same_model
-from lightning_modules.training.devices import MeanLoss, random_state, set_random_state, weighted
+from lightning_modules.training.devices import MeanLoss, weighted
 from lightning_modules.training.frozen_base import FrozenBase
 from lightning_modules.training.fully_sharded import class_name, shard
 from lightning_modules.training.model_input import ModelInput, prepare, without_long
-from lightning_modules.training.stage import Stage
+from lightning_modules.training.stage import Stage, clip
 
 
 class VideoLanguageModel(LightningModule):
@@ -83,7 +84,6 @@ class VideoLanguageModel(LightningModule):
         self.metrics = with_usual(metrics)
         stage.freeze(self.groups())
         self.answers: list[Answer] = []
-        self._random_state: dict[str, Tensor] = {}
 
     def groups(self) -> dict[str, torch.nn.Module]:
         """Return the parameter groups, by the names of their learning rates in `Stage`."""
@@ -179,11 +179,10 @@ class VideoLanguageModel(LightningModule):
     def training_losses(self, batch: ModelInput) -> tuple[Tensor, Tensor | None]:
         """Return the losses, weighted so that their mean over devices is that over all tokens and frames."""
         loss, distillation = self.losses(batch)
-        devices = self.trainer.strategy, self.trainer.world_size
-        loss = weighted(loss, (batch.text.labels != IGNORED_LABEL).sum() * batch.is_real, *devices)
+        loss = weighted(loss, (batch.text.labels != IGNORED_LABEL).sum() * batch.is_real, self.trainer)
         if distillation is not None and batch.teacher is not None:
             frames = batch.teacher.alignment.frame_count * batch.is_real * batch.has_real_clips
-            distillation = weighted(distillation, torch.tensor(frames, device=loss.device), *devices)
+            distillation = weighted(distillation, frames, self.trainer)
         return loss, distillation
 
     @torch.no_grad()
@@ -275,14 +274,20 @@ class VideoLanguageModel(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW with the stage's learning rates, and the schedule over all steps of the run."""
-        optimizer = self.stage.optimizer(self.groups())
+        optimizer = self.stage.optimizer(self.groups(), scaled=self.trainer.scaler is not None)
         schedule = self.stage.schedule(optimizer, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the gradients, and log the norm that all of them had before."""
+        norm = clip(optimizer, gradient_clip_val, gradient_clip_algorithm, self.trainer.scaler is not None)
+        self.log_dict({} if norm is None else {"train/gradient_norm": norm})
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the components and the random state to the checkpoint, and leave out the frozen base."""
+        """Add the components to the checkpoint, and leave out the frozen base."""
         checkpoint["components"] = self.component_names()
-        checkpoint["random_state"] = random_state(self.device)
         self.frozen_base.leave_out(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -293,8 +298,3 @@ class VideoLanguageModel(LightningModule):
         """
         check_same_model(checkpoint, self.component_names(), self.state_dict())
         self.frozen_base.put_back(checkpoint, "ckpt_path")
-        self._random_state = checkpoint.get("random_state", {})
-
-    def on_train_start(self) -> None:
-        """Restore the random state of a resumed run."""
-        set_random_state(self._random_state, self.device)

@@ -159,10 +159,12 @@ class LanguageModel(nn.Module, ABC):
         absent = [layer for layer in hidden_layers if not -self.layers - 1 <= layer <= self.layers]
         if absent:
             raise ValueError(f"there is no hidden state {absent[0]}: the language model has {self.layers} layers")
+        # No token sees padding on its right, so that attention without a mask is the same, and takes the fused kernel.
+        masked = plan.padding_side is PaddingSide.LEFT
         output = self.network(
             inputs_embeds=embeddings,
-            attention_mask=plan.attention_mask,
-            position_ids=plan.position_ids,
+            attention_mask=plan.attention_mask if masked else None,
+            position_ids=plan.position_ids if masked else None,
             logits_to_keep=plan.scored_columns,
             output_hidden_states=_wanted_states(hidden_layers),
             use_cache=False,

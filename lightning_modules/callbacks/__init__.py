@@ -4,7 +4,7 @@ from lightning import Callback
 from lightning.pytorch.callbacks import LearningRateMonitor
 
 from lightning_modules.callbacks.answer_file import AnswerFile as AnswerFile
-from lightning_modules.callbacks.divergence import Divergence, GradientNorm
+from lightning_modules.callbacks.divergence import Divergence
 from lightning_modules.callbacks.interruption import Interruption
 from lightning_modules.callbacks.last_checkpoint import LastCheckpoint as LastCheckpoint
 from lightning_modules.callbacks.model_views import ModelViews as ModelViews
@@ -20,7 +20,7 @@ from lightning_modules.callbacks.score_file import BenchmarkReport as BenchmarkR
 from lightning_modules.callbacks.score_file import ScoreFile as ScoreFile
 from lightning_modules.callbacks.training_figures import FusionWeight, Throughput
 from lightning_modules.runs.loggers import StepLabels
-from lightning_modules.training.devices import JoinedStatistics
+from lightning_modules.training.devices import JoinedStatistics, RandomStates
 
 
 def always(logged: bool) -> list[Callback]:
@@ -28,9 +28,9 @@ def always(logged: bool) -> list[Callback]:
     return [
         StepLabels(),
         *([LearningRateMonitor(logging_interval="step")] if logged else []),
-        GradientNorm(),
         Divergence(),
         JoinedStatistics(),
+        RandomStates(),
         Throughput(),
         FusionWeight(),
         SamplePanel(),

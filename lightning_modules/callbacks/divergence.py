@@ -1,4 +1,4 @@
-"""Divergence of a training: logs the gradient norm, and stops if it or the loss is not finite."""
+"""Divergence of a training: stops it if the loss or the gradient norm is not finite."""
 
 from __future__ import annotations
 
@@ -6,26 +6,8 @@ import math
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from torch.nn.utils import get_total_norm
-from torch.optim import Optimizer
-
-from lightning_modules.training.fully_sharded import whole_tensor
 
 WATCHED = ("train/loss", "train/gradient_norm")
-
-
-class GradientNorm(Callback):
-    """Logs the norm of all gradients; not with DeepSpeed, which does not store them in the parameters."""
-
-    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Log the norm at every optimiser step."""
-        gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
-        if not gradients:
-            return
-        norm = whole_tensor(get_total_norm(gradients))
-        # This precision skips the step of an infinite gradient, and reads from the device anyway.
-        if trainer.precision != "16-mixed" or bool(norm.isfinite()):
-            pl_module.log("train/gradient_norm", norm)
 
 
 class Divergence(Callback):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,19 +20,20 @@ from lightning_modules.training.model_input import ModelInput
 SMALL = 20_000_000  # parameters; below this, operations take about as long as synchronising threads
 
 
-def weighted(loss: Tensor, count: Tensor, strategy: Strategy, devices: int) -> Tensor:
+def weighted(loss: Tensor, count: Tensor | int, trainer: Trainer) -> Tensor:
     """Weight a device's mean loss so that the mean over all devices is the mean over all items.
 
     Args:
         loss: mean loss over the items of this device.
         count: number of items on this device; with none, the loss has weight 0.
-        strategy: strategy of the trainer; every device must call this at the same point.
-        devices: number of devices.
+        trainer: the trainer of all devices; every device must call this at the same point.
     """
-    if devices == 1:
+    if trainer.world_size == 1:
         return loss * (count > 0)
-    mean: Tensor = strategy.reduce(count.float(), reduce_op="mean")
-    return loss * count / mean.clamp(min=1 / devices)  # 0 / 0 where no device has any
+    # A number is written by the device itself, since a copy from the host would wait.
+    counted = count.float() if isinstance(count, Tensor) else loss.new_full((), count, dtype=torch.float32)
+    mean: Tensor = trainer.strategy.reduce(counted, reduce_op="mean")
+    return loss * count / mean.clamp(min=1 / trainer.world_size)  # 0 / 0 where no device has any
 
 
 class MeanLoss:
@@ -105,6 +106,48 @@ class JoinedStatistics(Callback):
             now.copy_(before + (total / devices.clamp(min=1)).view_as(before))
 
 
+class RandomStates(Callback):
+    """Gives every process random numbers of its own, and stores their states in checkpoints.
+
+    All processes build the same model, so they have the same random state until the training starts, and would drop the
+    same features. The first one keeps it, so that a single device is not concerned.
+    """
+
+    def __init__(self) -> None:
+        self.saved: dict[str, Tensor] = {}
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add the states of the generators of the CPU and of the GPU, if there is one: (ranks, bytes)."""
+        device, states = trainer.strategy.root_device, {"cpu": torch.get_rng_state()}
+        if device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(device)
+        gathered = {kind: trainer.strategy.all_gather(state.to(device)) for kind, state in states.items()}
+        checkpoint["random_state"] = {kind: state.cpu().view(-1, state.shape[-1]) for kind, state in gathered.items()}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Note the states for the start of the training; that of an older file is the first process's."""
+        states: dict[str, Tensor] = checkpoint.get("random_state", {})
+        self.saved = {kind: state.view(-1, state.shape[-1]) for kind, state in states.items()}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the state of this process; without one, seed it from that of the first process and its rank.
+
+        Raises:
+            ValueError: this version of PyTorch cannot use the state.
+        """
+        rank, device = trainer.global_rank, trainer.strategy.root_device
+        states = {kind: saved[rank if rank < len(saved) else 0] for kind, saved in self.saved.items()}
+        try:
+            if "cpu" in states:
+                torch.set_rng_state(states["cpu"])
+            if device.type == "cuda" and "cuda" in states:
+                torch.cuda.set_rng_state(states["cuda"], device)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(f"ckpt_path: its random_state cannot be used: {' '.join(str(error).split())}") from error
+        if rank and rank >= len(self.saved.get("cpu", ())):
+            torch.manual_seed(int(torch.randint(2**62, (1,))) + rank)
+
+
 @contextmanager
 def process_group_closed() -> Iterator[None]:
     """Close the process group of a training on CPUs, if there is one, before Python exits.
@@ -118,29 +161,6 @@ def process_group_closed() -> Iterator[None]:
         if distributed.is_available() and distributed.is_initialized() and distributed.get_backend() == "gloo":
             gc.collect()  # the model, wrapped for DDP and part of a cycle, holds the group too
             distributed.destroy_process_group()
-
-
-def random_state(device: torch.device) -> dict[str, Tensor]:
-    """Return the state of the random number generators of the CPU and, if it is a GPU, of `device`."""
-    state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
-    """Restore a state from `random_state`; entries that are missing or for another kind of device are ignored.
-
-    Raises:
-        ValueError: this version of PyTorch cannot use the state.
-    """
-    try:
-        if "cpu" in state:
-            torch.set_rng_state(state["cpu"])
-        if device.type == "cuda" and "cuda" in state:
-            torch.cuda.set_rng_state(state["cuda"], device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"ckpt_path: its random_state cannot be used: {' '.join(str(error).split())}") from error
 
 
 def use_threads(model: nn.Module, device: torch.device) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from components.positive import check_positive
+from lightning_modules.training.fully_sharded import whole_tensor
 
 
 @dataclass(frozen=True)
@@ -92,15 +94,27 @@ class Stage:
         for name, module in groups.items():
             module.requires_grad_(getattr(self, name) > 0)
 
-    def optimizer(self, groups: dict[str, nn.Module]) -> torch.optim.AdamW:
-        """Return AdamW over the trained parameters, with one named parameter group per part."""
+    def optimizer(self, groups: dict[str, nn.Module], scaled: bool = False) -> torch.optim.AdamW:
+        """Return AdamW over the trained parameters, with one named parameter group per part.
+
+        Args:
+            groups: modules of `encoder`, `projector`, `language_model` and `distillation`.
+            scaled: whether losses are scaled, as in 16-mixed: the fused step would undo this only after clipping.
+        """
         trained = [
             {"params": parameters, "lr": getattr(self, name), "name": name}
             for name, module in groups.items()
             if (parameters := [parameter for parameter in module.parameters() if parameter.requires_grad])
         ]
-        # Not the default on CPU; the numbers are the same, with less work in Python.
-        return torch.optim.AdamW(trained, betas=self.betas, weight_decay=self.weight_decay, foreach=True)
+        # Neither is the default on CPU; the numbers are the same, with less work in Python.
+        implementation = {"fused": not scaled, "foreach": scaled}
+
+        def keep_implementation(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+            return state | {"param_groups": [group | implementation for group in state["param_groups"]]}
+
+        optimizer = torch.optim.AdamW(trained, betas=self.betas, weight_decay=self.weight_decay, **implementation)
+        optimizer.register_load_state_dict_pre_hook(keep_implementation)
+        return optimizer
 
     def schedule(self, optimizer: torch.optim.Optimizer, steps: int) -> LambdaLR:
         """Return the schedule of warm-up and cosine over `steps` optimiser steps, shared by all groups."""
@@ -112,3 +126,27 @@ class Stage:
             return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
         return LambdaLR(optimizer, share_of_peak)
+
+
+def clip(
+    optimizer: torch.optim.Optimizer, limit: float | None, algorithm: str | None, scaled: bool = False
+) -> Tensor | None:
+    """Clip gradients in place, and return the norm that they all had before, which is computed only once.
+
+    Args:
+        optimizer: optimiser of the parameters; with DeepSpeed they store no gradients, and it clips by itself.
+        limit: `trainer.gradient_clip_val`; None or 0 does not clip.
+        algorithm: `trainer.gradient_clip_algorithm`: "value" limits every number, anything else the norm.
+        scaled: whether losses are scaled, as in 16-mixed, which skips the step of an infinite gradient and reads it
+            from the device anyway: its norm is no figure, so that None is returned.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not gradients:
+        return None
+    norm = whole_tensor(nn.utils.get_total_norm(gradients))
+    if limit and algorithm == "value":
+        nn.utils.clip_grad_value_(parameters, limit)
+    elif limit:
+        nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+    return norm if not scaled or bool(norm.isfinite()) else None

@@ -58,7 +58,8 @@ def test_loss_and_logits_at_scored_columns(model, visual):
     logits = model.network(
         inputs_embeds=embeddings, attention_mask=plan.attention_mask, position_ids=plan.position_ids
     ).logits
-    torch.testing.assert_close(output.logits, logits[:, plan.scored_columns])
+    real = plan.attention_mask[:, plan.scored_columns].bool()
+    torch.testing.assert_close(output.logits[real], logits[:, plan.scored_columns][real])
     torch.testing.assert_close(output.loss, model.network.loss_function(logits, plan.labels, logits.shape[-1]))
 
 
@@ -104,9 +105,19 @@ def test_hidden_states_are_those_of_transformers(variant, visual):
         output_hidden_states=True,
         use_cache=False,
     ).hidden_states
-    asked = (LAYERS, 0, 2, -1, -2)
+    asked, real = (LAYERS, 0, 2, -1, -2), plan.attention_mask.bool()
     for layer, state in zip(asked, variant(embeddings, plan, asked).hidden_states, strict=True):
-        assert torch.equal(state, expected[layer])
+        torch.testing.assert_close(state[real], expected[layer][real])
+
+
+@pytest.mark.parametrize("side", PaddingSide)
+def test_padding_on_the_right_needs_neither_mask_nor_positions(model, visual, side):
+    given = []
+    hook = model.network.register_forward_pre_hook(lambda _, __, named: given.append(named), with_kwargs=True)
+    model(*inputs(model, [0, 1], visual, side=side))
+    hook.remove()
+    padded_left = side is PaddingSide.LEFT
+    assert all((given[0][name] is not None) == padded_left for name in ("attention_mask", "position_ids"))
 
 
 @pytest.mark.skipif(Version(transformers.__version__) < Version("5.23"), reason="keeps all of them or none")

@@ -1,12 +1,13 @@
 """Which groups learn, at which rates, along which curve."""
 
+import copy
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
-from lightning_modules.training.stage import Stage
+from lightning_modules.training.stage import Stage, clip
 
 
 def groups():
@@ -40,6 +41,63 @@ def test_rates_rise_linearly_then_fall_as_a_cosine_to_zero():
     assert rates[0] == pytest.approx(0.1) and rates[9] == pytest.approx(1.0) and rates[10] == pytest.approx(1.0)
     assert rates[55] == pytest.approx(0.5) and rates[100] == pytest.approx(0, abs=1e-12)
     assert all(later < earlier for earlier, later in pairwise(rates[10:]))
+
+
+def step_of(parts, optimizer, dtype=torch.float32):
+    inputs = torch.linspace(-1, 1, 6, dtype=dtype).view(3, 2)
+    optimizer.zero_grad()
+    parts["language_model"](parts["projector"](parts["encoder"](inputs))).square().sum().backward()
+    optimizer.step()
+
+
+def weights(parts):
+    return [parameter.detach().clone() for part in parts.values() for parameter in part.parameters()]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 2e-2)])
+def test_the_fused_step_is_that_of_separate_operations_and_goes_on_from_its_state(dtype, tolerance):
+    stage = Stage(encoder=1e-2, projector=2e-2, language_model=3e-2, distillation=0)
+    torch.manual_seed(0)
+    parts = {name: part.to(dtype) for name, part in groups().items()}
+    others = copy.deepcopy(parts)
+    fused, separate = stage.optimizer(parts), stage.optimizer(others, scaled=True)
+    for _ in range(3):
+        step_of(parts, fused, dtype)
+        step_of(others, separate, dtype)
+    torch.testing.assert_close(weights(parts), weights(others), rtol=tolerance, atol=tolerance)
+
+    again, plain = stage.optimizer(others), stage.optimizer(parts, scaled=True)
+    again.load_state_dict(separate.state_dict())
+    plain.load_state_dict(fused.state_dict())
+    assert all(group["fused"] and not group["foreach"] for group in again.param_groups)
+    assert all(group["foreach"] and not group["fused"] for group in plain.param_groups)
+    step_of(others, again, dtype)
+    step_of(parts, plain, dtype)
+    torch.testing.assert_close(weights(parts), weights(others), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(("limit", "algorithm"), [(None, None), (0.5, None), (0.5, "norm"), (0.01, "value")])
+def test_clipping_is_that_of_torch_and_returns_the_norm_before_it(limit, algorithm):
+    stage, parts = Stage(encoder=1e-2, projector=2e-2, language_model=3e-2, distillation=0), groups()
+    optimizer = stage.optimizer(parts)
+    step_of(parts, optimizer)
+    parameters = [parameter for part in parts.values() for parameter in part.parameters()]
+    gradients = [parameter.grad.clone() for parameter in parameters]
+    norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+    torch.testing.assert_close(clip(optimizer, limit, algorithm), norm)
+    share = min(1, 0.5 / float(norm)) if limit == 0.5 else 1
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        expected = gradient.clamp(-0.01, 0.01) if algorithm == "value" else gradient * share
+        torch.testing.assert_close(parameter.grad, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_an_infinite_norm_is_no_figure_where_losses_are_scaled():
+    stage, parts = Stage(encoder=1e-2, projector=2e-2, language_model=3e-2, distillation=0), groups()
+    optimizer = stage.optimizer(parts, scaled=True)
+    step_of(parts, optimizer)
+    parts["encoder"].weight.grad[0, 0] = torch.inf
+    assert clip(optimizer, None, None) == torch.inf
+    assert clip(optimizer, 1.0, "norm", scaled=True) is None
 
 
 @pytest.mark.parametrize(
