@@ -1,8 +1,9 @@
-"""How often the host reads a value: never in a training step, and once per token of an answer.
+"""How often the host reads a value in a training step: never.
 
 Libraries ask pretended tensors for less than real ones, so a step on the CPU is watched too, with its backward pass.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ EXPERIMENTS = [
     pytest.param(file, id=file.stem, marks=[] if file.stem in SOME else [pytest.mark.long])
     for file in sorted(Path("experiments").glob("*.yaml"))
 ]
-INDICES = "components/groups.py"  # made on the host for a teacher; pretended tensors tell the host from the device
-NEW_TOKENS = 8
+# Index arithmetic of a teacher on the host; the pretended tensors tell the host from the device.
+INDICES = ("components/groups.py", "components/teachers/teacher.py")
 
 
 def model_of(experiment):
@@ -39,26 +40,8 @@ def test_a_training_step_reads_nothing(experiment):
             losses = [loss for loss in model.training_losses(batch) if loss is not None]
         sum(losses).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    found = {key: number for key, number in watcher.by_file().items() if key[1] != INDICES}
+    found = {key: number for key, number in watcher.by_file().items() if key[1] not in INDICES}
     assert not unknown(found), watcher.found
-
-
-def test_an_answer_reads_one_value_per_token(monkeypatch):
-    model, settings = model_of("experiments/full.yaml")
-    model.eval()
-    batch = ragged_batch(model, settings.data.canvas, [5, 8, 1], NEW_TOKENS)
-    plugin = precision("bf16-mixed", CUDA)
-    with pretended_cuda(monkeypatch):
-        moved(model, CUDA)
-        batch = batch.to(CUDA)
-        with torch.no_grad(), plugin.forward_context():
-            embeddings = model.embeddings(batch.questions, model.visual_tokens(batch))
-            with Watcher() as watcher:
-                ids = model.language_model.generate(embeddings, batch.questions, NEW_TOKENS)
-    assert ids.shape == (3, NEW_TOKENS) and ids.device == CUDA
-    reads = sum(number for (what, _), number in watcher.by_file().items() if what == HOST_READ)
-    assert reads <= NEW_TOKENS + 3, watcher.found
-    assert not any(what == TWO_DEVICES for what, *_ in watcher.found), watcher.found
 
 
 def some_values():
@@ -87,10 +70,8 @@ def some_values():
 )
 def test_the_watcher_sees(faulty, what, monkeypatch):
     with pretended_cuda(monkeypatch), Watcher() as watcher:
-        try:
+        with suppress(Exception):  # what a pretended tensor cannot answer it refuses, in ways of its own
             faulty()
-        except Exception:  # what a pretended tensor cannot answer it refuses, in ways of its own
-            pass
     assert [kind for kind, *_ in watcher.found] == [what]
 
 
