@@ -12,7 +12,7 @@ from torch import nn
 
 from lightning_modules.costs.resolved import resolve_as_given
 from tests.cuda.known_faults import unknown
-from tests.cuda.pretended import CPU, CUDA, moved, on_one_device, precision, pretended_cuda, ragged_batch
+from tests.cuda.pretended import CPU, CUDA, on_one_device, precision, pretended_cuda, ragged_batch
 from tests.cuda.watcher import BLOCKING_COPY, HOST_READ, TWO_DEVICES, Watcher
 
 SOME = ("full", "eve", "video_chatgpt", "video_llava", "llm_qwen3", "lora", "masked_canvas", "teacher_internvideo2")

@@ -26,9 +26,36 @@ READS = {
 COPIES = {"aten._to_copy", "aten.copy_", "aten._copy_from"}
 HOST_READ, BLOCKING_COPY, TWO_DEVICES = "host read", "blocking copy", "two devices"
 # Nothing is launched for a view, for memory, or for a question about a tensor (`prim`).
-_FREE = {f"aten.{name}" for name in ("view", "_unsafe_view", "as_strided", "alias", "detach", "expand", "permute", "t",
-         "transpose", "slice", "select", "unsqueeze", "squeeze", "split", "split_with_sizes", "unbind", "unfold",
-         "empty", "empty_like", "new_empty", "empty_strided", "diagonal", "view_as_real", "chunk", "lift_fresh")}  # fmt: skip
+_FREE = {
+    f"aten.{name}"
+    for name in (
+        "view",
+        "_unsafe_view",
+        "as_strided",
+        "alias",
+        "detach",
+        "expand",
+        "permute",
+        "t",
+        "transpose",
+        "slice",
+        "select",
+        "unsqueeze",
+        "squeeze",
+        "split",
+        "split_with_sizes",
+        "unbind",
+        "unfold",
+        "empty",
+        "empty_like",
+        "new_empty",
+        "empty_strided",
+        "diagonal",
+        "view_as_real",
+        "chunk",
+        "lift_fresh",
+    )
+}
 
 
 class Watcher(TorchDispatchMode):
