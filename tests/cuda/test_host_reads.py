@@ -69,9 +69,9 @@ def some_values():
     ],
 )
 def test_the_watcher_sees(faulty, what, monkeypatch):
-    with pretended_cuda(monkeypatch), Watcher() as watcher:
-        with suppress(Exception):  # what a pretended tensor cannot answer it refuses, in ways of its own
-            faulty()
+    # What a pretended tensor cannot answer it refuses, in ways of its own.
+    with pretended_cuda(monkeypatch), Watcher() as watcher, suppress(Exception):
+        faulty()
     assert [kind for kind, *_ in watcher.found] == [what]
 
 
