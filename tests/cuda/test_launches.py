@@ -1,0 +1,24 @@
+"""The visual path launches few operations, which is what its latency on a GPU depends on at batch 1."""
+
+import torch
+
+from lightning_modules.costs.resolved import resolve
+from lightning_modules.costs.visual_path import visual_path
+from tests.cuda.pretended import CUDA, moved, pretended_cuda
+from tests.cuda.watcher import Watcher
+
+LAUNCHES = 101  # of the official code: 446, counted in the same way
+
+
+def test_the_visual_path_at_the_papers_size(monkeypatch):
+    path, clip = visual_path(resolve(["experiments/full.yaml"]))
+    assert (clip.frames, clip.canvas) == (8, 448)
+    layout = path.encoder.layout(clip.shapes(path.encoder))
+    with pretended_cuda(monkeypatch), torch.no_grad():
+        moved(path.eval(), CUDA)
+        frames, layout = torch.empty(8, 3, 448, 448, device=CUDA), layout.to(CUDA)
+        with Watcher() as watcher:
+            tokens = path(frames, layout)
+    assert tokens.shape == (8 * (16 * 17 + 1), 4096)
+    assert not watcher.found
+    assert watcher.operations.total() <= LAUNCHES, watcher.operations
