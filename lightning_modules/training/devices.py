@@ -136,7 +136,8 @@ class RandomStates(Callback):
             ValueError: this version of PyTorch cannot use the state.
         """
         rank, device = trainer.global_rank, trainer.strategy.root_device
-        states = {kind: saved[rank if rank < len(saved) else 0] for kind, saved in self.saved.items()}
+        # Copies, since torch reads a state from the beginning of its storage, whatever part of it a view shows.
+        states = {kind: saved[rank if rank < len(saved) else 0].clone() for kind, saved in self.saved.items()}
         try:
             if "cpu" in states:
                 torch.set_rng_state(states["cpu"])
