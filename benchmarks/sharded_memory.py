@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import distributed, multiprocessing
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import register_fsdp_forward_method
+from torch.distributed.fsdp import MixedPrecisionPolicy, register_fsdp_forward_method
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a file, Python would look for packages beside it only
 
@@ -39,7 +39,8 @@ def compare(case: Resolved) -> dict[str, float]:
     torch.manual_seed(0)
     model = case.model().train()
     step = Step(model, batch_for(model, case, torch.device("cpu")), precision)
-    shard(model, model.units(), model.teacher, init_device_mesh("cpu", (1, PROCESSES), mesh_dim_names=("all", "one")))
+    mesh = init_device_mesh("cpu", (1, PROCESSES), mesh_dim_names=("all", "one"))
+    shard(model, model.units(), model.teacher, mesh, MixedPrecisionPolicy())
     register_fsdp_forward_method(model, "losses")
     step.optimizer = model.stage.optimizer(model.groups())
     step()  # the optimiser's state comes with the first

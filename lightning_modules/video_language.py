@@ -11,7 +11,6 @@ from jaxtyping import Float
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
-from torch.distributed.fsdp import FSDPModule
 from torch.optim import Optimizer
 
 from components.distillation import Distillation, NoDistillation
@@ -29,7 +28,7 @@ from lightning_modules.scoring.metrics import Metric, is_headline, with_usual
 from lightning_modules.training.checkpoint import check_same_model
 from lightning_modules.training.devices import MeanLoss, weighted
 from lightning_modules.training.frozen_base import FrozenBase
-from lightning_modules.training.fully_sharded import class_name, shard
+from lightning_modules.training.fully_sharded import class_name, kept_gathered, policy_of, shard
 from lightning_modules.training.model_input import ModelInput, prepare, without_long
 from lightning_modules.training.stage import Stage, clip
 
@@ -118,8 +117,8 @@ class VideoLanguageModel(LightningModule):
 
     def configure_model(self) -> None:
         """Shard the model if the strategy does, once for a training and the test after it."""
-        if self.device_mesh is not None and not isinstance(self, FSDPModule):
-            shard(self, self.units(), self.teacher, self.device_mesh)
+        if self.device_mesh is not None:
+            shard(self, self.units(), self.teacher, self.device_mesh, policy_of(self.trainer.precision_plugin))
 
     def units(self) -> list[torch.nn.Module]:
         """Return the large parts that a sharded model gathers one at a time; all devices run them together."""
@@ -189,8 +188,9 @@ class VideoLanguageModel(LightningModule):
     def generate(self, batch: ModelInput, visual_tokens: Float[Tensor, "tokens width"]) -> list[str]:
         """Return one greedy answer per sample."""
         assert batch.questions is not None, "prepared for training"
-        embeddings, sharded = self.embeddings(batch.questions, visual_tokens), isinstance(self, FSDPModule)
-        ids = self.language_model.generate(embeddings, batch.questions, self.max_new_tokens, together=sharded)
+        embeddings = self.embeddings(batch.questions, visual_tokens)
+        with kept_gathered(self) as sharded:
+            ids = self.language_model.generate(embeddings, batch.questions, self.max_new_tokens, together=sharded)
         return [self.language_model.text.decode(row) for row in ids]
 
     @torch.no_grad()

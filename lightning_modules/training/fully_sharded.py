@@ -5,16 +5,18 @@ A checkpoint is the same as that of a single device, one file with whole tensors
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning_utilities.core.apply_func import apply_to_collection
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
@@ -99,18 +101,69 @@ def class_name(module: nn.Module) -> str:
     return next(kind for kind in type(module).__mro__ if not issubclass(kind, FSDPModule)).__name__
 
 
-def shard(module: nn.Module, units: Iterable[nn.Module], whole: nn.Module, mesh: DeviceMesh) -> None:
-    """Shard `module` in place.
+def policy_of(precision: Precision) -> MixedPrecisionPolicy:
+    """Return the number formats in which units are gathered and their gradients summed.
+
+    Under bf16-mixed, weights are gathered in bfloat16, which autocast would make of them anyway, and gradients are
+    summed in float32. Inputs are left to autocast, so that what runs between layers stays in float32.
+    """
+    if not isinstance(precision, MixedPrecision):
+        return MixedPrecisionPolicy()
+    return MixedPrecisionPolicy(torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
+
+
+@contextmanager
+def kept_gathered(module: nn.Module) -> Iterator[bool]:
+    """Gather the units of a sharded model once for many forward passes, such as one per token of an answer.
+
+    Where they do not fit into half of the free memory of every device, they are gathered for each pass as usual.
+    Every rank must enter this. A module that is not sharded is left as it is. The value is whether it is sharded.
+    """
+    units = [unit for unit in module.modules() if isinstance(unit, FSDPModule) and unit is not module]
+    if not units or not _fit(units):
+        yield isinstance(module, FSDPModule)
+        return
+    for unit in units:
+        unit.set_reshard_after_forward(False, recurse=False)
+    try:
+        yield True
+    finally:
+        for unit in units:
+            unit.set_reshard_after_forward(True, recurse=False)
+            unit.reshard()
+
+
+def _fit(units: Iterable[nn.Module]) -> bool:
+    """Return whether the gathered units fit into half of the free memory of every device; a CPU has enough."""
+    weights = [weight for unit in units for weight in unit.parameters()]
+    device = weights[0].device
+    if device.type != "cuda":
+        return True
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept by torch's allocator
+    free = torch.cuda.mem_get_info(device)[0] + unused
+    # In the sharded format, which is at least as large as the gathered one.
+    fits = torch.tensor(int(2 * sum(weight.nbytes for weight in weights) < free), device=device)
+    distributed.all_reduce(fits, distributed.ReduceOp.MIN)  # all must decide alike, or some would wait for ever
+    return bool(fits)
+
+
+def shard(
+    module: nn.Module, units: Iterable[nn.Module], whole: nn.Module, mesh: DeviceMesh, policy: MixedPrecisionPolicy
+) -> None:
+    """Shard `module` in place, unless it is already.
 
     Args:
         module: a LightningModule; its parameters outside of `units` are gathered for a whole step.
         units: modules that are gathered only while they run; every rank must run each of them equally often.
         whole: module that is not sharded, unless it is one of the units.
         mesh: device mesh of machines and their devices.
+        policy: number formats of the units; parameters outside of them keep theirs, since the model reads them.
 
     Raises:
         ValueError: the weights are quantised.
     """
+    if isinstance(module, FSDPModule):
+        return
     for name, parameter in module.named_parameters():
         if not parameter.is_floating_point():
             raise ValueError(
@@ -118,7 +171,7 @@ def shard(module: nn.Module, units: Iterable[nn.Module], whole: nn.Module, mesh:
                 f"{parameter.dtype}); set trainer.strategy to ddp, or language_model.quantization to NoQuantization"
             )
     for unit in units:
-        fully_shard(unit, mesh=mesh)
+        fully_shard(unit, mesh=mesh, mp_policy=policy)
     fully_shard(module, mesh=mesh, ignored_params=set(whole.parameters()))
     for step in STEPS:
         register_fsdp_forward_method(module, step)

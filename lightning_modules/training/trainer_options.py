@@ -58,6 +58,11 @@ def check_trainer(trainer: Namespace) -> None:
     if name.endswith(("_spawn", "_fork", "_notebook")):
         raise ValueError(f"trainer.strategy is {name}, which is for notebooks; set it to ddp")
     plugins = trainer.plugins if isinstance(trainer.plugins, list) else [trainer.plugins]
+    if name == "FullySharded" and str(trainer.precision) in ("16", "16-mixed"):
+        raise ValueError(
+            f"trainer.precision is {trainer.precision}, whose scaled gradients trainer.strategy FullySharded cannot "
+            "check for overflow on all devices; set it to bf16-mixed or 32-true"
+        )
     joined = trainer.sync_batchnorm or any(_class(plugin) == "TorchSyncBatchNorm" for plugin in plugins)
     if joined and name in ("FullySharded", "ModelParallelStrategy"):
         raise ValueError(

@@ -5,8 +5,13 @@ import signal
 
 import pytest
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy
+from torch.distributed.tensor import DTensor
 
-from lightning_modules.training.fully_sharded import shard
+from lightning_modules.training.fully_sharded import kept_gathered, policy_of, shard
 from tests.components.tiny_networks import save_tiny_network
 from tests.lightning_modules.short_run import losses
 from tests.lightning_modules.two_ranks import (
@@ -140,4 +145,96 @@ def test_quantised_weights_are_refused():
     network = torch.nn.Module()
     network.weight = torch.nn.Parameter(torch.zeros(2, dtype=torch.uint8), requires_grad=False)
     with pytest.raises(ValueError, match=r"weight is torch.uint8\); set trainer.strategy to ddp"):
-        shard(network, [], torch.nn.Identity(), mesh=None)
+        shard(network, [], torch.nn.Identity(), mesh=None, policy=MixedPrecisionPolicy())
+
+
+class Units(nn.Module):
+    """Two layers that note the formats of their weights and inputs whenever they run, and a parameter beside them."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+        self.scale = nn.Parameter(torch.ones(4))
+        self.teacher, self.noted = nn.Identity(), []
+        for layer in self.layers:
+            layer.register_forward_hook(lambda layer, inputs, _: self.noted.append((layer.weight, inputs[0].dtype)))
+
+    def training_step(self, values):
+        for layer in self.layers:
+            values = values + layer(values * self.scale)
+        return values
+
+    validation_step = test_step = predict_step = run_for_hooks = training_step
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """Return a mesh of this process alone."""
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1, 1), mesh_dim_names=("machines", "devices"))
+    distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("precision", "gathered"),
+    [(Precision(), torch.float32), (MixedPrecision("bf16-mixed", "cpu"), torch.bfloat16)],
+    ids=["32-true", "bf16-mixed"],
+)
+def test_units_are_gathered_in_the_format_they_compute_in(alone, precision, gathered):
+    torch.manual_seed(0)
+    model, values = Units(), torch.randn(3, 4)
+    with precision.forward_context():
+        expected = model.training_step(values)
+    expected.sum().backward()
+    gradients = [weight.grad for weight in model.parameters()]
+    model.zero_grad()
+    model.noted.clear()
+    shard(model, model.layers, model.teacher, alone, policy_of(precision))
+    with precision.forward_context():
+        found = model.training_step(values)
+    assert [(weight.dtype, inputs) for weight, inputs in model.noted] == [(gathered, torch.float32)] * 2
+    found.sum().backward()
+    # The formats of the residual path, of the kept weights and of their gradients stay those of one device.
+    assert found.dtype == expected.dtype == torch.float32 and torch.equal(found, expected)
+    for weight, gradient in zip(model.parameters(), gradients, strict=True):
+        assert weight.dtype == weight.grad.dtype == torch.float32
+        torch.testing.assert_close(weight.grad.full_tensor(), gradient, rtol=1e-2, atol=1e-2)
+
+
+def test_units_stay_gathered_for_all_tokens_of_an_answer_and_no_longer(alone):
+    model, values = Units(), torch.ones(1, 4)
+    shard(model, model.layers, model.teacher, alone, MixedPrecisionPolicy())
+
+    def sharded_after_a_pass():
+        with torch.no_grad():
+            model.validation_step(values)
+        return [isinstance(layer.weight, DTensor) for layer in model.layers]
+
+    assert sharded_after_a_pass() == [True, True]
+    with pytest.raises(KeyboardInterrupt), kept_gathered(model) as sharded:
+        assert sharded
+        assert sharded_after_a_pass() == sharded_after_a_pass() == [False, False]
+        raise KeyboardInterrupt
+    assert [isinstance(layer.weight, DTensor) for layer in model.layers] == [True, True]
+    assert sharded_after_a_pass() == [True, True]
+
+
+def test_nothing_is_asked_of_a_model_that_is_not_sharded():
+    with kept_gathered(Units()) as sharded:
+        assert not sharded
+
+
+@pytest.mark.parametrize("precision", ["16-mixed", "16"])
+def test_scaled_gradients_are_refused_in_one_line(fails, tiny, precision):
+    status, error = fails("fit", *SETTINGS, *SHARDED[:1], *tiny, f"--trainer.precision={precision}")
+    assert status == 1 and f"trainer.precision is {precision}" in error and "bf16-mixed" in error
+
+
+@pytest.mark.long
+def test_two_devices_learn_in_bfloat16_what_one_does(run, tiny, tmp_path):
+    mixed = "--trainer.precision=bf16-mixed"
+    whole = run("fit", *SETTINGS, mixed)
+    status, _ = fit_two(tmp_path, tiny, mixed)
+    assert status == [0, 0]
+    found = losses(tmp_path / "two" / "sharded" / "seed_0")
+    assert [float(loss) for loss in found] == pytest.approx([float(loss) for loss in losses(whole.folder)], rel=1e-2)
