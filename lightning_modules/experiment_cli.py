@@ -26,6 +26,7 @@ from lightning_modules.runs.claim import claimed
 from lightning_modules.runs.loggers import explained, run_loggers, start
 from lightning_modules.runs.origin import Origin, recorded_changes
 from lightning_modules.scoring.answer_store import answer_settings, continued_folder
+from lightning_modules.training.accelerator import check_cuda, check_devices, use_tf32
 from lightning_modules.training.checkpoint import WholeFileIO
 from lightning_modules.training.devices import use_threads
 from lightning_modules.training.init_from import begin
@@ -56,6 +57,7 @@ class ExperimentCLI(ExperimentArguments):
     def before_instantiate_classes(self) -> None:
         """Check the trainer's options and print what the experiment changes, before anything is built."""
         check_trainer(self.experiment.config.trainer)
+        check_devices(self.experiment.config.trainer)
         self.changes = changes(self.experiment, self.parser)
         if lines := [f"  {line}" for line in self.changes.own]:
             say("\n".join(["", f"{self.experiment.config.name} changes:", *lines, ""]))
@@ -84,6 +86,8 @@ class ExperimentCLI(ExperimentArguments):
             trainer = super().instantiate_trainer(
                 **kwargs, default_root_dir=self.folder, logger=loggers, plugins=plugins
             )
+        check_cuda(trainer.strategy.root_device, str(trainer.precision))
+        use_tf32(trainer.strategy.root_device)
         start(trainer.loggers)
         if line := use_threads(self.model, trainer.strategy.root_device):
             say(f"{line}\n")

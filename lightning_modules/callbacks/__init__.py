@@ -20,6 +20,7 @@ from lightning_modules.callbacks.score_file import BenchmarkReport as BenchmarkR
 from lightning_modules.callbacks.score_file import ScoreFile as ScoreFile
 from lightning_modules.callbacks.training_figures import FusionWeight, Throughput
 from lightning_modules.runs.loggers import StepLabels
+from lightning_modules.training.bf16_weights import BFloat16Weights
 from lightning_modules.training.devices import JoinedStatistics, RandomStates
 
 
@@ -27,6 +28,7 @@ def always(logged: bool) -> list[Callback]:
     """Return the callbacks that every run has besides those in its configuration; one only with a logger."""
     return [
         StepLabels(),
+        BFloat16Weights(),
         *([LearningRateMonitor(logging_interval="step")] if logged else []),
         Divergence(),
         JoinedStatistics(),

@@ -66,20 +66,26 @@ class FrozenBase:
         """Return path -> hash of the frozen weights of a part, if a checkpoint was written or read with them."""
         return {path: digest for path, (_, digest) in self._hashes.items()}
 
-    def leave_out(self, checkpoint: dict[str, Any]) -> None:
-        """Remove the frozen weights from `checkpoint`, and record their source and hash in it."""
-        left_out = {}
+    def left_out(self) -> dict[str, dict[str, Any]]:
+        """Return path -> source, names and hash of the frozen weights of a part, which checkpoints leave out.
+
+        The hash is that of the first call, so that the weights may be held in fewer bits afterwards.
+        """
+        entries = {}
         for path, part in self.parts.items():
             ours = _parameters(part)
             names = [name for name in part.base_names if part.source is not None and not ours[name].requires_grad]
             if names:
-                left_out[path] = {
-                    "source": part.source,
-                    "tensors": names,
-                    "fingerprint": self._fingerprint(path, names),
-                }
-                for name in names:
-                    checkpoint["state_dict"].pop(f"{path}.{name}", None)
+                digest = self._fingerprint(path, names)
+                entries[path] = {"source": part.source, "tensors": names, "fingerprint": digest}
+        return entries
+
+    def leave_out(self, checkpoint: dict[str, Any]) -> None:
+        """Remove the frozen weights from `checkpoint`, and record their source and hash in it."""
+        left_out = self.left_out()
+        for path, entry in left_out.items():
+            for name in entry["tensors"]:
+                checkpoint["state_dict"].pop(f"{path}.{name}", None)
         if left_out:
             checkpoint[ENTRY] = left_out
 

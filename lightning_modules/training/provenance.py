@@ -79,7 +79,7 @@ def untrained_groups(model: VideoLanguageModel) -> list[str]:
 
 
 def environment(trainer: Trainer) -> dict[str, Any]:
-    """Return code, versions, device and precision of a run, ready for JSON."""
+    """Return code, versions, device and precisions of a run, ready for JSON."""
     checkout = checkout_of(OWN_FILE)
     return {
         "code": checkout and asdict(checkout),
@@ -87,6 +87,7 @@ def environment(trainer: Trainer) -> dict[str, Any]:
         "device": device_name(trainer.strategy.root_device),
         "processes": trainer.world_size,
         "precision": str(trainer.precision),
+        "float32_matmul": torch.get_float32_matmul_precision(),  # "highest": exact; "high": TF32 on CUDA
     }
 
 
