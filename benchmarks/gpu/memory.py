@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import register_fsdp_forward_method
+from torch.distributed.fsdp import MixedPrecisionPolicy, register_fsdp_forward_method
 
 from benchmarks.gpu.measuring import Place, Row, build, each, main
 from benchmarks.training_memory import Step, batch_for
@@ -28,7 +28,7 @@ def step_row(place: Place, experiment: str, stage: str, sharded: bool) -> Row:
     batch = batch_for(model, case, place.device)
     if sharded:
         mesh = init_device_mesh(place.device.type, (1, 1), mesh_dim_names=("machines", "devices"))
-        shard(model, model.units(), model.teacher, mesh)
+        shard(model, model.units(), model.teacher, mesh, MixedPrecisionPolicy())
         register_fsdp_forward_method(model, "losses")
     step = Step(model, batch, precision)
     step()
