@@ -1,8 +1,8 @@
 """`video-panda plan`: what the training of an experiment would take, stage by stage, without starting it.
 
-Prints parameters and the share of them that is trained, visual tokens, steps, and memory of each device under the
-strategy that the files and flags set. Without a --config of configs/scale, the paper's scale replaces the one that the
-files build on; their own settings override it. Files that build on no scale are used as they are. Nothing is
+Prints parameters and the share of them that is trained, visual tokens, steps, and memory of each device and machine
+under the strategy that the files and flags set. Without a --config of configs/scale, the paper's scale replaces the one
+that the files build on; their own settings override it. Files that build on no scale are used as they are. Nothing is
 downloaded.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -43,8 +44,8 @@ def plan(stage: Resolved, text_tokens: int, samples: int | None = None) -> Recor
 
     from lightning_modules.costs.peak_memory import precision_of
     from lightning_modules.costs.schedule import devices_of, schedule
-    from lightning_modules.costs.sharding import on_each_device
-    from lightning_modules.costs.training_memory import GIB, training_batch, training_memory
+    from lightning_modules.costs.sharding import on_each_device, on_each_host, remedy
+    from lightning_modules.costs.training_memory import GIB, size, training_batch, training_memory
 
     trainer = stage.config.trainer
     devices, machines = devices_of(trainer.devices), trainer.num_nodes
@@ -58,8 +59,10 @@ def plan(stage: Resolved, text_tokens: int, samples: int | None = None) -> Recor
         model, stage.frames(), stage.data.canvas, stage.data.batch_size, text_tokens, torch.device("meta")
     )
     precision = precision_of(trainer.precision)
+    loaded = size([*model.parameters(), *model.buffers()])  # before it is changed to the precision
     single = training_memory(model, batch, precision, accumulates=steps.accumulation > 1)
-    memory = on_each_device(single, model, precision, trainer.strategy or "auto", devices, machines)
+    strategy = trainer.strategy or "auto"
+    memory = on_each_device(single, model, precision, strategy, devices, machines)
     return {
         "scale": stage.scale,
         "input": {
@@ -71,6 +74,8 @@ def plan(stage: Resolved, text_tokens: int, samples: int | None = None) -> Recor
         "parameters": parameters,
         "schedule": asdict(steps),
         "memory_gib": {name: getattr(memory, name) / GIB for name in MEMORY},
+        "host_gib": on_each_host(single, loaded, strategy, devices) / GIB,
+        "if_too_large": remedy(strategy, devices),
     }
 
 
@@ -104,9 +109,22 @@ def schedule_table(records: Mapping[str, Record]) -> str:
 
 
 def memory_table(records: Mapping[str, Record]) -> str:
-    """Return a table of the memory on each device in every stage."""
-    rows = [[stage, *(f"{record['memory_gib'][part]:.3g}" for part in MEMORY)] for stage, record in records.items()]
-    return table(["GiB on each device", *MEMORY], rows)
+    """Return a table of the memory on each device in every stage, and of that of a machine's processes together."""
+    rows = [
+        [stage, *(f"{record['memory_gib'][part]:.3g}" for part in MEMORY), f"{record['host_gib']:.3g}"]
+        for stage, record in records.items()
+    ]
+    return table(["GiB on each device", *MEMORY, "machine's own memory"], rows)
+
+
+def too_large(records: Mapping[str, Record], device_gib: float) -> list[str]:
+    """Return one line per stage that needs more memory than a device has, with what to change."""
+    return [
+        f"warning: {stage} needs {record['memory_gib']['peak']:.3g} GiB on each device, which has {device_gib:g} "
+        f"(--device_gib): {record['if_too_large']}"
+        for stage, record in records.items()
+        if record["memory_gib"]["peak"] > device_gib
+    ]
 
 
 def main(args: Sequence[str]) -> None:
@@ -124,18 +142,23 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument(
         "--text_tokens", type=int, default=128, help="text tokens of each sample, without those of its clip"
     )
+    parser.add_argument("--device_gib", type=float, help="memory of a device; warns where it does not suffice")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="what is printed")
     options, settings = parser.parse_known_args(args)
     if options.samples is not None and options.samples < 1:
         parser.error(f"--samples is {options.samples}; it must be at least 1")
     if options.text_tokens < 2:
         parser.error(f"--text_tokens is {options.text_tokens}; it must be at least 2")
+    if options.device_gib is not None and not options.device_gib > 0:
+        parser.error(f"--device_gib is {options.device_gib:g}; it must be above 0")
     stages = {Path(stage.split("+")[0]).stem: stage.split("+") for stage in options.stages} or {"fit": []}
     from lightning_modules.costs.resolved import resolve  # see above
 
     with user_errors():
         resolved = {name: resolve([*options.config, *files], settings) for name, files in stages.items()}
         records = {name: plan(stage, options.text_tokens, options.samples) for name, stage in resolved.items()}
+    for line in too_large(records, options.device_gib or float("inf")):
+        say(line, file=sys.stderr)
     if options.format == "json":
         say(json.dumps({Path(options.config[0]).stem: records}, indent=2))
         return

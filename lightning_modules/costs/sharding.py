@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 from jsonargparse import Namespace
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ def fully_sharded(
     """Return a device's memory under `FullySharded` on one machine.
 
     Weights, gradients and optimiser state are sharded. Parameters outside of the units are gathered for a whole step;
-    of the units, the one that runs and the next one, and the gradients of one.
+    of the units, the one that runs and the next one, in the format they compute in, and the gradients of one.
     """
     units = [size(unit.parameters()) for unit in model.units()]
     learning = [size(_learning(unit)) for unit in model.units()]
@@ -35,7 +36,7 @@ def fully_sharded(
     split = single.weights - teacher
     outside = split - sum(units)
     outside_gradient = single.gradients - sum(learning)
-    fetched = sum(sorted(units)[-2:]) + max(learning, default=0)
+    fetched = sum(sorted(_gathered(unit, precision) for unit in model.units())[-2:]) + max(learning, default=0)
     return replace(
         single,
         weights=teacher + split // world,
@@ -96,8 +97,8 @@ def on_each_device(
     Raises:
         ValueError: the strategy is not known here.
     """
-    name = strategy_name(strategy)
-    stage = 2 if isinstance(strategy, str) else strategy.get("init_args", Namespace()).get("stage", 2)
+    name, settings = strategy_name(strategy), _settings(strategy)
+    stage = settings.get("stage", 2)
     if name in _WITHIN_A_MACHINE:
         return _WITHIN_A_MACHINE[name](single, model, precision, devices)
     if name not in _OVER_ALL or stage != 2:
@@ -106,8 +107,46 @@ def on_each_device(
             f"trainer.strategy is {name}{f' of stage {stage}' if stage != 2 else ''}, whose memory is not known here; "
             f"known are {names} (DeepSpeed of stage 2)"
         )
-    return _OVER_ALL[name](single, model, precision, devices * machines)
+    memory = _OVER_ALL[name](single, model, precision, devices * machines)
+    # DDP's gradients can be views into its buffers.
+    return replace(memory, exchange=0) if settings.get("gradient_as_bucket_view") else memory
+
+
+def on_each_host(single: TrainingMemory, loaded: int, strategy: ReadStrategy, devices: int) -> int:
+    """Return the memory in bytes of all processes of a machine together, without libraries, loaders and clips.
+
+    Every process builds the whole model before it is moved or sharded. `FullySharded` writes a checkpoint from whole
+    weights and optimiser state, which the first process holds.
+
+    Args:
+        single: memory of a training on a single device.
+        loaded: bytes of the model as it is built.
+        strategy: name or class of `trainer.strategy`.
+        devices: number of devices per machine.
+    """
+    written = single.weights + single.optimiser if strategy_name(strategy) in _WITHIN_A_MACHINE else 0
+    return max(devices * loaded, written)
+
+
+def remedy(strategy: ReadStrategy, devices: int) -> str:
+    """Return what to change if a device has too little memory."""
+    smaller = "a smaller data.batch_size, or LoRA as model.language_model.adapter"
+    if strategy_name(strategy) in _WITHIN_A_MACHINE:
+        return f"set trainer.devices to more than {devices} per machine, {smaller}"
+    several = "" if devices > 1 else " and trainer.devices to all of a machine"
+    return f"add --config configs/trainer/fsdp.yaml{several}, or set {smaller}"
+
+
+def _settings(strategy: ReadStrategy) -> dict[str, Any]:
+    """Return the arguments of a strategy's class; those that it passes on are kept apart by the parser."""
+    if isinstance(strategy, str):
+        return {}
+    return {**strategy.get("init_args", Namespace()).as_dict(), **(strategy.get("dict_kwargs") or {})}
 
 
 def _learning(module: nn.Module) -> Iterable[Tensor]:
     return (parameter for parameter in module.parameters() if parameter.requires_grad)
+
+
+def _gathered(unit: nn.Module, precision: Precision) -> int:
+    return sum(weight.numel() * (precision.operations or weight.dtype).itemsize for weight in unit.parameters())

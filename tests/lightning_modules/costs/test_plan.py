@@ -15,7 +15,7 @@ from lightning_modules.costs.peak_memory import precision_of
 from lightning_modules.costs.plan import plan
 from lightning_modules.costs.resolved import resolve
 from lightning_modules.costs.schedule import devices_of
-from lightning_modules.costs.sharding import on_each_device
+from lightning_modules.costs.sharding import on_each_device, on_each_host
 from lightning_modules.costs.training_memory import TrainingMemory
 from tests.guides import commands
 from tests.lightning_modules.short_run import NO_LSTE
@@ -135,7 +135,11 @@ def test_strategies_split_what_they_say():
     assert on_each_device(alone, model, single, "auto", 1, 1) == alone
     replicated = on_each_device(alone, model, single, "ddp", 2, 2)
     assert replicated == replace(alone, exchange=alone.gradients)
+    views = resolve(["experiments/full.yaml", "configs/trainer/ddp.yaml"]).config.trainer.strategy
+    assert on_each_device(alone, model, single, views, 2, 2) == alone
     strategy = resolve(["experiments/full.yaml", "configs/trainer/fsdp.yaml"]).config.trainer.strategy
+    assert on_each_host(alone, weights, views, 4) == 4 * weights  # every process builds the model
+    assert on_each_host(alone, weights, strategy, 1) == alone.weights + alone.optimiser  # one writes all of it
     (sharded,) = {on_each_device(alone, model, single, strategy, 4, machines) for machines in (1, 2)}
     assert sharded.weights == weights // 4  # as much with more machines
     cache = ["--model.feature_cache=DiskFeatureCache", "--model.feature_cache.folder=features"]
@@ -144,6 +148,10 @@ def test_strategies_split_what_they_say():
     assert asked_by_some.weights == teacher + (weights - teacher) // 4
     assert sharded.gradients == alone.gradients // 4 and sharded.optimiser == alone.optimiser // 4
     assert 0 < sharded.exchange < 2 * weights
+    # The two layers that are gathered take half the bytes.
+    mixed = on_each_device(alone, model, precision_of("bf16-mixed"), strategy, 4, 1)
+    largest = sorted(sum(weight.nbytes for weight in unit.parameters()) for unit in model.units())[-2:]
+    assert sharded.exchange - mixed.exchange == sum(largest) // 2
     zero = resolve(["experiments/full.yaml", "configs/trainer/zero2.yaml"]).config.trainer.strategy
     halves = on_each_device(alone, model, precision_of("bf16-mixed"), zero, 2, 2)
     assert halves.weights == pytest.approx(weights / 2, rel=0.01)
@@ -159,6 +167,20 @@ def test_tables(capsys):
     assert [row[0] for row in rows].count("align") == 2
     (share,) = (row for row in rows if row[0] == "share")
     assert 0 < float(share[-1].rstrip("%")) < 50
+
+
+def test_a_device_that_is_too_small_is_warned_of(capsys):
+    align = (*FULL, *TOY, "--stages", "configs/stage/align.yaml", "--samples", "64", "--data.batch_size=1")
+    for flags, change in (
+        ((), "add --config configs/trainer/fsdp.yaml and trainer.devices to all of a machine"),
+        (("--config", "configs/trainer/fsdp.yaml", "--trainer.devices=2"), "set trainer.devices to more than 2"),
+    ):
+        main(["plan", *align, *flags, "--device_gib", "0.001"])
+        said = capsys.readouterr()
+        assert "warning: align needs" in said.err and "which has 0.001 (--device_gib)" in said.err
+        assert change in said.err and "GiB on each device" in said.out
+    main(["plan", *align, "--device_gib", "80"])
+    assert "warning" not in capsys.readouterr().err
 
 
 def test_without_stages_it_is_as_configured(capsys):
@@ -185,6 +207,7 @@ def test_devices(devices, count):
         (["--data.sampler.frames=16"], "tokens long with its visual tokens"),
         (["--model.language_model.name_or_path=nobody/nothing"], "is 'nobody/nothing'"),
         (["--samples", "0"], "--samples is 0"),
+        (["--device_gib", "0"], "--device_gib is 0; it must be above 0"),
     ],
 )
 def test_what_is_wrong_is_said(capsys, arguments, said):

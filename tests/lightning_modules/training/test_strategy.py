@@ -1,9 +1,10 @@
-"""Strategies that are refused; DeepSpeed as far as it goes without CUDA: configuration, package, checkpoints."""
+"""DDP with gradients as views, refused strategies, and DeepSpeed without CUDA: configuration, package, checkpoints."""
 
 import pytest
 
 from lightning_modules.experiment_cli import ExperimentCLI
-from tests.lightning_modules.short_run import NO_LSTE
+from tests.lightning_modules.short_run import NO_LSTE, losses
+from tests.lightning_modules.two_ranks import run_two
 
 ZERO = (*NO_LSTE, "--config=configs/trainer/zero2.yaml")
 
@@ -68,3 +69,17 @@ def test_a_folder_of_shards_is_for_deepspeed_alone(run, fails, tmp_path, monkeyp
 def test_init_from_a_folder_says_how_to_make_a_file_of_it(fails, tiny, tmp_path):
     status, error = fails("fit", *NO_LSTE, *tiny, f"--init_from={tmp_path}", f"--runs={tmp_path / 'runs'}")
     assert status == 1 and f"init_from {tmp_path} is a folder" in error
+
+
+@pytest.mark.long
+def test_two_devices_whose_gradients_are_views_learn_what_one_does(run, tiny, tmp_path):
+    settings = ("--config=experiments/clip_statistics.yaml", "--model.encoder.dropout=0", "--trainer.max_epochs=2",
+                "--model.stage.global_batch=2", "--trainer.log_every_n_steps=1")  # fmt: skip
+    whole = run("fit", *settings)
+    one_each = ("--config=configs/trainer/ddp.yaml", "--data.batch_size=1")
+    given = {argument.partition("=")[0] for argument in (*settings, *one_each)}
+    rest = [argument for argument in tiny if argument.partition("=")[0] not in given]
+    status, _ = run_two("fit", *settings, *one_each, "--name=views", *rest, f"--runs={tmp_path / 'two'}")
+    assert status == [0, 0]
+    found = losses(tmp_path / "two" / "views" / "seed_0")
+    assert [float(loss) for loss in found] == pytest.approx([float(loss) for loss in losses(whole.folder)], rel=1e-4)
