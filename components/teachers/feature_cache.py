@@ -146,7 +146,7 @@ class DiskFeatureCache(FeatureCache):
             features = content["features"]
             if "checksum" in content:  # SHA-256, by which older versions kept them: computed again and replaced
                 return None
-            if content["crc32"].tolist() != _crc32(key, features):
+            if content["crc32"].tolist() != [_crc32(key, features)]:
                 raise ValueError("its checksum is wrong")
         except FileNotFoundError:
             return None
@@ -158,7 +158,7 @@ class DiskFeatureCache(FeatureCache):
 
     def _write(self, key: str, features: Tensor) -> None:
         features = features.detach().cpu().contiguous()
-        content = safetensors.torch.save({"features": features, "crc32": torch.tensor(_crc32(key, features))})
+        content = safetensors.torch.save({"features": features, "crc32": torch.tensor([_crc32(key, features)])})
         write_whole(self.path(key), content, flush=False)
 
 
