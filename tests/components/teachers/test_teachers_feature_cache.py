@@ -93,6 +93,16 @@ def test_a_damaged_file_is_counted_and_computed_again(tmp_path, damage):
     assert cache.damaged == 1
 
 
+def test_a_file_of_an_older_version_is_replaced(tmp_path, recwarn):
+    cache, features = DiskFeatureCache(tmp_path), torch.randn(1, 2, 3, 3, 8)
+    path = cache.path(KEYS[0])
+    write_whole(path, safetensors.torch.save({"features": features[0] + 1, "checksum": torch.zeros(32).byte()}))
+    source = Source(*features)
+    for _ in range(2):
+        assert same_bits(*cache.get(KEYS[:1], source), features[0])
+    assert source.asked == [[0]] and cache.damaged == 0 and not recwarn.list
+
+
 def test_nothing_is_left_behind_when_writing_fails(tmp_path, monkeypatch):
     path = tmp_path / "features"
     write_whole(path, b"old")
