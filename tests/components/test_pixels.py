@@ -5,7 +5,7 @@ import torch
 
 from components.encoders import VideoEncoder
 from components.pixels import standardise
-from tests.components.launches import Launches
+from tests.cuda.watcher import Watcher
 
 MEAN, STD = VideoEncoder.pixel_mean, VideoEncoder.pixel_std
 
@@ -24,7 +24,7 @@ def test_computed_in_float32(default):
 
 
 def test_no_tensor_is_made_on_the_host():
-    with Launches() as launches:
+    with Watcher() as watcher:
         standardise(torch.empty(2, 3, 4, 6, dtype=torch.uint8, device="meta"), MEAN, STD, torch.float32)
     # A tensor of constants would be `lift_fresh`, and its way to the device another copy.
-    assert launches.counts == {"aten._to_copy": 1, "aten.div": 1, "aten.sub_": 3, "aten.div_": 3}
+    assert watcher.operations == {"aten._to_copy": 1, "aten.div": 1, "aten.sub_": 3, "aten.div_": 3}
