@@ -26,5 +26,5 @@ def test_computed_in_float32(default):
 def test_no_tensor_is_made_on_the_host():
     with Watcher() as watcher:
         standardise(torch.empty(2, 3, 4, 6, dtype=torch.uint8, device="meta"), MEAN, STD, torch.float32)
-    # A tensor of constants would be `lift_fresh`, and its way to the device another copy.
+    # With a tensor of constants there would be another copy, from the host to the device.
     assert watcher.operations == {"aten._to_copy": 1, "aten.div": 1, "aten.sub_": 3, "aten.div_": 3}
