@@ -160,8 +160,7 @@ class LanguageModel(nn.Module, ABC):
         if absent:
             raise ValueError(f"there is no hidden state {absent[0]}: the language model has {self.layers} layers")
         # No token sees padding on its right, so that attention without a mask is the same, and takes the fused kernel.
-        # On the meta device transformers needs the mask: it would look for packed sequences by values of the positions.
-        masked = plan.padding_side is PaddingSide.LEFT or embeddings.is_meta
+        masked = plan.padding_side is PaddingSide.LEFT
         output = self.network(
             inputs_embeds=embeddings,
             attention_mask=plan.attention_mask if masked else None,

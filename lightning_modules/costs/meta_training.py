@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from transformers import AttentionInterface, PreTrainedModel
-from transformers.masking_utils import AttentionMaskInterface
 
 FUSED = "video_panda_sizes_only"
 # The functions of our models that autocast runs in the lower precision.
@@ -83,12 +82,10 @@ def _attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *_:
     return output.transpose(1, 2), None
 
 
-def _no_mask(*_: Any, **__: Any) -> None:
-    """Make no mask, which would depend on values."""
-
-
 def use_fused_attention(network: PreTrainedModel) -> None:
-    """Let a network on the meta device save for the backward pass what torch's fused attention would save."""
+    """Let a network on the meta device save for the backward pass what torch's fused attention would save.
+
+    No mask is registered for it, so transformers makes none, and reads no values of positions to find out whether to.
+    """
     AttentionInterface.register(FUSED, _attention)
-    AttentionMaskInterface.register(FUSED, _no_mask)
     network.set_attn_implementation(FUSED)
