@@ -52,7 +52,7 @@ def measure(place: Place) -> list[Row]:
     }  # fmt: skip
     cases = {case: cases[case] for case in dict.fromkeys([*GOALS, *cases])}
     cases = {case: row for case, row in cases.items() if not place.rehearsal or case.endswith("eager")}
-    return [{**row, "goal": GOALS.get(row["case"], "")} for row in each(place, cases)]
+    return [{**row, "goal": "" if place.rehearsal else GOALS.get(row["case"], "")} for row in each(place, cases)]
 
 
 if __name__ == "__main__":
