@@ -21,9 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ablation.comparing.sequential import FIRST
-from ablation.sweep.configuration import configuration, steps_of
 from ablation.sweep.dry_run import listing, outlook
-from ablation.sweep.jobs import Job, distinct_stages, expand
+from ablation.sweep.jobs import Job, configuration, distinct_stages, expand, steps_of
 from ablation.sweep.journal import Journal
 from ablation.sweep.request import Request, request_of
 from ablation.sweep.runner import Outcome, Runner
