@@ -158,8 +158,12 @@ def configuration_hash(config: Mapping[str, Any], start: str | None) -> str:
         start: hash of the configuration of the stage before, or of the checkpoint file that the first stage starts
             from; None without either.
     """
-    content = json.dumps({"settings": _decisive(config), "start": start}, sort_keys=True, default=str)
-    return hashlib.sha256(content.encode()).hexdigest()
+    return settings_hash({"settings": _decisive(config), "start": start})
+
+
+def settings_hash(settings: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of settings, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _decisive(config: Mapping[str, Any], also: Sequence[str] = ()) -> dict[str, Any]:

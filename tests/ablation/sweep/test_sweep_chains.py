@@ -13,8 +13,7 @@ import pytest
 
 from ablation.stage_record import read_record
 from ablation.sweep import runner, training
-from ablation.sweep.display import Lines
-from ablation.sweep.dry_run import listing
+from ablation.sweep.display import Lines, listing
 from ablation.sweep.jobs import chained, common_stages
 from ablation.sweep.journal import Journal
 from ablation.sweep.runner import Runner
