@@ -62,7 +62,7 @@ STEPS = {
     "colours": [("pyav_reader.py", "_picture")],
     "decoding by seeking, and colours": [("decord_reader.py", "_read")],
     "resizing": [("resizing.py", "__call__")],
-    "hashing, reading what is kept": [("disk.py", "_read"), ("media_facts.py", "content")],
+    "hashing, reading what is kept": [("frame_cache.py", "_read"), ("media_facts.py", "content")],
     "packing": [("clip_dataset.py", "collate")],
     "tokenising": [("text.py", "encode")],
 }  # fmt: skip

@@ -12,9 +12,9 @@ from ablation.comparing.answer_rows import Question
 from ablation.comparing.answers import Answers
 from ablation.comparing.certainty import Estimate, difference, holm, over_seeds_only, score
 from ablation.comparing.experiment import Experiment, changes
-from ablation.comparing.finding import LeftOut
 from ablation.comparing.moderation import SeedPrior, learnt, seed_prior
 from ablation.comparing.obstacles import common_questions, obstacles, remarks
+from ablation.comparing.run import LeftOut
 from ablation.comparing.sequential import ONCE, Looks
 from ablation.comparing.verdict import Verdict, Word, too_few, verdict
 from lightning_modules.scoring.metrics import Unit

@@ -7,8 +7,8 @@ import pytest
 
 from ablation.comparing.comparison import compare
 from ablation.comparing.experiment import experiments
-from ablation.comparing.finding import find_runs
 from ablation.comparing.report import escaped
+from ablation.comparing.run import find_runs
 from ablation.comparing.tables import text
 from tests.ablation.comparing.run_folders import BAD, GOOD, config, provenance, rows, write_run
 

@@ -8,8 +8,8 @@ import pytest
 
 from ablation.comparing.curves import POINTS, curve, read_curve
 from ablation.comparing.experiment import experiments
-from ablation.comparing.finding import find_runs
 from ablation.comparing.plots import scale
+from ablation.comparing.run import find_runs
 from lightning_modules.cli import main
 from tests.ablation.comparing.run_folders import config, rows, write_run
 
