@@ -98,7 +98,9 @@ def read_record(folder: Path) -> StageRecord | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is no record of a stage: {error!r}; move its folder away to train it anew") from None
+        raise ValueError(
+            f"{path} is not a record of a stage: {error!r}; move its folder away to train it anew"
+        ) from None
 
 
 def recorded(runs: Path, seed: int, configuration: str) -> list[Path]:

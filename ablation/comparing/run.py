@@ -236,14 +236,16 @@ def find_runs(
         points: whether to take the judge's scores instead.
 
     Raises:
-        ValueError: a folder does not exist or is no folder, or there is no finished run.
+        ValueError: a folder does not exist or is not a folder, or there is no finished run.
     """
     runs: dict[Path, Run] = {}
     left_out: dict[Path, LeftOut] = {}
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(
-                f"{folder} " + ("is no folder" if folder.exists() else "does not exist") + "; give run folders, such as"
+                f"{folder} "
+                + ("is not a folder" if folder.exists() else "does not exist")
+                + "; give run folders, such as"
                 " runs/full/seed_0, or folders of runs, such as runs"
             )
         for path in _below(folder):
@@ -251,7 +253,7 @@ def find_runs(
                 continue
             try:
                 if not is_run(path):
-                    raise LeftOutError("it is no run, and there is none in it")
+                    raise LeftOutError("it is not a run and contains none")
                 runs[path.resolve()] = read_run(path, verb, judge, points)
             except LeftOutError as error:
                 left_out[path.resolve()] = LeftOut(path, str(error))

@@ -197,7 +197,7 @@ def main(times=1000, first=0, step=1):
     for world in WORLDS[first::step]:
         for name, shares_of in rates(world, times).items():
             covered = np.array(shares_of["covered"])
-            shares = [covered, covered.mean(axis=0).min(), *(shares_of[name] for name in (
+            shares = [covered, covered.mean(axis=0).min(), *(shares_of[kind] for kind in (
                 "covered families", "covered score", "false", "false families", "false table", "seen", "significant"
             ))]  # fmt: skip
             cells = [world.name, f"{world.rows} x {world.seeds}", f"{100 * world.truth()[0].mean():.0f}", name]

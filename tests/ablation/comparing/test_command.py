@@ -112,7 +112,7 @@ def test_unfinished_empty_and_foreign_folders_are_left_out_with_the_reason(two, 
     assert "running/seed_0: it is not finished: there is no summary.json" in text
     assert "untested/seed_0: it has no answers to a test" in text
     assert "empty/seed_0: it is empty" in text
-    assert "notes/old: it is no run, and there is none in it" in text
+    assert "notes/old: it is not a run and contains none" in text
     assert "full/test_seed_0: it is of test; --verb test compares these" in text
 
 
@@ -186,7 +186,7 @@ def test_a_loss_that_is_no_number_is_said_and_not_averaged(two, compared):
 
 def test_nothing_to_compare_is_an_error(two, runs, refused, tmp_path):
     assert "does not exist" in refused(tmp_path / "nil")
-    assert "is no folder" in refused(two / "full/seed_0/summary.json")
+    assert "is not a folder" in refused(two / "full/seed_0/summary.json")
     assert "needs two experiments" in refused(two / "full")
     (tmp_path / "void").mkdir()
     assert "no finished run" in refused(tmp_path / "void")

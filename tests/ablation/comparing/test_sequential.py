@@ -108,4 +108,4 @@ def test_a_record_that_is_none_is_named(looked, refused):
     content = json.loads(path.read_text())
     for wrong in ("{", "[]", json.dumps(content | {"rows": {"worse": {}}}), json.dumps(content | {"most": "many"})):
         path.write_text(wrong)
-        assert f"{path} is no record of what a sweep has decided: " in refused(looked)
+        assert f"{path} is not a record of a sweep's decisions: " in refused(looked)

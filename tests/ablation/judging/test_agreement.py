@@ -76,9 +76,9 @@ def test_two_judges_that_the_program_wrote(tmp_path, capsys, monkeypatch):
         ({"id": "other"}, "no id is in both"),
         ({"prediction": "something else"}, "question 'q0' has another question, reference or prediction"),
         ({"unjudged": "no reply"}, "there is no answer that both judged"),
-        ({"right": "yes"}, "judgement 1 is none"),
-        ({"score": 7}, "judgement 1 is none"),
-        ({"judge": None}, "judgement 1 is none"),
+        ({"right": "yes"}, "entry 1 is not a judgement"),
+        ({"score": 7}, "entry 1 is not a judgement"),
+        ({"judge": None}, "entry 1 is not a judgement"),
     ],
 )
 def test_files_that_cannot_be_compared(tmp_path, capsys, change, message):
@@ -99,7 +99,7 @@ def test_files_of_no_judge_or_of_two(tmp_path):
     message = {
         "two": "a-00000000, b-11111111",
         "empty": "it is of none",
-        "text": "judgement 1 is none",
+        "text": "entry 1 is not a judgement",
         "answers": "`judge` writes such files",
         "nowhere": "cannot be read",
     }

@@ -25,7 +25,7 @@ def judge(folder):
 def test_nonsense_is_unjudged_and_kept(judge):
     for judgement in judge.judge(ANSWERS):
         assert judgement.right is judgement.score is None
-        assert judgement.unjudged == "the reply is no JSON object (asked 1 times)"
+        assert judgement.unjudged == "the reply is not a JSON object (asked 1 times)"
         assert judgement.reply is not None
 
 

@@ -104,7 +104,7 @@ def test_what_cannot_be_read_is_asked_again_and_then_unjudged_with_the_last_repl
         [judgement] = judge_at(server).judge(ANSWERS[:1])
     assert len(server.requests) == 3
     assert judgement.right is None and judgement.reply == "It is right, I think."
-    assert judgement.unjudged == "the reply is no JSON object (asked 3 times)"
+    assert judgement.unjudged == "the reply is not a JSON object (asked 3 times)"
 
 
 def test_a_request_has_model_parameters_messages_and_the_key_in_its_header_alone():
@@ -287,6 +287,6 @@ def test_bad_settings(settings, message):
 
 def test_a_key_that_is_none_is_not_shown(monkeypatch):
     monkeypatch.setenv("JUDGE_KEY", "two words")
-    with pytest.raises(ValueError, match="JUDGE_KEY has is no API key") as raised:
+    with pytest.raises(ValueError, match="JUDGE_KEY does not hold an API key") as raised:
         ServerJudge("judge", api_key_variable="JUDGE_KEY")
     assert "two words" not in str(raised.value)

@@ -91,7 +91,7 @@ def test_unjudged_answers_are_reported_and_not_wrong(answers, tmp_path, capsys):
         judge(server, answers, "--judge.attempts=2")
     first = {line["id"]: line for line in read_lines(judgement_file(tmp_path / "run"))}
     assert "of 28 judged answers" in output and "(28 of 30 judged)" in output
-    assert "unjudged: 1 x the reply is no JSON object (asked 3 times)" in output and "status 500" in output
+    assert "unjudged: 1 x the reply is not a JSON object (asked 3 times)" in output and "status 500" in output
     assert (first["q1"]["right"], first["q1"]["reply"]) == (None, "No comment.")
     # What could not be read was a reply, and stays; what the server failed to answer is asked for.
     assert len(server.requests) == asked + 1 and first["q2"]["right"] is True

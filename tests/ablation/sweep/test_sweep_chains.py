@@ -172,7 +172,7 @@ def test_a_common_stage_that_fails_is_tried_again_for_one_job_and_not_for_each(s
     outcome = sweep(SHARED | {"c": (INTEGRATE, INSTRUCT)}, **{"a+align": "fails"}, settings={
         "c+integrate": {"model": {"rate": 2}}}).run()  # fmt: skip
     assert outcome.finished == ["c+instruct/seed_0"]
-    assert "b+align/seed_0: status 1 in try 2; all it said is in" in outcome.failed["b+instruct/seed_0"]
+    assert "b+align/seed_0: status 1 in try 2; its output is in" in outcome.failed["b+instruct/seed_0"]
     assert outcome.failed["a+instruct/seed_0"] == (
         "its stage align, which is that of b+instruct/seed_0 too, failed there"
     )
@@ -226,7 +226,7 @@ def test_a_record_that_cannot_be_read_is_named(sweep, tmp_path):
     (tmp_path / "a+align" / "seed_0" / "stage.json").write_text("{")
     shutil.rmtree(tmp_path / "b+instruct")
     failed = sweep(SHARED).run().failed["b+instruct/seed_0"]
-    assert "a+align/seed_0/stage.json is no record of a stage" in failed
+    assert "a+align/seed_0/stage.json is not a record of a stage" in failed
 
 
 def test_a_first_stage_that_was_trained_by_itself_is_taken(sweep, tmp_path):

@@ -229,5 +229,5 @@ def test_a_line_that_a_kill_left_unfinished_is_cut_off_and_another_is_an_error(t
     whole = journal.path.read_text()
     for line in ("[]", '{"job": [], "event": "begun"}', '{"job": "a", "event": "begun", "folder": 1}', "[" * 100_000):
         journal.path.write_text(f"{whole}{line}\n")
-        with pytest.raises(ValueError, match=r"jobs\.jsonl, line 3 is no event of a sweep"):
+        with pytest.raises(ValueError, match=r"jobs\.jsonl, line 3 is not an event of a sweep"):
             journal.events()

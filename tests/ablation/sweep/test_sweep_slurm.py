@@ -92,7 +92,7 @@ def test_a_task_that_must_make_room_saves_and_is_not_tried_again_by_itself(run, 
 
 def test_a_task_that_fails_says_so_to_the_cluster(run, task, tmp_path):
     (job,) = run(task("fails"))
-    assert re.search(r"a/seed_0: status 1; all it said .*\n.*\n?.*the batch is too large", str(job.exception()))
+    assert re.search(r"a/seed_0: status 1; its output is .*\n.*\n?.*the batch is too large", str(job.exception()))
     assert trained(tmp_path) == [None, None]
 
 

@@ -170,7 +170,7 @@ def test_what_was_looked_at_is_not_asked_otherwise_afterwards(sweep, tmp_path, m
     status, output = sweep("full", "worse", flags=(*USUAL, "--name=newer"))
     assert status == 1 and "/seed_0 was trained with other settings, there -> here: model.encoder" in output
     (runs / "sweeps/table/looks.json").write_text("{")
-    assert "looks.json is no record of what a sweep has decided" in sweep("full", "worse")[1]
+    assert "looks.json is not a record of a sweep's decisions" in sweep("full", "worse")[1]
 
 
 def test_answers_to_other_questions_in_the_same_runs_are_not_compared(sweep, tmp_path):
