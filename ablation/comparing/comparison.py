@@ -269,7 +269,7 @@ def _row(
     for name, mask in groups.items():
         ours, theirs = answers.subset(mask), base.subset(mask)
         gap = None if is_base else difference(ours, theirs, priors[name], quantile)
-        cells[name] = Cell(score(ours, priors[name]), tuple(ours.means()), gap, learnt=learnt(ours))
+        cells[name] = Cell(score(ours, priors[name]), tuple(ours.means), gap, learnt=learnt(ours))
     ours_loss, base_loss = experiment.figures(LOSS), baseline.figures(LOSS)
     minutes = experiment.figures("train/minutes")
     loss = Cell(

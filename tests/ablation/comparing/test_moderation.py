@@ -32,7 +32,7 @@ def test_rows_that_differ_alike_share_what_they_know():
 def test_a_row_is_drawn_up_to_the_others_and_hardly_down():
     table = [row(0.6, 0.62, 0.64), row(0.4, 0.5, 0.55), row(0.5, 0.502, 0.504, questions=1000), row(0.5, 0.52, 0.53)]
     prior = seed_prior(table)
-    own = [float(answers.means().var(ddof=1)) for answers in table]
+    own = [float(answers.means.var(ddof=1)) for answers in table]
     (wide, few), (narrow, more) = (prior.moderated(table[place]) for place in (1, 2))
     assert 0.9 * own[1] < wide < own[1] and 2 < few < 2.2
     assert narrow > 20 * own[2] and more == pytest.approx(2 + prior.freedom)

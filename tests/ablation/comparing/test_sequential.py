@@ -65,7 +65,7 @@ def test_what_rows_say_of_seeds_counts_by_how_many_they_have():
     assert rare.most == 12 and common.most == 18 and common.dispersion < 0.7 * rare.dispersion
     answers = row(*many)
     variance, freedom = common.moderated(answers)
-    assert freedom == pytest.approx(8 + common.freedom) and variance < 2 * answers.means().var(ddof=1)
+    assert freedom == pytest.approx(8 + common.freedom) and variance < 2 * answers.means.var(ddof=1)
 
 
 @pytest.fixture
