@@ -60,7 +60,7 @@ def ends_early(seconds: float, promised: float) -> bool:
 def warn_if_cut_off(container: Container, count: int, seconds: float) -> None:
     """Log a warning if `count` frames end long before the duration in the header.
 
-    This is no error: the frames are right, and the duration may be that of a longer sound track.
+    This is not an error: the frames are right, and the duration may be that of a longer sound track.
     """
     if ends_early(seconds, container.duration):
         log.warning(
