@@ -15,8 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablation.sweep.configuration import configuration
-from ablation.sweep.jobs import Job, chained
+from ablation.sweep.jobs import Job, chained, configuration
 from ablation.sweep.request import typed_stages
 from ablation.sweep.state import Plan, State, is_finished
 from ablation.sweep.training import Busy, Claim, claim

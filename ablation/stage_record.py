@@ -98,7 +98,9 @@ def read_record(folder: Path) -> StageRecord | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is no record of a stage: {error!r}; move its folder away to train it anew") from None
+        raise ValueError(
+            f"{path} is not a record of a stage: {error!r}; move its folder away to train it anew"
+        ) from None
 
 
 def recorded(runs: Path, seed: int, configuration: str) -> list[Path]:
@@ -158,8 +160,12 @@ def configuration_hash(config: Mapping[str, Any], start: str | None) -> str:
         start: hash of the configuration of the stage before, or of the checkpoint file that the first stage starts
             from; None without either.
     """
-    content = json.dumps({"settings": _decisive(config), "start": start}, sort_keys=True, default=str)
-    return hashlib.sha256(content.encode()).hexdigest()
+    return settings_hash({"settings": _decisive(config), "start": start})
+
+
+def settings_hash(settings: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of settings, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _decisive(config: Mapping[str, Any], also: Sequence[str] = ()) -> dict[str, Any]:

@@ -57,12 +57,12 @@ TURNS = (Turn("What happens in this video? Describe it in detail.", "A person sh
 # Where each step of ours is spent: file and name of the functions whose time it is, less what they call of another.
 STEPS = {
     "opening": [("container.py", "__init__"), ("image_reader.py", "open_image"), ("decord_reader.py", "__init__"),
-                ("open.py", "_groups_in_packets"), ("open.py", "_require_content"), ("matroska.py", "damaged_element")],
+                ("open.py", "_groups_in_packets"), ("open.py", "_require_content"), ("damage.py", "damaged_element")],
     "decoding": [("container.py", "decode"), ("seeking_reader.py", "_pictures")],
     "colours": [("pyav_reader.py", "_picture")],
     "decoding by seeking, and colours": [("decord_reader.py", "_read")],
     "resizing": [("resizing.py", "__call__")],
-    "hashing, reading what is kept": [("disk.py", "_read"), ("media_facts.py", "content")],
+    "hashing, reading what is kept": [("frame_cache.py", "_read"), ("media_facts.py", "content")],
     "packing": [("clip_dataset.py", "collate")],
     "tokenising": [("text.py", "encode")],
 }  # fmt: skip

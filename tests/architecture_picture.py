@@ -85,13 +85,13 @@ def rooms(floor: str) -> list[str]:
 
 def reachable(start: str, arrows: set[tuple[str, str]]) -> set[str]:
     """Return where arrows lead to from a room."""
-    found, waiting = set(), [start]
+    reached, waiting = set(), [start]
     while waiting:
-        new = {end for begin, end in arrows if begin == waiting[-1]} - found
+        new = {end for begin, end in arrows if begin == waiting[-1]} - reached
         waiting.pop()
-        found |= new
+        reached |= new
         waiting += new
-    return found
+    return reached
 
 
 def arrows_between_rooms(floor: str) -> set[tuple[str, str]]:

@@ -24,8 +24,8 @@ def shown(guide: Path) -> list[str]:
 
 def commands(program: str) -> list[str]:
     """Return the arguments of every command of a program, such as `video-panda sweep`, that a guide shows by itself."""
-    found = [line for guide in GUIDES if guide.name not in WHOLE for line in shown(guide)]
-    return list(dict.fromkeys(line.removeprefix(f"{program} ") for line in found if line.startswith(f"{program} ")))
+    lines = [line for guide in GUIDES if guide.name not in WHOLE for line in shown(guide)]
+    return list(dict.fromkeys(line.removeprefix(f"{program} ") for line in lines if line.startswith(f"{program} ")))
 
 
 RUNNER = """

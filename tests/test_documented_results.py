@@ -65,19 +65,19 @@ def test_the_table_of_experiments_has_the_scores_of_table_4():
 
 
 def test_the_readme_has_the_figures_of_table_4():
-    found = report(TABLE_4)
-    assert found["full"][0].replace(" ", " % ", 1) in README
+    results = report(TABLE_4)
+    assert results["full"][0].replace(" ", " % ", 1) in README
     for line, name in (
         ("Without LSTE it loses", "no_lste"),
         ("With an average in place of LSD it loses", "lsd_average_pool"),
         ("Without GSTRA and LSTE it loses", "no_gstra_no_lste"),
     ):
-        (points, bounds, verdict), (gap, said) = (
+        (points, bounds, verdict), (gap, word) = (
             re.search(rf"^- {line} (\S+) points (\[.*?\]).*\*\*(.*?)\.?\*\*", README, re.MULTILINE).groups(),
-            found[name][1:],
+            results[name][1:],
         )
-        assert (f"-{points} {bounds}", verdict.lower()) == (gap, said)
-    nothing = [found[name] for name in ("no_fsra", "no_gstra", "no_row_tokens")]
+        assert (f"-{points} {bounds}", verdict.lower()) == (gap, word)
+    nothing = [results[name] for name in ("no_fsra", "no_gstra", "no_row_tokens")]
     assert {verdict for *_, verdict in nothing} == {"not distinguishable"}
     assert "it loses nothing; more than 0.6 points are ruled out. **Not distinguishable.**" in README
     assert max(float(re.search(r"\[-([\d.]+)", gap)[1]) for _, gap, _ in nothing) == 0.6

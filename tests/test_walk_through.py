@@ -38,8 +38,8 @@ def rows(path):
 @pytest.mark.long
 def test_it_does_what_it_says(place):
     check, train, resume, test, go_on, exact, local = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-    said = run(check, place).stdout
-    assert re.search(r"\| ok +\| +12 \|", said) and "in train and in another split (14)" in said
+    output = run(check, place).stdout
+    assert re.search(r"\| ok +\| +12 \|", output) and "in train and in another split (14)" in output
 
     run(train, place)
     folder = place / "runs" / "walk_through" / "seed_0"

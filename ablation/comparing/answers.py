@@ -45,44 +45,32 @@ class Answers:
         videos = np.unique(self.videos[questions], return_inverse=True)[1]
         return Answers(self.marks[:, questions], videos, self.full, self.bounds)
 
-    def sums(self) -> NDArray[np.int64] | NDArray[np.float64]:
-        """Return the sum of marks per seed and video, (seeds, videos); integers if the marks are."""
-        return self._sums
-
-    def means(self) -> NDArray[np.float64]:
-        """Return the mean score of each seed, as a share of the best."""
-        return self._means
-
-    def parts(self) -> NDArray[np.float64]:
-        """Return the contribution of each video to each seed's deviation from the mean, (seeds, videos)."""
-        return self._parts
-
-    def chance(self) -> float:
-        """Return the part of the variance of the mean over seeds, at least two, that is due to single answers."""
-        return self._chance
-
     # Cached, since every difference from a baseline needs them.
     @cached_property
-    def _sums(self) -> NDArray[np.int64] | NDArray[np.float64]:
+    def sums(self) -> NDArray[np.int64] | NDArray[np.float64]:
+        """Sum of marks per seed and video, (seeds, videos); integers if the marks are."""
         sums = np.stack([np.bincount(self.videos, weights=marks) for marks in self.marks])
         return sums.astype(np.int64) if self.whole else sums
 
     @cached_property
-    def _means(self) -> NDArray[np.float64]:
+    def means(self) -> NDArray[np.float64]:
+        """Mean score of each seed, as a share of the best."""
         means: NDArray[np.float64] = self.marks.mean(axis=1) / self.full
         return means
 
     @cached_property
-    def _parts(self) -> NDArray[np.float64]:
-        deviations = self.sums() / self.full - self.means().mean() * np.bincount(self.videos)
+    def parts(self) -> NDArray[np.float64]:
+        """Contribution of each video to each seed's deviation from the mean, (seeds, videos)."""
+        deviations = self.sums / self.full - self.means.mean() * np.bincount(self.videos)
         parts: NDArray[np.float64] = deviations / self.marks.shape[1]
         return parts
 
     @cached_property
-    def _chance(self) -> float:
-        means, sizes = self.means(), np.bincount(self.videos)
+    def chance(self) -> float:
+        """Part of the variance of the mean over seeds, at least two, that is due to single answers."""
+        means, sizes = self.means, np.bincount(self.videos)
         expected = np.outer(means - means.mean(), sizes / sizes.sum())
-        rest = self.parts() - self.parts().mean(axis=0) - expected
+        rest = self.parts - self.parts.mean(axis=0) - expected
         videos = len(sizes)
         correction = videos / (videos - 1) if videos > 1 else 1.0
         return float(correction * (rest**2).sum() / ((self.seeds - 1) * self.seeds))

@@ -116,8 +116,8 @@ def score(answers: Answers, prior: SeedPrior = ALONE) -> Estimate:
     Raises:
         ValueError: no answers.
     """
-    mean = float(_checked(answers).means().mean())
-    variance = _variance(answers.parts().mean(axis=0), [answers], prior, answers.widest)
+    mean = float(_checked(answers).means.mean())
+    variance = _variance(answers.parts.mean(axis=0), [answers], prior, answers.widest)
     if math.isinf(answers.widest):
         return Estimate(_student(mean, variance, *answers.bounds), variance, 1.0, answers.seeds > 1, 0)
     videos = variance.videos_freedom + 1
@@ -147,11 +147,11 @@ def difference(ours: Answers, base: Answers, prior: SeedPrior = ALONE, quantile:
     """
     if _checked(ours).marks.shape[1] != _checked(base).marks.shape[1]:
         raise ValueError(f"{ours.marks.shape[1]} answers cannot be paired with {base.marks.shape[1]}")
-    value = float(ours.means().mean() - base.means().mean())
+    value = float(ours.means.mean() - base.means.mean())
     full = ours.seeds * ours.full, base.seeds * base.full
-    gaps = full[1] * ours.sums().sum(axis=0) - full[0] * base.sums().sum(axis=0)
+    gaps = full[1] * ours.sums.sum(axis=0) - full[0] * base.sums.sum(axis=0)
     over_seeds = min(ours.seeds, base.seeds) > 1
-    parts = ours.parts().mean(axis=0) - base.parts().mean(axis=0)
+    parts = ours.parts.mean(axis=0) - base.parts.mean(axis=0)
     rows = [ours, base] if over_seeds else []
     variance = _with_two_questions(_variance(parts, rows, prior, ours.widest), ours)
     interval = _student(value, variance, -ours.widest, ours.widest, quantile)
@@ -216,7 +216,7 @@ def _variance(parts: NDArray[np.float64], rows: Sequence[Answers], prior: SeedPr
 def _between_seeds(answers: Answers, prior: SeedPrior) -> tuple[float, float, float]:
     """Return the variance of the mean over seeds, the part of it due to single answers, and degrees of freedom."""
     variance, freedom = prior.moderated(answers)
-    return variance / answers.seeds, answers.chance(), freedom
+    return variance / answers.seeds, answers.chance, freedom
 
 
 def _with_two_questions(variance: Variance, answers: Answers) -> Variance:

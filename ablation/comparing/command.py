@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablation.comparing.comparison import compare
-from ablation.comparing.costs import measured_costs
 from ablation.comparing.decisions import as_decided, decisions_for
-from ablation.comparing.experiment import choose_baseline, experiments
-from ablation.comparing.finding import find_runs
+from ablation.comparing.experiment import choose_baseline, experiments, measured_costs
 from ablation.comparing.further_metrics import compare_metric, further_metrics
 from ablation.comparing.page import page
 from ablation.comparing.report import as_csv, as_latex
+from ablation.comparing.run import find_runs
 from ablation.comparing.sequential import Looks
 from ablation.comparing.tables import csv_lines, paper_tables, text
 from ablation.judging.judge import POINTS

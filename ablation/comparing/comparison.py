@@ -12,9 +12,9 @@ from ablation.comparing.answer_rows import Question
 from ablation.comparing.answers import Answers
 from ablation.comparing.certainty import Estimate, difference, holm, over_seeds_only, score
 from ablation.comparing.experiment import Experiment, changes
-from ablation.comparing.finding import LeftOut
 from ablation.comparing.moderation import SeedPrior, learnt, seed_prior
 from ablation.comparing.obstacles import common_questions, obstacles, remarks
+from ablation.comparing.run import LeftOut
 from ablation.comparing.sequential import ONCE, Looks
 from ablation.comparing.verdict import Verdict, Word, too_few, verdict
 from lightning_modules.scoring.metrics import Unit
@@ -269,7 +269,7 @@ def _row(
     for name, mask in groups.items():
         ours, theirs = answers.subset(mask), base.subset(mask)
         gap = None if is_base else difference(ours, theirs, priors[name], quantile)
-        cells[name] = Cell(score(ours, priors[name]), tuple(ours.means()), gap, learnt=learnt(ours))
+        cells[name] = Cell(score(ours, priors[name]), tuple(ours.means), gap, learnt=learnt(ours))
     ours_loss, base_loss = experiment.figures(LOSS), baseline.figures(LOSS)
     minutes = experiment.figures("train/minutes")
     loss = Cell(

@@ -231,7 +231,7 @@ def read(folder: Path) -> Decisions | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
-            f"{path} is no record of what a sweep has decided: {' '.join(str(error).split())[:200]}"
+            f"{path} is not a record of a sweep's decisions: {' '.join(str(error).split())[:200]}"
         ) from None
 
 

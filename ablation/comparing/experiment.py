@@ -1,14 +1,17 @@
-"""An experiment in a comparison: the runs of its seeds, and the settings that are compared."""
+"""An experiment in a comparison: the runs of its seeds, its settings, and the costs of its visual path."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from tempfile import NamedTemporaryFile
 from typing import Any, Literal
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from ablation.comparing.answer_rows import Question
@@ -16,6 +19,7 @@ from ablation.comparing.answers import Answers
 from ablation.comparing.run import Run, Stages
 from ablation.stage_record import IGNORED
 from lightning_modules.config.difference import difference, flat
+from lightning_modules.config.user_errors import CommandLineError, user_error
 from lightning_modules.scoring.metrics import Metric
 
 Attempts = Literal["latest", "average"]
@@ -167,3 +171,55 @@ def _without(config: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         for key, value in config.items()
         if f"{prefix}{key}" not in _NOT_COMPARED
     }
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Costs of encoder and projector for one square clip, as `video-panda profile` counts them.
+
+    Attributes:
+        parameters: number of parameters.
+        gmac: billions of multiply-accumulate operations.
+        tokens: number of visual tokens for the language model.
+    """
+
+    parameters: int
+    gmac: float
+    tokens: int
+
+
+def measured_costs(experiments: Sequence[Experiment]) -> tuple[dict[str, Costs], list[str]]:
+    """Return the costs by experiment, and a line for each experiment without costs that says why.
+
+    Models are built without memory for their weights; nothing is run or loaded.
+    """
+    costs: dict[str, Costs] = {}
+    problems = []
+    for experiment in experiments:
+        try:
+            costs[experiment.name] = _costs(experiment)
+        except CommandLineError:
+            problems.append(f"{experiment.name}: no costs: its configuration is not one of this version")
+        except Exception as error:
+            line = user_error(error)
+            if line is None:
+                raise
+            problems.append(f"{experiment.name}: no costs: {line}")
+    return costs, problems
+
+
+def _costs(experiment: Experiment) -> Costs:
+    # Imported here, since everything else only reads files and must start without torch.
+    from lightning_modules.costs.operations import count_operations
+    from lightning_modules.costs.resolved import resolve_as_given
+    from lightning_modules.costs.visual_path import visual_path
+
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would say on stderr that there is no GPU
+    config = experiment.runs[0].config
+    # A test by itself lacks the other settings of a training.
+    with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        yaml.safe_dump({part: config.get(part) for part in ("model", "data")}, file)
+        file.flush()
+        resolved = resolve_as_given([file.name])
+    operations = count_operations(*visual_path(resolved))["visual"]
+    return Costs(operations.parameters, operations.gmac, operations.tokens)

@@ -97,7 +97,7 @@ def compare_metric(
         cells[row.name] = {
             name: Cell(
                 score(ours.subset(mask)) if name in clustered else None,
-                tuple(ours.subset(mask).means()),
+                tuple(ours.subset(mask).means),
                 None
                 if is_base or name not in clustered
                 else difference(ours.subset(mask), base.subset(mask), quantile=quantile),

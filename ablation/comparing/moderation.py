@@ -65,7 +65,7 @@ class SeedPrior:
         """Return the moderated variance between at least two seeds, and its degrees of freedom."""
         if self.coin:
             return self.coin, self.most
-        own, freedom = float(answers.means().var(ddof=1)), answers.seeds - 1
+        own, freedom = float(answers.means.var(ddof=1)), answers.seeds - 1
         common = self.dispersion * _scale(answers)
         prior = self.freedom * (common / max(own, common)) ** 2 if self.freedom else 0.0
         return (freedom * own + prior * common) / (freedom + prior), min(freedom + prior, self.most)
@@ -89,14 +89,14 @@ def seed_prior(rows: Sequence[Answers]) -> SeedPrior:
     if not repeated:
         return ALONE
     most = sum(row.seeds - 1 for row in repeated)
-    widest = max((float(np.ptp(row.means())) for row in repeated if learnt(row)), default=0.0)
+    widest = max((float(np.ptp(row.means)) for row in repeated if learnt(row)), default=0.0)
     if widest:
         return SeedPrior(0.0, 0.0, len(repeated), most, widest**2 / 4)
     # Equal means show that a variance is small, but not how small.
-    differing = [row for row in repeated if np.ptp(row.means()) > 0]
+    differing = [row for row in repeated if np.ptp(row.means) > 0]
     if len(differing) < _FEWEST:
         return ALONE
-    dispersions = np.array([row.means().var(ddof=1) / _scale(row) for row in differing])
+    dispersions = np.array([row.means.var(ddof=1) / _scale(row) for row in differing])
     freedoms = np.array([row.seeds - 1.0 for row in differing])
     common = float(np.average(dispersions, weights=freedoms))
     return SeedPrior(common, _prior_freedom(dispersions, freedoms), len(repeated), most)
@@ -109,7 +109,7 @@ def learnt(answers: Answers) -> int:
     """
     if answers.seeds == 1:
         return 0
-    gaps = np.diff(np.sort(answers.means()))
+    gaps = np.diff(np.sort(answers.means))
     chance = math.sqrt(2 * 0.25 / (answers.videos.max() + 1))
     return answers.seeds - 1 - int(gaps.argmax()) if gaps.max() >= max(SPLIT, _CHANCE * chance) else 0
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ablation.comparing.comparison import Cell, Comparison, Row
-from ablation.comparing.costs import Costs
 from ablation.comparing.curves import TRAINING, curve, validation_figure
 from ablation.comparing.entries import score_entry, verdict_text
+from ablation.comparing.experiment import Costs
 from ablation.comparing.further_metrics import MetricComparison, curve_of
 from ablation.comparing.plots import Forest, Panel, Scatter, forest, panels, scatter
 from ablation.comparing.report import COLOURS, page_templates

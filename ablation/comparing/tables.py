@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ablation.comparing.comparison import LOSS, Cell, Comparison, Row
-from ablation.comparing.costs import Costs
 from ablation.comparing.entries import (
     MARKS,
     compared_entry,
@@ -17,6 +16,7 @@ from ablation.comparing.entries import (
     seeds_text,
     verdict_text,
 )
+from ablation.comparing.experiment import Costs
 from ablation.comparing.further_metrics import CURVE, MetricComparison
 from ablation.comparing.report import NOTHING, Entry, Table
 from ablation.comparing.verdict import Word

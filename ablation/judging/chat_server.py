@@ -31,7 +31,7 @@ _NOT_HERE = {
     401: "refuses the API key",
     403: "refuses the API key",
     404: "has no such address or model",
-    405: "is none",
+    405: "does not accept such requests",
 }
 
 
@@ -159,9 +159,9 @@ class ChatServer:
             if not isinstance(written, str | None):
                 raise TypeError
         except (ValueError, RecursionError):
-            raise _AttemptError(f"what came is not whole JSON: {self._excerpt(answer.text)}") from None
+            raise _AttemptError(f"the response is not complete JSON: {self._excerpt(answer.text)}") from None
         except (AttributeError, LookupError, TypeError):
-            raise _AttemptError(f"what came is no chat completion: {self._excerpt(answer.text)}") from None
+            raise _AttemptError(f"the response is not a chat completion: {self._excerpt(answer.text)}") from None
         return Reply(self._clean(written or ""), self._clean(by) if isinstance(by, str) else None)
 
     def _sign(self, request: Request) -> None:
@@ -181,7 +181,7 @@ class ChatServer:
         for part in stream:
             body += part
             if len(body) > LARGEST_BODY:
-                raise _AttemptError(f"what came has more than {LARGEST_BODY} bytes")
+                raise _AttemptError(f"the response has more than {LARGEST_BODY} bytes")
             if time.monotonic() > end:
                 raise _AttemptError(f"no whole answer within {self.timeout:g} s")
         stream.close()
@@ -217,7 +217,7 @@ class ChatServer:
     def _check_kind(self, response: Response) -> None:
         if "text/html" in response.headers.get("Content-Type", "").lower() or response.text.lstrip()[:1] == "<":
             raise JudgeError(
-                f"{self.url} answers with a web page (HTML), so it is no server of chat completions; an address ends "
+                f"{self.url} answers with a web page (HTML), so it does not serve chat completions; an address ends "
                 "with /v1 as a rule (judge.init_args.base_url)"
             )
 
@@ -235,13 +235,13 @@ def _unpacked(body: bytes, packing: str) -> bytes:
     if packing in ("", "identity"):
         return body
     if packing not in ("gzip", "deflate"):
-        raise _AttemptError(f"what came is packed as {packing[:20]!r}, which was not asked for")
+        raise _AttemptError(f"the response is compressed as {packing[:20]!r}, which was not asked for")
     try:
         content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, LARGEST_BODY + 1)
     except zlib.error:
-        raise _AttemptError(f"what came is no {packing}") from None
+        raise _AttemptError(f"the response is not valid {packing}") from None
     if len(content) > LARGEST_BODY:
-        raise _AttemptError(f"what came has more than {LARGEST_BODY} bytes")
+        raise _AttemptError(f"the response has more than {LARGEST_BODY} bytes")
     return content
 
 
@@ -257,7 +257,9 @@ def _key(variable: str | None) -> str:
             "(judge.init_args.api_key_variable), or set that to null for a server that needs none"
         )
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise JudgeError(f"what the environment variable {variable} has is no API key: it has spaces or odd characters")
+        raise JudgeError(
+            f"the environment variable {variable} does not hold an API key: it has spaces or odd characters"
+        )
     return key
 
 

@@ -120,7 +120,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         optional = [row.get(key) for key in ("aspect", "video", "family")]
         typed = all(isinstance(text, str) for text in texts) and all(isinstance(text, str | None) for text in optional)
         if not typed or not has_judgement(row, row.get("aspect")):
-            raise ValueError(f"{path}, judgement {number} is none; `judge` writes such files")
+            raise ValueError(f"{path}, entry {number} is not a judgement; `judge` writes such files")
         rows.append(row)
     return rows
 

@@ -190,9 +190,9 @@ def _object(reply: str) -> dict[str, Any]:
         try:
             content = _of_python(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            raise ReplyError("the reply is no JSON object") from None
+            raise ReplyError("the reply is not a JSON object") from None
     if not isinstance(content, dict):
-        raise ReplyError("the reply is no JSON object")
+        raise ReplyError("the reply is not a JSON object")
     return content
 
 

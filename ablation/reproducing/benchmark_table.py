@@ -11,8 +11,7 @@ from ablation.comparing.entries import learnt_text, verdict_text
 from ablation.comparing.experiment import Experiment
 from ablation.comparing.obstacles import common_questions
 from ablation.comparing.report import NOTHING, Entry, Table
-from ablation.reproducing.column import BenchmarkColumn
-from ablation.reproducing.measure import Measure
+from ablation.reproducing.column import BenchmarkColumn, Measure
 from ablation.reproducing.paper_table import PaperRow, PaperTable, gap_entry, paper_entry, row_entries
 from ablation.reproducing.tested import RowAnswers, evaluation_differences
 

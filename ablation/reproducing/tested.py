@@ -12,8 +12,7 @@ from ablation.comparing.experiment import Experiment
 from ablation.comparing.obstacles import obstacles
 from ablation.comparing.run import Run, Verb, read_run
 from ablation.judging.judgements import read_judgements
-from ablation.reproducing.column import BenchmarkColumn, BenchmarkInfo
-from ablation.reproducing.measure import Judgements
+from ablation.reproducing.column import BenchmarkColumn, BenchmarkInfo, Judgements
 from ablation.reproducing.trained import Trained, differences_from_paper
 from lightning_modules.config.redaction import as_typed
 from lightning_modules.runs.folder import CONFIG, JUDGEMENTS, LAST_CHECKPOINT, attempts

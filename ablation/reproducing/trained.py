@@ -10,8 +10,7 @@ from typing import Any
 from ablation.comparing.run import config_files, last_of
 from ablation.reproducing.paper_table import PaperRow
 from ablation.stage_record import kept_config, stage_difference
-from ablation.sweep.configuration import configuration
-from ablation.sweep.jobs import Job
+from ablation.sweep.jobs import Job, configuration
 from ablation.sweep.state import is_finished, latest_trained
 from components.files import read_object
 from lightning_modules.runs.folder import SUMMARY

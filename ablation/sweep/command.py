@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import hashlib
-import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,15 +19,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from ablation.comparing.sequential import FIRST
-from ablation.sweep.configuration import configuration, steps_of
-from ablation.sweep.dry_run import listing, outlook
-from ablation.sweep.jobs import Job, distinct_stages, expand
+from ablation.stage_record import settings_hash
+from ablation.sweep.display import listing
+from ablation.sweep.jobs import Job, configuration, distinct_stages, expand, steps_of
 from ablation.sweep.journal import Journal
 from ablation.sweep.request import Request, request_of
 from ablation.sweep.runner import Outcome, Runner
 from ablation.sweep.slurm import queued, slurm_options, submit_unfinished
 from ablation.sweep.state import Plan
-from ablation.sweep.until_decided import Until, UntilDecided
+from ablation.sweep.until_decided import Until, UntilDecided, outlook
 from datamodules.printable import say
 from lightning_modules.config.redaction import as_typed
 from lightning_modules.config.user_errors import ProgramParser, user_errors
@@ -189,12 +187,22 @@ def train_until_decided(request: Request, options: argparse.Namespace, until: Un
     with _opened(journal) as holds:
         sweep = UntilDecided(jobs, until, plan, journal, options.jobs)
         steps = _steps(distinct_stages(jobs))
-
-        def train_batch(batch: Sequence[Job]) -> Outcome:
-            _note_planned(distinct_stages(batch), plan, journal)
-            return Runner(batch, plan, journal, steps, options.jobs, options.retries, holds).run()
-
-        outcome = sweep.run(train_batch)
+        outcome = Outcome()
+        while not outcome.stopped_by:
+            following = sweep.next()
+            sweep.check_comparable()
+            if following.jobs:
+                _note_planned(distinct_stages(following.jobs), plan, journal)
+                batch = Runner(following.jobs, plan, journal, steps, options.jobs, options.retries, holds).run()
+                outcome.finished += batch.finished
+                outcome.stopped_by = batch.stopped_by
+                sweep.failed |= batch.failed
+            elif following.rows:
+                for line in sweep.look(following.rows):
+                    say(f"looked    {line}")
+            else:
+                break
+        outcome.failed = dict(sweep.failed)
     say("\n" + "\n".join(sweep.summary()))
     _say_stopped(outcome)
     return outcome
@@ -240,10 +248,9 @@ def _opened(journal: Journal) -> Iterator[tuple[int, ...]]:
 
 def _note_planned(stages: Sequence[Job], plan: Plan, journal: Journal) -> None:
     """Add each training to the journal once, with the hash of its configuration."""
-    digests = {}
-    for stage in stages:
-        content = json.dumps(plan.configuration(stage), sort_keys=True, default=str)
-        digests[stage] = plan.identity(stage) if stage.in_chain else hashlib.sha256(content.encode()).hexdigest()
+    digests = {
+        stage: plan.identity(stage) if stage.in_chain else settings_hash(plan.configuration(stage)) for stage in stages
+    }
     planned = {(event["job"], event["configuration"]) for event in journal.events() if event["event"] == "planned"}
     for stage, digest in digests.items():
         if (stage.id, digest) not in planned:

@@ -1,16 +1,21 @@
-"""The jobs of a sweep: experiments x stages x settings x seeds, trained as ordinary runs in folders of their own."""
+"""The jobs of a sweep: experiments x stages x settings x seeds, and the configuration that each is trained with."""
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from ablation.sweep.request import Request, StageFiles
 from lightning_modules.config.chain import given_files
+from lightning_modules.config.user_errors import CommandLineError
 from lightning_modules.runs.folder import checked_name
 
 _NOT_IN_A_NAME = re.compile(r"[^\w.+=-]+")
@@ -162,3 +167,46 @@ def _set_in_name(settings: Mapping[str, str]) -> Sequence[str]:
     names = last if len(set(last)) == len(last) else list(settings)
     values = (_NOT_IN_A_NAME.sub("_", value).strip("_")[:_LONGEST_VALUE] for value in settings.values())
     return [f"{name}={value}" for name, value in zip(names, values, strict=True)]
+
+
+def configuration(job: Job) -> dict[str, Any]:
+    """Return the configuration that `fit` would train with.
+
+    Raises:
+        ValueError: it cannot be resolved, such as for an unknown key.
+    """
+    # Imported here, since it imports everything that a training needs.
+    from lightning_modules.resolve import experiment_parser, resolve
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            experiment = resolve(["fit", *job.arguments])
+        except (ValueError, CommandLineError) as error:
+            raise ValueError(f"{job.id} cannot be read: {' '.join(str(error).split())}") from error
+        content: dict[str, Any] = yaml.safe_load(experiment_parser().dump(experiment.by_verb, skip_unset=False))
+    config: dict[str, Any] = content[experiment.verb]
+    return config
+
+
+def steps_of(jobs: Sequence[Job]) -> tuple[dict[str, int], list[str]]:
+    """Return the numbers of optimiser steps by id of the job, and a line on each experiment with an unknown number.
+
+    All seeds of an experiment have the same number. It is unknown, for example, if a file of records is only on the
+    machines of a cluster.
+    """
+    from lightning_modules.costs.resolved import resolve_as_given  # imported here for the same reason
+    from lightning_modules.costs.schedule import devices_of, schedule
+
+    steps: dict[str, int] = {}
+    unknown: dict[str, str] = {}
+    for job in jobs:
+        if job.name not in steps.keys() | unknown.keys():
+            try:
+                resolved = resolve_as_given([], job.arguments)
+                trainer = resolved.config.trainer
+                steps[job.name] = schedule(resolved, devices_of(trainer.devices) * trainer.num_nodes).steps
+            except (ValueError, OSError) as error:
+                unknown[job.name] = " ".join(str(error).split())
+    steps_by_id = {job.id: steps[job.name] for job in jobs if job.name in steps}
+    return steps_by_id, [f"{name}: number of steps not known: {why}" for name, why in unknown.items()]

@@ -95,13 +95,13 @@ def _append(path: Path, row: Event) -> None:
 
 def _events(path: Path) -> list[Event]:
     """Return the events in the complete lines of a file."""
-    return read_lines(path, _checked_event, "is no event of a sweep")[0]
+    return read_lines(path, _checked_event, "is not an event of a sweep")[0]
 
 
 def _checked_event(event: Any) -> Event:
     for key, value in (("job", event["job"]), ("event", event["event"]), ("folder", event.get("folder", ""))):
         if not isinstance(value, str):
-            raise ValueError(f"`{key}` is {value!r:.60}, which is no text")
+            raise ValueError(f"`{key}` is {value!r:.60}, which is not text")
     checked: Event = event
     return checked
 
@@ -155,4 +155,4 @@ def _seconds(event: Event) -> float:
     try:
         return datetime.fromisoformat(str(event.get("at"))).timestamp()
     except ValueError:
-        raise ValueError(f"jobs.jsonl: `at` of {event['job']} is {event.get('at')!r}, which is no time") from None
+        raise ValueError(f"jobs.jsonl: `at` of {event['job']} is {event.get('at')!r}, which is not a time") from None

@@ -147,7 +147,7 @@ def seeds_of(seeds: Any, where: str) -> tuple[int, ...]:
         raise ValueError(f"{where} is {seeds!r}; it must be how many seeds, or a list of numbers from 0")
     chosen = listed if isinstance(seeds, list) else range(seeds)
     if not chosen:
-        raise ValueError(f"{where} is {seeds!r}, which is no seed at all; it must be at least 1")
+        raise ValueError(f"{where} is {seeds!r}, which names no seed; it must be at least 1")
     if len(set(chosen)) < len(chosen):
         raise ValueError(f"{where} is {seeds!r}, which has a seed twice")
     return tuple(chosen)

@@ -188,7 +188,7 @@ class Runner:
         where = "" if training.stage is job else f"{training.stage.id}: "
         times = f" in try {stage.fails}" if stage.fails > 1 else ""
         last_lines = "".join(f"\n    | {line}" for line in training.last_lines())
-        self._failed(job, f"{where}{failure}{times}; all it said is in {training.log}{last_lines}")
+        self._failed(job, f"{where}{failure}{times}; its output is in {training.log}{last_lines}")
 
     def _failed(self, job: Job, why: str) -> None:
         self.waiting.remove(job)

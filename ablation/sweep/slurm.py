@@ -75,7 +75,7 @@ class Task:
                         if stage is self.job:
                             return result
                     elif ending is Ending.FAILED and tries[stage] > self.retries:
-                        why = f"{stage.id}: {training.failure()}; all it said is in {training.log}"
+                        why = f"{stage.id}: {training.failure()}; its output is in {training.log}"
                         raise TaskError("\n".join([why, *training.last_lines()]))
                 else:
                     return "is trained by another process" if isinstance(training, Busy) else result

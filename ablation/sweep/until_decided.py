@@ -8,8 +8,6 @@ are stored in `looks.json`, so that decisions remain, whatever stops the sweep.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,12 +22,11 @@ from ablation.comparing.experiment import Experiment, compared_settings, middle
 from ablation.comparing.obstacles import obstacles
 from ablation.comparing.run import Run, read_run
 from ablation.comparing.sequential import FIRST, LEAD
+from ablation.stage_record import settings_hash
 from ablation.sweep.display import counted, duration
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal, UnwritableError, expected, measured, spent
-from ablation.sweep.runner import Outcome
 from ablation.sweep.state import Plan, latest_trained
-from datamodules.printable import say
 
 MANY = 2  # failed seeds after which a row gets no more
 
@@ -88,10 +85,7 @@ class UntilDecided:
         self.failed: dict[str, str] = {}  # reason by id of a job
         self._runs: dict[str, Run] = {}
         settings = {name: self._settings(row[0]) for name, row in self.rows.items()}
-        digests = {
-            name: hashlib.sha256(json.dumps(row_settings, sort_keys=True, default=str).encode()).hexdigest()
-            for name, row_settings in settings.items()
-        }
+        digests = {name: settings_hash(row_settings) for name, row_settings in settings.items()}
         baseline = [*settings][middle([*settings.values()])]
         self.decisions = record.read(journal.folder) or Decisions(baseline, digests, until.smallest, until.most)
         self._check(digests)
@@ -109,9 +103,8 @@ class UntilDecided:
         differing = [f"{flag}: {then:g} -> {here:g}" for flag, then, here in numbers if then != here]
         differing += [f"rows: without {name}" for name in rows.keys() - digests.keys()]
         differing += [f"rows: with {name}" for name in digests.keys() - rows.keys()]
-        differing += [
-            f"other settings of {name}" for name in rows.keys() & digests.keys() if rows[name] != digests[name]
-        ]
+        both = rows.keys() & digests.keys()
+        differing += [f"other settings of {name}" for name in both if rows[name] != digests[name]]
         if differing:
             raise ValueError(
                 f"{self.journal.folder / record.FILE} is of another table, there -> here:"
@@ -151,30 +144,6 @@ class UntilDecided:
         batch = [job for place, job in missing.values() if place == first]
         unknown = self.until.budget is not None and not self.seconds()
         return Next(batch[: self.at_once] if unknown else batch, chosen, why)
-
-    def run(self, train: Callable[[Sequence[Job]], Outcome]) -> Outcome:
-        """Train and look until nothing is left to do or a signal arrives, and print every look.
-
-        Raises:
-            UnwritableError: `looks.json` cannot be written.
-            ValueError: runs cannot be compared.
-        """
-        whole = Outcome()
-        while not whole.stopped_by:
-            following = self.next()
-            self._check_comparable()
-            if following.jobs:
-                outcome = train(following.jobs)
-                whole.finished += outcome.finished
-                whole.stopped_by = outcome.stopped_by
-                self.failed |= outcome.failed
-            elif following.rows:
-                for line in self._look(following.rows):
-                    say(f"looked    {line}")
-            else:
-                break
-        whole.failed = dict(self.failed)
-        return whole
 
     def finished(self, job: Job) -> Run | None:
         """Return the finished run of a job; None if there is none, or its answers cannot be read."""
@@ -231,8 +200,13 @@ class UntilDecided:
             names, key=lambda name: looks[name].seeds_needed(self.decisions.smallest_share) if name in looks else 0.0
         )
 
-    def _look(self, names: Sequence[str]) -> list[str]:
-        """Look at rows beside the last looks at all others, store the decisions, and return lines about these rows."""
+    def look(self, names: Sequence[str]) -> list[str]:
+        """Look at rows beside the last looks at all others, store the decisions, and return lines about these rows.
+
+        Raises:
+            UnwritableError: `looks.json` cannot be written.
+            ValueError: a run that was looked at is gone.
+        """
         before = self.decisions
         count = max(self.next_seeds(name) for name in names)
         jobs = {before.baseline: self._seeds(before.baseline, count, LEAD) or []}
@@ -258,7 +232,12 @@ class UntilDecided:
             )
         return Experiment(name, {job.seed: [self._runs[job.id]] for job in jobs})
 
-    def _check_comparable(self) -> None:
+    def check_comparable(self) -> None:
+        """Check that the finished runs can be compared.
+
+        Raises:
+            ValueError: they cannot.
+        """
         runs = [*self._runs.values()]
         problems = obstacles([Experiment(run.label, {run.seed: [run]}) for run in runs]) if runs else []
         if problems:
@@ -282,3 +261,40 @@ class UntilDecided:
         lines.append(f"{counted(finished, 'run')} in all; this sweep trained for {trained}")
         folders = " ".join(str(self.plan.runs / name) for name in decisions.asked)
         return [*lines, f"look at them with video-panda compare {folders}"]
+
+
+def outlook(sweep: UntilDecided) -> list[str]:
+    """Return lines with the number and time of the remaining runs: at least, at most, and expected."""
+    following, rows = sweep.next(), sweep.decisions.rows
+    open_rows = [name for name in sweep.decisions.undecided() if name not in following.why]
+    lines = [f"{name}: {why}" for name, why in following.why.items()]
+    if not open_rows:
+        return [*lines, "nothing is left to do"]
+    most = sweep.until.most
+
+    def runs(seeds: Callable[[str], int]) -> str:
+        """Return the number and time of the runs that give all open rows this many seeds."""
+        counts = {name: seeds(name) for name in open_rows}
+        counts[sweep.decisions.baseline] = max(counts.values()) + LEAD
+        jobs = [job for name, count in counts.items() for job in sweep.rows[name][:count]]
+        missing = [job for job in jobs if sweep.finished(job) is None and job.id not in sweep.failed]
+        seconds = sweep.seconds()
+        time = f", about {duration(expected(missing, seconds, sweep.at_once))}" if seconds else ""
+        return f"{counted(len(missing), 'run')}{time}"
+
+    def likely(name: str) -> int:
+        needed = rows[name].seeds_needed(sweep.decisions.smallest_share)
+        return most if needed > most else max(sweep.next_seeds(name), math.ceil(needed))
+
+    lines.append(f"at least: {runs(sweep.next_seeds)}, if the next look decides all that is open")
+    lines.append(f"at most: {runs(lambda _: most)}, if nothing is decided before {most} seeds")
+    if all(name in rows for name in open_rows):
+        lines.append(f"expected: {runs(likely)}, if differences and their spread stay as they are")
+    else:
+        lines.append("expected: not known before the first look, at three seeds of each row")
+    if not sweep.seconds():
+        lines.append("how long a run takes is not known before the first is finished")
+    if sweep.until.budget is not None:
+        left = max(0.0, sweep.left_of_budget())
+        lines.append(f"budget: {duration(left)} of {duration(sweep.until.budget)} are left")
+    return lines

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from components.distillation.alignment_head import AlignmentHead
+from components.distillation.alignment import AlignmentHead
 
 
 class Distillation(nn.Module, ABC):

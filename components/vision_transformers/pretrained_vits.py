@@ -1,9 +1,10 @@
 """Vision transformers with released weights, from the Hugging Face hub or a folder."""
 
 from pathlib import Path
+from typing import Any
 
 from components.published import Pretrained
-from components.vision_transformers.checkpoint import check_sizes, load, read_architecture, save
+from components.vision_transformers.checkpoint import Architecture, check_sizes, load, read_architecture, save
 from components.vision_transformers.clip_vit import CLIPViT
 from components.vision_transformers.languagebind_vit import LanguageBindViT
 
@@ -48,10 +49,14 @@ class PretrainedCLIP(CLIPViT, Pretrained):
             activation=architecture.activation,
             stored_layers=stored_layers,
             computed_layers=computed_layers,
+            **self._sizes_in_time(architecture),
         )
         load(self, name_or_path, architecture.layers)
         self.name_or_path = self.source = name_or_path
         self.base_names = [name for name, _ in self.named_parameters()]
+
+    def _sizes_in_time(self, architecture: Architecture) -> dict[str, Any]:
+        return {}
 
     def export(self, folder: Path) -> str:
         """Write config.json and weights in the format in which they were read."""
@@ -59,7 +64,7 @@ class PretrainedCLIP(CLIPViT, Pretrained):
         return type(self).__name__
 
 
-class PretrainedLanguageBind(LanguageBindViT, Pretrained):
+class PretrainedLanguageBind(PretrainedCLIP, LanguageBindViT):
     """LanguageBind's video transformer with its weights; by default that of Video-LLaVA and Video-Panda's teacher."""
 
     def __init__(
@@ -84,25 +89,7 @@ class PretrainedLanguageBind(LanguageBindViT, Pretrained):
         Raises:
             ValueError: the weights cannot be read, are of another family or of other sizes, or do not fit.
         """
-        architecture = read_architecture(name_or_path)
-        check_sizes(architecture, name_or_path, width, patch_size)
-        super().__init__(
-            width=width,
-            patch_size=patch_size,
-            image_size=architecture.image_size,
-            layers=architecture.layers,
-            heads=architecture.heads,
-            frames=architecture.frames,
-            output_layer=output_layer,
-            activation=architecture.activation,
-            stored_layers=stored_layers,
-            computed_layers=computed_layers,
-        )
-        load(self, name_or_path, architecture.layers)
-        self.name_or_path = self.source = name_or_path
-        self.base_names = [name for name, _ in self.named_parameters()]
+        super().__init__(width, patch_size, name_or_path, output_layer, stored_layers, computed_layers)
 
-    def export(self, folder: Path) -> str:
-        """Write config.json and weights in the format in which they were read."""
-        save(self, self.name_or_path, folder)
-        return type(self).__name__
+    def _sizes_in_time(self, architecture: Architecture) -> dict[str, Any]:
+        return {"frames": architecture.frames}

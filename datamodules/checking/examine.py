@@ -32,7 +32,7 @@ Grey = UInt8[np.ndarray, "height width"]
 
 
 def examine(clip: tuple[Path, str]) -> ClipFacts:
-    """Return the facts about a clip; a file that cannot be read is no error here, but one of the facts.
+    """Return the facts about a clip; a file that cannot be read is not an error here but one of the facts.
 
     Args:
         clip: file of the clip, and its path below the media root.

@@ -1,8 +1,7 @@
 """Training records and the file formats that they are read from."""
 
 from datamodules.answer_kind import AnswerKind, Choice, Described, FreeAnswer
-from datamodules.records.loading import load_records
-from datamodules.records.mixture import Source, mix
+from datamodules.records.loading import Source, load_records, mix
 from datamodules.records.published_forms import LlamaFactory, LLaVA, LmmsFinetune, VideoChatFlash, VideoChatGPT
 from datamodules.records.record import Record, RecordError, Turn
 from datamodules.records.record_form import RecordForm

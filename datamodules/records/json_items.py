@@ -220,7 +220,7 @@ class _Window:
         except UnicodeEncodeError as error:
             line = self.place(self.at)[0]
             raise RecordError(
-                f"{self.path}, from line {line}: half a surrogate pair (\\ud...) is no character"
+                f"{self.path}, from line {line}: half a surrogate pair (\\ud...) is not a character"
             ) from error
 
 

@@ -2,8 +2,7 @@
 
 from datamodules.shapes_in_motion.answers import ANSWERS, FAMILIES, Answers, deal_answers
 from datamodules.shapes_in_motion.files import build_split
-from datamodules.shapes_in_motion.questions import all_texts, question, vocabulary
-from datamodules.shapes_in_motion.records import question_records, training_records
+from datamodules.shapes_in_motion.questions import all_texts, question, question_records, training_records, vocabulary
 from datamodules.shapes_in_motion.render import render
 from datamodules.shapes_in_motion.scene import Scene, sample_scene
 from datamodules.shapes_in_motion.settings import SPLITS, SceneSettings

@@ -10,7 +10,7 @@ from components.positive import check_positive
 from datamodules.records import RecordStore, RecordTable
 from datamodules.records.media_root import located
 from datamodules.shapes_in_motion.answers import FAMILIES
-from datamodules.shapes_in_motion.records import question_records, training_records
+from datamodules.shapes_in_motion.questions import question_records, training_records
 from datamodules.shapes_in_motion.settings import SceneSettings
 from datamodules.video_text import VideoTextDataModule
 

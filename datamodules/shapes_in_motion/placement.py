@@ -41,11 +41,6 @@ class Box:
             min(self.bottom, other.bottom),
         )
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether the box contains no point."""
-        return self.left >= self.right or self.top >= self.bottom
-
     def quarters(self) -> list[Box]:
         """Return the four equal quarters of the box."""
         x, y = self.centre

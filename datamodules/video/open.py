@@ -12,10 +12,9 @@ from datamodules.video import pyav_reader
 from datamodules.video.clip_facts import ClipFacts
 from datamodules.video.container import Container
 from datamodules.video.counted_reader import CountedReader
-from datamodules.video.damage import DamagedVideo, expected_frames, incomplete, warn_if_cut_off
+from datamodules.video.damage import DamagedVideo, damaged_element, expected_frames, incomplete, warn_if_cut_off
 from datamodules.video.decord_reader import DecordReader
 from datamodules.video.image_reader import ImageReader, open_image
-from datamodules.video.matroska import damaged_element
 from datamodules.video.pyav_reader import PyAVReader
 from datamodules.video.reader import DamagedVideoError, VideoError, VideoReader
 from datamodules.video.seeking_reader import Groups, SeekingReader

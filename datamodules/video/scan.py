@@ -11,8 +11,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from datamodules.video.container import Container
-from datamodules.video.damage import expected_frames, incomplete
-from datamodules.video.matroska import damaged_element
+from datamodules.video.damage import damaged_element, expected_frames, incomplete
 from datamodules.video.reader import VideoError
 
 # Here every packet is one shown picture and has its presentation time; packets of VP8 and MPEG-4 may show nothing.

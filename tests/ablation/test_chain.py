@@ -137,7 +137,7 @@ def test_a_record_of_a_stage_with_wrong_types_is_named(tmp_path):
         {"configuration": "a", "starts_from": None, "checkpoint_sha256": ["a"]},
     ):
         (tmp_path / "stage.json").write_text(json.dumps(record))
-        with pytest.raises(ValueError, match=r"stage\.json is no record of a stage"):
+        with pytest.raises(ValueError, match=r"stage\.json is not a record of a stage"):
             read_record(tmp_path)
 
 

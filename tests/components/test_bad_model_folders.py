@@ -159,7 +159,7 @@ def with_another_key_in_the_old_format(folder):
     in_the_old_format(folder)
     file = folder / "pytorch_model.bin"
     content = file.read_bytes()
-    last = [found.start() for found in re.finditer(rb"X\x0f?\x0e?\x00\x00\x00\d{10,}", content)][-1] + 5
+    last = [match.start() for match in re.finditer(rb"X\x0f?\x0e?\x00\x00\x00\d{10,}", content)][-1] + 5
     file.write_bytes(content[:last] + b"x" + content[last + 1 :])
 
 
@@ -192,9 +192,9 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize(
-    ("damage", "said", "reader"), DAMAGES, ids=[f"{reader}-{damage.__name__}" for damage, _, reader in DAMAGES]
+    ("damage", "message", "reader"), DAMAGES, ids=[f"{reader}-{damage.__name__}" for damage, _, reader in DAMAGES]
 )
-def test_a_bad_folder_is_one_line_that_says_what_is_wrong(tmp_path, monkeypatch, damage, said, reader):
+def test_a_bad_folder_is_one_line_that_says_what_is_wrong(tmp_path, monkeypatch, damage, message, reader):
     monkeypatch.setitem(internvideo2_file.HEADS_OF_WIDTH, 24, 4)
     save, read, key = READERS[reader]
     folder = tmp_path / reader
@@ -202,7 +202,7 @@ def test_a_bad_folder_is_one_line_that_says_what_is_wrong(tmp_path, monkeypatch,
     save(folder)
     read(str(folder))
     damage(folder)
-    with pytest.raises(ValueError, match=said) as error:
+    with pytest.raises(ValueError, match=message) as error:
         read(str(folder))
     assert str(folder) in str(error.value) and key in str(error.value)
     assert "\n" not in str(error.value)
@@ -224,8 +224,8 @@ def test_a_file_in_the_old_format_of_pytorch_is_as_good(tmp_path, monkeypatch, r
 def test_a_model_that_is_nowhere_says_how_to_get_it(monkeypatch, reader):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     _, read, key = READERS[reader]
-    said = r"config\.json.*model\.safetensors or pytorch_model\.bin.*local cache .*hub.*`hf download a/model"
-    with pytest.raises(ValueError, match=said) as error:
+    message = r"config\.json.*model\.safetensors or pytorch_model\.bin.*local cache .*hub.*`hf download a/model"
+    with pytest.raises(ValueError, match=message) as error:
         read("a/model")
     assert "'a/model'" in str(error.value) and key in str(error.value)
     assert "\n" not in str(error.value)

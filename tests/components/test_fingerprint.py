@@ -35,7 +35,7 @@ def test_names_types_shapes_and_order_count(weights, of):
         weights | {"c": torch.tensor(2)},
         {},
     ]
-    assert len({of(each.items()) for each in (weights, *others)}) == 7
+    assert len({of(tensors.items()) for tensors in (weights, *others)}) == 7
     assert of(weights.items()) == of({name: tensor.clone() for name, tensor in weights.items()}.items())
 
 

@@ -43,10 +43,10 @@ def everywhere(model, embeddings, plan):
     return output.logits, output.hidden_states
 
 
-def close(name, found, expected, tolerance=1e-4):
-    difference = float((found.double() - expected.double()).abs().max())
+def close(name, computed, expected, tolerance=1e-4):
+    difference = float((computed.double() - expected.double()).abs().max())
     print(f"\n{name}: {difference:.1e}")
-    assert found.shape == expected.shape
+    assert computed.shape == expected.shape
     assert difference < tolerance
 
 

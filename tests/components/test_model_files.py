@@ -71,13 +71,13 @@ def test_a_flipped_bit_in_a_zip_is_found(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [([torch.ones(1)], "does not hold"), ({1: torch.ones(1)}, "does not hold"), (None, "cannot be")],
 )
-def test_other_things_are_refused(tmp_path, content, said):
+def test_other_things_are_refused(tmp_path, content, message):
     if content is not None:
         torch.save(content, tmp_path / "weights.bin")
-    with pytest.raises(ValueError, match=rf"weights\.bin {said}"):
+    with pytest.raises(ValueError, match=rf"weights\.bin {message}"):
         read_weights(tmp_path / "weights.bin")
 
 

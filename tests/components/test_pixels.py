@@ -16,10 +16,10 @@ def test_computed_in_float32(default):
     mean, std = (torch.tensor(values, dtype=torch.float32).view(3, 1, 1) for values in (MEAN, STD))
     torch.set_default_dtype(default)
     try:
-        found = standardise(frames, MEAN, STD, torch.float32)
+        computed = standardise(frames, MEAN, STD, torch.float32)
     finally:
         torch.set_default_dtype(torch.float32)
-    torch.testing.assert_close(found, (frames.float() / 255 - mean) / std)
+    torch.testing.assert_close(computed, (frames.float() / 255 - mean) / std)
     assert standardise(frames, MEAN, STD, torch.bfloat16).dtype == torch.bfloat16
 
 

@@ -15,7 +15,7 @@ CHAIN = "a0: &a0 [x]\n" + "".join(f"a{n + 1}: &a{n + 1} [[[[[*a{n}]]]]]\n" for n
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a: 1\nb: 2\na: 3", r"line 3: `a` stands here and in line 1 already"),
         ("x:\n  a: {b: 1}\n  'a': 2", r"line 3: `a` stands here and in line 2 already"),
@@ -48,8 +48,8 @@ CHAIN = "a0: &a0 [x]\n" + "".join(f"a{n + 1}: &a{n + 1} [[[[[*a{n}]]]]]\n" for n
         ("a: *x", r"line 1: found undefined alias"),
     ],
 )  # fmt: skip
-def test_what_would_be_lost_endless_or_another_value_is_refused(text, said):
-    with pytest.raises(YamlError, match=said) as caught:
+def test_what_would_be_lost_endless_or_another_value_is_refused(text, message):
+    with pytest.raises(YamlError, match=message) as caught:
         parse_yaml(text)
     assert len(str(caught.value)) < 200 and "\n" not in str(caught.value)
 
@@ -72,7 +72,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"name: \xe9")
     (tmp_path / "loop.yaml").symlink_to("loop.yaml")
     os.mkfifo(tmp_path / "pipe.yaml")
-    for name, said in {
+    for name, message in {
         "latin.yaml": "latin.yaml is not UTF-8",
         "loop.yaml": "loop.yaml cannot be read: ",
         "pipe.yaml": "pipe.yaml is no regular file",
@@ -80,5 +80,5 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         ".": "is a directory",
         "a" * 5000: "cannot be read: File name too long",
     }.items():
-        with pytest.raises(YamlError, match=said):
+        with pytest.raises(YamlError, match=message):
             read_yaml(tmp_path / name, "config file")

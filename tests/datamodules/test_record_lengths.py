@@ -90,7 +90,7 @@ def true_length(model, sample, new_tokens):
     return max(plan.text.input_ids.shape[1], plan.questions.input_ids.shape[1] + new_tokens if new_tokens else 0)
 
 
-def found(model, manifest, max_length, generated, looked_at=None):
+def long_records(model, manifest, max_length, generated, looked_at=None):
     limits = TokenLimits(model[1].text, max_length, NEW_TOKENS, model[0].layout)
     shapes = ClipShapes(manifest, OfficialSampler(8), GEOMETRY)
     return find_long_records(
@@ -104,15 +104,18 @@ def test_lengths_are_those_of_the_batch_to_the_token(model, samples, manifest, g
     assert len(set(lengths)) > 5
     for limit in sorted({length + step for length in lengths for step in (-1, 0)}):
         expected = [str(sample.facts) for sample, length in zip(samples, lengths, strict=True) if length > limit]
-        assert list(found(model, manifest, limit, generated)) == expected
+        assert list(long_records(model, manifest, limit, generated)) == expected
 
 
 def test_a_run_looks_at_the_longest_texts(model, manifest):
-    assert [name.split("'")[1] for name in found(model, manifest, 5, generated=False, looked_at=2)] == ["r3", "r4"]
+    assert [name.split("'")[1] for name in long_records(model, manifest, 5, generated=False, looked_at=2)] == [
+        "r3",
+        "r4",
+    ]
 
 
 def test_without_a_manifest_a_text_that_is_too_long_by_itself_is_known(model, caplog):
-    known = found(model, NoManifest(), 118, generated=False)
+    known = long_records(model, NoManifest(), 118, generated=False)
     assert list(known) == [f"record 'r{n}' about {VIDEOS / NAMES[n % 3]} (qa.json, record {n})" for n in (3, 4, 5)]
     assert (
         "5 of 9 records, or more, may be longer than the 118 tokens" in caplog.text

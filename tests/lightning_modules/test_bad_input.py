@@ -13,7 +13,7 @@ DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--model.encoder.local_encoding=NoLSTE"], "unknown local_encoding 'NoLSTE'", ),
         (["--model.encoder.downsampling=AvgPool"], "known: AveragePool, LSD"),
@@ -30,9 +30,9 @@ DATA = Path(__file__).parents[1] / "data"
         (["--seed_everything=true"], "seed_everything is true; it must be a number"),
     ],
 )  # fmt: skip
-def test_a_wrong_name_key_or_type_is_said(fails, arguments, said):
+def test_a_wrong_name_key_or_type_is_said(fails, arguments, message):
     status, error = fails(*FULL, *arguments)
-    assert status == 2 and said in error
+    assert status == 2 and message in error
     assert len(error.strip().splitlines()) < 10, "no list of all options before it"
 
 
@@ -43,7 +43,7 @@ def test_without_an_experiment_it_is_said_how_to_give_one(fails):
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--data.canvas=50"], "data.init_args.canvas"),
         (["--config=experiments/video_chatgpt.yaml", "--data.canvas=84"], "canvas is 84, but CLIPFrames takes 36 only"),
@@ -63,10 +63,10 @@ def test_without_an_experiment_it_is_said_how_to_give_one(fails):
         (["--ckpt_path=no_such.ckpt"], "ckpt_path no_such.ckpt does not exist"),
     ],
 )
-def test_a_value_out_of_range_is_said(fails, clips, tmp_path, arguments, said):
+def test_a_value_out_of_range_is_said(fails, clips, tmp_path, arguments, message):
     size = [f"--data.root={clips}", "--data.train_clips=4", "--trainer.accelerator=cpu", f"--runs={tmp_path}"]
     status, error = fails(*FULL, *size, "--trainer.fast_dev_run=1", *arguments)
-    assert status == 1 and said in error
+    assert status == 1 and message in error
     assert error.strip().splitlines()[-1].startswith("error: ")
 
 
@@ -100,7 +100,7 @@ def on_files(file, media, *more):
 
 
 @pytest.mark.parametrize(
-    ("records", "said"),
+    ("records", "message"),
     [
         ('[{"id": 1}\n oops]', "has no 'conversations'"),
         ("[\n oops]", "line 2"),
@@ -116,9 +116,9 @@ def on_files(file, media, *more):
         ([], "no records"),
     ],
 )
-def test_a_bad_record_is_named(fails, tmp_path, media, records, said):
+def test_a_bad_record_is_named(fails, tmp_path, media, records, message):
     status, error = fails(*on_files(conversations(tmp_path / "qa.json", records), media))
-    assert status == 1 and said in error and "error: " in error
+    assert status == 1 and message in error and "error: " in error
 
 
 def test_a_missing_media_root_is_named(fails, tmp_path):
@@ -179,10 +179,10 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(fails, tmp_path):
 
 @pytest.mark.parametrize("names", [("somewhere",), ("a temporary file", None, "somewhere")])
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "message"),
     [(errno.ENOSPC, "no space left on the device"), (errno.EDQUOT, "the disk quota is used up")],
 )
-def test_a_full_disk_is_one_line(fails, monkeypatch, names, number, said):
+def test_a_full_disk_is_one_line(fails, monkeypatch, names, number, message):
     """Errors of a copy name source and target; it is the target's disk that is full."""
 
     def no_space(*arguments, **keywords):
@@ -190,4 +190,4 @@ def test_a_full_disk_is_one_line(fails, monkeypatch, names, number, said):
 
     monkeypatch.setattr("lightning_modules.runs.claim.free_folder", no_space)
     status, error = fails(*FULL)
-    assert status == 1 and f"{said} for somewhere" in error
+    assert status == 1 and f"{message} for somewhere" in error

@@ -65,7 +65,7 @@ def test_the_real_clips_are_asked_and_scored(run, capsys):
     }  # fmt: skip
     asked = Counter(answer.aspect for answer in read_generated_answers([cli.folder / "answers/test.jsonl"]))
     types = reports[1]["questions"]
-    generic, temporal, pairs = (types[f"real_clips_video_chatgpt/{each}"] for each in TYPES)
+    generic, temporal, pairs = (types[f"real_clips_video_chatgpt/{kind}"] for kind in TYPES)
     assert asked == {
         None: 35, "correctness": generic, "detail": generic, "context": generic, "temporal": temporal,
         "consistency": pairs,
@@ -118,21 +118,21 @@ def without_a_question(text):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (shortened, r"test_q\.json, line 1, column \d+: not valid JSON: "),
         (asked_twice, r"test_q\.json, row 3: question_id '.*' is taken by .*test_q\.json, row 0$"),
         (without_a_question, r"test_q\.json: 1 answers have no question here, by question_id: v_clip_b_1"),
     ],
 )
-def test_a_question_file_that_cannot_be_asked_ends_a_test_with_one_line(fails, tmp_path, change, said):
+def test_a_question_file_that_cannot_be_asked_ends_a_test_with_one_line(fails, tmp_path, change, message):
     config = "configs/benchmarks/activitynet_qa.yaml"
     write_benchmark(tmp_path, described(config)[0])
     (file,) = tmp_path.rglob("test_q.json")
     file.write_text(change(file.read_text()))
     arguments = (f"--data.root={tmp_path}", f"--runs={tmp_path / 'runs'}", "--trainer.accelerator=cpu")
     status, error = fails("test", *FULL, f"--config={config}", *arguments)
-    assert status == 1 and re.search(f"^error: .*{said}", error.splitlines()[-1])
+    assert status == 1 and re.search(f"^error: .*{message}", error.splitlines()[-1])
 
 
 def test_nothing_is_learnt_from_benchmarks(fails, tmp_path):

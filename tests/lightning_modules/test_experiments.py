@@ -132,8 +132,8 @@ def test_an_experiment_is_a_small_difference_with_its_source_on_top(experiment):
 
 def test_the_difference_is_said_before_training(run, capsys):
     run("fit", "--config", "experiments/no_lste.yaml", "--trainer.fast_dev_run=1")
-    said = capsys.readouterr().out.split("no_lste changes")[1]
-    changed = [line.strip() for line in said.splitlines() if line.strip().startswith("model.")]
+    output = capsys.readouterr().out.split("no_lste changes")[1]
+    changed = [line.strip() for line in output.splitlines() if line.strip().startswith("model.")]
     assert changed == ["model.encoder.local_encoding: LSTE -> NoLocalEncoding"]
 
 

@@ -26,11 +26,11 @@ def made_of(*arguments):
 def test_no_two_experiments_are_the_same(tmp_path):
     # In a run of one stage `stage1_full_data` is the full model; its question is asked in the first stage.
     first_stage = {"stage1_full_data": ["--config=configs/stage/align.yaml"]}
-    found = {
+    settings = {
         file.stem: made_of(f"--config={file}", *first_stage.get(file.stem, []), f"--runs={tmp_path}")
         for file in sorted(Path("experiments").glob("*.yaml"))
     }
     full = [f"--config={file}" for file in ("experiments/full.yaml", "configs/stage/align.yaml")]
-    found["full in the first stage"] = made_of(*full, f"--runs={tmp_path}")
-    same = [(a, b) for a, b in combinations(found, 2) if found[a] == found[b]]
+    settings["full in the first stage"] = made_of(*full, f"--runs={tmp_path}")
+    same = [(a, b) for a, b in combinations(settings, 2) if settings[a] == settings[b]]
     assert not same

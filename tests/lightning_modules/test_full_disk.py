@@ -81,12 +81,12 @@ def wrong(*_):
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"), [(refused, "error: clips/a.mp4: Permission denied"), (wrong, "error: data.frames is -1")]
+    ("fault", "message"), [(refused, "error: clips/a.mp4: Permission denied"), (wrong, "error: data.frames is -1")]
 )
-def test_what_a_loader_process_fails_by_is_the_line_that_it_is_elsewhere(fault, said, short_run, fails, monkeypatch):
+def test_what_a_loader_process_fails_by_is_the_line_that_it_is_elsewhere(fault, message, short_run, fails, monkeypatch):
     monkeypatch.setattr(ClipDataset, "_views", fault)
     status, error = fails(*short_run, "--data.workers=1")
-    assert status == 1 and error.splitlines()[-1].startswith(said) and "worker" not in error
+    assert status == 1 and error.splitlines()[-1].startswith(message) and "worker" not in error
 
 
 def test_a_loader_process_that_cannot_be_made_is_a_line(short_run, fails, monkeypatch):

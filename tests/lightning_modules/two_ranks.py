@@ -87,9 +87,9 @@ def run_two(*arguments, machines=1, timeout=120, before=None):
                              start_new_session=True, preexec_fn=before)
         )  # fmt: skip
     try:
-        said = [process.communicate(timeout=timeout)[1] for process in processes]
+        errors = [process.communicate(timeout=timeout)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()
-    print(*said, sep="\n\n", file=sys.stderr)  # whole, for whoever reads why a test failed
-    return [process.returncode for process in processes], said
+    print(*errors, sep="\n\n", file=sys.stderr)  # whole, for whoever reads why a test failed
+    return [process.returncode for process in processes], errors

@@ -20,7 +20,7 @@ def two(runs):
 
 
 @pytest.fixture
-def said(capsys):
+def compared(capsys):
     def compare(*arguments):
         main(["compare", *map(str, arguments)])
         return capsys.readouterr().out

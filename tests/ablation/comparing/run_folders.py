@@ -55,7 +55,7 @@ def rows(right, root="/data", families=FAMILIES):
 
 def with_likelihoods(answers, of_each):
     """Return answers, each with the log-likelihood of the right one."""
-    return [row | {"log_likelihood": float(each)} for row, each in zip(answers, of_each, strict=True)]
+    return [row | {"log_likelihood": float(likelihood)} for row, likelihood in zip(answers, of_each, strict=True)]
 
 
 def write_run(

@@ -90,7 +90,7 @@ class LikelihoodWorld(World):
 
     def answers(self, rng):
         """Return as `World`, in nats."""
-        return [replace(each, bounds=(-math.inf, 0.0)) for each in super().answers(rng)]
+        return [replace(answer, bounds=(-math.inf, 0.0)) for answer in super().answers(rng)]
 
     def _marks(self, rng, shared, effect, seeds):
         own = rng.normal(0, self.own_video, (self.videos, 1))
@@ -109,17 +109,17 @@ def rates(world, times, seed=0):
     """Return how often the interval of the difference has the truth in it, and how often p is at most 0.05."""
     rng = np.random.default_rng(seed)
     truth = world.gap()
-    found = [difference(*world.answers(rng)) for _ in range(times)]
-    covered = np.mean([each.interval.low <= truth <= each.interval.high for each in found])
-    return float(covered), float(np.mean([each.p <= 0.05 for each in found]))
+    results = [difference(*world.answers(rng)) for _ in range(times)]
+    covered = np.mean([result.interval.low <= truth <= result.interval.high for result in results])
+    return float(covered), float(np.mean([result.p <= 0.05 for result in results]))
 
 
 def score_coverage(world, times, seed=0):
     """Return how often the interval of the baseline's score has its true share in it."""
     rng = np.random.default_rng(seed)
     truth = world.truth(0.0)
-    found = [score(world.answers(rng)[-1]).interval for _ in range(times)]
-    return float(np.mean([each.low <= truth <= each.high for each in found]))
+    results = [score(world.answers(rng)[-1]).interval for _ in range(times)]
+    return float(np.mean([result.low <= truth <= result.high for result in results]))
 
 
 def tables_with_a_verdict(world, times, seed=0):
@@ -133,8 +133,8 @@ def tables_with_a_verdict(world, times, seed=0):
     clear = {Word.BETTER, Word.WORSE}
     count = 0
     for _ in range(times):
-        found = [_experiment(f"e{place}", questions, each) for place, each in enumerate(world.answers(rng))]
-        comparison = compare(found, found[-1], None, although_different=False)
+        results = [_experiment(f"e{place}", questions, answer) for place, answer in enumerate(world.answers(rng))]
+        comparison = compare(results, results[-1], None, although_different=False)
         count += any(
             cell.verdict and cell.verdict.word in clear for row in comparison.rows for cell in row.cells.values()
         )
@@ -176,7 +176,7 @@ def main(times=4000):
         figures = [*rates(world, times), better.gap(), *rates(better, times), score_coverage(world, times)]
         of = "" if world.full == 1 else f", scores of 0 to {world.full}"
         cells = [f"{world.videos} x {world.questions}{of}", f"{world.seeds[0]}, {world.seeds[1]}"]
-        cells += [f"{each:.1f}" for each in (world.points_between_seeds(), *(100 * figure for figure in figures))]
+        cells += [f"{points:.1f}" for points in (world.points_between_seeds(), *(100 * figure for figure in figures))]
         print("| " + " | ".join(cells) + " |", flush=True)
     print("\nlog-likelihoods: the same, and the true difference in nats\n")
     for shape in ((250, 8, (1, 1)), (250, 8, (3, 3)), (250, 8, (5, 5)), (250, 8, (2, 3)), (30, 8, (3, 3))):
@@ -184,7 +184,7 @@ def main(times=4000):
         better = replace(world, effect=0.3)
         shares = [*rates(world, times), *rates(better, times), score_coverage(world, times)]
         cells = [f"{world.videos} x {world.questions}", f"{world.seeds[0]}, {world.seeds[1]}", f"{world.seed}"]
-        cells += [*(f"{100 * each:.1f}" for each in shares), f"{better.gap():.3f}"]
+        cells += [*(f"{100 * share:.1f}" for share in shares), f"{better.gap():.3f}"]
         print("| " + " | ".join(cells) + " |", flush=True)
     lone = World(seed=0.15)
     print(f"\none seed each where trainings differ by {lone.points_between_seeds():.1f} points:"

@@ -49,16 +49,16 @@ def decide(rows, masks, effects, first, most, looks, result):
         result: to add to.
     """
     others = [f"{place}" for place in range(1, len(rows))]
-    words, seeds, found = dict.fromkeys(others, Word.TOO_FEW), [most] * len(rows), dict(looks.before)
-    said = dict.fromkeys(((name, score) for name in others for score in masks), False)
-    weights = {key: 0.5 / len(others) / (len(masks) - 1 if key[1] != "all" else 1) for key in said}
+    words, seeds, past = dict.fromkeys(others, Word.TOO_FEW), [most] * len(rows), dict(looks.before)
+    significant = dict.fromkeys(((name, score) for name in others for score in masks), False)
+    weights = {key: 0.5 / len(others) / (len(masks) - 1 if key[1] != "all" else 1) for key in significant}
     open_rows = list(others)
     for count in range(first, most + 1):
-        now = replace(looks, before=found)
+        now = replace(looks, before=past)
         for place, name in enumerate(others, start=1):
             seeds[place] = count if name in open_rows else seeds[place]
         seeds[0] = min(count + LEAD, len(rows[0].marks))
-        gaps, values = {}, dict.fromkeys(said, 1.0)
+        gaps, values = {}, dict.fromkeys(significant, 1.0)
         for score, mask in masks.items():
             taken = [
                 Answers(row.marks[:has][:, mask], np.unique(row.videos[mask], return_inverse=True)[1])
@@ -68,26 +68,26 @@ def decide(rows, masks, effects, first, most, looks, result):
             for name in open_rows:
                 quantile = now.quantile(name, "0", count)
                 gaps[name, score] = difference(taken[int(name)], taken[0], prior, quantile)
-        for key in said:
+        for key in significant:
             p = gaps[key].p if key in gaps else 1.0
             values[key] = now.p(key, "0", count, p, weights[key])
-        corrected = dict(zip(said, holm([*values.values()], [*weights.values()]), strict=True))
+        corrected = dict(zip(significant, holm([*values.values()], [*weights.values()]), strict=True))
         for name in list(open_rows):
             for score in masks:
-                said[name, score] |= corrected[name, score] <= 0.05
+                significant[name, score] |= corrected[name, score] <= 0.05
             word = verdict(gaps[name, "all"], corrected[name, "all"], SMALLEST)
             if word:
                 words[name] = word.word
                 open_rows.remove(name)
-                found |= {(name, score): said[name, score] for score in masks}
+                past |= {(name, score): significant[name, score] for score in masks}
             else:  # what was found of a family stays found
-                found |= {(name, score): True for score in masks if said[name, score]}
+                past |= {(name, score): True for score in masks if significant[name, score]}
         if not open_rows:
             break
     result.words.append([*words.values()])
     result.seeds.append(list(seeds))
     none = np.abs(effects) < 1e-9
-    calls = np.array([[said[name, score] for score in masks] for name in others])
+    calls = np.array([[significant[name, score] for score in masks] for name in others])
     result.false.append(bool((calls & none).any()))
 
 
@@ -103,7 +103,10 @@ def simulated(world, times, ways, seed=0):
     rng = np.random.default_rng(seed)
     truth = world.truth()
     family = np.repeat(np.arange(world.families), world.videos)
-    masks = {"all": np.ones(family.shape, dtype=bool), **{f"{each}": family == each for each in range(world.families)}}
+    masks = {
+        "all": np.ones(family.shape, dtype=bool),
+        **{f"{number}": family == number for number in range(world.families)},
+    }
     effects = np.column_stack([truth.mean(axis=1), truth])[1:] - np.concatenate([[truth[0].mean()], truth[0]])
     results = {name: Result() for name in ways}
     for _ in range(times):
@@ -145,10 +148,10 @@ def main(times=1000, first=0, step=1):
     for world in WORLDS[first::step]:
         effects, results = simulated(replace(world, seeds=MOST), times, WAYS)
         apart = np.abs(effects) > 1e-9
-        for way, found in results.items():
-            words, seeds = np.array(found.words), np.array(found.seeds)
+        for way, result in results.items():
+            words, seeds = np.array(result.words), np.array(result.seeds)
             called = np.isin(words, [*FOUND])
-            cells = [world.name, f"{world.rows}", way, f"{100 * np.mean(found.false):.1f}" if not apart.all() else ""]
+            cells = [world.name, f"{world.rows}", way, f"{100 * np.mean(result.false):.1f}" if not apart.all() else ""]
             if apart.any():
                 cells += [f"{100 * effects[apart][0]:+.1f}", f"{100 * called[:, apart].mean():.1f}"]
                 cells += [f"{seeds[:, 1:][:, apart].mean():.1f}", f"{100 * (words[:, apart] == Word.SAME).mean():.1f}"]

@@ -63,8 +63,8 @@ class TableWorld:
             _share(self.level + effect, self._spreads()[0]) for effect in (0.0, *np.resize(self.effects, self.rows - 1))
         ]
         return np.array([
-            brentq(lambda level, share, spread: _share(level, spread) - share, -20, 20, args=each)
-            for each in zip(wanted, self._spreads(), strict=True)
+            brentq(lambda level, share, spread: _share(level, spread) - share, -20, 20, args=pair)
+            for pair in zip(wanted, self._spreads(), strict=True)
         ])  # fmt: skip
 
     def truth(self):
@@ -114,45 +114,47 @@ def rates(world, times, methods=METHODS, seed=0):
     - covered: the interval of the overall difference has the truth in it, (tables, rows);
     - covered families: the same of families; covered score: of overall scores;
     - false, false families: p is at most 0.05 where there is no effect;
-    - false table: something is said of a table there;
-    - seen, said: p of an overall effect is at most 0.05, by itself and corrected as in `compare`.
+    - false table: something is significant in a table there;
+    - seen, significant: p of an overall effect is at most 0.05, by itself and corrected as in `compare`.
     """
     rng = np.random.default_rng(seed)
-    truth, found = world.truth(), {name: defaultdict(list) for name in methods}
+    truth, shares_of = world.truth(), {name: defaultdict(list) for name in methods}
     family = np.repeat(np.arange(world.families), world.videos)
-    masks = [np.ones(family.shape, dtype=bool), *(family == each for each in range(world.families))]
+    masks = [np.ones(family.shape, dtype=bool), *(family == number for number in range(world.families))]
     truths = [truth.mean(axis=1), *truth.T]
     for _ in range(times):
         rows = world.table(rng)
         tables = [[row.subset(mask) for row in rows] for mask in masks]
         for name, priors in methods.items():
-            _judge(found[name], tables, truths, priors)
-    return found
+            _judge(shares_of[name], tables, truths, priors)
+    return shares_of
 
 
-def _judge(found, tables, truths, priors):
+def _judge(shares_of, tables, truths, priors):
     tests, without = [], []
     for place, ((base, *others), true) in enumerate(zip(tables, truths, strict=True)):
         prior = priors([base, *others])
-        gaps = [difference(each, base, prior) for each in others]
+        gaps = [difference(other, base, prior) for other in others]
         effects = true[1:] - true[0]
         covered = [_holds(gap, effect) for gap, effect in zip(gaps, effects, strict=True)]
         none, small = np.abs(effects) < 1e-9, np.array([gap.p <= 0.05 for gap in gaps])
         if place:
-            found["covered families"] += covered
-            found["false families"] += small[none].tolist()
+            shares_of["covered families"] += covered
+            shares_of["false families"] += small[none].tolist()
         else:
             bounds = [score(row, prior) for row in (base, *others)]
-            found["covered"].append(covered)
-            found["covered score"] += [_holds(each, share) for each, share in zip(bounds, true, strict=True)]
-            found["false"] += small[none].tolist()
-            found["seen"] += small[~none].tolist()
+            shares_of["covered"].append(covered)
+            shares_of["covered score"] += [
+                _holds(interval, share) for interval, share in zip(bounds, true, strict=True)
+            ]
+            shares_of["false"] += small[none].tolist()
+            shares_of["seen"] += small[~none].tolist()
         tests += [(gap.p, 0.5 / len(gaps) / (len(tables) - 1 if place else 1)) for gap in gaps]
         without += none.tolist()
-    said, none = np.array(holm(*zip(*tests, strict=True))) <= 0.05, np.array(without)
-    overall = np.arange(len(said)) < len(tables[0]) - 1
-    found["false table"].append(bool((said & none).any()))
-    found["said"] += said[overall & ~none].tolist()
+    significant, none = np.array(holm(*zip(*tests, strict=True))) <= 0.05, np.array(without)
+    overall = np.arange(len(significant)) < len(tables[0]) - 1
+    shares_of["false table"].append(bool((significant & none).any()))
+    shares_of["significant"] += significant[overall & ~none].tolist()
 
 
 def _holds(estimate, truth):
@@ -193,13 +195,13 @@ def main(times=1000, first=0, step=1):
           " | effect seen, p <= 0.05 | corrected |")  # fmt: skip
     print("| --- | --- | ---: | --- |" + " ---: |" * 9)
     for world in WORLDS[first::step]:
-        for name, found in rates(world, times).items():
-            covered = np.array(found["covered"])
-            shares = [covered, covered.mean(axis=0).min(), *(found[each] for each in (
-                "covered families", "covered score", "false", "false families", "false table", "seen", "said"
+        for name, shares_of in rates(world, times).items():
+            covered = np.array(shares_of["covered"])
+            shares = [covered, covered.mean(axis=0).min(), *(shares_of[kind] for kind in (
+                "covered families", "covered score", "false", "false families", "false table", "seen", "significant"
             ))]  # fmt: skip
             cells = [world.name, f"{world.rows} x {world.seeds}", f"{100 * world.truth()[0].mean():.0f}", name]
-            cells += [f"{100 * np.mean(each):.1f}" if np.size(each) else "" for each in shares]
+            cells += [f"{100 * np.mean(share):.1f}" if np.size(share) else "" for share in shares]
             print("| " + " | ".join(cells) + " |", flush=True)
 
 

@@ -51,10 +51,10 @@ def test_over_questions_it_is_the_cluster_robust_interval_but_for_t_and_two_more
     rng = np.random.default_rng(0)
     videos = np.repeat(np.arange(100), 20)
     ours, base = ((rng.random((1, 2000)) < share).astype(int) for share in (0.7, 0.6))
-    found = difference(Answers(ours, videos), Answers(base, videos))
+    estimate = difference(Answers(ours, videos), Answers(base, videos))
     usual = clustered_mean((ours - base)[0].tolist(), videos.tolist(), -1, 1)
-    ratio = (found.interval.high - found.interval.low) / (usual.high - usual.low)
-    assert found.interval.value == pytest.approx(usual.value)
+    ratio = (estimate.interval.high - estimate.interval.low) / (usual.high - usual.low)
+    assert estimate.interval.value == pytest.approx(usual.value)
     assert ratio == pytest.approx(stats.t.ppf(0.975, 99) / Z, rel=2e-3)
 
 
@@ -63,7 +63,7 @@ def test_seeds_that_differ_widen_it_and_seeds_that_do_not_narrow_it():
     same = (rng.random((3, 2000)) < 0.7).astype(int)
     apart = np.stack([(rng.random(2000) < share).astype(int) for share in (0.6, 0.7, 0.8)])
     one, three, spread = (difference(answers(*right), answers(*right[:, ::-1])) for right in (same[:1], same, apart))
-    width = [each.interval.high - each.interval.low for each in (one, three, spread)]
+    width = [estimate.interval.high - estimate.interval.low for estimate in (one, three, spread)]
     assert width[1] < width[0] < width[2] / 3
     assert (one.over_seeds, three.over_seeds) == (False, True)
     assert spread.variance.freedom < 5 < three.variance.freedom
@@ -72,53 +72,53 @@ def test_seeds_that_differ_widen_it_and_seeds_that_do_not_narrow_it():
 def test_the_chance_of_single_answers_is_counted_once():
     """Seeds that differ by chance alone must not be taken for seeds that differ."""
     rng = np.random.default_rng(0)
-    found = [difference(*World(500, 1, (6, 6)).answers(rng)) for _ in range(300)]
-    seen = np.var([each.interval.value for each in found])
-    assert 0.9 < np.mean([each.variance.total for each in found]) / seen < 1.45
+    estimates = [difference(*World(500, 1, (6, 6)).answers(rng)) for _ in range(300)]
+    seen = np.var([result.interval.value for result in estimates])
+    assert 0.9 < np.mean([result.variance.total for result in estimates]) / seen < 1.45
 
 
 def test_runs_that_agree_everywhere_are_not_surely_equal():
     right = answers([1, 0] * 10)
-    found = difference(right, right)
-    assert found.p == 1.0 and found.interval.low < -0.05 and found.interval.high > 0.05
+    estimate = difference(right, right)
+    assert estimate.p == 1.0 and estimate.interval.low < -0.05 and estimate.interval.high > 0.05
 
 
 def test_of_one_video_nothing_is_known():
     ours, base = answers([1] * 8, videos=[0] * 8), answers([0] * 8, videos=[0] * 8)
     for pair in ((ours, base), (answers(*[[1] * 8] * 3, videos=[0] * 8), answers(*[[0] * 8] * 3, videos=[0] * 8))):
-        found = difference(*pair)
-        assert (found.interval.low, found.interval.high, found.p) == (-1.0, 1.0, 1.0)
-    found = score(answers([1, 1, 0, 0], videos=[0] * 4)).interval
-    assert found.low < 0.05 and found.high > 0.95
+        estimate = difference(*pair)
+        assert (estimate.interval.low, estimate.interval.high, estimate.p) == (-1.0, 1.0, 1.0)
+    estimate = score(answers([1, 1, 0, 0], videos=[0] * 4)).interval
+    assert estimate.low < 0.05 and estimate.high > 0.95
 
 
 def test_a_few_videos_that_differ_are_never_enough_over_seeds():
     base = np.zeros((3, 500), dtype=int)
     ours = base.copy()
     ours[:, :5] = 1
-    found = difference(answers(*ours), answers(*base))
-    assert found.changed == 5 and found.p >= 2 / 2**5
+    estimate = difference(answers(*ours), answers(*base))
+    assert estimate.changed == 5 and estimate.p >= 2 / 2**5
 
 
 def test_a_score_has_a_width_where_all_are_right():
-    found = score(answers([1] * 40, [1] * 40)).interval
-    assert found.low < 0.95 and found.high == 1.0
+    estimate = score(answers([1] * 40, [1] * 40)).interval
+    assert estimate.low < 0.95 and estimate.high == 1.0
 
 
 def test_averaged_attempts_count_as_their_mean():
     twice, once = Answers(np.array([[2, 1, 0, 1]]), np.arange(4), full=2), answers([1, 0, 0, 0])
-    found = difference(twice, once)
-    assert score(twice).interval.value == 0.5 and found.interval.value == 0.25
-    assert found.p == pytest.approx(0.5)  # two videos gained half a question: 2 of 4 signs
+    estimate = difference(twice, once)
+    assert score(twice).interval.value == 0.5 and estimate.interval.value == 0.25
+    assert estimate.p == pytest.approx(0.5)  # two videos gained half a question: 2 of 4 signs
 
 
 def test_a_figure_of_seeds_is_compared_by_welch():
     ours, base = [0.31, 0.35, 0.33], [0.41, 0.40, 0.46, 0.44]
-    found = over_seeds_only(ours, base)
+    estimate = over_seeds_only(ours, base)
     theirs = stats.ttest_ind(ours, base, equal_var=False)
-    assert found.p == pytest.approx(theirs.pvalue)
+    assert estimate.p == pytest.approx(theirs.pvalue)
     bounds = theirs.confidence_interval()
-    assert (found.interval.low, found.interval.high) == pytest.approx((bounds.low, bounds.high))
+    assert (estimate.interval.low, estimate.interval.high) == pytest.approx((bounds.low, bounds.high))
     assert over_seeds_only([0.3], [0.4, 0.5]) is None
 
 

@@ -20,7 +20,7 @@ def judge(folder, scores, aspects=ASPECTS):
     """Write what a judge gives each answer, for each aspect; None is what it did not say."""
     path = folder / "judgements/test/someone-00000000.jsonl"
     path.parent.mkdir(parents=True)
-    answers = [json.loads(each) for each in (folder / "answers/test.jsonl").read_text().splitlines()]
+    answers = [json.loads(line) for line in (folder / "answers/test.jsonl").read_text().splitlines()]
     lines = [
         {
             **{key: row[key] for key in ("id", "video", "question", "reference", "prediction")},
@@ -33,7 +33,7 @@ def judge(folder, scores, aspects=ASPECTS):
         for aspect in aspects
         for row, score in zip(answers, scores[aspect], strict=True)
     ]
-    path.write_text("".join(json.dumps(each) + "\n" for each in lines))
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 @pytest.fixture
@@ -46,8 +46,10 @@ def judged(runs):
     return runs
 
 
-def test_each_aspect_is_a_score_of_its_own(judged, said, tmp_path):
-    text = said(judged, "--judge", "someone-00000000", "--points", "--baseline", "full", "--csv", tmp_path / "a.csv")
+def test_each_aspect_is_a_score_of_its_own(judged, compared, tmp_path):
+    text = compared(
+        judged, "--judge", "someone-00000000", "--points", "--baseline", "full", "--csv", tmp_path / "a.csv"
+    )
     assert "The judge's scores of 0 to 5, over 160 questions about 40 videos" in text
     assert "differences from full in points" in text and "a difference of 0.1 points is ruled out" in text
     assert (
@@ -59,17 +61,17 @@ def test_each_aspect_is_a_score_of_its_own(judged, said, tmp_path):
     assert float(table["worse", "vcg/temporal"]["difference"]) == pytest.approx(-0.3)
 
 
-def test_what_the_judge_did_not_say_is_left_out_and_counted(runs, said):
+def test_what_the_judge_did_not_say_is_left_out_and_counted(runs, compared):
     for name in ("full", "other"):
         folder = write_run(runs, name, 0, answer_rows(GOOD))
         judge(folder, {None: [None, 5] + [2] * 78}, aspects=[None])
-    text = said(runs, "--judge", "someone-00000000", "--points", "--smallest", "1.5")
+    text = compared(runs, "--judge", "someone-00000000", "--points", "--smallest", "1.5")
     assert "over 79 questions" in text and "1 questions are left out" in text and "1.5 points is ruled out" in text
     # The same file says what is right, too.
-    assert "Right answers in percent, over 79 questions" in said(runs, "--judge", "someone-00000000")
+    assert "Right answers in percent, over 79 questions" in compared(runs, "--judge", "someone-00000000")
 
 
-def test_a_pair_is_one_judgement_and_what_was_scored_is_not_left_out(runs, said):
+def test_a_pair_is_one_judgement_and_what_was_scored_is_not_left_out(runs, compared):
     rows = answer_rows(GOOD, families=("vcg/consistency_1", "vcg/consistency_2"))
     for place, row in enumerate(rows):
         row["id"] = f"c/{place // 2}/{1 + place % 2}"
@@ -80,9 +82,9 @@ def test_a_pair_is_one_judgement_and_what_was_scored_is_not_left_out(runs, said)
         lines = [line for line in path.read_text().splitlines() if json.loads(line)["id"].endswith("/1")]
         lines[-1] = json.dumps({**json.loads(lines[-1]), "aspect": None, "right": True})  # asked whether it is right
         path.write_text("\n".join(lines) + "\n")
-    text = said(runs, "--judge", "someone-00000000", "--points")
+    text = compared(runs, "--judge", "someone-00000000", "--points")
     assert "over 40 questions about 40 videos" in text and "1 questions are left out" in text
-    text = said(runs, "--judge", "someone-00000000")
+    text = compared(runs, "--judge", "someone-00000000")
     assert "over 1 questions" in text and "1 questions are left out" in text
 
 
@@ -104,10 +106,10 @@ def test_intervals_are_those_of_a_bootstrap_of_videos():
     gaps = (ours.marks - base.marks)[0].reshape(150, 4).mean(1) / 5
     values = ours.marks[0].reshape(150, 4).mean(1) / 5
     draws = rng.integers(0, 150, (4000, 150))
-    for found, drawn in ((difference(ours, base), gaps), (score(ours), values)):
+    for estimate, drawn in ((difference(ours, base), gaps), (score(ours), values)):
         low, high = np.quantile(drawn[draws].mean(1), [0.025, 0.975])
-        assert found.interval.value == pytest.approx(drawn.mean())
-        assert found.interval.high - found.interval.low == pytest.approx(high - low, rel=0.06)
+        assert estimate.interval.value == pytest.approx(drawn.mean())
+        assert estimate.interval.high - estimate.interval.low == pytest.approx(high - low, rel=0.06)
 
 
 def test_the_truth_is_in_95_of_100_intervals():
@@ -118,5 +120,5 @@ def test_the_truth_is_in_95_of_100_intervals():
 
 
 def test_scores_that_are_all_the_same_have_a_width():
-    found = score(Answers(np.full((1, 40), 30), np.arange(40), full=50)).interval
-    assert found.value == 0.6 and found.low < 0.55 and found.high > 0.65
+    estimate = score(Answers(np.full((1, 40), 30), np.arange(40), full=50)).interval
+    assert estimate.value == 0.6 and estimate.low < 0.55 and estimate.high > 0.65

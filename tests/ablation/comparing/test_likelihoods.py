@@ -16,7 +16,7 @@ from tests.ablation.comparing.test_page import Reader
 
 
 def line(text, begins):
-    return next(each for each in text.splitlines() if each.startswith(begins))
+    return next(line for line in text.splitlines() if line.startswith(begins))
 
 
 def write(runs, name, seed, level, likely=((10, -1.5), (20, -0.5)), **settings):
@@ -35,9 +35,11 @@ def three(runs):
     return runs
 
 
-def test_what_exact_match_does_not_show_is_seen(three, said, tmp_path):
+def test_what_exact_match_does_not_show_is_seen(three, compared, tmp_path):
     files = {kind: tmp_path / f"out.{kind}" for kind in ("csv", "latex", "html", "markdown")}
-    text = said(three, "--baseline", "full", *(word for kind, file in files.items() for word in (f"--{kind}", file)))
+    text = compared(
+        three, "--baseline", "full", *(word for kind, file in files.items() for word in (f"--{kind}", file))
+    )
     assert " +0.0 [" in line(text, "| worse")
     table = text[text.index("| log-likelihood, nats") :]
     for name in ("| all ", "| colour ", "| learning curve "):
@@ -46,11 +48,11 @@ def test_what_exact_match_does_not_show_is_seen(three, said, tmp_path):
     assert "-0.395 [" in line(table, "| learning curve ") and "-1.000" in line(table, "| learning curve ")
     assert "corrected for 4 tests of their own" in text
     assert text.startswith(files["markdown"].read_text().rstrip())
-    lines = [each for each in csv.DictReader(files["csv"].open()) if each["score"].startswith("log_likelihood/")]
-    assert [(each["experiment"], each["score"].partition("/")[2]) for each in lines] == [
-        (name, each) for name in ("full", "worse") for each in ("all", "colour", "count", "learning curve")
+    lines = [row for row in csv.DictReader(files["csv"].open()) if row["score"].startswith("log_likelihood/")]
+    assert [(line["experiment"], line["score"].partition("/")[2]) for line in lines] == [
+        (name, score) for name in ("full", "worse") for score in ("all", "colour", "count", "learning curve")
     ]  # fmt: skip
-    assert {each["verdict"] for each in lines} == {"", "worse"} and lines[4]["questions"] == "80"
+    assert {line["verdict"] for line in lines} == {"", "worse"} and lines[4]["questions"] == "80"
     assert float(lines[4]["p_corrected"]) == pytest.approx(2 * float(lines[4]["p"]))  # half of the 5 % is for this one
     assert r"\mathbf{-0.6" in files["latex"].read_text() and files["latex"].read_text().count(r"\toprule") == 2
     page = Reader(files["html"].read_text())
@@ -58,35 +60,35 @@ def test_what_exact_match_does_not_show_is_seen(three, said, tmp_path):
     assert {"val/log_likelihood/mean of worse"} < {attributes["aria-label"] for attributes in page.of("svg")}
 
 
-def test_exact_match_says_the_same_with_it_and_without(three, said, tmp_path):
+def test_exact_match_says_the_same_with_it_and_without(three, compared, tmp_path):
     def headline():
-        said(three, "--baseline", "full", "--csv", tmp_path / "out.csv")
-        return [each for each in csv.DictReader((tmp_path / "out.csv").open()) if "log_" not in each["score"]]
+        compared(three, "--baseline", "full", "--csv", tmp_path / "out.csv")
+        return [row for row in csv.DictReader((tmp_path / "out.csv").open()) if "log_" not in row["score"]]
 
     before = headline()
     for file in three.glob("*/*/answers/test.jsonl"):
         file.write_text(file.read_text().replace("log_likelihood", "something_else"))
     assert headline() == before
-    text = said(three, "--baseline", "full")
+    text = compared(three, "--baseline", "full")
     assert "log-likelihood" not in text, "runs of before have none, and it is not spoken of"
 
 
-def test_without_it_in_the_baseline_nothing_is_compared_and_a_judge_has_none(three, said, refused):
-    assert "log-likelihood" not in said(three, "--baseline", "older")
-    assert "log-likelihood, nats" in said(three, "--baseline", "full", "--scores", "count")
+def test_without_it_in_the_baseline_nothing_is_compared_and_a_judge_has_none(three, compared, refused):
+    assert "log-likelihood" not in compared(three, "--baseline", "older")
+    assert "log-likelihood, nats" in compared(three, "--baseline", "full", "--scores", "count")
     path = three / "full/seed_0/answers/test.jsonl"
     whole = path.read_text()
     first = whole.splitlines()[0]
     for wrong in ("NaN", "0.5", "-Infinity", "true", '"-1"'):
         begins = first[: first.index("log_likelihood") + len('log_likelihood": ')]
         path.write_text(whole.replace(first, f"{begins}{wrong}}}"))
-        reason = line(said(three, "--baseline", "full"), f"- {three}/full/seed_0: ")
+        reason = line(compared(three, "--baseline", "full"), f"- {three}/full/seed_0: ")
         assert "`log_likelihood` of question '0/colour' is" in reason and "it must be a number of at most 0" in reason
 
 
-def test_a_run_without_validations_has_no_learning_curve(three, said):
+def test_a_run_without_validations_has_no_learning_curve(three, compared):
     write(three, "uncurved", 0, -0.3, likely=(), width=2)
-    text = said(three / "full/seed_0", three / "uncurved")
+    text = compared(three / "full/seed_0", three / "uncurved")
     assert [cell.strip() for cell in line(text, "| learning curve ").split("|")[-3:-1]] == ["-1.000", "-"]
 
 
@@ -99,7 +101,7 @@ def test_numbers_on_a_grid_have_the_p_of_all_their_signs():
     gaps = np.random.default_rng(0).normal(0.2, 1, 12).tolist()
     sums = [abs(sum(sign * gap for sign, gap in zip(signs, gaps, strict=True)))
             for signs in itertools.product((1, -1), repeat=12)]  # fmt: skip
-    exact = np.mean([each >= abs(sum(gaps)) - 1e-9 for each in sums])
+    exact = np.mean([total >= abs(sum(gaps)) - 1e-9 for total in sums])
     assert randomisation_p(on_grid(gaps)) == pytest.approx(exact, rel=0.01)
     assert on_grid([0.0, -0.0]) == [0, 0] and randomisation_p(on_grid([])) == 1.0
 
@@ -113,9 +115,9 @@ def test_over_questions_it_is_the_cluster_robust_interval_but_for_t():
     videos = np.repeat(np.arange(100), 4)
     ours, base = -rng.exponential(0.5, 400), -rng.exponential(0.6, 400)
     usual = clustered_mean((ours - base).tolist(), videos.tolist(), -9, 9)
-    found = difference(nats(ours, videos=videos), nats(base, videos=videos)).interval
-    assert found.value == pytest.approx(usual.value)
-    assert (found.high - found.low) / (usual.high - usual.low) == pytest.approx(1.984217 / Z, rel=1e-4)
+    interval = difference(nats(ours, videos=videos), nats(base, videos=videos)).interval
+    assert interval.value == pytest.approx(usual.value)
+    assert (interval.high - interval.low) / (usual.high - usual.low) == pytest.approx(1.984217 / Z, rel=1e-4)
     alone = score(nats(-0.01 * np.arange(8.0), videos=np.arange(8))).interval
     assert alone.high <= 0 and alone.low < alone.value == pytest.approx(-0.035)
     same = difference(nats(ours, videos=videos), nats(ours, videos=videos))
@@ -132,12 +134,14 @@ def test_the_truth_is_in_95_of_100_intervals_and_nothing_is_found_where_there_is
     assert score_coverage(world, 200) >= 0.88
 
 
-def test_over_one_video_there_is_no_interval(runs, said, tmp_path):
+def test_over_one_video_there_is_no_interval(runs, compared, tmp_path):
     for name in ("full", "worse"):
         answers = with_likelihoods(rows(GOOD[:1]), [-0.5, -1.5])
         write_run(runs, name, 0, answers, settings=config(0, width=len(name)))
     files = {kind: tmp_path / f"out.{kind}" for kind in ("csv", "latex", "html")}
-    text = said(runs, "--baseline", "full", *(word for kind, file in files.items() for word in (f"--{kind}", file)))
-    assert [each.strip() for each in line(text, "| all      ").split("|")[4:6]] == ["-1.000", "-"]
-    assert not any("inf" in each.lower().split() for each in (text, *(file.read_text() for file in files.values())))
+    text = compared(runs, "--baseline", "full", *(word for kind, file in files.items() for word in (f"--{kind}", file)))
+    assert [part.strip() for part in line(text, "| all      ").split("|")[4:6]] == ["-1.000", "-"]
+    assert not any(
+        "inf" in content.lower().split() for content in (text, *(file.read_text() for file in files.values()))
+    )
     assert "-inf" not in text and "-inf" not in files["csv"].read_text() + files["html"].read_text()

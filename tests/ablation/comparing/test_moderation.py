@@ -32,7 +32,7 @@ def test_rows_that_differ_alike_share_what_they_know():
 def test_a_row_is_drawn_up_to_the_others_and_hardly_down():
     table = [row(0.6, 0.62, 0.64), row(0.4, 0.5, 0.55), row(0.5, 0.502, 0.504, questions=1000), row(0.5, 0.52, 0.53)]
     prior = seed_prior(table)
-    own = [float(each.means().var(ddof=1)) for each in table]
+    own = [float(answers.means.var(ddof=1)) for answers in table]
     (wide, few), (narrow, more) = (prior.moderated(table[place]) for place in (1, 2))
     assert 0.9 * own[1] < wide < own[1] and 2 < few < 2.2
     assert narrow > 20 * own[2] and more == pytest.approx(2 + prior.freedom)
@@ -74,44 +74,46 @@ def test_three_seeds_against_none_are_not_enough_where_a_family_jumps():
     full, never, some = row(0.97, 0.98, 0.97), row(0.3, 0.28, 0.31), row(0.97, 0.3, 0.98)
     prior = seed_prior([full, never, some, *[full] * 4])
     assert difference(never, full).p < 1e-4  # what each row by itself says
-    found = difference(never, full, prior)
-    assert 0.01 < found.p < 0.05
+    estimate = difference(never, full, prior)
+    assert 0.01 < estimate.p < 0.05
     assert difference(some, full, prior).p > 0.2
     # The exact test could have p < 0.05 / 96 with seven, as 2 / 4 ** 7 is less.
-    said = too_few(found, never, full, 0.02, 1 / 96, PERCENT, prior).needed
-    assert said == "about 11 seeds each to see 67.7 points"
+    needed = too_few(estimate, never, full, 0.02, 1 / 96, PERCENT, prior).needed
+    assert needed == "about 11 seeds each to see 67.7 points"
 
 
 def test_tables_hold_what_they_promise_with_rows_that_differ_tenfold_and_families_that_jump():
     """Twelve rows of which the baseline varies most: every test of the table is too narrow if rows share too much."""
     world = TableWorld("", rows=12, families=1, videos=300, seed=0.25, fold=5, wide=0)
-    found = rates(world, 150, {"moderated": seed_prior})["moderated"]
-    assert np.mean(found["false"]) <= 0.06 and np.mean(found["covered"]) >= 0.94
+    estimate = rates(world, 150, {"moderated": seed_prior})["moderated"]
+    assert np.mean(estimate["false"]) <= 0.06 and np.mean(estimate["covered"]) >= 0.94
     jumping = TableWorld("", families=2, jumps=1, level=3.0, videos=200)
-    found = rates(jumping, 60)
-    assert np.mean(found["moderated"]["false table"]) <= 0.05 < np.mean(found["alone"]["false table"])
+    estimate = rates(jumping, 60)
+    assert np.mean(estimate["moderated"]["false table"]) <= 0.05 < np.mean(estimate["alone"]["false table"])
 
 
-def test_a_family_that_jumps_and_what_is_shared_are_said_everywhere(runs, said, tmp_path):
+def test_a_family_that_jumps_and_what_is_shared_are_said_everywhere(runs, compared, tmp_path):
     for seed in range(3):
         for name, right in (("full", GOOD), ("same", GOOD[seed:]), ("jumps", GOOD if seed else [1] * 40)):
             answers = rows([*right, *[0] * (40 - len(right))])
             write_run(runs, name, seed, answers, settings=config(seed), figures={})
     page = tmp_path / "page.html"
-    text = said(runs, "--baseline", "full", "--html", page, "--csv", tmp_path / "a.csv")
+    text = compared(runs, "--baseline", "full", "--html", page, "--csv", tmp_path / "a.csv")
     assert line(text, "| count").count(" (2 of 3) |") == 1
     assert "Heavy tails in count (jumps: learnt in 2 of 3 seeds; in brackets in the table)" in text
     assert "learnt in 2 of 3 seeds" in page.read_text() and "Heavy tails in count" in page.read_text()
-    alone = line(said(runs, "--baseline", "full", "--scores", "count"), "| jumps")
+    alone = line(compared(runs, "--baseline", "full", "--scores", "count"), "| jumps")
     assert "| 3: 0.0 to 75.0, learnt in 2 of 3 seeds |" in alone and "too few data" in alone
     assert "jumps,full,count,40,40,3,2," in (tmp_path / "a.csv").read_text()
 
 
-def test_how_much_is_shared_is_said_of_each_score(runs, said):
+def test_how_much_is_shared_is_said_of_each_score(runs, compared):
     for name, right in (("full", (29, 30, 31)), ("a", (28, 30, 29)), ("b", (30, 30, 32)), ("c", (25, 26, 28))):
         for seed, count in enumerate(right):
             answers = rows([2] * count + [0] * (40 - count))
             write_run(runs, name, seed, answers, settings=config(seed), figures={})
-    shared = line(said(runs, "--baseline", "full"), "- Variances between seeds are moderated over 4 rows; degrees of")
+    shared = line(
+        compared(runs, "--baseline", "full"), "- Variances between seeds are moderated over 4 rows; degrees of"
+    )
     freedom = float(shared.split(": all ")[1].split(",")[0])
     assert 0.1 < freedom < 10 and "colour" in shared and "count" in shared

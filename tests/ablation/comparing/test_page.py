@@ -8,8 +8,8 @@ import pytest
 
 from ablation.comparing.curves import POINTS, curve, read_curve
 from ablation.comparing.experiment import experiments
-from ablation.comparing.finding import find_runs
 from ablation.comparing.plots import scale
+from ablation.comparing.run import find_runs
 from lightning_modules.cli import main
 from tests.ablation.comparing.run_folders import config, rows, write_run
 
@@ -38,7 +38,7 @@ class Reader(HTMLParser):
         self.words.append(data)
 
     def of(self, tag):
-        return [attributes for found, attributes in self.marks if found == tag]
+        return [attributes for name, attributes in self.marks if name == tag]
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_marks_lie_in_their_plots_and_an_interval_is_around_its_estimate(read):
             float(value) for key, value in attributes.items() if key in ("x", "y", "x1", "x2", "y1", "y2", "cx", "cy")
         ]
         assert all(0 <= number <= 1040 for number in numbers)
-    interval = next(each for each in read.of("line") if each.get("class") == "interval")
+    interval = next(stroke for stroke in read.of("line") if stroke.get("class") == "interval")
     assert float(interval["x1"]) < float(read.of("circle")[0]["cx"]) < float(interval["x2"])
 
 
@@ -91,7 +91,7 @@ def test_every_one_of_several_seeds_has_its_stroke_and_the_estimate_is_their_mea
     def drawn(*folders):
         main(["compare", *map(str, folders), "--html", str(tmp_path / "page.html"), "--baseline", "full"])
         read = Reader((tmp_path / "page.html").read_text())
-        strokes = [float(each["x1"]) for each in read.of("line") if each.get("class") == "seed"]
+        strokes = [float(stroke["x1"]) for stroke in read.of("line") if stroke.get("class") == "seed"]
         return strokes, float(read.of("circle")[0]["cx"])
 
     shutil.rmtree(runs / "worse/seed_1")
@@ -103,17 +103,17 @@ def test_every_one_of_several_seeds_has_its_stroke_and_the_estimate_is_their_mea
 
 
 def test_a_curve_is_the_mean_over_seeds_between_the_lowest_and_the_highest(runs):
-    found, _ = find_runs([runs / "full"], "fit")
-    points = curve(experiments(found, None)[0], "train/loss")
+    finished, _ = find_runs([runs / "full"], "fit")
+    points = curve(experiments(finished, None)[0], "train/loss")
     assert (points[0].mean, points[0].low, points[0].high) == pytest.approx((3.5, 3.0, 4.0))
     assert points[-1].mean == pytest.approx(3.5 - 1.9)
-    assert curve(experiments(found, None)[0], "no/figure") == []
+    assert curve(experiments(finished, None)[0], "no/figure") == []
 
 
 def test_long_curves_are_drawn_with_few_points_and_none_is_left_out(tmp_path):
     write_run(tmp_path, "full", 0, rows([1]), curve=[(step, float(step)) for step in range(1234)])
-    found, _ = find_runs([tmp_path], "fit")
-    points = curve(experiments(found, None)[0], "train/loss")
+    finished, _ = find_runs([tmp_path], "fit")
+    points = curve(experiments(finished, None)[0], "train/loss")
     assert 50 < len(points) <= POINTS
     stretch = points[1].step - points[0].step
     assert points[0].mean == points[0].step == pytest.approx((stretch - 1) / 2) and points[-1].step > 1220
@@ -127,7 +127,7 @@ def test_a_run_that_went_on_has_one_curve(tmp_path):
 
 @pytest.mark.parametrize("values", [[1.0, 2.0], [0.0], [5.0, 5.0], [-1e-9, 1e-9], [0.021, 0.0211], [1e9, 3e9]])
 def test_a_scale_has_round_ticks_and_a_place_for_every_value(values):
-    found = scale(values, 10, 110)
-    assert found.low < min(values) and max(values) < found.high
-    assert 2 <= len(found.ticks) <= 7 and all(found.low <= tick <= found.high for tick in found.ticks)
-    assert found(found.low) == 10 and found(found.high) == 110
+    axis = scale(values, 10, 110)
+    assert axis.low < min(values) and max(values) < axis.high
+    assert 2 <= len(axis.ticks) <= 7 and all(axis.low <= tick <= axis.high for tick in axis.ticks)
+    assert axis(axis.low) == 10 and axis(axis.high) == 110

@@ -27,10 +27,10 @@ def test_all_looks_together_have_the_level_of_one(most, whole):
 
 
 def test_levels_grow_and_a_smaller_share_has_hardly_more_than_its_share():
-    found = levels(12, 0.05)
-    assert found[0] == pytest.approx(0.05 / 64) and all(np.diff(found) > 0) and found[-1] > 0.03
+    result = levels(12, 0.05)
+    assert result[0] == pytest.approx(0.05 / 64) and all(np.diff(result) > 0) and result[-1] > 0.03
     small = levels(12, 0.0005)
-    assert all(one / 0.0005 <= other / 0.05 * 1.001 for one, other in zip(small, found, strict=True))
+    assert all(one / 0.0005 <= other / 0.05 * 1.001 for one, other in zip(small, result, strict=True))
     assert spent(2, 12, 0.05) == 0 and spent(20, 12, 0.05) == spent(12, 12, 0.05)
 
 
@@ -49,11 +49,11 @@ def test_who_looks_once_has_p_and_intervals_as_ever():
 @pytest.mark.long
 def test_simulated_tables_keep_their_error_rates_although_they_are_looked_at_often():
     alike = TableWorld("", rows=6, seeds=8, families=1, videos=300, seed=0.08, fold=10)
-    _, found = simulated(alike, 40, {"until decided": (FIRST, 8, True), "at 5 % each": (FIRST, 8, False)})
-    assert np.mean(found["until decided"].false) <= 0.05 < np.mean(found["at 5 % each"].false)
+    _, result = simulated(alike, 40, {"until decided": (FIRST, 8, True), "at 5 % each": (FIRST, 8, False)})
+    assert np.mean(result["until decided"].false) <= 0.05 < np.mean(result["at 5 % each"].false)
     apart = TableWorld("", rows=4, seeds=8, families=1, videos=1500, seed=0.03, effects=(0.0, 0.7, 0.14))
-    effects, found = simulated(apart, 30, {"until decided": (FIRST, 8, True)})
-    words, seeds = np.array(found["until decided"].words), np.array(found["until decided"].seeds)
+    effects, result = simulated(apart, 30, {"until decided": (FIRST, 8, True)})
+    words, seeds = np.array(result["until decided"].words), np.array(result["until decided"].seeds)
     assert effects[2] >= 0.02 and (words[:, 2] == Word.SAME).mean() <= 0.1  # three of thirty
     assert (words[:, 1] == Word.BETTER).mean() > 0.9 and (words[:, 0] == Word.SAME).mean() > 0.3
     assert seeds[:, 2].mean() < 5 < seeds[:, 1].mean() and (seeds[:, 0] >= seeds[:, 1:].max(axis=1)).all()
@@ -65,7 +65,7 @@ def test_what_rows_say_of_seeds_counts_by_how_many_they_have():
     assert rare.most == 12 and common.most == 18 and common.dispersion < 0.7 * rare.dispersion
     answers = row(*many)
     variance, freedom = common.moderated(answers)
-    assert freedom == pytest.approx(8 + common.freedom) and variance < 2 * answers.means().var(ddof=1)
+    assert freedom == pytest.approx(8 + common.freedom) and variance < 2 * answers.means.var(ddof=1)
 
 
 @pytest.fixture
@@ -84,21 +84,21 @@ def looked(runs):
     return runs
 
 
-def test_what_a_sweep_decided_is_said_and_no_other_question_is_looked_at_at_5_percent(looked, said, refused):
-    text = said(looked)
+def test_what_a_sweep_decided_is_said_and_no_other_question_is_looked_at_at_5_percent(looked, compared, refused):
+    text = compared(looked)
     assert "-0.1 [-1.0, +1.0] | 1.000 | not distinguishable |" in line(text, "| worse")
     assert "- worse: not distinguishable at look 1, with 3 seeds: p > 0.016 against 0.0008, difference" in text
-    naive = said(looked, "--scores", "count")  # no question of the sweep's, which looked nevertheless
+    naive = compared(looked, "--scores", "count")  # no question of the sweep's, which looked nevertheless
     assert "when rows were decided" not in naive and "-75.0 [-98.9," in line(naive, "| worse")
     write_run(looked, "other", 0, rows(BAD), settings=config(0, local_encoding="other"))
-    other = said(looked / "full", looked / "other", "--scores", "all")  # of which the sweep knows one alone
+    other = compared(looked / "full", looked / "other", "--scores", "all")  # of which the sweep knows one alone
     assert "| too few data (one seed) |" in line(other, "| other") and "p is corrected for looks at 3 to 12" in other
     (looked / "other/seed_0/summary.json").unlink()
-    (likely,) = (line(each, "| all ") for each in [text[text.index("| log-likelihood") :]])
+    (likely,) = (line(rest, "| all ") for rest in [text[text.index("| log-likelihood") :]])
     (looked / "sweeps/table/looks.json").unlink()
-    alone = said(looked, "--scores", "count")
+    alone = compared(looked, "--scores", "count")
     assert "-75.0 [-89.2, -60.8]" in line(alone, "| worse")  # 95 % of one look
-    unlooked = said(looked)
+    unlooked = compared(looked)
     assert line(unlooked[unlooked.index("| log-likelihood") :], "| all ") != likely
     assert read(looked / "sweeps/table") is None
 
@@ -108,4 +108,4 @@ def test_a_record_that_is_none_is_named(looked, refused):
     content = json.loads(path.read_text())
     for wrong in ("{", "[]", json.dumps(content | {"rows": {"worse": {}}}), json.dumps(content | {"most": "many"})):
         path.write_text(wrong)
-        assert f"{path} is no record of what a sweep has decided: " in refused(looked)
+        assert f"{path} is not a record of a sweep's decisions: " in refused(looked)

@@ -34,12 +34,12 @@ def test_figures_of_a_known_case(tmp_path, capsys):
     assert agreement.kappa() == pytest.approx(0.4)
     assert agreement.correlation() == pytest.approx((20 * 15 - 5 * 10) / (25 * 25 * 30 * 20) ** 0.5)
     main([str(ours), str(theirs), "--show", "2"])
-    said = capsys.readouterr().out
-    assert "accuracy by A: 50.0 %" in said and "accuracy by B: 60.0 %" in said
-    assert "shift from A to B: +10.0 % [-5" in said and "same verdict: 70.0 %" in said
-    assert "mean score: 2.00 by A, 1.20 by B" in said
-    assert "differently judged: 35" in said and said.count("reference '") == 2
-    assert "q20: A right 4, B wrong 0" in said  # opposite verdicts, and the scores furthest apart
+    output = capsys.readouterr().out
+    assert "accuracy by A: 50.0 %" in output and "accuracy by B: 60.0 %" in output
+    assert "shift from A to B: +10.0 % [-5" in output and "same verdict: 70.0 %" in output
+    assert "mean score: 2.00 by A, 1.20 by B" in output
+    assert "differently judged: 35" in output and output.count("reference '") == 2
+    assert "q20: A right 4, B wrong 0" in output  # opposite verdicts, and the scores furthest apart
 
 
 def test_what_one_judge_did_not_judge_is_left_out_and_counted(tmp_path):
@@ -53,8 +53,12 @@ def test_what_one_judge_did_not_judge_is_left_out_and_counted(tmp_path):
 def test_judges_that_say_the_same_of_everything_have_no_kappa(tmp_path, capsys):
     files = [str(save_judgements(tmp_path / f"{name}.jsonl", [(True, 5)] * 4, name)) for name in "ab"]
     main(files)
-    said = capsys.readouterr().out
-    assert "Cohen's kappa: none" in said and "correlation of scores: none" in said and "same verdict: 100.0 %" in said
+    output = capsys.readouterr().out
+    assert (
+        "Cohen's kappa: none" in output
+        and "correlation of scores: none" in output
+        and "same verdict: 100.0 %" in output
+    )
 
 
 def test_two_judges_that_the_program_wrote(tmp_path, capsys, monkeypatch):
@@ -67,22 +71,22 @@ def test_two_judges_that_the_program_wrote(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"id": "other"}, "no id is in both"),
         ({"prediction": "something else"}, "question 'q0' has another question, reference or prediction"),
         ({"unjudged": "no reply"}, "there is no answer that both judged"),
-        ({"right": "yes"}, "judgement 1 is none"),
-        ({"score": 7}, "judgement 1 is none"),
-        ({"judge": None}, "judgement 1 is none"),
+        ({"right": "yes"}, "entry 1 is not a judgement"),
+        ({"score": 7}, "entry 1 is not a judgement"),
+        ({"judge": None}, "entry 1 is not a judgement"),
     ],
 )
-def test_files_that_cannot_be_compared(tmp_path, capsys, change, said):
+def test_files_that_cannot_be_compared(tmp_path, capsys, change, message):
     ours = save_judgements(tmp_path / "a.jsonl", [(True, 5)])
     theirs = save_judgements(tmp_path / "b.jsonl", [(True, 5)], **change)
     with pytest.raises(SystemExit) as ended:
         main([str(ours), str(theirs)])
-    assert ended.value.code == 1 and said in capsys.readouterr().err
+    assert ended.value.code == 1 and message in capsys.readouterr().err
 
 
 def test_files_of_no_judge_or_of_two(tmp_path):
@@ -92,13 +96,13 @@ def test_files_of_no_judge_or_of_two(tmp_path):
     (tmp_path / "text.jsonl").write_text("yes\n", encoding="utf-8")
     (tmp_path / "empty.jsonl").write_text("", encoding="utf-8")
     save_answers(tmp_path / "answers.jsonl", [row(1)])
-    said = {
+    message = {
         "two": "a-00000000, b-11111111",
         "empty": "it is of none",
-        "text": "judgement 1 is none",
+        "text": "entry 1 is not a judgement",
         "answers": "`judge` writes such files",
         "nowhere": "cannot be read",
     }
-    for name, words in said.items():
+    for name, words in message.items():
         with pytest.raises(ValueError, match=words):
             compare(ours, tmp_path / f"{name}.jsonl")

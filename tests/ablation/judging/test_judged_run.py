@@ -23,7 +23,7 @@ def judged(tmp_path, capsys):
 
 
 def test_every_family_has_a_line_and_a_figure_of_its_own(judged):
-    run, said = judged
+    run, output = judged
     content = json.loads((run / "judgements" / f"test.{LABEL}.scores.json").read_text())
     scores = content["scores"]
     assert scores[f"accuracy/{LABEL}"]["value"] == pytest.approx(20 / 30)
@@ -33,7 +33,7 @@ def test_every_family_has_a_line_and_a_figure_of_its_own(judged):
     }  # fmt: skip
     interval = scores[f"accuracy/count/{LABEL}"]["interval"]
     assert interval["low"] < 14 / 21 < interval["high"]
-    assert f"accuracy/colour/{LABEL}: 66.7 % [" in said and "of 9 judged answers" in said
+    assert f"accuracy/colour/{LABEL}: 66.7 % [" in output and "of 9 judged answers" in output
     assert content["intervals"] == "95 % intervals, clustered by video"
 
 

@@ -36,7 +36,7 @@ def test_a_judgement_of_other_types_is_none(wrong, line, tmp_path):
     assert read.broken == 1 and read.get(ASKED) == Judgement(right=False, reply="blue")
     file = tmp_path / "judgements.jsonl"
     file.write_text(json.dumps(line | {"id": "a", "judge": {"name": "J", "hash": "0" * 64}} | wrong) + "\n")
-    with pytest.raises(ValueError, match="judgement 1 is none"):
+    with pytest.raises(ValueError, match="entry 1 is not a judgement"):
         read_judgements(file)
 
 

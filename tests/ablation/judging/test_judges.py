@@ -115,7 +115,7 @@ def test_synonyms_from_a_file_are_part_of_the_identity(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("bike: bicycle", "must be a list of lists"),
         ("- [yes, no]", r"group 1 is \[True, False\]"),
@@ -126,10 +126,10 @@ def test_synonyms_from_a_file_are_part_of_the_identity(tmp_path):
         ("- {a: b,\n   a: c}", "line 2: `a` stands here and in line 1"),
     ],
 )
-def test_bad_synonyms(tmp_path, content, said):
+def test_bad_synonyms(tmp_path, content, message):
     file = tmp_path / "synonyms.yaml"
     file.write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         ExactMatch(str(file))
 
 
@@ -138,7 +138,7 @@ def test_every_part_of_an_identity_counts():
     assert identity.label == f"org_judge_7B-{identity.hash[:8]}"
     others = [JudgeIdentity.of("org/judge 7B", "1", "prompt", {"temperature": 1})]
     others += [dataclasses.replace(identity, **{part: "x"}) for part in ("name", "revision", "prompt")]
-    assert len({each.hash for each in (identity, *others)}) == 5
+    assert len({other.hash for other in (identity, *others)}) == 5
 
 
 @pytest.mark.parametrize(
@@ -224,16 +224,16 @@ def test_a_prompt_of_ones_own_is_used_for_everything_and_part_of_the_identity(tm
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("{question} {reference}", r"no place for \{prediction\}"),
         ("{question} {reference} {prediction} {pred}", r"has \{pred\}; known are \{question\}"),
     ],
 )
-def test_bad_prompts(tmp_path, content, said):
+def test_bad_prompts(tmp_path, content, message):
     file = tmp_path / "prompt.txt"
     file.write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         JudgePrompt(str(file))
     with pytest.raises(ValueError, match=r"nowhere\.txt cannot be read"):
         JudgePrompt(str(tmp_path / "nowhere.txt"))

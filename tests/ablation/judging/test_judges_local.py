@@ -25,25 +25,25 @@ def judge(folder):
 def test_nonsense_is_unjudged_and_kept(judge):
     for judgement in judge.judge(ANSWERS):
         assert judgement.right is judgement.score is None
-        assert judgement.unjudged == "the reply is no JSON object (asked 1 times)"
+        assert judgement.unjudged == "the reply is not a JSON object (asked 1 times)"
         assert judgement.reply is not None
 
 
 def test_replies_do_not_depend_on_what_is_judged_beside(judge):
-    together = [each.reply for each in judge.judge(ANSWERS)]
-    assert together == [judge.judge([each])[0].reply for each in ANSWERS]
+    together = [judgement.reply for judgement in judge.judge(ANSWERS)]
+    assert together == [judge.judge([answer])[0].reply for answer in ANSWERS]
     assert any(together)
 
 
 def test_a_reply_put_into_its_mouth_is_read(judge, monkeypatch):
     replies = ['{"pred": "yes", "score": 5}', "{'pred': 'no', 'score': 1}"]
     tokenizer = judge.model.text.tokenizer
-    said = tokenizer(replies, add_special_tokens=False, split_special_tokens=True).input_ids
-    longest = max(map(len, said))
-    padded = torch.tensor([[*ids, *[judge.model.text.pad_id] * (longest - len(ids))] for ids in said])
+    reply_ids = tokenizer(replies, add_special_tokens=False, split_special_tokens=True).input_ids
+    longest = max(map(len, reply_ids))
+    padded = torch.tensor([[*ids, *[judge.model.text.pad_id] * (longest - len(ids))] for ids in reply_ids])
     seen = []
     monkeypatch.setattr(judge.model, "generate", lambda _, plan, new: seen.append(plan.input_ids) or padded)
-    assert [(each.right, each.score) for each in judge.judge(ANSWERS)] == [(True, 5), (False, 1)]
+    assert [(judgement.right, judgement.score) for judgement in judge.judge(ANSWERS)] == [(True, 5), (False, 1)]
     prompts = [judge.model.text.decode(ids) for ids in seen[0]]
     for prompt, asked in zip(prompts, ANSWERS, strict=True):
         assert asked.question in prompt and "You assess" in prompt and prompt.endswith("assistant:")
@@ -67,8 +67,8 @@ def test_its_identity_is_its_weights_and_what_it_is_asked(folder, judge, tmp_pat
         LocalJudge(folder, str(prompt), dtype="float32", device="cpu", max_new_tokens=12),
         LocalJudge(folder, dtype="float32", device="cpu", max_new_tokens=13),
     ]
-    assert len({each.identity.hash for each in (judge, *changed)}) == 4
-    assert {each.identity.name for each in (judge, *changed)} == {judge.identity.name}
+    assert len({changed_judge.identity.hash for changed_judge in (judge, *changed)}) == 4
+    assert {changed_judge.identity.name for changed_judge in (judge, *changed)} == {judge.identity.name}
 
 
 def test_an_aspect_is_asked_for(judge):

@@ -40,7 +40,7 @@ def test_no_answer_is_lost_or_judged_twice_or_wrong_whatever_the_server_does():
     with FaultyServer(seeded_faults) as server:
         judge = judge_at(server, attempts=12)
         with ThreadPoolExecutor(judge.concurrency) as pool:
-            judgements = [each for [each] in pool.map(lambda asked: judge.judge([asked]), ANSWERS)]
+            judgements = [judgement for [judgement] in pool.map(lambda answer: judge.judge([answer]), ANSWERS)]
     assert all(count == 1 for count in server.answered.values()) and len(server.answered) == len(ANSWERS)
     assert sum(server.attempts.values()) > 1.2 * len(ANSWERS)
     for asked, judgement in zip(ANSWERS, judgements, strict=True):
@@ -75,14 +75,14 @@ def test_an_answer_that_is_packed_unasked_is_read():
 
 
 @pytest.mark.parametrize(
-    ("said", "low", "high"),
+    ("retry_after", "low", "high"),
     [("7", 7, 7), ("0.5", 0.5, 0.5), ("3600", 60, 60), ("inf", 60, 60)]
     + [(bad, 0.005, 0.01) for bad in ("-3", "nan", "soon", "Wed, 21 Oct 2099 07:28:00 GMT")],
 )
-def test_a_server_is_given_the_time_it_asks_for_and_no_more_than_a_minute(said, low, high, monkeypatch):
+def test_a_server_is_given_the_time_it_asks_for_and_no_more_than_a_minute(retry_after, low, high, monkeypatch):
     waits = []
     monkeypatch.setattr(Pace, "sleep", lambda _, seconds: waits.append(seconds))
-    with FaultyServer(lambda _, attempt: (429, "{}", {"Retry-After": said}) if attempt == 1 else None) as server:
+    with FaultyServer(lambda _, attempt: (429, "{}", {"Retry-After": retry_after}) if attempt == 1 else None) as server:
         assert judge_at(server).judge(ANSWERS[:1])[0].unjudged is None
     assert len(server.requests) == 2 and low <= max(waits) <= high
 
@@ -104,7 +104,7 @@ def test_what_cannot_be_read_is_asked_again_and_then_unjudged_with_the_last_repl
         [judgement] = judge_at(server).judge(ANSWERS[:1])
     assert len(server.requests) == 3
     assert judgement.right is None and judgement.reply == "It is right, I think."
-    assert judgement.unjudged == "the reply is no JSON object (asked 3 times)"
+    assert judgement.unjudged == "the reply is not a JSON object (asked 3 times)"
 
 
 def test_a_request_has_model_parameters_messages_and_the_key_in_its_header_alone():
@@ -114,7 +114,7 @@ def test_a_request_has_model_parameters_messages_and_the_key_in_its_header_alone
     (headers, body), (without, _) = server.requests
     assert headers["Authorization"] == f"Bearer {KEY}" and KEY not in json.dumps(body)
     assert "Authorization" not in without
-    assert (body["model"], body["top_p"], [each["role"] for each in body["messages"]]) == (
+    assert (body["model"], body["top_p"], [message["role"] for message in body["messages"]]) == (
         "judge",
         0.5,
         ["system", "user"],
@@ -130,7 +130,7 @@ def test_an_aspect_has_its_own_prompt_and_a_score_alone():
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         ((200, "<!DOCTYPE html><p>Welcome"), "answers with a web page"),
         ((200, "Welcome", {"Content-Type": "text/html"}), "answers with a web page"),
@@ -141,8 +141,8 @@ def test_an_aspect_has_its_own_prompt_and_a_score_alone():
         ((302, "", {"Location": "http://127.0.0.1:9/v1"}), "is elsewhere: http://127.0.0.1:9/v1; give that address"),
     ],
 )
-def test_an_address_that_is_none_stops_at_once(answer, said):
-    with FaultyServer(lambda *_: answer) as server, pytest.raises(JudgeError, match=said) as raised:
+def test_an_address_that_is_none_stops_at_once(answer, message):
+    with FaultyServer(lambda *_: answer) as server, pytest.raises(JudgeError, match=message) as raised:
         judge_at(server).judge(ANSWERS[:1])
     assert len(server.requests) == 1 and KEY not in "".join(traceback.format_exception(raised.value))
 
@@ -195,7 +195,7 @@ def test_no_log_has_the_key(caplog):
 def test_a_connection_ends_with_its_request():
     with FaultyServer(lambda _, attempt: "500" if attempt == 1 else None, protocol="HTTP/1.1") as server:
         judge = judge_at(server)
-        assert all(each.unjudged is None for each in judge.judge(ANSWERS[:3]))
+        assert all(judgement.unjudged is None for judgement in judge.judge(ANSWERS[:3]))
         assert all(server.ended.acquire(timeout=10) for _ in range(6))
 
 
@@ -214,9 +214,9 @@ def test_all_but_this_judge_works_without_its_package(tmp_path, capfd):
     process = multiprocessing.get_context("fork").Process(target=judge)  # a copy of this process, with its imports
     process.start()
     process.join()
-    said = capfd.readouterr()
-    assert process.exitcode == 1 and "(1 of 1 judged)" in said.out and "Traceback" not in said.err
-    assert "error: ServerJudge needs the package openai: pip install 'video-panda-lightning[openai]'" in said.err
+    output = capfd.readouterr()
+    assert process.exitcode == 1 and "(1 of 1 judged)" in output.out and "Traceback" not in output.err
+    assert "error: ServerJudge needs the package openai: pip install 'video-panda-lightning[openai]'" in output.err
 
 
 def test_a_question_that_the_server_refuses_is_unjudged_at_once():
@@ -263,7 +263,7 @@ def test_after_a_stop_nothing_is_asked():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"api_key_variable": "NO_SUCH_KEY"}, "NO_SUCH_KEY has no API key; set it"),
         ({"api_key_variable": "sk-secret-1"}, "must be the name of an environment variable, not a key"),
@@ -279,14 +279,14 @@ def test_after_a_stop_nothing_is_asked():
         ({"parameters": {"stream": True, "n": 2}}, "parameters has stream, n"),
     ],
 )
-def test_bad_settings(settings, said):
-    with pytest.raises(ValueError, match=said) as raised:
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message) as raised:
         ServerJudge("judge", **{"api_key_variable": None, **settings})
     assert "secret" not in str(raised.value)
 
 
 def test_a_key_that_is_none_is_not_shown(monkeypatch):
     monkeypatch.setenv("JUDGE_KEY", "two words")
-    with pytest.raises(ValueError, match="JUDGE_KEY has is no API key") as raised:
+    with pytest.raises(ValueError, match="JUDGE_KEY does not hold an API key") as raised:
         ServerJudge("judge", api_key_variable="JUDGE_KEY")
     assert "two words" not in str(raised.value)

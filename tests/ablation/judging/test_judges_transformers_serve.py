@@ -32,8 +32,10 @@ def save_judge(folder):
     """Save a network that has learnt to say VERDICT to whatever it is asked about these answers."""
     save_tiny_network("llama", folder, max_length=1024, layers=1)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    asked = [JudgePrompt().messages(each) for each in ANSWERS]
-    chats = [[{"role": "system", "content": each.system}, {"role": "user", "content": each.user}] for each in asked]
+    asked = [JudgePrompt().messages(answer) for answer in ANSWERS]
+    chats = [
+        [{"role": "system", "content": message.system}, {"role": "user", "content": message.user}] for message in asked
+    ]
     prompts = [tokenizer.apply_chat_template(c, add_generation_prompt=True, return_dict=False) for c in chats]
     reply = [*tokenizer(VERDICT, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
     ids = torch.tensor([prompt + reply for prompt in prompts])
@@ -96,9 +98,11 @@ def judge_by(server, monkeypatch):
 def test_every_answer_is_judged_by_a_model_that_says_what_it_was_asked_for(judge_by, tmp_path):
     model = save_judge(tmp_path / "judge")
     judgements = judge_by(model).judge(ANSWERS)
-    assert [(each.right, each.score, each.unjudged) for each in judgements] == [(True, 4.0, None)] * len(ANSWERS)
-    assert {each.reply for each in judgements} == {VERDICT}
-    assert all(each.answered_by.startswith(model) for each in judgements)
+    assert [(judgement.right, judgement.score, judgement.unjudged) for judgement in judgements] == [
+        (True, 4.0, None)
+    ] * len(ANSWERS)
+    assert {judgement.reply for judgement in judgements} == {VERDICT}
+    assert all(judgement.answered_by.startswith(model) for judgement in judgements)
 
 
 @pytest.mark.long

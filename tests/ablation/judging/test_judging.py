@@ -38,15 +38,15 @@ def judgement_file(folder):
 
 def test_a_run_is_judged_through_the_command_line(answers, tmp_path, capsys):
     main([str(tmp_path / "run"), "--judge=ExactMatch"])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     label = ExactMatch().identity.label
     file = tmp_path / "run" / "judgements" / "test" / f"{label}.jsonl"
     lines = read_lines(file)
     assert [line["id"] for line in lines] == [f"q{number}" for number in range(30)]
     assert [line["right"] for line in lines] == [number % 3 != 0 for number in range(30)]
     assert {line["judge"]["hash"] for line in lines} == {ExactMatch().identity.hash}
-    assert f"accuracy/{label}: 66.7 % [" in said and f"coverage/{label}: 100.0 % (30 of 30 judged)" in said
-    assert "clustered by video" in said
+    assert f"accuracy/{label}: 66.7 % [" in output and f"coverage/{label}: 100.0 % (30 of 30 judged)" in output
+    assert "clustered by video" in output
 
 
 def test_a_judge_from_yaml_and_a_file_of_ones_own(tmp_path, capsys):
@@ -85,13 +85,13 @@ def test_unjudged_answers_are_reported_and_not_wrong(answers, tmp_path, capsys):
     gone = lambda question, _: "500" if question == "How many 2?" else None  # noqa: E731
     with FaultyServer(gone, sulky) as server:
         judge(server, answers, "--judge.attempts=2")
-        said = capsys.readouterr().out
+        output = capsys.readouterr().out
         asked = len(server.requests)
         server.fault = lambda *_: None
         judge(server, answers, "--judge.attempts=2")
     first = {line["id"]: line for line in read_lines(judgement_file(tmp_path / "run"))}
-    assert "of 28 judged answers" in said and "(28 of 30 judged)" in said
-    assert "unjudged: 1 x the reply is no JSON object (asked 3 times)" in said and "status 500" in said
+    assert "of 28 judged answers" in output and "(28 of 30 judged)" in output
+    assert "unjudged: 1 x the reply is not a JSON object (asked 3 times)" in output and "status 500" in output
     assert (first["q1"]["right"], first["q1"]["reply"]) == (None, "No comment.")
     # What could not be read was a reply, and stays; what the server failed to answer is asked for.
     assert len(server.requests) == asked + 1 and first["q2"]["right"] is True
@@ -103,11 +103,11 @@ def test_a_dry_run_asks_nothing_and_says_what_it_would_take(answers, tmp_path, c
         capsys.readouterr()
         judge(server, answers, "--dry-run", "--prices=[1000,100000]")
         assert len(server.requests) == 10
-    said = capsys.readouterr().out
-    assert "judged before: 10" in said and "calls to a model: 20" in said
-    read = int(said.split("tokens: about ")[1].split(" ")[0].replace(",", ""))
-    assert 20 * 100 < read < 20 * 400 and "and 400 to write" in said
-    assert f"cost: about {read / 1000 + 40:.2f}" in said
+    output = capsys.readouterr().out
+    assert "judged before: 10" in output and "calls to a model: 20" in output
+    read = int(output.split("tokens: about ")[1].split(" ")[0].replace(",", ""))
+    assert 20 * 100 < read < 20 * 400 and "and 400 to write" in output
+    assert f"cost: about {read / 1000 + 40:.2f}" in output
     assert not (tmp_path / "run" / "judgements").exists()
 
 
@@ -116,11 +116,11 @@ def test_aspects_are_scored_and_join_what_was_judged_before(answers, tmp_path, c
     with FaultyServer(reply=reply) as server:
         judge(server, answers)
         judge(server, answers, "--aspects", "detail", "context")
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     lines = read_lines(judgement_file(tmp_path / "run"))
     assert [line["aspect"] for line in lines].count(None) == 30 and len(lines) == 90
-    assert "score/detail/m-" in said and "3.00 [3.00, 3.00] of 30 judged answers" in said
-    assert "warning: the judge gives every one of 30 answers the score 3 for context" in said
+    assert "score/detail/m-" in output and "3.00 [3.00, 3.00] of 30 judged answers" in output
+    assert "warning: the judge gives every one of 30 answers the score 3 for context" in output
 
 
 def test_an_aspect_may_be_that_of_each_answer(tmp_path):
@@ -169,11 +169,11 @@ def test_a_web_page_stops_it_and_nothing_counts_as_wrong(answers, tmp_path, caps
     page = lambda question, _: (200, "<html>") if question == "How many 7?" else None  # noqa: E731
     with FaultyServer(page) as server, pytest.raises(SystemExit) as ended:
         judge(server, answers, "--judge.concurrency=1")
-    said = capsys.readouterr()
-    assert ended.value.code == 1 and "error: " in said.err and "answers with a web page (HTML)" in said.err
+    output = capsys.readouterr()
+    assert ended.value.code == 1 and "error: " in output.err and "answers with a web page (HTML)" in output.err
     lines = read_lines(judgement_file(tmp_path / "run"))
     assert [line["unjudged"] is None for line in lines] == [number < 7 for number in range(30)]
-    assert [line["right"] for line in lines[7:]] == [None] * 23 and "(7 of 30 judged)" in said.out
+    assert [line["right"] for line in lines[7:]] == [None] * 23 and "(7 of 30 judged)" in output.out
 
 
 def test_a_judge_that_never_judged_leaves_no_file(answers, tmp_path, capsys):
@@ -185,45 +185,47 @@ def test_a_judge_that_never_judged_leaves_no_file(answers, tmp_path, capsys):
 def test_several_models_under_one_name_are_told(answers, capsys):
     with FaultyServer() as server:
         judge(server, answers)
-        said = capsys.readouterr().out
-        assert "answered by judge-2026" in said and "several models" not in said
+        output = capsys.readouterr().out
+        assert "answered by judge-2026" in output and "several models" not in output
     with FaultyServer(models=("judge-2026", "judge-2027")) as server:
         judge(server, answers, "--judge.revision=other")
-    said = capsys.readouterr().out
-    assert "answered by judge-2026, judge-2027" in said and "warning: several models answered under one name" in said
+    output = capsys.readouterr().out
+    assert (
+        "answered by judge-2026, judge-2027" in output and "warning: several models answered under one name" in output
+    )
 
 
 def test_the_key_is_in_no_file_and_no_output(answers, tmp_path, capsys):
     told = lambda question, _: (400, f"wrong: Bearer {KEY}") if question == "How many 1?" else None  # noqa: E731
     with FaultyServer(told, lambda prompt: f"{KEY} {verdict(prompt)}") as server:
         judge(server, answers)
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     assert any(headers["Authorization"] == f"Bearer {KEY}" for headers, _ in server.requests)
     written = "".join(path.read_bytes().decode(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
-    assert "***" in written and KEY not in written + said.out + said.err
+    assert "***" in written and KEY not in written + output.out + output.err
 
 
 def test_a_broken_line_of_the_cache_is_left_out_and_told_and_the_next_one_is_whole(tmp_path):
     identity, asked = ExactMatch().identity, [Comparison(f"Q{n}", "R", "P") for n in range(4)]
     cache = JudgementCache(tmp_path, identity)
-    for each in asked[:3]:
-        cache.add(each, Judgement(right=True, reply="yes"))
+    for answer in asked[:3]:
+        cache.add(answer, Judgement(right=True, reply="yes"))
     content = cache.path.read_bytes()
     cache.path.write_bytes(content[:-20])
     again = JudgementCache(tmp_path, identity)
-    assert (again.broken, [again.get(each) is not None for each in asked]) == (1, [True, True, False, False])
+    assert (again.broken, [again.get(answer) is not None for answer in asked]) == (1, [True, True, False, False])
     again.add(asked[3], Judgement(right=True, reply="yes"))
     last = JudgementCache(tmp_path, identity)
-    assert (last.broken, [last.get(each) is not None for each in asked]) == (1, [True, True, False, True])
+    assert (last.broken, [last.get(answer) is not None for answer in asked]) == (1, [True, True, False, True])
 
 
 def test_folders_that_cannot_be_written(tmp_path, answers, capsys):
     (tmp_path / "file").write_text("", encoding="utf-8")
     (tmp_path / "run" / "judgements").write_text("", encoding="utf-8")
-    for more, said in ((["--cache=file"], "cannot be read: Not a directory"), ([], "cannot be written")):
+    for more, message in ((["--cache=file"], "cannot be read: Not a directory"), ([], "cannot be written")):
         with pytest.raises(SystemExit) as ended:
             main([str(answers), "--judge=ExactMatch", *more])
-        assert ended.value.code == 1 and said in capsys.readouterr().err
+        assert ended.value.code == 1 and message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("program", ["judge", "agreement"])

@@ -19,13 +19,13 @@ def folder(tmp_path, monkeypatch):
 def refused(capsys, *arguments):
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
-    said = capsys.readouterr().err
-    assert ended.value.code in (1, 2) and "Traceback" not in said
-    return said.strip().splitlines()[-1]
+    output = capsys.readouterr().err
+    assert ended.value.code in (1, 2) and "Traceback" not in output
+    return output.strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("id,question\n", "a.jsonl, line 2 is not JSON"),
         ('{"id": "q1", "ques', "a.jsonl, line 2 is not JSON"),
@@ -42,10 +42,10 @@ def refused(capsys, *arguments):
         (json.dumps(row(2, aspect="consistency")), "lacks second_question, second_prediction"),
     ],
 )
-def test_answers_that_are_none(tmp_path, capsys, line, said):
+def test_answers_that_are_none(tmp_path, capsys, line, message):
     file = save_answers(tmp_path / "a.jsonl", [row(0)])
     file.write_text(f"{file.read_text(encoding='utf-8')}{line}\n", encoding="utf-8")
-    assert said in refused(capsys, "a.jsonl", "--judge=ExactMatch")
+    assert message in refused(capsys, "a.jsonl", "--judge=ExactMatch")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl"]
 
 

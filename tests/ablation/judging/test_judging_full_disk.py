@@ -28,10 +28,10 @@ def test_a_file_of_replies_that_cannot_grow_keeps_those_in_it(answers, tmp_path,
             main(command)
         [cache] = (tmp_path / "cache").iterdir()
         *whole, half = cache.read_bytes().split(b"\n")
-        said = capsys.readouterr().err
+        output = capsys.readouterr().err
         asked = dict(server.answered)
-        assert ended.value.code == 1 and said.count("error: ") == 1 and "Traceback" not in said
-        assert f"error: {cache} cannot be written: File too large{HOW_TO_GO_ON}" in said
+        assert ended.value.code == 1 and output.count("error: ") == 1 and "Traceback" not in output
+        assert f"error: {cache} cannot be written: File too large{HOW_TO_GO_ON}" in output
         assert 0 < len(whole) < len(asked) < 30 and half and len(cache.read_bytes()) == 3000
         server.answered.clear()
         main(command)

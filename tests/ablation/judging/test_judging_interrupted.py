@@ -69,8 +69,8 @@ def test_control_c_keeps_what_was_under_way(command, tmp_path, capsys):
             main(command(server))
     finally:
         signal.signal(signal.SIGINT, before)
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     _, kept = stored(tmp_path)
-    assert ended.value.code == 130 and "interrupted; the same command goes on" in said.err
+    assert ended.value.code == 130 and "interrupted; the same command goes on" in output.err
     assert kept == set(server.answered) and ENOUGH <= len(kept) < 60
-    assert f"({len(kept)} of 60 judged)" in said.out
+    assert f"({len(kept)} of 60 judged)" in output.out

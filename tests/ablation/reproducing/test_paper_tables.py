@@ -18,8 +18,8 @@ EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
 
 def numbers_in(text):
     """Return benchmark -> (accuracy, score) of `MSVD-QA 64.8/-, ActivityNet-QA 40.7/-`."""
-    found = re.findall(r"([\w-]+-QA) ([\d.]+)/([\d.]+|-)", text)
-    return {name: (float(accuracy), None if score == "-" else float(score)) for name, accuracy, score in found}
+    matches = re.findall(r"([\w-]+-QA) ([\d.]+)/([\d.]+|-)", text)
+    return {name: (float(accuracy), None if score == "-" else float(score)) for name, accuracy, score in matches}
 
 
 def tables_in(comment):
@@ -53,15 +53,15 @@ def test_a_table_is_whole(table):
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
 def test_the_first_line_of_an_experiment_has_the_numbers_of_its_tables(file):
     comment = file.read_text().partition("\n")[0]
-    said, named = numbers_in(comment), tables_in(comment)
-    assert bool(said) == bool(named)
+    numbers, named = numbers_in(comment), tables_in(comment)
+    assert bool(numbers) == bool(named)
     rows = {table: row for table in TABLES for row in table.rows if row.file == file}
     if file.stem != BASE:
         assert {table.number for table in rows} - {11} == named, "Table 11 came with the second version"
     for table, row in rows.items():
         for column in table.columns:
-            if column.title in said:
-                assert row.numbers[column.key] == said[column.title]
+            if column.title in numbers:
+                assert row.numbers[column.key] == numbers[column.title]
 
 
 def test_the_numbers_of_the_full_model_are_those_kept_with_the_benchmarks():

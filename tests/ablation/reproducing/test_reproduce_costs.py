@@ -4,14 +4,14 @@ from tests.ablation.reproducing.conftest import cells
 
 
 def test_costs_are_held_against_the_paper_but_for_latency(reproduced, monkeypatch):
-    found = {"full": (45.1, 68.7, 50), "video_llava": (425.2, 863.4, 100), "video_chatgpt": (311.0, 8102.7, 400)}
-    found["no_lste"] = (40.0, 50.0, 40)
+    costs = {"full": (45.1, 68.7, 50), "video_llava": (425.2, 863.4, 100), "video_chatgpt": (311.0, 8102.7, 400)}
+    costs["no_lste"] = (40.0, 50.0, 40)
     records = {
         name: {
             **{"scale": "paper", "device": "some GPU", "threads": 1, "dtype": "float32"},
             "visual": {"parameters": millions * 1e6, "gmac": gmac, "latency_ms": latency},
         }
-        for name, (millions, gmac, latency) in found.items()
+        for name, (millions, gmac, latency) in costs.items()
     }  # test_profile.py counts these
     monkeypatch.setattr("lightning_modules.costs.resolved.resolve", lambda configs, settings: configs)
     monkeypatch.setattr("lightning_modules.costs.profile.profile", lambda *_, **__: records)

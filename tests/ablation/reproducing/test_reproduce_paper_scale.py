@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from ablation.reproducing import command, paper_table, trained
-from ablation.sweep.configuration import configuration
-from ablation.sweep.jobs import Job
+from ablation.sweep.jobs import Job, configuration
 from ablation.sweep.runner import Outcome
 from tests.ablation.comparing.run_folders import provenance, rows, write_run
 from tests.ablation.reproducing.conftest import cells

@@ -44,7 +44,7 @@ def test_one_command_trains_what_is_missing_and_prints_the_table(pretended, repr
     assert cells(text, "blind", "by family of questions")["count"].startswith("0.0 (-75.0 [")
 
     assert files["markdown"].read_text().strip() in text
-    figures = {(each["row"], each["column"]): each for each in csv.DictReader(files["csv"].open())}
+    figures = {(row["row"], row["column"]): row for row in csv.DictReader(files["csv"].open())}
     assert float(figures["blind", "ours, from full"]["value"]) == pytest.approx(-50)
     assert float(figures["no distillation", "paper: MSVD-QA"]["value"]) == 63.1
     latex = files["latex"].read_text()
@@ -87,8 +87,8 @@ def test_when_every_row_fails_the_paper_stands_alone(pretended, reproduced, monk
 )
 def test_without_trainings_that_ended_there_is_no_table_yet(reproduced, monkeypatch, outcome, status):
     monkeypatch.setattr(command, "train", lambda request, known: outcome)
-    said = reproduced("table-8")
-    assert said[0] == status and BESIDE not in said[1] and "Ours: " not in said[1]
+    output = reproduced("table-8")
+    assert output[0] == status and BESIDE not in output[1] and "Ours: " not in output[1]
 
 
 def test_runs_of_other_settings_are_refused(pretended, reproduced, runs):

@@ -137,8 +137,8 @@ def test_the_rows_of_a_table_are_those_whose_source_names_it():
         ("rows: [{experiment: [gone.yaml]}]", "it must be a list of files"),
         ("experiments: [gone.yaml]", r"`experiments` in .*bad.yaml names .*gone.yaml, which does not exist"),
         ("{experiments: [a.yaml], seed: 3}", r"unknown key seed in .*bad.yaml; a sweep has experiments, seeds, config"),
-        ("{experiments: [a.yaml], seeds: 0}", r"`seeds` in .*bad.yaml is 0, which is no seed at all; .* at least 1"),
-        ("{experiments: [a.yaml], seeds: []}", r"is \[\], which is no seed at all"),
+        ("{experiments: [a.yaml], seeds: 0}", r"`seeds` in .*bad.yaml is 0, which names no seed; .* at least 1"),
+        ("{experiments: [a.yaml], seeds: []}", r"is \[\], which names no seed"),
         ("{experiments: [a.yaml], seeds: [1, 1]}", r"is \[1, 1\], which has a seed twice"),
         ("{experiments: [a.yaml], seeds: many}", r"is 'many'; it must be how many seeds, or a list of numbers"),
         ("{experiments: [a.yaml], seeds: true}", r"is True; it must be how many seeds"),
@@ -167,7 +167,7 @@ def test_a_sweep_file_that_is_wrong(fails, tmp_path, content, message):
     [
         (["experiments/gone.yaml"], r"experiments/gone.yaml does not exist"),
         ([FULL, "--config=gone.yaml"], r"gone.yaml does not exist"),
-        ([FULL, "--seeds", 0], r"--seeds is 0, which is no seed at all; it must be at least 1"),
+        ([FULL, "--seeds", 0], r"--seeds is 0, which names no seed; it must be at least 1"),
         ([FULL, "--seeds", 0, 0], r"--seeds is \[0, 0\], which has a seed twice"),
         ([FULL, "--seeds", -1], r"--seeds is -1; it must be"),
         ([FULL, "--set=data.batch_size"], r"--set is 'data.batch_size'; it must be KEY=VALUE"),
@@ -210,8 +210,8 @@ def test_a_runs_folder_that_cannot_be_written(fails, tmp_path):
 def test_a_sweep_folder_that_is_in_use(fails, tmp_path):
     lock = Lock(tmp_path / "runs" / "sweeps" / "full" / "lock")
     assert lock.take()
-    said = fails(FULL)
-    assert re.search(rf"sweeps/full is in use by process \d+ on {socket.gethostname()}; .*another --name", said)
+    output = fails(FULL)
+    assert re.search(rf"sweeps/full is in use by process \d+ on {socket.gethostname()}; .*another --name", output)
     lock.release()
 
 
@@ -241,18 +241,18 @@ def test_a_run_that_was_finished_with_other_settings_is_named_with_what_differs(
     (folder / "summary.json").write_text("{}")
     config = {"model": {}, "data": {}, "trainer": {}, "seed_everything": 3, "init_partially": False}
     (folder / "config.yaml").write_text(json.dumps(config))
-    said = fails(FULL)
-    assert "full/seed_0 was trained with other settings, there -> here: " in said
-    assert "seed_everything: 3 -> 0" in said and "trainer.max_epochs: - -> 4" in said
+    output = fails(FULL)
+    assert "full/seed_0 was trained with other settings, there -> here: " in output
+    assert "seed_everything: 3 -> 0" in output and "trainer.max_epochs: - -> 4" in output
     (folder / "config.yaml").unlink()
     assert "it is not known what was trained in" in fails(FULL)
 
 
 def test_a_dry_run_lists_and_starts_nothing(capsys, tmp_path):
     program(["sweep", str(NO_LSTE), "--seeds=2", "--dry-run", "--set=trainer.max_epochs=2", f"--runs={tmp_path}"])
-    said = capsys.readouterr().out
-    assert "sweep no_lste: 2 jobs" in said
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if "/seed_" in line]
+    output = capsys.readouterr().out
+    assert "sweep no_lste: 2 jobs" in output
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in output.splitlines() if "/seed_" in line]
     assert rows == [[f"no_lste+max_epochs=2/seed_{seed}", "would begin", "0", "750", ""] for seed in (0, 1)]
     assert not list(tmp_path.iterdir())
 
@@ -271,13 +271,13 @@ def test_the_chains_of_the_docs_share_what_is_said(capsys, tmp_path):
     main(
         [*words, "--config=configs/data/shapes_in_motion.yaml", "--seeds=1", "--dry-run", f"--runs={tmp_path / 'runs'}"]
     )
-    said = capsys.readouterr().out
-    assert "sweep table_7: 2 jobs" in said and "for 2 jobs" not in said
+    output = capsys.readouterr().out
+    assert "sweep table_7: 2 jobs" in output and "for 2 jobs" not in output
     assert not (tmp_path / "runs").exists()
 
 
 # Those about files of the reader's, and about deciding, are in test_guides.py.
-COMMANDS = [each for each in commands("video-panda sweep") if not re.search("my_|slow_instruct|--until", each)]
+COMMANDS = [command for command in commands("video-panda sweep") if not re.search("my_|slow_instruct|--until", command)]
 
 
 @pytest.mark.long

@@ -13,8 +13,7 @@ import pytest
 
 from ablation.stage_record import read_record
 from ablation.sweep import runner, training
-from ablation.sweep.display import Lines
-from ablation.sweep.dry_run import listing
+from ablation.sweep.display import Lines, listing
 from ablation.sweep.jobs import chained, common_stages
 from ablation.sweep.journal import Journal
 from ablation.sweep.runner import Runner
@@ -89,8 +88,8 @@ def test_two_jobs_train_their_common_stages_once_and_start_from_the_same_bytes(s
         assert (start.checkpoint, start.sha256) == (str(checkpoint), digest)
     assert [row["weights"] for row in trained(tmp_path)[2:]] == [checkpoint.read_bytes().hex()] * 2
     assert read_record(tmp_path / second / "seed_0").checkpoint_sha256 == digest
-    said = capsys.readouterr().out
-    assert "waits     b+instruct/seed_0: its stage b+align/seed_0 is trained by another job or process" in said
+    output = capsys.readouterr().out
+    assert "waits     b+instruct/seed_0: its stage b+align/seed_0 is trained by another job or process" in output
     begun = [event for event in Journal(tmp_path / "sweeps" / "sweep").events() if event["event"] == "begun"]
     assert {event["init_from_sha256"] for event in begun[2:]} == {digest}
     assert len({event["configuration"] for event in begun}) == 3  # of four trainings: both last stages are alike
@@ -173,7 +172,7 @@ def test_a_common_stage_that_fails_is_tried_again_for_one_job_and_not_for_each(s
     outcome = sweep(SHARED | {"c": (INTEGRATE, INSTRUCT)}, **{"a+align": "fails"}, settings={
         "c+integrate": {"model": {"rate": 2}}}).run()  # fmt: skip
     assert outcome.finished == ["c+instruct/seed_0"]
-    assert "b+align/seed_0: status 1 in try 2; all it said is in" in outcome.failed["b+instruct/seed_0"]
+    assert "b+align/seed_0: status 1 in try 2; its output is in" in outcome.failed["b+instruct/seed_0"]
     assert outcome.failed["a+instruct/seed_0"] == (
         "its stage align, which is that of b+instruct/seed_0 too, failed there"
     )
@@ -195,7 +194,7 @@ def test_a_checkpoint_that_is_gone_or_not_what_it_was_is_not_started_from(sweep,
     content = checkpoint.read_bytes()
     checkpoint.write_bytes(b"x" + content[1:])
     failed = sweep(SHARED).run().failed
-    before, after = (hashlib.sha256(each).hexdigest() for each in (content, checkpoint.read_bytes()))
+    before, after = (hashlib.sha256(weights).hexdigest() for weights in (content, checkpoint.read_bytes()))
     assert list(failed) == ["b+instruct/seed_0"]
     assert (
         f"{checkpoint} has changed since a stage started from it: sha256 {before} -> {after}: put it back"
@@ -227,7 +226,7 @@ def test_a_record_that_cannot_be_read_is_named(sweep, tmp_path):
     (tmp_path / "a+align" / "seed_0" / "stage.json").write_text("{")
     shutil.rmtree(tmp_path / "b+instruct")
     failed = sweep(SHARED).run().failed["b+instruct/seed_0"]
-    assert "a+align/seed_0/stage.json is no record of a stage" in failed
+    assert "a+align/seed_0/stage.json is not a record of a stage" in failed
 
 
 def test_a_first_stage_that_was_trained_by_itself_is_taken(sweep, tmp_path):
@@ -238,12 +237,12 @@ def test_a_first_stage_that_was_trained_by_itself_is_taken(sweep, tmp_path):
 
 
 def test_a_file_that_the_first_stage_starts_from_counts_by_its_content(tmp_path):
-    start, found = tmp_path / "start.ckpt", set()
+    start, keys = tmp_path / "start.ckpt", set()
     for content in ("a", "bb"):
         start.write_text(content)
         jobs, plan = planned(SHARED, tmp_path, {"a+align": {"init_from": str(start)}})
-        found |= {plan.key(stage) for job in jobs for stage in job.stages if stage.prefix}
-    assert len(found) == 3  # two contents, and none
+        keys |= {plan.key(stage) for job in jobs for stage in job.stages if stage.prefix}
+    assert len(keys) == 3  # two contents, and none
     start.unlink()
     with pytest.raises(ValueError, match=r"start\.ckpt cannot be read: No such file"):
         plan.key(jobs[0].before)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from ablation.sweep.command import main
 from tests.ablation.test_chain import SETTINGS
 
 STEPS = 12
+PATIENCE = 600  # seconds, for a busy machine
 JOBS = ["full+often/seed_0", "full+often/seed_1", "no_lste+often/seed_0", "no_lste+often/seed_1"]
 
 
@@ -36,7 +38,7 @@ def sweep(tmp_path):
     started = []
 
     def start():
-        log = (tmp_path / f"said.{len(started)}").open("w")
+        log = (tmp_path / f"output.{len(started)}").open("w")
         process = subprocess.Popen(
             [sys.executable, "-m", "lightning", "sweep", *words], stdout=log, stderr=subprocess.STDOUT
         )
@@ -49,53 +51,59 @@ def sweep(tmp_path):
 
 
 def wait_for(path, process):
-    until = time.monotonic() + 200
+    until = time.monotonic() + PATIENCE
     while not path.exists():
         assert process.poll() is None, "ended before it was killed"
         assert time.monotonic() < until
         time.sleep(0.01)
 
 
-def kill(process):
+def kill(process, runs):
+    """Kill a sweep, and wait until its runs have ended too, which a busy machine takes a moment for."""
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    until = time.monotonic() + PATIENCE
+    while trainings(runs):
+        assert time.monotonic() < until, "a run outlives its sweep"
+        time.sleep(0.1)
 
 
 def trainings(runs):
     """Return the processes, of whatever parent, that train into `runs`."""
-    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has just ended
+            lines.append(path.read_bytes())
     return [line for line in lines if f"--runs={runs}".encode() in line and b"\0fit\0" in line]
 
 
 @pytest.mark.long
 def test_a_sweep_that_is_killed_twice_trains_every_job_once_to_its_end(sweep, tmp_path):
     runs = tmp_path / "runs"
+    job = runs / "no_lste+often" / "seed_0"
+    checkpoint = job / "checkpoints" / "last.ckpt"
     first = sweep()
-    checkpoint = runs / "no_lste+often" / "seed_0" / "checkpoints" / "last.ckpt"
-    wait_for(checkpoint, first)  # in the midst of its training
-    kill(first)
-    time.sleep(0.5)
-    assert not trainings(runs), "a run outlives its sweep"
-    reached = torch.load(checkpoint, weights_only=True)["global_step"]
-    assert 0 < reached < STEPS
+    wait_for(job, first)
+    kill(first, runs)
+    assert not checkpoint.exists(), "a run outlives its sweep"
 
     second = sweep()
-    unfinished = runs / "no_lste+often" / "seed_1"
-    wait_for(unfinished, second)  # before its first checkpoint
-    kill(second)
-    assert not (unfinished / "checkpoints").exists()
+    wait_for(checkpoint, second)
+    kill(second, runs)
+    reached = torch.load(checkpoint, weights_only=True)["global_step"]
+    assert 0 < reached < STEPS, "a run outlives its sweep"
 
-    assert sweep().wait(timeout=200) == 0
-    for job in JOBS:
-        assert json.loads((runs / job / "summary.json").read_text())["steps"] == STEPS
-        assert torch.load(runs / job / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == STEPS
+    for _ in ("the rest", "nothing"):
+        assert sweep().wait(timeout=PATIENCE) == 0
+    for name in JOBS:
+        assert json.loads((runs / name / "summary.json").read_text())["steps"] == STEPS
+        assert torch.load(runs / name / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == STEPS
     assert sorted(str(path.relative_to(runs)) for path in runs.glob("*/seed_*")) == JOBS  # no second attempts
     events = [json.loads(line) for line in (runs / "sweeps" / "killed" / "jobs.jsonl").read_text().splitlines()]
     assert Counter(event["job"] for event in events if event["event"] == "finished") == dict.fromkeys(JOBS, 1)
-    ways = {job: [event["event"] for event in events if event["job"] == job][1:] for job in JOBS}
-    assert ways["no_lste+often/seed_0"] == ["begun", "continued", "finished"]
-    assert ways["no_lste+often/seed_1"] == ["begun", "begun", "finished"]
-    with (runs / "no_lste+often" / "seed_0" / "metrics.csv").open() as file:
+    ways = [event["event"] for event in events if event["job"] == "no_lste+often/seed_0"]
+    assert ways == ["planned", "begun", "begun", "continued", "finished"]
+    with (job / "metrics.csv").open() as file:
         trained = [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]]
     assert len(trained) == STEPS - reached
 
@@ -115,7 +123,7 @@ def test_chains_that_are_killed_in_their_common_stage_train_it_once(tmp_path, ca
 
     killed = subprocess.Popen([sys.executable, "-m", "lightning", "sweep", *words], stdout=subprocess.DEVNULL)
     wait_for(checkpoint, killed)
-    kill(killed)
+    kill(killed, runs)
     assert not (align / "summary.json").exists()
 
     main(words)

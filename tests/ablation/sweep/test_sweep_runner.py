@@ -39,7 +39,7 @@ def sweep(tmp_path, monkeypatch):
             return [sys.executable, PRETENDED, how[called], *words]
 
         monkeypatch.setattr(training, "command", command)
-        jobs = [Job(each, 0, (f"--name={each}", "--seed_everything=0", f"--runs={tmp_path}")) for each in how]
+        jobs = [Job(name, 0, (f"--name={name}", "--seed_everything=0", f"--runs={tmp_path}")) for name in how]
         journal = Journal(tmp_path / "sweeps" / name)
         journal.open()
         plan = Plan(tmp_path, lambda job: {}, journal.begun)
@@ -79,11 +79,11 @@ def test_a_job_that_always_fails_blocks_no_other_and_its_last_words_are_said(swe
     outcome = sweep(a="fails", b="finishes").run()
     assert outcome.finished == ["b/seed_0"] and list(outcome.failed) == ["a/seed_0"]
     assert [row["job"] for row in trained(tmp_path)] == ["a", "b", "a"]  # tried again, behind the others
-    said = capsys.readouterr().out
-    assert "fails     a/seed_0: status 1; is tried again" in said
-    assert "failed    a/seed_0: status 1 in try 2" in said and "| error: the batch is too large" in said
+    output = capsys.readouterr().out
+    assert "fails     a/seed_0: status 1; is tried again" in output
+    assert "failed    a/seed_0: status 1 in try 2" in output and "| error: the batch is too large" in output
     log = tmp_path / "sweeps" / "sweep" / "logs" / "a+seed_0.log"
-    assert str(log) in said and log.read_text().count("error: the batch is too large") == 2
+    assert str(log) in output and log.read_text().count("error: the batch is too large") == 2
 
 
 def test_without_retries_a_failure_is_final(sweep, tmp_path):
@@ -135,10 +135,10 @@ def test_a_full_disk_stops_the_sweep_gently_with_one_line(sweep, tmp_path, files
     first = sweep(at_once=2, a="goes_on", b="finishes_after_a")
     row = {"job": "a/seed_0", "event": "begun", "at": time.strftime("%FT%TZ"), "folder": f"{tmp_path}/a/seed_0"}
     both = 2 * len(json.dumps(row) + "\n")  # begin, and b cannot be noted as finished
-    said = r"jobs\.jsonl cannot be written: .*; what is trained so far is kept"
-    with pytest.raises(UnwritableError, match=said), files_end_at(both + 50):
+    message = r"jobs\.jsonl cannot be written: .*; what is trained so far is kept"
+    with pytest.raises(UnwritableError, match=message), files_end_at(both + 50):
         first.run()
-    assert not first.running or all(each.training.process.poll() is not None for each in first.running)
+    assert not first.running or all(run.training.process.poll() is not None for run in first.running)
     assert (tmp_path / "a" / "seed_0" / "checkpoints" / "last.ckpt").exists()
     outcome = sweep(at_once=2, a="goes_on", b="finishes").run()
     assert sorted(outcome.finished) == ["a/seed_0", "b/seed_0"]
@@ -182,12 +182,12 @@ def test_a_terminal_shows_how_far_every_run_is():
     with LiveTable(terminal) as shown:
         shown.say("begins    full/seed_0")
         shown.show(Board(rows, 3, 1, 12, 4020.0))
-    said = terminal.file.getvalue()
-    assert re.search(r"full/seed_0 +━━━━━ +step 300 of 1,200 +train/loss 0.97 +about 5 min left", said)
-    assert re.search(r"no_lste/seed_0 +starts", said)
-    assert re.search(r"full\+instruct/seed_0 +━+ +integrate: step 140 of 470", said)
-    assert "3 finished, 3 running, 12 waiting, 1 failed; about 1 h 07 min left" in said
-    assert said.index("begins    full/seed_0") < said.index("step 300")
+    output = terminal.file.getvalue()
+    assert re.search(r"full/seed_0 +━━━━━ +step 300 of 1,200 +train/loss 0.97 +about 5 min left", output)
+    assert re.search(r"no_lste/seed_0 +starts", output)
+    assert re.search(r"full\+instruct/seed_0 +━+ +integrate: step 140 of 470", output)
+    assert "3 finished, 3 running, 12 waiting, 1 failed; about 1 h 07 min left" in output
+    assert output.index("begins    full/seed_0") < output.index("step 300")
 
 
 def test_how_far_a_run_is_stands_in_its_metrics_also_of_earlier_tries(tmp_path):
@@ -209,9 +209,9 @@ def test_runs_at_a_time_share_the_cores_and_have_a_gpu_each(monkeypatch):
     assert shares(24)[0] == {"OMP_NUM_THREADS": "1"}
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert [each["CUDA_VISIBLE_DEVICES"] for each in shares(3)] == ["0", "1", "0"]
+    assert [share["CUDA_VISIBLE_DEVICES"] for share in shares(3)] == ["0", "1", "0"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-abc")
-    assert [each["CUDA_VISIBLE_DEVICES"] for each in shares(2)] == ["5", "GPU-abc"]
+    assert [share["CUDA_VISIBLE_DEVICES"] for share in shares(2)] == ["5", "GPU-abc"]
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert shares(2)[0]["OMP_NUM_THREADS"] == "7"
 
@@ -229,5 +229,5 @@ def test_a_line_that_a_kill_left_unfinished_is_cut_off_and_another_is_an_error(t
     whole = journal.path.read_text()
     for line in ("[]", '{"job": [], "event": "begun"}', '{"job": "a", "event": "begun", "folder": 1}', "[" * 100_000):
         journal.path.write_text(f"{whole}{line}\n")
-        with pytest.raises(ValueError, match=r"jobs\.jsonl, line 3 is no event of a sweep"):
+        with pytest.raises(ValueError, match=r"jobs\.jsonl, line 3 is not an event of a sweep"):
             journal.events()

@@ -92,7 +92,7 @@ def test_a_task_that_must_make_room_saves_and_is_not_tried_again_by_itself(run, 
 
 def test_a_task_that_fails_says_so_to_the_cluster(run, task, tmp_path):
     (job,) = run(task("fails"))
-    assert re.search(r"a/seed_0: status 1; all it said .*\n.*\n?.*the batch is too large", str(job.exception()))
+    assert re.search(r"a/seed_0: status 1; its output is .*\n.*\n?.*the batch is too large", str(job.exception()))
     assert trained(tmp_path) == [None, None]
 
 
@@ -135,10 +135,10 @@ def test_what_jobs_have_in_common_is_submitted_first_and_they_wait_for_it(monkey
     words = ["experiments/full.yaml", "--stages", "configs/stage/align.yaml", f"configs/stage/instruct.yaml,{slow}",
              "--model.stage.global_batch=32", f"--runs={tmp_path / 'runs'}"]  # fmt: skip
     main([*words, "--slurm=time=10,dependency=afterok:7"])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for line in ("full+align/seed_0 as 11\n", "full+instruct/seed_0 as 12_0", "full+slow/seed_0 as 12_1"):
-        assert f"submitted {line}" in said
-    assert "submitted: 2;" in said
+        assert f"submitted {line}" in output
+    assert "submitted: 2;" in output
     assert "#SBATCH --dependency=afterok:7\n" in (tmp_path / "1").read_text()
     assert "#SBATCH --dependency=afterok:7,afterany:11\n" in (tmp_path / "2").read_text()
     (programs / "squeue").write_text("#!/bin/sh\necho 11 RUNNING; echo 12_1 PENDING\n")  # 12_0 was cancelled
@@ -148,9 +148,9 @@ def test_what_jobs_have_in_common_is_submitted_first_and_they_wait_for_it(monkey
     assert re.search(r"\| - align +\| running as 11, for 2 jobs ", listed)
     assert re.search(r"full\+slow/seed_0 +\| +pending as 12_1 ", listed)
     main([*words, "--slurm=time=10"])
-    said = capsys.readouterr().out
-    assert "left alone full+slow/seed_0, pending as 12_1" in said and "full+align" not in said
-    assert "submitted full+instruct/seed_0 as 13\n" in said
+    output = capsys.readouterr().out
+    assert "left alone full+slow/seed_0, pending as 12_1" in output and "full+align" not in output
+    assert "submitted full+instruct/seed_0 as 13\n" in output
     assert "#SBATCH --dependency=afterany:11\n" in (tmp_path / "3").read_text()
 
 
@@ -193,9 +193,9 @@ def test_what_is_not_finished_is_submitted_as_an_array(cluster, tmp_path, capsys
     assert re.search(r"full/seed_0 \| running as 12_0 ", listed) and re.search(r"seed_1 \| pending as 12_1 ", listed)
     cluster.write_text("12_1 PENDING\n")  # the other was cancelled
     main([*words, options])
-    said = capsys.readouterr().out
-    assert "left alone full/seed_1, pending as 12_1" in said and "submitted: 1;" in said
-    assert "submitted full/seed_0 as 12" in said and "submitted full/seed_1" not in said
+    output = capsys.readouterr().out
+    assert "left alone full/seed_1, pending as 12_1" in output and "submitted: 1;" in output
+    assert "submitted full/seed_0 as 12" in output and "submitted full/seed_1" not in output
 
 
 def test_a_cluster_that_does_not_answer(cluster, tmp_path, capsys):

@@ -72,7 +72,7 @@ def begun(runs):
 
 def test_rows_get_seeds_until_they_are_decided_and_nothing_is_decided_twice(sweep, tmp_path, capsys):
     runs = tmp_path / "runs"
-    status, said = sweep(*ROWS)
+    status, output = sweep(*ROWS)
     assert status == 0 and seeds(runs) == {"full": 6, "worse": 3, "same": 3, "between": 6}
     # Seed by seed, the baseline two ahead, and then what is open alone.
     assert begun(runs)[:6] == [*(f"full/seed_{seed}" for seed in range(3)), *(f"{name}/seed_0" for name in ROWS[1:])]
@@ -81,19 +81,19 @@ def test_rows_get_seeds_until_they_are_decided_and_nothing_is_decided_twice(swee
         "worse: worse at look 1, with 3 seeds against 5: p 2.6e-06 against 0.0063, difference -17.6 [-25.6, -9.6];"
         " 3 runs, 4.5 minutes"
     )
-    assert f"looked    {cost}" in said and f"- {cost}" in said
-    assert "3 of 3 rows are decided, after 4 looks" in said
+    assert f"looked    {cost}" in output and f"- {cost}" in output
+    assert "3 of 3 rows are decided, after 4 looks" in output
     before = (runs / "sweeps/table/looks.json").read_bytes()
     status, again = sweep(*ROWS)
     assert status == 0 and "begins" not in again and "looked " not in again
-    assert again.partition("\n\n")[2].split(";")[0] == said.partition("\n\n")[2].split(";")[0]
+    assert again.partition("\n\n")[2].split(";")[0] == output.partition("\n\n")[2].split(";")[0]
     assert (runs / "sweeps/table/looks.json").read_bytes() == before
     page = tmp_path / "page.html"
     main(["compare", str(runs), "--html", str(page)])
     compared = capsys.readouterr().out
-    line = next(each for each in compared.splitlines() if each.startswith("| worse"))
+    line = next(line for line in compared.splitlines() if line.startswith("| worse"))
     assert "-17.6 [-25.6, -9.6] | < 0.001 |" in line and line.split("|")[6].strip().startswith("3: ")
-    same = next(each for each in compared.splitlines() if each.startswith("| same"))
+    same = next(line for line in compared.splitlines() if line.startswith("| same"))
     assert "| not distinguishable |" in same
     assert f"- {cost}" in compared and "- full: 6 runs, 9.0 minutes" in compared
     assert "p is corrected for looks at 3 to 6 seeds too" in compared
@@ -139,18 +139,18 @@ def test_a_sweep_that_is_killed_at_any_moment_comes_to_the_same_verdicts(sweep, 
 
 def test_seeds_that_fail_are_gone_without_and_a_row_that_never_trains_is_given_up(sweep, tmp_path):
     runs = tmp_path / "runs"
-    status, said = sweep("full", "never", "once", flags=(*USUAL, "--retries=0"))
+    status, output = sweep("full", "never", "once", flags=(*USUAL, "--retries=0"))
     assert status == 1 and seeds(runs) == {"full": 5, "once": 3}
-    assert "1 of 2 rows are decided, after 1 look" in said and "- once: not distinguishable at look 1" in said
+    assert "1 of 2 rows are decided, after 1 look" in output and "- once: not distinguishable at look 1" in output
     assert read(runs / "sweeps/table").rows["once"].seeds == (0, 2, 3)
-    assert "- never: not looked at; 2 seeds of never failed" in said
-    assert "without once/seed_1, which failed: status 1" in said
+    assert "- never: not looked at; 2 seeds of never failed" in output
+    assert "without once/seed_1, which failed: status 1" in output
     # A run without answers is none; nor is a table whose baseline never trains.
     (runs / "full/seed_1/answers/test.jsonl").unlink()
     (runs / "full/seed_2/answers/test.jsonl").unlink()
-    status, said = sweep("full", "once", flags=(*USUAL, "--name=other"))
-    assert status == 1 and "- once: not looked at; 2 seeds of full failed" in said
-    assert "without full/seed_1, which failed: " in said and "there is no answers/test.jsonl" in said
+    status, output = sweep("full", "once", flags=(*USUAL, "--name=other"))
+    assert status == 1 and "- once: not looked at; 2 seeds of full failed" in output
+    assert "without full/seed_1, which failed: " in output and "there is no answers/test.jsonl" in output
 
 
 def test_what_was_looked_at_is_not_asked_otherwise_afterwards(sweep, tmp_path, monkeypatch):
@@ -162,15 +162,15 @@ def test_what_was_looked_at_is_not_asked_otherwise_afterwards(sweep, tmp_path, m
         (("full", "worse", "same"), USUAL, "rows: with same"),
         (("full", "same"), USUAL, "rows: with same; rows: without worse"),
     ):
-        status, said = sweep(*names, flags=flags)
-        assert status == 1 and f"looks.json is of another table, there -> here: {what}. Give what" in said
+        status, output = sweep(*names, flags=flags)
+        assert status == 1 and f"looks.json is of another table, there -> here: {what}. Give what" in output
     monkeypatch.setattr(sweep_command, "configuration", lambda job: settings(job, "newer"))
     assert "other settings of full; other settings of worse" in sweep("full", "worse")[1]
     # Runs of an older recipe are refused whatever the sweep is called.
-    status, said = sweep("full", "worse", flags=(*USUAL, "--name=newer"))
-    assert status == 1 and "/seed_0 was trained with other settings, there -> here: model.encoder" in said
+    status, output = sweep("full", "worse", flags=(*USUAL, "--name=newer"))
+    assert status == 1 and "/seed_0 was trained with other settings, there -> here: model.encoder" in output
     (runs / "sweeps/table/looks.json").write_text("{")
-    assert "looks.json is no record of what a sweep has decided" in sweep("full", "worse")[1]
+    assert "looks.json is not a record of a sweep's decisions" in sweep("full", "worse")[1]
 
 
 def test_answers_to_other_questions_in_the_same_runs_are_not_compared(sweep, tmp_path):
@@ -180,21 +180,23 @@ def test_answers_to_other_questions_in_the_same_runs_are_not_compared(sweep, tmp
     sweep("full", "worse")
     scores = runs / "worse/seed_0/answers/test_scores.json"
     scores.write_text(scores.read_text().replace("b" * 64, "c" * 64))
-    status, said = sweep("full", "worse", flags=(*USUAL, "--name=again"))
-    assert status == 1 and "finished runs of this table cannot be compared: data manifest: cccc" in said
+    status, output = sweep("full", "worse", flags=(*USUAL, "--name=again"))
+    assert status == 1 and "finished runs of this table cannot be compared: data manifest: cccc" in output
 
 
 @pytest.mark.long
 def test_a_dry_run_says_what_is_left_as_far_as_it_is_known(sweep, tmp_path):
     runs = tmp_path / "runs"
     dry = (*USUAL, "--dry-run", "--jobs=2")
-    said = sweep(*ROWS, flags=dry)[1]
-    assert "at least: 14 runs, if the next look" in said and "at most: 24 runs, if nothing is decided before 6" in said
-    assert "expected: not known before the first look" in said and "how long a run takes is not known" in said
+    output = sweep(*ROWS, flags=dry)[1]
+    assert (
+        "at least: 14 runs, if the next look" in output and "at most: 24 runs, if nothing is decided before 6" in output
+    )
+    assert "expected: not known before the first look" in output and "how long a run takes is not known" in output
     sweep(*ROWS, flags=("--until=decided", "--smallest=7.5", "--max-seeds=3"))
     (runs / "sweeps/table/looks.json").unlink()
-    said = sweep(*ROWS, flags=(*dry, "--budget=1h"))[1]  # what is finished is as good as new
-    assert "at least: 2 runs, about " in said and "budget: 1 h 00 min of 1 h 00 min are left" in said
+    output = sweep(*ROWS, flags=(*dry, "--budget=1h"))[1]  # what is finished is as good as new
+    assert "at least: 2 runs, about " in output and "budget: 1 h 00 min of 1 h 00 min are left" in output
     assert sweep(*ROWS)[0] == 0
     assert "nothing is left to do" in sweep(*ROWS, flags=dry)[1]
 
@@ -210,8 +212,8 @@ def test_what_is_expected_is_where_the_intervals_narrow_to(sweep, tmp_path):
     looks.write_text(json.dumps(content))
     for seed in (3, 4, 5):
         (tmp_path / f"runs/between/seed_{seed}/summary.json").unlink()
-    said = sweep(*ROWS, flags=(*USUAL, "--dry-run"))[1]
-    assert "at least: 1 run," in said and "expected: 1 run," in said and "at most: 3 runs," in said
+    output = sweep(*ROWS, flags=(*USUAL, "--dry-run"))[1]
+    assert "at least: 1 run," in output and "expected: 1 run," in output and "at most: 3 runs," in output
     row["cells"]["all"] |= {"low": -0.091, "high": 0.011}  # 3 x (5.1 / 4) ^ 2
     looks.write_text(json.dumps(content))
     assert "expected: 2 runs," in sweep(*ROWS, flags=(*USUAL, "--dry-run"))[1]
@@ -236,16 +238,16 @@ def test_a_budget_plans_nothing_that_is_not_expected_to_fit(sweep, tmp_path):
     at = "2026-01-01T10:{}:00Z"
     lines = [("begun", "00"), ("failed", "02"), ("begun", "10"), ("begun", "20"), ("finished", "28")]  # 10 are known of
     events = [{"job": "full/seed_0", "event": event, "at": at.format(minute)} for event, minute in lines]
-    journal.path.write_text("".join(json.dumps(each) + "\n" for each in events))
+    journal.path.write_text("".join(json.dumps(event) + "\n" for event in events))
     assert planned(10) == planned(79) == ([], [], ["worse", "same", "between"])
     batch = ["full/seed_1", "full/seed_2", "worse/seed_0"]
     assert planned(80) == planned(109) == (batch, ["worse"], ["same", "between"])  # four of full and three of a row
     assert planned(110)[1:] == (["worse", "same"], ["between"])
     assert planned(50, at_once=2)[1:] == planned(80)[1:] and planned(80, at_once=2)[1] == ["worse", "same", "between"]
-    status, said = sweep(*ROWS, flags=("--until=decided", "--smallest=7.5", "--max-seeds=5", "--budget=10min"))
-    assert status == 0 and said.count("not looked at; no further seed is expected to fit into the budget") == 3
-    assert "0 of 3 rows are decided, after 0 looks" in said and seeds(runs) == {"full": 1}
-    assert "this sweep trained for 10 min" in said
+    status, output = sweep(*ROWS, flags=("--until=decided", "--smallest=7.5", "--max-seeds=5", "--budget=10min"))
+    assert status == 0 and output.count("not looked at; no further seed is expected to fit into the budget") == 3
+    assert "0 of 3 rows are decided, after 0 looks" in output and seeds(runs) == {"full": 1}
+    assert "this sweep trained for 10 min" in output
 
 
 @pytest.mark.parametrize(
@@ -262,13 +264,13 @@ def test_a_budget_plans_nothing_that_is_not_expected_to_fit(sweep, tmp_path):
     ],
 )
 def test_flags_that_do_not_go_together(sweep, tmp_path, flags, message):
-    status, said = sweep("full", "worse", flags=flags)
-    assert status == 1 and message in said and not (tmp_path / "runs").exists()
+    status, output = sweep("full", "worse", flags=flags)
+    assert status == 1 and message in output and not (tmp_path / "runs").exists()
 
 
 def test_one_experiment_or_runs_without_a_test_are_refused(sweep, tmp_path, monkeypatch):
-    said = sweep("full")[1]
-    assert "--until decided compares the rows of a sweep, and there is full only: name a second" in said
+    output = sweep("full")[1]
+    assert "--until decided compares the rows of a sweep, and there is full only: name a second" in output
     monkeypatch.setattr(sweep_command, "configuration", lambda job: {**config(job.seed), "test_after_fit": False})
     assert "full has test_after_fit: false, and --until decided needs the answers" in sweep("full", "worse")[1]
 
@@ -277,9 +279,9 @@ def test_chains_and_what_is_set_are_rows_too(sweep, tmp_path):
     for name in ("first", "last"):
         (tmp_path / f"{name}.yaml").write_text("test_after_fit: true")
     stages = ["--stages", f"{tmp_path}/first.yaml", f"{tmp_path}/last.yaml"]
-    status, said = sweep("full", "worse", flags=(*stages, *USUAL, "--jobs=2"))
-    assert status == 0 and "1 of 1 rows are decided" in said and "full+last" in said
+    status, output = sweep("full", "worse", flags=(*stages, *USUAL, "--jobs=2"))
+    assert status == 0 and "1 of 1 rows are decided" in output and "full+last" in output
     assert seeds(tmp_path / "runs") == {f"{row}+{stage}": 5 if row == "full" else 3 for row in ("full", "worse")
                                         for stage in ("first", "last")}  # fmt: skip
-    said = sweep("full", flags=(*USUAL, "--set=data.batch_size=4,8", "--dry-run"))[1]
-    assert "2 rows, seeds 0 to at most 5" in said
+    output = sweep("full", flags=(*USUAL, "--set=data.batch_size=4,8", "--dry-run"))[1]
+    assert "2 rows, seeds 0 to at most 5" in output

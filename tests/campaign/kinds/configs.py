@@ -111,16 +111,16 @@ class Configs(Kind):
 
 
 def plain(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a configuration without where it lies."""
+    """Return a configuration without the paths of its files."""
     return {key: value for key, value in config.items() if key not in ("config", "base")}
 
 
 def leaves(value: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
-    """Return the paths of all that is no mapping."""
-    found = []
+    """Return path and value of everything that is not a mapping."""
+    pairs = []
     for key, item in value.items():
-        found += leaves(item, (*path, key)) if isinstance(item, dict) and item else [((*path, key), item)]
-    return found
+        pairs += leaves(item, (*path, key)) if isinstance(item, dict) and item else [((*path, key), item)]
+    return pairs
 
 
 def same(used: Any, value: Any) -> bool:

@@ -117,8 +117,8 @@ class KilledTraining(Kind):
 
 def losses(run: Path) -> dict[int, float]:
     """Return step -> loss of all that a run wrote, also before it went on; the last word about a step counts."""
-    found: dict[int, float] = {}
+    by_step: dict[int, float] = {}
     for file in sorted(run.glob("metrics*.csv"), key=lambda path: (path.name == "metrics.csv", path.name)):
         with file.open() as rows:
-            found |= {int(row["step"]): float(row["train/loss"]) for row in csv.DictReader(rows) if row["train/loss"]}
-    return dict(sorted(found.items()))
+            by_step |= {int(row["step"]): float(row["train/loss"]) for row in csv.DictReader(rows) if row["train/loss"]}
+    return dict(sorted(by_step.items()))

@@ -81,10 +81,10 @@ class Records(Kind):
         if len(table) != len(items):
             raise WrongError(f"{len(table)} records of {len(items)}")
         for record, item in zip(table, items, strict=True):
-            said = [turn["value"] for turn in item["conversations"]]
+            texts = [turn["value"] for turn in item["conversations"]]
             kept = [part for turn in record.turns for part in (turn.question, turn.answer)]
-            if [plain(part) for part in said] != [plain(part) for part in kept]:
-                raise WrongError(f"the file says {said}, the record {kept}")
+            if [plain(part) for part in texts] != [plain(part) for part in kept]:
+                raise WrongError(f"the file says {texts}, the record {kept}")
             if isinstance(item.get("id"), str) and record.id != item["id"]:
                 raise WrongError(f"the id {item['id']!r} became {record.id!r}")
             if item.get("video") is not None and (

@@ -56,7 +56,7 @@ class Replies(Kind):
             judgement = read_reply(self.text, None)
         except ReplyError:
             return Outcome.NAMED
-        pairs = said(self.text)
+        pairs = statements(self.text)
         keys = [key for key, _ in pairs]
         if len(set(keys)) != len(keys):
             raise WrongError(f"taken although a key stands twice: {judgement}")
@@ -67,7 +67,7 @@ class Replies(Kind):
         return Outcome.RIGHT
 
 
-def said(text: str) -> list[tuple[str, object]]:
+def statements(text: str) -> list[tuple[str, object]]:
     """Return the pairs of the object in a reply, read in another way than the product's."""
     inside = text.strip()
     if inside.startswith("```"):

@@ -93,7 +93,7 @@ def not_a_number(folder):
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (not_a_number, r"lora_A.weight has NaN or infinite values"),
         (
@@ -105,10 +105,10 @@ def not_a_number(folder):
         (lambda folder: (folder / "adapter_config.json").write_text('{"peft_type": "X"}'), "adapter in .* cannot be"),
     ],
 )
-def test_an_adapter_that_is_damaged(tmp_path, damage, said):
+def test_an_adapter_that_is_damaged(tmp_path, damage, message):
     TinyLlama(width=16, heads=2, adapter=LoRA).save_adapter(tmp_path)
     damage(tmp_path)
-    with pytest.raises(ValueError, match=rf"adapter\.init_args\.folder: .*{said}") as caught:
+    with pytest.raises(ValueError, match=rf"adapter\.init_args\.folder: .*{message}") as caught:
         TinyLlama(width=16, heads=2, adapter=lambda: SavedAdapter(str(tmp_path)))
     assert "\n" not in str(caught.value)
 

@@ -14,7 +14,7 @@ def test_target_modules(tiny_folders):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"rank": 0}, r"adapter\.init_args\.rank: 0 is not at least 1"),
         ({"alpha": 0}, r"alpha: 0"),
@@ -23,8 +23,8 @@ def test_target_modules(tiny_folders):
     ],
 )
 @pytest.mark.parametrize("kind", [LoRA, QLoRA])
-def test_a_value_out_of_range(kind, options, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_value_out_of_range(kind, options, message):
+    with pytest.raises(ValueError, match=message):
         kind(**options)
 
 

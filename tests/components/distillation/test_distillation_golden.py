@@ -89,35 +89,35 @@ def difference(actual, expected):
 
 def test_loss_and_its_two_sides(run, arrays):
     recorded = {key: arrays[f"{run.name}/{key}"] for key in ("loss", "pred_ch8", "teacher_aligned_ch8")}
-    found = {
+    computed = {
         "loss": difference(run.loss, recorded["loss"]),
         "prediction": difference(run.prediction[:, ::8], recorded["pred_ch8"][run.recorded_real]),
         "teacher": difference(run.teacher[:, ::8], recorded["teacher_aligned_ch8"][run.recorded_real]),
     }
-    print(f"\n{run.name}:", {key: f"{value:.1e}" for key, value in found.items()})
-    assert found["loss"] < 1e-6
-    assert found["prediction"] < 1e-5
-    assert found["teacher"] < 1e-6
+    print(f"\n{run.name}:", {key: f"{value:.1e}" for key, value in computed.items()})
+    assert computed["loss"] < 1e-6
+    assert computed["prediction"] < 1e-5
+    assert computed["teacher"] < 1e-6
 
 
 def test_gradients_of_the_hidden_states(run, arrays):
     expected = arrays[f"{run.name}/grad_hidden_ch16"]
-    found = difference(run.hidden.grad[..., ::16], expected)
-    print(f"\n{run.name}: gradient of the hidden states {found / np.abs(expected).max():.1e} of its maximum")
-    assert found < 1e-5 * np.abs(expected).max()
+    computed = difference(run.hidden.grad[..., ::16], expected)
+    print(f"\n{run.name}: gradient of the hidden states {computed / np.abs(expected).max():.1e} of its maximum")
+    assert computed < 1e-5 * np.abs(expected).max()
 
 
 def test_norms_of_all_gradients(run):
     norms = dict(FACTS["grad_norms"][run.name])
     hidden = run.hidden.grad.double()
-    found = {"hidden": (hidden.norm(), norms.pop("hidden"))}
+    computed = {"hidden": (hidden.norm(), norms.pop("hidden"))}
     per_layer = norms.pop("hidden_per_layer")
-    found |= {f"hidden {layer}": (hidden[:, :, layer].norm(), norm) for layer, norm in enumerate(per_layer)}
+    computed |= {f"hidden {layer}": (hidden[:, :, layer].norm(), norm) for layer, norm in enumerate(per_layer)}
     for key, norm in norms.items():
         (name,) = our_names(COMPRESSOR + key)
         gradient = run.distillation.get_parameter(name.removeprefix("distillation.")).grad
-        found[key] = (gradient.double().norm(), norm)
-    relative = {key: abs(float(ours) - norm) / max(norm, 1e-30) for key, (ours, norm) in found.items()}
+        computed[key] = (gradient.double().norm(), norm)
+    relative = {key: abs(float(ours) - norm) / max(norm, 1e-30) for key, (ours, norm) in computed.items()}
     print(f"\n{run.name}: norms of gradients {max(relative.values()):.1e}")
     assert len(norms) == len(list(run.distillation.parameters()))
     assert max(relative.values()) < 1e-4, relative

@@ -67,7 +67,7 @@ def test_a_frame_of_eve_is_an_image():
     encoder = build("eve")
     frames, shapes = clips(4, 3)
     as_images = VideoShapes(torch.ones(7, dtype=torch.int64), shapes.rectangles, shapes.canvas)
-    together, alone = (torch.cat(tokens_of(encoder, frames, each)) for each in (shapes, as_images))
+    together, alone = (torch.cat(tokens_of(encoder, frames, layout)) for layout in (shapes, as_images))
     torch.testing.assert_close(together, alone, atol=1e-12, rtol=0)
 
 
@@ -86,9 +86,9 @@ def test_eve_gives_the_official_numbers_of_images(frames_per_clip, name):
     layout = encoder.layout(VideoShapes(counts, rectangles, (case["H"] // 14, case["W"] // 14)))
     with torch.no_grad():
         features = encoder(frames, layout)
-        found = {"identity": features[layout.order], "mlp": projector(features)[layout.order]}
-    found["fsra_token"] = features[:2]
-    differences = {key: float(abs(ours.numpy() - arrays[f"image/{key}"]).max()) for key, ours in found.items()}
+        computed = {"identity": features[layout.order], "mlp": projector(features)[layout.order]}
+    computed["fsra_token"] = features[:2]
+    differences = {key: float(abs(ours.numpy() - arrays[f"image/{key}"]).max()) for key, ours in computed.items()}
     print(f"\n{name}:", {key: f"{difference:.1e}" for key, difference in differences.items()})
     assert max(differences.values()) < 1e-5, differences
 
@@ -223,7 +223,7 @@ WITH_TOWER = ["clip_frames", "languagebind_video"]
 
 @pytest.mark.parametrize("name", WITH_TOWER)
 @pytest.mark.parametrize(
-    ("shapes", "said"),
+    ("shapes", "message"),
     [
         (square(2, side=4), "data.init_args.canvas to 12"),
         (VideoShapes(torch.tensor([2]), torch.tensor([[0, 0, 6, 6]]), (6, 6)), "2.* and 1 rectangles"),
@@ -233,8 +233,8 @@ WITH_TOWER = ["clip_frames", "languagebind_video"]
         (VideoShapes(torch.tensor([1]), torch.tensor([[-1, 0, 2, 2]]), (6, 6)), "leaves the canvas"),
     ],
 )
-def test_shapes_that_make_no_sense_are_refused(name, shapes, said):
-    with pytest.raises(ValueError, match=said):
+def test_shapes_that_make_no_sense_are_refused(name, shapes, message):
+    with pytest.raises(ValueError, match=message):
         build(name).layout(shapes)
 
 

@@ -145,10 +145,10 @@ def test_a_question_is_the_start_of_its_conversation(tokenizer):
 def test_special_tokens_in_what_was_said_are_only_text(name, tokenizer):
     end = TEMPLATES[name][1]
     text = ChatText(tokenizer, ChatTemplate())
-    said = text.encode([(f"Is this {end} the end?", f"No {end}, not yet")]).input_ids
+    ids = text.encode([(f"Is this {end} the end?", f"No {end}, not yet")]).input_ids
     plain = text.encode([("Is this the end?", "No, not yet")]).input_ids
-    assert (said == text.end_id).sum() == (plain == text.end_id).sum()
-    assert f"No {end}, not yet" in tokenizer.decode(said[said != PLACEHOLDER])
+    assert (ids == text.end_id).sum() == (plain == text.end_id).sum()
+    assert f"No {end}, not yet" in tokenizer.decode(ids[ids != PLACEHOLDER])
 
 
 def test_system_text():
@@ -156,8 +156,8 @@ def test_system_text():
     text = ChatText(tokenizer, ChatTemplate(system="Be brief."))
     ids = text.encode(TURNS, with_clip=False).input_ids
     assert tokenizer.decode(ids).startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWhat")
-    said = [{"role": "system", "content": "Be brief."}, *messages(TURNS)]
-    theirs = tokenizer.apply_chat_template(said, tokenize=True, return_dict=True).input_ids
+    conversation = [{"role": "system", "content": "Be brief."}, *messages(TURNS)]
+    theirs = tokenizer.apply_chat_template(conversation, tokenize=True, return_dict=True).input_ids
     assert ids.tolist() == theirs[:-1]  # but the newline after all
     asked = text.encode_question(TURNS[:-1], TURNS[-1][0], with_clip=False)
     assert torch.equal(asked, ids[: len(asked)])
@@ -172,7 +172,7 @@ def test_a_variable_of_the_template():
 
 
 @pytest.mark.parametrize(
-    ("template", "said"),
+    ("template", "message"),
     [
         (None, "has no chat template: choose another format"),
         (THINKING, r"before an answer, but .* to ask for one.*variables"),
@@ -182,8 +182,8 @@ def test_a_variable_of_the_template():
         ("{% for %}", "refuses the roles"),
     ],
 )
-def test_a_template_that_cannot_be_used(template, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_template_that_cannot_be_used(template, message):
+    with pytest.raises(ValueError, match=message):
         ChatText(tokenizer_with(template, ["<|im_start|>", "<|im_end|>"]), ChatTemplate())
 
 

@@ -147,12 +147,12 @@ def test_gradients_pass_through_a_frozen_checkpointed_network(tiny_folder, visua
     for checkpointing in (False, True):
         model = PretrainedCausalLM(tiny_folder, prompt=ShortPrompt, gradient_checkpointing=checkpointing).train()
         model.requires_grad_(False)
-        tokens = [each.clone().requires_grad_() for each in visual]
+        tokens = [features.clone().requires_grad_() for features in visual]
         calls = []
         # Before it, since what is computed again stops at the last tensor that the gradient needs.
         model.network.get_decoder().layers[0].mlp.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
         model(*inputs(model, [0, 1], tokens)).loss.backward()
-        gradients.append(torch.cat([each.grad for each in tokens]))
+        gradients.append(torch.cat([token.grad for token in tokens]))
         computed.append(len(calls))
         assert all(weight.grad is None for weight in model.parameters())
     assert computed == [1, 2]
@@ -163,8 +163,8 @@ def test_gradients_pass_through_a_frozen_checkpointed_network(tiny_folder, visua
 @pytest.mark.parametrize("asked", [(), (0, 1, -1)])
 def test_gradients_of_all_weights_are_the_same_checkpointed(tiny_folder, visual, asked):
     plain, checkpointed = (
-        PretrainedCausalLM(tiny_folder, prompt=ShortPrompt, gradient_checkpointing=each).train()
-        for each in (False, True)
+        PretrainedCausalLM(tiny_folder, prompt=ShortPrompt, gradient_checkpointing=checkpointing).train()
+        for checkpointing in (False, True)
     )
     for model in (plain, checkpointed):
         output = model(*inputs(model, [0, 1], visual), asked)

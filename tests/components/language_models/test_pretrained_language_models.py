@@ -85,8 +85,8 @@ def test_attention_that_is_unknown(saved_llama):
 @pytest.mark.parametrize("there", [True, False])
 def test_flash_attention_that_cannot_be_used(monkeypatch, saved_llama, there):
     monkeypatch.setattr("components.language_models.pretrained_causal_lm.is_flash_attn_2_available", lambda: there)
-    said = r"dtype bfloat16, not float32" if there else r"`pip install flash-attn .*or set it to sdpa"
-    with pytest.raises(ValueError, match=said):
+    message = r"dtype bfloat16, not float32" if there else r"`pip install flash-attn .*or set it to sdpa"
+    with pytest.raises(ValueError, match=message):
         PretrainedCausalLM(str(saved_llama), attention="flash_attention_2")
 
 

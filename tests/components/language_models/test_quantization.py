@@ -72,7 +72,7 @@ def folder(tmp_path):
 
 def test_weights_in_four_bits(folder):
     full, model = (
-        PretrainedCausalLM(folder, prompt=ShortPrompt, quantization=each).eval() for each in (NoQuantization, NF4)
+        PretrainedCausalLM(folder, prompt=ShortPrompt, quantization=kind).eval() for kind in (NoQuantization, NF4)
     )
     ids = torch.tensor([[5, 9, 200, 31]])
     weight = model.network.model.layers[0].self_attn.q_proj.weight

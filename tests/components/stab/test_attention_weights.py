@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from components.distillation.alignment_head import AlignmentHead
+from components.distillation.alignment import AlignmentHead
 from components.groups import Groups
 from components.stab import FSRA, GSTRA, LSD, LearnedQueryLSD, MaskedGSTRA
 from components.stab.grid import Chunks, ValidArea

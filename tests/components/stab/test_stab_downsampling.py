@@ -112,7 +112,7 @@ def test_half_resolution_embeds_the_halved_frame():
 
 @pytest.mark.parametrize("size", [(72, 72), (48, 72), (240, 320), (640, 360), (100, 700)])
 def test_half_resolution_gives_the_tokens_of_the_full_model(size):
-    found = []
+    computed = []
     for name in ("full", "half_resolution"):
         stab = STAB(width=16, patch_size=12, **VARIANTS[name])
         geometry = CanvasGeometry(canvas=144, patch_size=stab.patch_size, stride=stab.stride, fill=(0, 0, 0))
@@ -122,8 +122,8 @@ def test_half_resolution_gives_the_tokens_of_the_full_model(size):
         # The rectangle is where the picture is, in pixels.
         assert (frames[inside(rectangle.tolist(), stab.patch_size)] == 255).all()
         assert frames.sum() == 255 * 2 * 3 * rectangle[2] * rectangle[3] * stab.patch_size**2
-        found.append((frames, layout.token_counts, layout.order))
-    (frames, counts, order), (half_frames, half_counts, half_order) = found
+        computed.append((frames, layout.token_counts, layout.order))
+    (frames, counts, order), (half_frames, half_counts, half_order) = computed
     assert torch.equal(frames, half_frames)
     assert half_counts == counts
     assert torch.equal(half_order, order)
@@ -170,8 +170,8 @@ def test_perceiver_resampler_equals_its_definition():
             latents = latents + layer.output(torch.cat(heads, -1))
             latents = latents + layer.feed_forward(latents)
         expected.append(resampler.norm(latents))
-    found = resampler(windows, Groups.of_sizes(torch.tensor(sizes)))
-    torch.testing.assert_close(found, torch.cat(expected))
+    computed = resampler(windows, Groups.of_sizes(torch.tensor(sizes)))
+    torch.testing.assert_close(computed, torch.cat(expected))
 
 
 def test_perceiver_resampler_gives_the_tokens_of_the_full_model_and_no_place():

@@ -77,7 +77,7 @@ class Run:
     def recorded(self):
         """What this project computes, under the names of the recorded arrays."""
         patches, video = self.seen["patch_embedding"], self.layout.video_frames
-        found = {
+        computed = {
             "identity": self.identity,
             "identity_ch4": self.identity[:, ::4],
             "mlp": self.mlp,
@@ -89,20 +89,20 @@ class Run:
             "lste_x1": patches[video] + self.seen["expand"],
             "lste_x2": self.seen["local_encoding"],
         }
-        found = {name: tensor.detach() for name, tensor in found.items()}
+        computed = {name: tensor.detach() for name, tensor in computed.items()}
         for name, every in (("patch", 16), ("lste_x1", 16), ("lste_x2", 16), ("lsd", 8)):
-            tensor = found.pop(name)
-            found[f"{name}_ch{every}"] = (
+            tensor = computed.pop(name)
+            computed[f"{name}_ch{every}"] = (
                 tensor[..., ::every].movedim(-1, 1) if tensor.dim() == 4 else tensor[:, ::every]
             )
             if tensor.numel():
                 numbers = tensor.double()
-                found[f"{name}_stats"] = torch.stack(
+                computed[f"{name}_stats"] = torch.stack(
                     [numbers.mean(), numbers.std(), numbers.abs().max(), numbers.norm()]
                 )
         norm = self.encoder.local_encoding.norm
-        found["bn_running_mean_after"], found["bn_running_var_after"] = norm.running_mean, norm.running_var
-        return found
+        computed["bn_running_mean_after"], computed["bn_running_var_after"] = norm.running_mean, norm.running_var
+        return computed
 
     def gradient(self, key):
         """Gradient under an official name, flattened; zeros where nothing flows."""
@@ -122,13 +122,13 @@ def test_token_counts(run, arrays):
 
 
 def test_recorded_arrays(run, arrays):
-    found = run.recorded()
+    computed = run.recorded()
     differences = {}
     for key in arrays:
         case, _, name = key.partition("/")
         if case != run.name or name.startswith("grad/") or name in ("lens", "patch_hw"):
             continue
-        actual, expected = found[name].numpy(), arrays[key]
+        actual, expected = computed[name].numpy(), arrays[key]
         assert actual.shape == expected.shape, name
         scale = np.maximum(1, np.abs(expected)) if name.endswith("_stats") else 1  # norms of millions of numbers
         differences[name] = float((np.abs(actual - expected) / scale).max())

@@ -59,11 +59,12 @@ def test_clips_together_are_as_one_by_one(local_encoding):
     torch.testing.assert_close(ours, theirs)
     for tokens in (ours, theirs):
         tokens.square().mean().backward()
-    found, expected = state(stab), state(official)
-    assert found.keys() == expected.keys()
-    assert found["num_batches_tracked"] == expected.pop("num_batches_tracked") - 1 == 3  # PyTorch counts the image too
+    computed, expected = state(stab), state(official)
+    assert computed.keys() == expected.keys()
+    # PyTorch counts the image too.
+    assert computed["num_batches_tracked"] == expected.pop("num_batches_tracked") - 1 == 3
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, msg=name)
+        torch.testing.assert_close(computed[name], value, msg=name)
 
 
 def test_the_statistics_of_a_batch_are_others():

@@ -76,9 +76,9 @@ def test_without_the_dense_connection_the_encoded_patches_stand_alone():
 def test_the_whole_video_is_one_chunk():
     counts = (9, 1, 17, 2)
     frames, shapes = clips(*counts)
-    found = tokens_of(build(chunking=WholeVideo), frames, shapes)
+    computed = tokens_of(build(chunking=WholeVideo), frames, shapes)
     expected = tokens_of(build(chunk_frames=17), frames, shapes)  # more than half of any clip: one chunk each
-    for ours, theirs in zip(found, expected, strict=True):
+    for ours, theirs in zip(computed, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
     # A change in the first frame reaches the context of the last one, which chunks prevent.
     changed = frames.clone()
@@ -135,13 +135,13 @@ def official():
 @pytest.mark.parametrize("variant", list(VARIANTS)[len(REMOVALS) :])
 def test_a_variant_differs_from_the_full_model(variant):
     frames, _ = clips(9)
-    found = []
+    computed = []
     for encoder in (build(), build(**VARIANTS[variant])):
         rectangle = torch.tensor(RECTANGLE) * PATCH // encoder.patch_size
         canvas = tuple(side * PATCH // encoder.patch_size for side in CANVAS)
-        found += tokens_of(encoder, frames, shared(rectangle.tolist(), frames=9, canvas=canvas))
-    assert found[0].shape == found[1].shape
-    assert (found[0] - found[1]).abs().max() > 1e-3
+        computed += tokens_of(encoder, frames, shared(rectangle.tolist(), frames=9, canvas=canvas))
+    assert computed[0].shape == computed[1].shape
+    assert (computed[0] - computed[1]).abs().max() > 1e-3
 
 
 COMPILED = """

@@ -104,10 +104,10 @@ def test_languagebind_gives_what_its_formulas_say(tmp_path, frames, groups, laye
     weights = languagebind_weights()
     tower = PretrainedLanguageBind(**NAMES, name_or_path=str(save_languagebind(tmp_path, weights)), output_layer=layer)
     with torch.no_grad():
-        found = tower(frames, groups)
+        computed = tower(frames, groups)
         expected = [languagebind_by_loops(weights, clip, 4 + layer) for clip in frames.split(COUNTS)]
-    scale = found.abs().max()
-    difference = float((found - torch.cat(expected)).abs().max() / scale)
+    scale = computed.abs().max()
+    difference = float((computed - torch.cat(expected)).abs().max() / scale)
     print(f"\nlayer {layer}: {difference:.1e} of {scale:.1f}")
     assert difference < 1e-5
 
@@ -142,18 +142,18 @@ class NotATensor:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ({"pre_layrnorm.weight": NotATensor()}, "it holds .*NotATensor, which is no tensor and was not run"),
         ({"state": {}}, "does not hold tensors by name"),
         ([torch.ones(2)], "does not hold tensors by name"),
     ],
 )
-def test_a_pickle_file_of_other_things_is_refused(tmp_path, content, said):
+def test_a_pickle_file_of_other_things_is_refused(tmp_path, content, message):
     folder = save_languagebind(tmp_path, {})
     (folder / "model.safetensors").unlink()
     torch.save(content, folder / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=rf"pytorch_model.bin .*{said}"):
+    with pytest.raises(ValueError, match=rf"pytorch_model.bin .*{message}"):
         PretrainedLanguageBind(**NAMES, name_or_path=str(folder))
 
 
@@ -171,7 +171,7 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "message"),
     [
         ("{", "does not describe"),
         ("[]", "does not describe"),
@@ -185,9 +185,9 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path):
         (json.dumps({"model_type": "clip", "vision_config": SIZES | {"patch_size": 4}}), "a patch_size of 4, not 2"),
     ],
 )  # fmt: skip
-def test_a_config_of_something_else_is_refused(tmp_path, config, said):
+def test_a_config_of_something_else_is_refused(tmp_path, config, message):
     (tmp_path / "config.json").write_text(config)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         PretrainedCLIP(**NAMES, name_or_path=str(tmp_path))
 
 
@@ -201,10 +201,14 @@ def test_weights_that_do_not_fit_are_listed(tmp_path):
     folder = save_languagebind(tmp_path, weights)
     with pytest.raises(ValueError, match="do not fit a PretrainedLanguageBind") as raised:
         PretrainedLanguageBind(**NAMES, name_or_path=str(folder))
-    said = str(raised.value)
-    assert "2 unknown keys: " in said and "layers.0.surprise.weight" in said and "layers.3.layer_norm1.weight" in said
-    assert "2 parameters without a key: norm.bias, temporal.1.attention.key.weight" in said
-    assert "1 of another shape: vision_model.embeddings.position_embedding.weight of shape [5, 32]" in said
+    message = str(raised.value)
+    assert (
+        "2 unknown keys: " in message
+        and "layers.0.surprise.weight" in message
+        and "layers.3.layer_norm1.weight" in message
+    )
+    assert "2 parameters without a key: norm.bias, temporal.1.attention.key.weight" in message
+    assert "1 of another shape: vision_model.embeddings.position_embedding.weight of shape [5, 32]" in message
 
 
 def test_each_family_refuses_the_weights_of_the_other(tmp_path, clip_folder):
@@ -216,7 +220,7 @@ def test_each_family_refuses_the_weights_of_the_other(tmp_path, clip_folder):
 
 
 @pytest.mark.parametrize(
-    ("build", "sizes", "said"),
+    ("build", "sizes", "message"),
     [
         (CLIPViT, {"width": 0}, "width: 0 is not at least 1"),
         (CLIPViT, {"layers": 0}, "layers: 0 is not at least 1"),
@@ -228,8 +232,8 @@ def test_each_family_refuses_the_weights_of_the_other(tmp_path, clip_folder):
         (LanguageBindViT, {"frames": 0}, "frames: 0 is not at least 1"),
     ],
 )
-def test_sizes_that_do_not_go_together_are_refused(build, sizes, said):
-    with pytest.raises(ValueError, match=said):
+def test_sizes_that_do_not_go_together_are_refused(build, sizes, message):
+    with pytest.raises(ValueError, match=message):
         build(**({"width": 32, "patch_size": 2, "image_size": 8, "layers": 2, "heads": 4} | sizes))
 
 

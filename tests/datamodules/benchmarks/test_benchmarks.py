@@ -141,10 +141,10 @@ def test_a_clip_is_found_with_any_extension_and_prefix(root, extension):
 
 def test_a_missing_video_stops_the_run_unless_a_share_of_them_is_allowed(root, caplog):
     (root / "clips/clip_b.mp4").unlink()
-    said = "small: 1 of 2 videos are missing in .*clips: clip_b; 1 of 3 questions are about them"
-    with pytest.raises(RecordError, match=f"{said}.*max_missing_share, which is 0.0"):
+    message = "small: 1 of 2 videos are missing in .*clips: clip_b; 1 of 3 questions are about them"
+    with pytest.raises(RecordError, match=f"{message}.*max_missing_share, which is 0.0"):
         data(root, benchmark()).setup("test")
-    with pytest.raises(RecordError, match=said):
+    with pytest.raises(RecordError, match=message):
         data(root, benchmark(), max_missing_share=0.49).setup("test")
     allowed = data(root, benchmark(), max_missing_share=0.5)
     allowed.setup("test")

@@ -56,12 +56,12 @@ def facts():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_verdicts(facts, name):
-    found = judge(facts[name], wanted=8)
+    judged = judge(facts[name], wanted=8)
     verdict, reasons = VERDICTS.get(name, ("ok", {}))
-    assert found.verdict == verdict, found.why()
-    assert list(found.reasons) == list(reasons)
+    assert judged.verdict == verdict, judged.why()
+    assert list(judged.reasons) == list(reasons)
     for reason, words in reasons.items():
-        assert found.reasons[reason].startswith(words)
+        assert judged.reasons[reason].startswith(words)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,8 +100,8 @@ def test_pictures_in_which_nothing_happens(tmp_path, brightness, moving, reason)
                 picture[:32, number * moving : number * moving + 20] = 0
             file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         file.mux(stream.encode())
-    found = judge(examine((tmp_path / "clip.mp4", "clip.mp4")), wanted=8)
-    assert list(found.reasons) == ([reason] if reason else [])
+    judged = judge(examine((tmp_path / "clip.mp4", "clip.mp4")), wanted=8)
+    assert list(judged.reasons) == ([reason] if reason else [])
 
 
 def test_further_reasons(facts):

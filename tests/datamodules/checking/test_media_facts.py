@@ -165,7 +165,7 @@ def test_clips_that_are_not_in_it_are_refused(media, made):
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         (lambda lines: lines[1:], "was not finished, or it was edited"),
         (lambda lines: lines[:-1], "was not finished, or it was edited"),
@@ -178,9 +178,9 @@ def test_clips_that_are_not_in_it_are_refused(media, made):
         (lambda lines: [], "was not finished"),
     ],
 )
-def test_an_unfinished_or_edited_manifest_is_refused(media, made, lines, said):
+def test_an_unfinished_or_edited_manifest_is_refused(media, made, lines, message):
     made.write_text("".join(f"{line}\n" for line in lines(made.read_text().splitlines())))
-    with pytest.raises(ManifestError, match=said):
+    with pytest.raises(ManifestError, match=message):
         Manifest(str(made)).check(media.iterdir(), media)
 
 

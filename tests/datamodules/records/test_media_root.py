@@ -15,9 +15,9 @@ COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "café") for form in ("NFC",
 
 def by_stem(root, video):
     """Look up as records of the form VideoChatGPT do, and as benchmarks do, which must agree."""
-    found = [MediaRoot(root).find_by_stem(video, "row 0"), VideoFiles(root, "{video}").find(video, "row 0")]
-    assert found[0] == found[1]
-    return found[0] and found[0].relative_to(root).as_posix()
+    paths = [MediaRoot(root).find_by_stem(video, "row 0"), VideoFiles(root, "{video}").find(video, "row 0")]
+    assert paths[0] == paths[1]
+    return paths[0] and paths[0].relative_to(root).as_posix()
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_a_name_that_may_be_two_clips_is_refused(tmp_path):
 def test_a_path_is_found_in_another_form_of_unicode(tmp_path):
     make_media(tmp_path, f"{DECOMPOSED}/{DECOMPOSED}.mp4", f"{COMPOSED}.mp4")
     media = MediaRoot(tmp_path)
-    found = media.find(f"{COMPOSED}/{COMPOSED}.mp4", "row 0")
-    assert found == tmp_path / DECOMPOSED / f"{DECOMPOSED}.mp4"
+    paths = media.find(f"{COMPOSED}/{COMPOSED}.mp4", "row 0")
+    assert paths == tmp_path / DECOMPOSED / f"{DECOMPOSED}.mp4"
     assert media.find(f"{DECOMPOSED}.mp4", "row 0") == tmp_path / f"{COMPOSED}.mp4"
     make_media(tmp_path, f"{DECOMPOSED}.mp4")
     assert MediaRoot(tmp_path).find(f"{DECOMPOSED}.mp4", "row 0") == tmp_path / f"{DECOMPOSED}.mp4", "as it stands"

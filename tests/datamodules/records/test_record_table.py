@@ -88,10 +88,10 @@ def as_list(table, pipe):
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_another_process_sees_the_same(table, method):
     context = multiprocessing.get_context(method)
-    here, there = context.Pipe()
-    process = context.Process(target=as_list, args=(table[3:], there))
+    receiver, sender = context.Pipe()
+    process = context.Process(target=as_list, args=(table[3:], sender))
     process.start()
-    assert here.recv() == RECORDS[3:]
+    assert receiver.recv() == RECORDS[3:]
     process.join()
 
 
@@ -102,10 +102,10 @@ def freeze_count(pipe):
 
 def test_a_loader_process_leaves_alone_what_it_inherits():
     # Its garbage collection would write to every inherited object, and so copy all their pages.
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=freeze_count, args=(there,))
+    receiver, sender = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=freeze_count, args=(sender,))
     process.start()
-    assert here.recv() > 10_000
+    assert receiver.recv() > 10_000
     process.join()
 
 

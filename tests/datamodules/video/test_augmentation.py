@@ -48,9 +48,9 @@ def test_model_and_teacher_see_the_same_and_a_key_decides():
 def test_the_official_way_mirrors_model_and_teacher_independently_and_frames_alone():
     flip = OfficialFlip()
     assert flip.at_evaluation and not HorizontalFlip().at_evaluation
-    pairs = [tuple(bool(flipped(each)) for each in flip((view(8), view(4)), key)) for key in KEYS]
+    pairs = [tuple(bool(flipped(shown)) for shown in flip((view(8), view(4)), key)) for key in KEYS]
     assert all(60 < pairs.count((a, b)) < 140 for a in (True, False) for b in (True, False))
-    assert all(each.rectangle.tolist() == [0, 1, 4, 2] for each in flip((view(8), view(4)), KEYS[0]))
+    assert all(shown.rectangle.tolist() == [0, 1, 4, 2] for shown in flip((view(8), view(4)), KEYS[0]))
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])

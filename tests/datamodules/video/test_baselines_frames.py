@@ -32,8 +32,8 @@ def test_frames(code, sampler):
 
 
 def cases(code):
-    found = {name.split("/")[0] for name in PICTURES if name.startswith(f"{code}_") and "flipped" not in name}
-    return sorted((name, *map(int, re.findall(r"\d+", name))) for name in found)
+    names = {name.split("/")[0] for name in PICTURES if name.startswith(f"{code}_") and "flipped" not in name}
+    return sorted((name, *map(int, re.findall(r"\d+", name))) for name in names)
 
 
 def normalised(geometry, frames):

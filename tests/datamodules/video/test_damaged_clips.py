@@ -10,7 +10,7 @@ import pytest
 from datamodules.checking.examine import examine
 from datamodules.video import pyav_reader
 from datamodules.video.container import Container
-from datamodules.video.matroska import damaged_element
+from datamodules.video.damage import damaged_element
 from datamodules.video.open import DamagedVideo, open_known, open_video
 from datamodules.video.pyav_reader import PyAVReader
 from datamodules.video.reader import DamagedVideoError, VideoError

@@ -11,9 +11,8 @@ import torch
 from components.files import content_hash
 from datamodules.checking.media_facts import NoManifest
 from datamodules.video.damage import DamagedVideo
-from datamodules.video.frame_cache import DiskFrameCache, Recipe
-from datamodules.video.frame_cache.disk import UNIT
-from datamodules.video.frame_cache.recipe import from_file, to_file
+from datamodules.video.frame_cache import UNIT, DiskFrameCache, Recipe
+from datamodules.video.frame_file import from_file, to_file
 from datamodules.video.geometry import CanvasGeometry, FittedClip
 from datamodules.video.sampling import FpsSampler, OfficialSampler, UniformSampler
 

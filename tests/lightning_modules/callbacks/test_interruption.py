@@ -78,8 +78,8 @@ def test_ctrl_c_says_how_to_continue(run, capsys, monkeypatch):
     with pytest.raises(SystemExit) as caught:
         run("fit", *NO_LSTE, *SHORT)
     assert caught.value.code == 1
-    said = capsys.readouterr().err
-    assert "continue with" in said and "--ckpt_path" in said and "interrupted.ckpt" in said
+    output = capsys.readouterr().err
+    assert "continue with" in output and "--ckpt_path" in output and "interrupted.ckpt" in output
 
 
 @pytest.fixture
@@ -103,11 +103,11 @@ def test_a_training_that_is_stopped_goes_on_with_the_same_losses(run, finished, 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(VideoLanguageModel, "training_step", step)
         run("fit", *NO_LSTE, *SHORT)
-    said = capsys.readouterr().err
-    assert ("stopping after this step" in said) == (number == signal.SIGINT)
-    assert "interrupted after step 2; continue with" in said
+    output = capsys.readouterr().err
+    assert ("stopping after this step" in output) == (number == signal.SIGINT)
+    assert "interrupted after step 2; continue with" in output
     assert signal.getsignal(signal.SIGTERM) == handler
-    checkpoint = Path(said.rsplit("--ckpt_path ")[1].splitlines()[0])
+    checkpoint = Path(output.rsplit("--ckpt_path ")[1].splitlines()[0])
     assert losses(checkpoint.parents[1]) == losses(finished.folder)[:2]
     resumed = run("fit", *NO_LSTE, *SHORT, f"--ckpt_path={checkpoint}")
     assert losses(resumed.folder, "metrics.1.csv") + losses(resumed.folder) == losses(finished.folder)
@@ -201,10 +201,10 @@ def test_a_real_ctrl_c_leaves_a_checkpoint_and_says_how_to_continue(tiny, tmp_pa
         while process.poll() is None and not metrics.is_file():
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, output = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 1 and "Traceback" not in said
+    assert process.returncode == 1 and "Traceback" not in output
     checkpoint = tmp_path / "no_lste" / "seed_0" / "checkpoints" / "interrupted.ckpt"
-    assert f"--ckpt_path {checkpoint}" in said
+    assert f"--ckpt_path {checkpoint}" in output
     assert torch.load(checkpoint, weights_only=True)["global_step"] > 0

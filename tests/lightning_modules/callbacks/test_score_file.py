@@ -24,15 +24,15 @@ def tested(run, finished):
 
 @pytest.mark.long
 def test_it_holds_the_logged_figures_with_intervals(tested):
-    found = content(tested.folder)
+    stored = content(tested.folder)
     logged = {name: figure for name, figure in tested.summary.figures.items() if "exact_match" in name}
-    assert {f"test/{name}": score["value"] for name, score in found["scores"].items()} == pytest.approx(logged)
-    for score in found["scores"].values():
+    assert {f"test/{name}": score["value"] for name, score in stored["scores"].items()} == pytest.approx(logged)
+    for score in stored["scores"].values():
         assert 0 <= score["low"] <= score["value"] <= score["high"] <= 1
         assert score["high"] - score["low"] > 0.5, "one video of eight questions says little"
-    assert found["scores"]["exact_match/mean"]["questions"] == 9 and found["benchmarks"] == {}
-    assert found["intervals"] == HOW_SURE
-    assert found["counts"] == {"questions": 9, "videos": 1, "answered": 9, "unanswered": 0, "missing_clips": 0}
+    assert stored["scores"]["exact_match/mean"]["questions"] == 9 and stored["benchmarks"] == {}
+    assert stored["intervals"] == HOW_SURE
+    assert stored["counts"] == {"questions": 9, "videos": 1, "answered": 9, "unanswered": 0, "missing_clips": 0}
 
 
 def test_it_tells_where_they_come_from(tested, finished):
@@ -59,11 +59,11 @@ def test_it_tells_where_they_come_from(tested, finished):
 
 @pytest.mark.long
 def test_the_test_after_a_training_leaves_one_too(finished):
-    found = content(finished.folder)
-    assert found["scores"].keys() == {
+    stored = content(finished.folder)
+    assert stored["scores"].keys() == {
         name.removeprefix("test/") for name in finished.summary.figures if name.startswith("test/exact")
     }
-    assert found["provenance"]["checkpoint"] is None and found["provenance"]["steps_of_this_run"] == 4
+    assert stored["provenance"]["checkpoint"] is None and stored["provenance"]["steps_of_this_run"] == 4
 
 
 @pytest.mark.long
@@ -92,9 +92,9 @@ def test_a_file_that_cannot_be_written_is_one_line_of_every_process_and_costs_no
     (folder / "test_scores.json").unlink()
     (folder / "test_scores.json").mkdir()
     command = ["test", *NO_LSTE, *tiny, "--seed_everything=3", f"--ckpt_path={tested.config.test.ckpt_path}"]
-    status, said = run_two(*command, f"--continue_answers={tested.folder}", "--trainer.strategy=ddp")
+    status, output = run_two(*command, f"--continue_answers={tested.folder}", "--trainer.strategy=ddp")
     line = f"error: {folder / 'test_scores.json'} cannot be written: Is a directory; the answers are kept in"
-    assert status == [1, 1] and [words.splitlines()[-1] for words in said] == [f"{line} {folder / 'test.jsonl'}"] * 2
+    assert status == [1, 1] and [words.splitlines()[-1] for words in output] == [f"{line} {folder / 'test.jsonl'}"] * 2
     assert (folder / "test.jsonl").read_text() == before
     (folder / "test_scores.json").rmdir()
     assert sorted(path.name for path in folder.iterdir()) == ["test.by.json", "test.jsonl"], "and nothing by halves"

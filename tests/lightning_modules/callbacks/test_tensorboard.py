@@ -97,13 +97,13 @@ def test_the_figures_begin_with_the_overall_score_and_its_interval(table, runs):
         "val/exact_match/mean", "test/exact_match/blink", "test/exact_match/blink/low"]  # fmt: skip
     for name, cli in runs[1].items():
         row = next(row for run, row in rows.items() if run.startswith(f"{name}/"))
-        said = {value.name.tag: value.value for value in row.metric_values}
+        shown = {value.name.tag: value.value for value in row.metric_values}
         interval = cli.summary.scores.intervals["test/exact_match/mean"]
-        assert said["test/exact_match/mean"] == pytest.approx(interval.value)
-        assert said["test_interval/exact_match/mean/low"] == pytest.approx(interval.low)
-        assert said["test_interval/exact_match/mean/high"] == pytest.approx(interval.high)
-        assert said["train/loss"] == pytest.approx(cli.summary.figures["train/loss"])
-        assert len(said) == len(titles)
+        assert shown["test/exact_match/mean"] == pytest.approx(interval.value)
+        assert shown["test_interval/exact_match/mean/low"] == pytest.approx(interval.low)
+        assert shown["test_interval/exact_match/mean/high"] == pytest.approx(interval.high)
+        assert shown["train/loss"] == pytest.approx(cli.summary.figures["train/loss"])
+        assert len(shown) == len(titles)
 
 
 def test_a_run_without_a_figure_names_its_column_nevertheless():

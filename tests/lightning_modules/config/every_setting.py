@@ -55,20 +55,20 @@ def _families(hint, given=0):
 @cache
 def settings():
     """Return class -> names of its settings, for every class that a slot takes and every class of plain settings."""
-    found, waiting = {}, [(VideoLanguageModel, 0), *((kind, 0) for kind in members(VideoTextDataModule).values())]
+    kinds, waiting = {}, [(VideoLanguageModel, 0), *((kind, 0) for kind in members(VideoTextDataModule).values())]
     while waiting:
         kind, given = waiting.pop()
-        if kind in found or not (is_dataclass(kind) or takes(kind)) or hasattr(kind, "__members__"):
+        if kind in kinds or not (is_dataclass(kind) or takes(kind)) or hasattr(kind, "__members__"):
             continue
         parser = ArgumentParser(exit_on_error=False)
         parser.add_class_arguments(kind, "it", skip={given} if given else None)
-        found[kind] = sorted(
+        kinds[kind] = sorted(
             {key.split(".")[1] for key in vars(parser.get_defaults().as_flat()) if key.startswith("it.")}
         )
-        for name in found[kind]:
+        for name in kinds[kind]:
             for family, sizes in _families(takes(kind)[name][0]):
                 waiting += [(member, sizes) for member in members(family).values()]
-    return found
+    return kinds
 
 
 def parsed(hint, value):

@@ -99,7 +99,7 @@ def test_a_missing_base_is_named_with_the_file_that_wants_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("base: 3", "must be a file name or a list"),
         ("base: {a: 1}", "must be a file name or a list"),
@@ -107,26 +107,26 @@ def test_a_missing_base_is_named_with_the_file_that_wants_it(tmp_path):
         ("a: [1", "not valid YAML"),
     ],
 )
-def test_a_malformed_file_is_named(tmp_path, text, said):
+def test_a_malformed_file_is_named(tmp_path, text, message):
     (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(ConfigChainError, match=said) as caught:
+    with pytest.raises(ConfigChainError, match=message) as caught:
         config_chain(tmp_path / "a.yaml")
     assert "a.yaml" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[paper]", "must be a mapping"),
         ("{small: sizes.yaml}", "must be a mapping"),
         ("{smal: {data: {}}}", "names smal; the scales are small"),
     ],
 )
-def test_malformed_settings_at_a_scale_are_named(tmp_path, text, said):
+def test_malformed_settings_at_a_scale_are_named(tmp_path, text, message):
     (tmp_path / "scale").mkdir()
     (tmp_path / "scale/small.yaml").write_text("a: 1")
     (tmp_path / "a.yaml").write_text(f"base: scale/small.yaml\nat_scale: {text}")
-    with pytest.raises(ConfigChainError, match=rf"a\.yaml .*{said}"):
+    with pytest.raises(ConfigChainError, match=rf"a\.yaml .*{message}"):
         with_bases(["fit", "--config", str(tmp_path / "a.yaml")])
 
 

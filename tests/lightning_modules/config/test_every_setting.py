@@ -150,13 +150,13 @@ def test_a_value_that_cannot_be_is_refused_in_one_line(kind, name, tmp_path):
     device = "cpu" if kind.__name__ == "InternVideo2Teacher" else "meta"  # its sizes are known without its weights
     for value in [taken for given in VALUES for taken in parsed(hint, given)]:
         given = arguments(kind) | {name: value}
-        said = refused(lambda value=value: check(kind, name, value))
-        said = said or refused(lambda given=given: kind(**given), device)
-        if said is None and value not in fine and (kind.__name__, name) not in UNUSED:
-            said = refused(lambda given=given: read(kind(**given), name, tmp_path))
-            assert said is not None, f"{kind.__name__}({name}={value!r}) is taken"
+        refusal = refused(lambda value=value: check(kind, name, value))
+        refusal = refusal or refused(lambda given=given: kind(**given), device)
+        if refusal is None and value not in fine and (kind.__name__, name) not in UNUSED:
+            refusal = refused(lambda given=given: read(kind(**given), name, tmp_path))
+            assert refusal is not None, f"{kind.__name__}({name}={value!r}) is taken"
         # What is empty may be said of the place that it leads to.
-        assert said is None or value in ("", []) or name in said
+        assert refusal is None or value in ("", []) or name in refusal
     null = refused(lambda: check(kind, name, None))
     may_be = default is None or type(None) in typing.get_args(hint)
     assert null is None if may_be else null.startswith(f"it.init_args.{name} is null; it must be of type ")

@@ -192,7 +192,7 @@ def test_what_cannot_be_exported_is_refused(run, fails, pretrained, tmp_path):
     (out / "something").touch()
     checkpoint = first.folder / "checkpoints" / "last.ckpt"
     stray = shutil.copy(checkpoint, tmp_path / "stray.ckpt")
-    for arguments, said in (
+    for arguments, message in (
         ((str(tmp_path / "nowhere"), "--out", new), "nowhere does not exist"),
         ((str(tmp_path), "--out", new), "last.ckpt does not exist"),
         (("README.md", "--out", new), "README.md is not a checkpoint"),
@@ -202,16 +202,16 @@ def test_what_cannot_be_exported_is_refused(run, fails, pretrained, tmp_path):
         ((source, "--out", new, "--merge"), "there is no adapter to merge"),
     ):
         status, error = fails("export", *arguments)
-        assert status == 1 and said in error, said
+        assert status == 1 and message in error, message
     config = (first.folder / "config.yaml").read_text()
-    for old, other, said in (
+    for old, other, message in (
         ("LearnedFusion", "FixedFusion", "holds another variant of the model than"),
         ("width: 96", "width: 48", "does not have just the tensors that"),
     ):
         assert old in config
         (first.folder / "config.yaml").write_text(config.replace(old, other))
         status, error = fails("export", source, "--out", new)
-        assert status == 1 and said in error, said
+        assert status == 1 and message in error, message
     (first.folder / "config.yaml").write_text(config)
     save_tiny_network("llama", tmp_path / "base" / "llama", max_length=2048, seed=1)
     status, error = fails("export", source, "--out", new)
@@ -236,6 +236,6 @@ def test_a_full_disk_leaves_nothing(finished, fails, tmp_path, monkeypatch, plac
         raise error
 
     monkeypatch.setattr(place, full)
-    status, said = fails("export", str(finished.folder), "--out", str(tmp_path / "out"))
-    assert status == 1 and "no space left on" in said.lower()
+    status, output = fails("export", str(finished.folder), "--out", str(tmp_path / "out"))
+    assert status == 1 and "no space left on" in output.lower()
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]

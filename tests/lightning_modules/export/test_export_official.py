@@ -58,7 +58,7 @@ def test_there_and_back_is_the_same_to_the_bit(exported, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "options", "said"),
+    ("arguments", "options", "message"),
     [
         (["--model.encoder.fusion=FixedFusion"], {}, "model.encoder.fusion: LearnedFusion -> FixedFusion"),
         (["--model.encoder.chunk_frames=8"], {}, "model.encoder.chunk_frames: 4 -> 8"),
@@ -68,10 +68,10 @@ def test_there_and_back_is_the_same_to_the_bit(exported, tmp_path, capsys):
     ],
     ids=["component", "option", "head", "adapter", "family"],
 )
-def test_another_model_is_refused(exported, fails, tmp_path, arguments, options, said):
+def test_another_model_is_refused(exported, fails, tmp_path, arguments, options, message):
     ours = exported(*arguments, **options)
     status, error = fails("export-official", str(ours), "--out", str(tmp_path / "official"))
-    assert status == 1 and said in error
+    assert status == 1 and message in error
     assert not (tmp_path / "official").exists()
 
 

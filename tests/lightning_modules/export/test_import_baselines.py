@@ -74,8 +74,10 @@ def video_llava(tmp_path):
 def test_video_llava(video_llava, tmp_path, run, capsys):
     out = tmp_path / "ours"
     main(["import-video-llava", str(video_llava), "--out", str(out)])
-    said = capsys.readouterr().out
-    assert "projector: 4 tensors" in said and f"not used here: {len(KEYS['languagebind_image']) + 2} tensors" in said
+    output = capsys.readouterr().out
+    assert (
+        "projector: 4 tensors" in output and f"not used here: {len(KEYS['languagebind_image']) + 2} tensors" in output
+    )
     name = str(tmp_path / "languagebind")
     encoder = LanguageBindVideo(
         WIDTH,

@@ -19,17 +19,17 @@ def eve_tensors():
     """Those of the official model that EVE has, by EVE's names; and its teacher."""
     tensors = official_tensors()
     shared = tuple(f"model.vision_tower.{part}" for part in SHARED)
-    found = {
+    computed = {
         key: tensor
         for key, tensor in tensors.items()
         if not key.startswith(("model.v", "model.mm_projector.")) or key.startswith((*shared, "model.mm_projector."))
     }
-    found |= {
+    computed |= {
         key.replace("video_tower_compressor", "vision_tower_compressor"): tensor
         for key, tensor in tensors.items()
         if key.startswith("model.video_tower_compressor.")
     }
-    return found | {"model.vision_clip.backbone.vision_model.post_layernorm.bias": torch.ones(4)}
+    return computed | {"model.vision_clip.backbone.vision_model.post_layernorm.bias": torch.ones(4)}
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def test_a_run_starts_from_it(run, source, tmp_path, capsys):
     ours = cli.model.state_dict()
     assert weights and all(torch.equal(ours[name], tensor) for name, tensor in weights.items())
     assert isinstance(cli.model.language_model, EVECausalLM)
-    said = capsys.readouterr().out
-    assert f"loaded: {len(weights)} tensors" in said and "ignored: 0 tensors" in said
-    (fresh,) = (line for line in said.splitlines() if line.strip().startswith("fresh:"))
+    output = capsys.readouterr().out
+    assert f"loaded: {len(weights)} tensors" in output and "ignored: 0 tensors" in output
+    (fresh,) = (line for line in output.splitlines() if line.strip().startswith("fresh:"))
     parts = {text.split(" ")[0] for text in fresh.split(": ")[-1].split(", ")}
     assert {"encoder.local_encoding", "encoder.video_aggregator", "encoder.fusion"} <= parts
     assert not parts & {"encoder.downsampling", "encoder.frame_aggregator", "projector.layers", "distillation.head"}
@@ -73,11 +73,11 @@ def test_what_is_no_eve_is_refused(source, tmp_path, fails):
     save_official(source, wrong, config=EVE)
     status, error = fails("import-eve", str(source), *out)
     assert status == 1 and "split_embedding has shape [3]" in error
-    for change, said in (
+    for change, message in (
         ({"model_type": "llama"}, "has model_type 'llama', not 'eve'"),
         ({"mm_hidden_size": None}, "mm_hidden_size"),
     ):
         (source / "config.json").write_text(json.dumps({k: v for k, v in (EVE | change).items() if v is not None}))
         status, error = fails("import-eve", str(source), *out)
-        assert status == 1 and said in error
+        assert status == 1 and message in error
     assert not (tmp_path / "ours").exists()

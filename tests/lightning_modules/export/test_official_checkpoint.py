@@ -41,18 +41,18 @@ def test_every_key_is_accounted_for(imported, tensors, capsys):
 
 def test_what_was_read_is_said(source, tmp_path, capsys):
     main(["import-official", str(source), "--out", str(tmp_path / "new")])
-    said = capsys.readouterr().out
-    assert "second names of the vision part (vision_tower, mm_projector): 67 tensors" in said
-    assert "video_tower.lmhra2" in said and f"--config {tmp_path / 'new' / 'config.yaml'}" in said
+    output = capsys.readouterr().out
+    assert "second names of the vision part (vision_tower, mm_projector): 67 tensors" in output
+    assert "video_tower.lmhra2" in output and f"--config {tmp_path / 'new' / 'config.yaml'}" in output
 
 
 def test_the_model_is_that_of_the_golden_numbers(imported):
     expected = official_model().state_dict()
-    found = load_file(imported / "weights.safetensors")
+    weights = load_file(imported / "weights.safetensors")
     language_model = PretrainedCausalLM(str(imported / "language_model"))
-    found |= {f"language_model.{name}": tensor for name, tensor in language_model.state_dict().items()}
-    assert found.keys() == {name for name in expected if not name.endswith("num_batches_tracked")}
-    assert all(torch.equal(found[name], expected[name]) for name in found)
+    weights |= {f"language_model.{name}": tensor for name, tensor in language_model.state_dict().items()}
+    assert weights.keys() == {name for name in expected if not name.endswith("num_batches_tracked")}
+    assert all(torch.equal(weights[name], expected[name]) for name in weights)
 
 
 def test_its_tokenizer_is_exported_in_both_formats(imported, tmp_path):
@@ -103,9 +103,9 @@ def test_one_name_of_two_is_enough(tensors, tmp_path):
 def test_a_run_starts_from_it(run, imported, capsys):
     run("validate", "--config=experiments/full.yaml", f"--config={imported / 'config.yaml'}",
         "--model.encoder.patch_size=14", "--data.canvas=56", "--trainer.limit_val_batches=1")  # fmt: skip
-    said = capsys.readouterr().out
-    assert "fresh: 0 tensors" in said
-    assert "ignored: 10 tensors: distillation.head (10)" in said
+    output = capsys.readouterr().out
+    assert "fresh: 0 tensors" in output
+    assert "ignored: 10 tensors: distillation.head (10)" in output
 
 
 class Trap:
@@ -193,24 +193,24 @@ DAMAGES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("damage", "said"), DAMAGES.values(), ids=DAMAGES.keys())
-def test_what_is_no_such_checkpoint_is_refused(source, tmp_path, fails, damage, said):
+@pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES.keys())
+def test_what_is_no_such_checkpoint_is_refused(source, tmp_path, fails, damage, message):
     damage(source, tmp_path)
     status, error = fails("import-official", str(source), "--out", str(tmp_path / "ours"))
-    assert status == 1 and said in error
+    assert status == 1 and message in error
     assert not (tmp_path / "executed").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
 
 
 def test_folders_are_not_written_over_and_must_be_there(imported, tmp_path, fails):
-    for arguments, said in (
+    for arguments, message in (
         (["import-official", str(tmp_path / "checkpoint"), "--out", str(imported)], "is not empty"),
         (["import-official", str(tmp_path / "nowhere"), "--out", str(tmp_path / "new")], "has no config.json"),
         (["export-official", str(imported), "--out", str(imported)], "is not empty"),
         (["export-official", str(tmp_path / "checkpoint"), "--out", str(tmp_path / "new")], "has no origin.json"),
     ):
         status, error = fails(*arguments)
-        assert status == 1 and said in error
+        assert status == 1 and message in error
     (imported / "weights.safetensors").write_bytes(b"none")
     status, error = fails("export-official", str(imported), "--out", str(tmp_path / "new"))
     assert status == 1 and "is damaged" in error

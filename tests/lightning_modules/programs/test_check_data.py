@@ -54,8 +54,8 @@ def on_data(tmp_path):
             f"--data.media_root={media}", f"--out={out}", "--workers=1"]  # fmt: skip
 
 
-def rows(said):
-    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("|")]
+def rows(output):
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in output.splitlines() if line.startswith("|")]
 
 
 def checked(capsys, *arguments):
@@ -64,21 +64,21 @@ def checked(capsys, *arguments):
         main(["check-data", *arguments])
     except SystemExit as end:
         status = end.code
-    said = capsys.readouterr()
-    assert "Traceback" not in said.err
-    return status, said.out, said.err
+    output = capsys.readouterr()
+    assert "Traceback" not in output.err
+    return status, output.out, output.err
 
 
 @pytest.mark.long
 def test_splits_duplicates_status_and_page(capsys, on_data, tmp_path):
-    status, said, error = checked(capsys, *on_data)
+    status, output, error = checked(capsys, *on_data)
     assert status == 1
     assert error.splitlines()[-1].startswith("error: f.mp4: cannot be opened as a video")
-    assert ["ok", "3", "2", "1", "0"] in rows(said)
-    assert ["damaged", "1", "0", "0", "1"] in rows(said) and ["unreadable", "1", "0", "0", "1"] in rows(said)
-    assert ["few frames", "1"] in rows(said)
-    assert "in train and in another split (1):\n  train: <b>&.mp4, a.mp4; val: d.mp4" in said
-    assert "more than once in a split (1):" in said
+    assert ["ok", "3", "2", "1", "0"] in rows(output)
+    assert ["damaged", "1", "0", "0", "1"] in rows(output) and ["unreadable", "1", "0", "0", "1"] in rows(output)
+    assert ["few frames", "1"] in rows(output)
+    assert "in train and in another split (1):\n  train: <b>&.mp4, a.mp4; val: d.mp4" in output
+    assert "more than once in a split (1):" in output
 
     page = (tmp_path / "out/report.html").read_text()
     assert "&lt;b&gt;&amp;.mp4" in page and "<b>&.mp4" not in page
@@ -91,8 +91,8 @@ def test_splits_duplicates_status_and_page(capsys, on_data, tmp_path):
     assert all(len(set(picture.convert("L").getdata())) > 50 for picture in pictures)
 
     # Known now; and what a training does with bad clips decides.
-    status, said, _ = checked(capsys, *on_data, "--data.bad_media=SkipBadMedia", "--data.bad_media.max_share=0.7")
-    assert status == 0 and "0 checked now, 6 known before" in said
+    status, output, _ = checked(capsys, *on_data, "--data.bad_media=SkipBadMedia", "--data.bad_media.max_share=0.7")
+    assert status == 0 and "0 checked now, 6 known before" in output
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_whether_a_training_would_stop(tmp_path, policy, damaged, stops):
         "c": ClipFacts("c", 1, 1, error="no video stream"),
     }
     clips = Clips(tmp_path, {"train": [tmp_path / name for name in facts]}, {})
-    judged = {name: judge(each, 8) for name, each in facts.items()}
+    judged = {name: judge(value, 8) for name, value in facts.items()}
     report = make_report("data", clips, Checked(judged, 0, "", tmp_path))
     if stops is None:
         stop_where_a_training_would(report, SkipCounter(policy, ErrorOnLongRecords()), damaged, {})
@@ -126,15 +126,15 @@ def test_a_folder_in_which_all_is_well(capsys, tmp_path):
     (media / "in").mkdir(parents=True)
     shutil.copy(VIDEOS / "nasa_13013_rotated.mp4", media / "in" / "A.MP4")
     (media / "notes.txt").touch()
-    status, said, _ = checked(capsys, str(media), f"--out={tmp_path / 'out'}")
-    assert status == 0 and ["ok", "1"] in rows(said)
-    assert "not looked at: 1 files of other kinds (1 .txt)" in said
+    status, output, _ = checked(capsys, str(media), f"--out={tmp_path / 'out'}")
+    assert status == 0 and ["ok", "1"] in rows(output)
+    assert "not looked at: 1 files of other kinds (1 .txt)" in output
     manifest = read_manifest(tmp_path / "out/manifest.jsonl")
-    assert list(manifest.clips) == ["in/A.MP4"] and manifest.header["sha256"] in said
+    assert list(manifest.clips) == ["in/A.MP4"] and manifest.header["sha256"] in output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "message"),
     [
         ([], 2, "give either a folder or --config"),
         (["tests/data", "--config=experiments/full.yaml"], 2, "give either a folder or --config"),
@@ -145,9 +145,9 @@ def test_a_folder_in_which_all_is_well(capsys, tmp_path):
         (["--config=nowhere.yaml"], 1, "nowhere.yaml does not exist"),
     ],
 )
-def test_what_is_wrong_is_said(capsys, arguments, status, said):
-    found, _, error = checked(capsys, *arguments)
-    assert found == status and said in error
+def test_what_is_wrong_is_said(capsys, arguments, status, message):
+    actual, _, error = checked(capsys, *arguments)
+    assert actual == status and message in error
 
 
 def test_a_full_disk_is_one_line(capsys, tmp_path):

@@ -27,7 +27,7 @@ def arguments(tmp_path):
 
     def with_records(train=(), test=(), max_length=200):
         for split, more in (("train", train), ("test", test)):
-            records = [*(record(f"{split}{n}", "What?", "This.") for n in range(7)), *(record(*each) for each in more)]
+            records = [*(record(f"{split}{n}", "What?", "This.") for n in range(7)), *(record(*item) for item in more)]
             (tmp_path / f"{split}.json").write_text(json.dumps(records))
         files = {"train": "train", "val": "test", "test": "test"}
         return [
@@ -78,5 +78,7 @@ def test_it_is_left_out_and_counted(arguments, tmp_path, capsys):
 
     capsys.readouterr()
     check_data([*options, *policy, f"--out={tmp_path / 'check'}", "--workers=1"])
-    said = capsys.readouterr().out
-    assert "too long for the language model (4):\n  record 'known' about" in said and "record 'borderline/0'" in said
+    output = capsys.readouterr().out
+    assert (
+        "too long for the language model (4):\n  record 'known' about" in output and "record 'borderline/0'" in output
+    )

@@ -107,7 +107,7 @@ def test_a_history_that_is_none(tmp_path, line):
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "said"),
+    ("file", "content", "message"),
     [
         (
             "history.jsonl",
@@ -120,12 +120,12 @@ def test_a_history_that_is_none(tmp_path, line):
         ("checkpoints/last.ckpt", b"PK", "last.ckpt is not a checkpoint"),
     ],
 )
-def test_a_run_folder_with_other_things_in_it_is_one_line(fails, tmp_path, file, content, said):
+def test_a_run_folder_with_other_things_in_it_is_one_line(fails, tmp_path, file, content, message):
     (tmp_path / "config.yaml").write_text("{}")
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / file).write_bytes(content)
     status, error = fails("show", str(tmp_path))
-    assert status == 1 and said in error and len(error.splitlines()) == 1
+    assert status == 1 and message in error and len(error.splitlines()) == 1
 
 
 @pytest.mark.long

@@ -132,7 +132,7 @@ def test_a_file_system_without_locks_is_warned_about(tmp_path, monkeypatch, capl
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("", "cannot be that of a folder of its own"),
         (" ", "cannot be that of a folder of its own"),
@@ -153,11 +153,11 @@ def test_a_file_system_without_locks_is_warned_about(tmp_path, monkeypatch, capl
         ("ж" * 101, "has 202 bytes; give one of at most 200"),
     ],
 )
-def test_a_name_cannot_leave_the_folder_of_all_runs(name, said, tmp_path):
+def test_a_name_cannot_leave_the_folder_of_all_runs(name, message, tmp_path):
     for named in (checked_name, lambda name: free_folder(tmp_path, name, 0, "fit")):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             named(name)
-    with pytest.raises(ValueError, match=f"name of the sweep .*{said}"):
+    with pytest.raises(ValueError, match=f"name of the sweep .*{message}"):
         request_of([Path("experiments/full.yaml")], name=name)
 
 

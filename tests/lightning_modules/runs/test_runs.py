@@ -29,10 +29,10 @@ def test_a_run_leaves_everything_and_says_where(run, capsys):
     assert "  model.encoder.local_encoding: LSTE -> NoLocalEncoding" in origin
     answers = [json.loads(line) for line in (folder / "answers" / "test.jsonl").read_text().splitlines()]
     assert {row["family"] for row in answers} == set(cli.datamodule.families("test")) and len(answers) == 9
-    said = capsys.readouterr().out
-    assert f"run folder   {folder}" in said and "tensorboard --logdir" in said
-    assert re.search(r"  test/exact_match/mean +0\.\d{4} \[0\.0000, \d\.\d{4}\]\n", said)
-    assert re.search(r"  test/loss +\d+\.\d{4}\n", said), "a loss has no interval"
+    output = capsys.readouterr().out
+    assert f"run folder   {folder}" in output and "tensorboard --logdir" in output
+    assert re.search(r"  test/exact_match/mean +0\.\d{4} \[0\.0000, \d\.\d{4}\]\n", output)
+    assert re.search(r"  test/loss +\d+\.\d{4}\n", output), "a loss has no interval"
 
 
 @pytest.mark.long

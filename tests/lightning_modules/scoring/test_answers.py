@@ -65,11 +65,11 @@ def asked(finished, tiny):
 
 
 def by_id(folder):
-    found = rows(folder)
-    assert len({row["id"] for row in found}) == len(found) == 9
-    assert all(row["log_likelihood"] <= 0 for row in found)
+    stored = rows(folder)
+    assert len({row["id"] for row in stored}) == len(stored) == 9
+    assert all(row["log_likelihood"] <= 0 for row in stored)
     # The size of a batch may change the last digits.
-    return {row["id"]: row | {"log_likelihood": pytest.approx(row["log_likelihood"], abs=1e-5)} for row in found}
+    return {row["id"]: row | {"log_likelihood": pytest.approx(row["log_likelihood"], abs=1e-5)} for row in stored}
 
 
 @pytest.mark.long
@@ -87,9 +87,9 @@ def test_a_test_that_was_killed_goes_on_with_another_number_of_processes(run, as
     before = [row | {"right": True} for row in rows(folder)]
     assert len(before) == 3
     (folder / "answers" / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in before) + '{"id": "half a')
-    status, said = run_two(*asked, f"--continue_answers={folder}", "--trainer.strategy=ddp")
+    status, output = run_two(*asked, f"--continue_answers={folder}", "--trainer.strategy=ddp")
     assert status == [0, 0]
-    assert "ends in the middle of an answer" in said[0]
+    assert "ends in the middle of an answer" in output[0]
     assert rows(folder)[:3] == before
     assert by_id(folder) == by_id(whole.folder) | {row["id"]: row for row in before}
     assert sorted(path.name for path in (folder / "answers").iterdir()) == [

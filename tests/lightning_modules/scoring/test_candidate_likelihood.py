@@ -37,23 +37,24 @@ def samples():
     answers, rng = deal_answers(0, "test", 3), random_stream(0, "test", 2, 3)
     asked = [(*question(answers, family, rng), FreeAnswer(ANSWERS[family])) for family in FAMILIES]
     asked += [LETTERS, BEGINS_ALIKE, WORD_PIECES, ("How?", "slowly", FreeAnswer())]
-    found = [SampleFacts(f"{i}", "a.mp4", "all", (), *each[:2], each[2]) for i, each in enumerate(asked)]
+    facts = [SampleFacts(f"{i}", "a.mp4", "all", (), *case[:2], case[2]) for i, case in enumerate(asked)]
     before = (("Which way?", "left."), ("Is it red?", "no"))
-    found.append(SampleFacts("before", "a.mp4", "all", before, *asked[-5][:2], asked[-5][2]))
-    found.append(SampleFacts("text", "", "all", (), *asked[7][:2], asked[7][2]))
-    return found
+    facts.append(SampleFacts("before", "a.mp4", "all", before, *asked[-5][:2], asked[-5][2]))
+    facts.append(SampleFacts("text", "", "all", (), *asked[7][:2], asked[7][2]))
+    return facts
 
 
 def batch_of(model, chosen):
     encoded = [
-        model.text.encode([*each.before, (each.question, each.answer)], with_clip=bool(each.video)) for each in chosen
+        model.text.encode([*sample.before, (sample.question, sample.answer)], with_clip=bool(sample.video))
+        for sample in chosen
     ]
-    return Batch(NOTHING, None, [each.input_ids for each in encoded], [each.labels for each in encoded], chosen)
+    return Batch(NOTHING, None, [text.input_ids for text in encoded], [text.labels for text in encoded], chosen)
 
 
 def planned(model, chosen):
     """Return the plan of the samples, and that of their candidates."""
-    batch, counts = batch_of(model, chosen), [TOKENS for each in chosen if each.video]
+    batch, counts = batch_of(model, chosen), [TOKENS for sample in chosen if sample.video]
     text = plan_splice(
         batch.input_ids, counts, batch.labels, padding_side=PaddingSide.RIGHT, pad_id=model.text.pad_id,
         max_length=model.max_length,
@@ -72,7 +73,7 @@ def by_loop(model, sample):
     """Return the log-likelihood of each candidate: one pass for each, over all tokens behind the question."""
     asked = len(model.text.encode_question(sample.before, sample.question, with_clip=bool(sample.video)))
     with_end = sample.answer_kind in (BEGINS_ALIKE[2], WORD_PIECES[2])
-    found = []
+    values = []
     for candidate in sample.answer_kind.candidates:
         turns = [*sample.before, (sample.question, candidate)]
         encoded = model.text.encode(turns, with_clip=bool(sample.video))
@@ -85,24 +86,26 @@ def by_loop(model, sample):
         logits = model.network(inputs_embeds=hidden).logits[0].log_softmax(-1)
         end = logits.shape[0] - 1 - (not with_end)
         predicting = logits[end - len(tokens) : end]
-        found.append(sum(row[token].item() for row, token in zip(predicting, tokens, strict=True)))
-    return torch.tensor(found, dtype=torch.float64).log_softmax(0)
+        values.append(sum(row[token].item() for row, token in zip(predicting, tokens, strict=True)))
+    return torch.tensor(values, dtype=torch.float64).log_softmax(0)
 
 
 @torch.no_grad()
 def in_one_pass(model, chosen):
     text, plan = planned(model, chosen)
-    visual = torch.cat([clip(each) for each in chosen])
+    visual = torch.cat([clip(sample) for sample in chosen])
     embedded = splice(model.embed(plan.text.input_ids), visual.index_select(0, plan.visual), plan.text)
     return plan, plan.log_likelihoods(model(embedded, plan.text).logits), plan.scores(model, visual), (text, visual)
 
 
 def test_it_is_that_of_a_plain_loop_and_probabilities_sum_to_one(model):
     chosen = samples()
-    plan, found, (_, right), _ = in_one_pass(model, chosen)
-    assert [chosen[place].id for place in plan.samples] == [each.id for each in chosen if each.answer_kind.candidates]
-    assert torch.allclose(found.exp().sum(-1), torch.ones(len(plan.samples), dtype=torch.float64), atol=1e-12)
-    for row, place in zip(found, plan.samples, strict=True):
+    plan, values, (_, right), _ = in_one_pass(model, chosen)
+    assert [chosen[place].id for place in plan.samples] == [
+        sample.id for sample in chosen if sample.answer_kind.candidates
+    ]
+    assert torch.allclose(values.exp().sum(-1), torch.ones(len(plan.samples), dtype=torch.float64), atol=1e-12)
+    for row, place in zip(values, plan.samples, strict=True):
         expected = by_loop(model, chosen[place])
         assert torch.allclose(row[: len(expected)], expected, atol=1e-5), chosen[place]
         assert torch.isneginf(row[len(expected) :]).all()
@@ -134,12 +137,15 @@ def test_other_samples_of_the_batch_change_nothing_nor_does_the_loss_change(mode
 
 def test_a_model_that_always_says_the_same_and_one_that_knows_nothing(model):
     candidates = ANSWERS["shape"]
-    asked = [SampleFacts("1", "a.mp4", "all", (), "Where?", each, FreeAnswer(candidates)) for each in candidates[:2]]
+    asked = [
+        SampleFacts("1", "a.mp4", "all", (), "Where?", candidate, FreeAnswer(candidates))
+        for candidate in candidates[:2]
+    ]
     _, plan = planned(model, asked)
-    said = model.text.encode([("Where?", candidates[0])]).input_ids[-2]
+    token = model.text.encode([("Where?", candidates[0])]).input_ids[-2]
     logits = torch.zeros(2, len(plan.text.scored_columns), model.network.config.vocab_size)
     assert plan.log_likelihoods(logits).flatten().tolist() == pytest.approx([-math.log(4)] * 8)
-    logits[..., said] = 20.0
+    logits[..., token] = 20.0
     right, wrong = plan.log_likelihoods(logits).gather(1, plan.right[:, None]).flatten().tolist()
     assert right == pytest.approx(0, abs=1e-6) and wrong == pytest.approx(-20, abs=1e-6)
 
@@ -158,9 +164,9 @@ def test_a_run_logs_it_writes_it_with_each_answer_and_gives_it_an_interval(run):
     cli = run("fit", *NO_LSTE, *SHORT, "--data.test_questions_per_family=2")
     answers = [json.loads(line) for line in (cli.folder / "answers/test.jsonl").read_text().splitlines()]
     of = {family: [row["log_likelihood"] for row in answers if row["family"] == family] for family in FAMILIES}
-    assert all(len(each) == 2 and max(each) <= 0 for each in of.values())
+    assert all(len(value) == 2 and max(value) <= 0 for value in of.values())
     figures = json.loads((cli.folder / "summary.json").read_text())["figures"]
-    means = {f"test/log_likelihood/{family}": sum(each) / 2 for family, each in of.items()}
+    means = {f"test/log_likelihood/{family}": sum(value) / 2 for family, value in of.items()}
     means["test/log_likelihood/mean"] = sum(means.values()) / len(FAMILIES)
     logged = {name: value for name, value in figures.items() if name.startswith("test/log_likelihood/")}
     assert logged == pytest.approx(means, rel=1e-5)

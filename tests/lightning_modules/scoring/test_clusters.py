@@ -54,7 +54,7 @@ def test_clustered_intervals_cover_the_truth_about_as_often_as_they_say():
         clusters = [video for video in range(60) for _ in range(6)]
         for name, interval in {
             "share": clustered_share(right, clusters),
-            "mean": clustered_mean([float(each) for each in right], clusters, 0, 1),
+            "mean": clustered_mean([float(mark) for mark in right], clusters, 0, 1),
             "share without clusters": share(right),
         }.items():
             covered[name] += interval.low <= 0.5 <= interval.high

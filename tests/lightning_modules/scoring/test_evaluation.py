@@ -48,8 +48,8 @@ def test_shares_are_per_family_and_the_mean_is_over_families():
 def test_log_likelihoods_are_means_over_the_questions_that_have_one():
     known = (("colour", -1.0), ("colour", 0.0), ("colour", None), ("count", -2.0), ("free", None))
     answers = [answered(family, True, likelihood) for family, likelihood in known]
-    found = figures(["colour", "count", "free"], answers)
-    assert {name: figure for name, figure in found.items() if name.startswith("log_likelihood")} == {
+    results = figures(["colour", "count", "free"], answers)
+    assert {name: figure for name, figure in results.items() if name.startswith("log_likelihood")} == {
         "log_likelihood/colour": -0.5, "log_likelihood/count": -2.0, "log_likelihood/mean": -1.25
     }  # fmt: skip
     assert not any(name.endswith("/mean") for name in figures(["colour", "count", "free"], answers, {"a": {"a/x": 1}}))

@@ -50,9 +50,9 @@ def test_what_is_logged_is_what_is_scored_from_disk():
     logged = FamilyScores(["free", "yes_no"], metrics)
     for row in answers.values():
         logged.add(row)
-    found = scores(answers, [], metrics)
-    assert {name: score.interval.value for name, score in found.items()} == logged.figures(logged.counts, {})
-    assert found["token_f1/mean"].interval.value == pytest.approx((1 + 2 / 3) / 2 / 2)
+    results = scores(answers, [], metrics)
+    assert {name: score.interval.value for name, score in results.items()} == logged.figures(logged.counts, {})
+    assert results["token_f1/mean"].interval.value == pytest.approx((1 + 2 / 3) / 2 / 2)
 
 
 def test_over_a_benchmark_what_was_not_asked_is_worth_nothing():
@@ -61,13 +61,13 @@ def test_over_a_benchmark_what_was_not_asked_is_worth_nothing():
     benchmark = LoadedBenchmark(Benchmark("b", "test", questions=None, videos="", types=None), asked, lost, ["c"], [])
     answers = {record.id: answer("red", "a red ball", "b/what") for record in asked}
     metrics = with_usual([TokenF1()])
-    found = {name: score.interval.value for name, score in scores(answers, [benchmark], metrics).items()}
-    assert found["token_f1/b"] == pytest.approx(2 / 3 * 2 / 3)
-    assert found["token_f1_of_answered/b"] == found["token_f1/b/what"] == pytest.approx(2 / 3)
+    results = {name: score.interval.value for name, score in scores(answers, [benchmark], metrics).items()}
+    assert results["token_f1/b"] == pytest.approx(2 / 3 * 2 / 3)
+    assert results["token_f1_of_answered/b"] == results["token_f1/b/what"] == pytest.approx(2 / 3)
     logged = FamilyScores(["b/what"], metrics)
     for row in answers.values():
         logged.add(row)
-    assert found.items() <= logged.figures(logged.counts, {"b": {"b/what": 3}}).items()
+    assert results.items() <= logged.figures(logged.counts, {"b": {"b/what": 3}}).items()
 
 
 def test_right_and_wrong_words_have_the_interval_of_right_and_wrong_answers():

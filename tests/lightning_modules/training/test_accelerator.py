@@ -37,8 +37,8 @@ def failed(fails, tiny, tmp_path, *arguments):
 def test_no_cuda(fails, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    said = failed(fails, tiny, tmp_path, "--trainer.accelerator=gpu")
-    assert "trainer.accelerator is gpu, but PyTorch" in said and said.endswith("without a GPU set it to cpu")
+    output = failed(fails, tiny, tmp_path, "--trainer.accelerator=gpu")
+    assert "trainer.accelerator is gpu, but PyTorch" in output and output.endswith("without a GPU set it to cpu")
     assert not (tmp_path / "runs").exists(), "found before a run begins"
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr(torch.version, "hip", None)
@@ -66,13 +66,13 @@ def test_a_device_without_bfloat16(cuda):
 
 def test_more_devices_than_there_are(fails, tiny, tmp_path, monkeypatch):
     cores = os.cpu_count()
-    said = failed(fails, tiny, tmp_path, f"--trainer.devices={cores + 1}")
-    assert f"trainer.devices is {cores + 1}" in said and f"this machine has {cores} cores" in said
+    output = failed(fails, tiny, tmp_path, f"--trainer.devices={cores + 1}")
+    assert f"trainer.devices is {cores + 1}" in output and f"this machine has {cores} cores" in output
     check_devices(Namespace(accelerator="cpu", devices=cores))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    said = failed(fails, tiny, tmp_path, "--trainer.accelerator=gpu", "--trainer.devices=4")
-    assert "You requested gpu: [0, 1, 2, 3] But your machine only has: [0, 1]" in said
+    output = failed(fails, tiny, tmp_path, "--trainer.accelerator=gpu", "--trainer.devices=4")
+    assert "You requested gpu: [0, 1, 2, 3] But your machine only has: [0, 1]" in output
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_too_little_memory_is_said_with_what_needs_less(fails, tiny, tmp_path, m
         raise error
 
     monkeypatch.setattr(ExperimentCLI, "before_instantiate_classes", exhausted)
-    said = failed(fails, tiny, tmp_path)
-    assert f"the memory of {place} does not suffice" in said
+    output = failed(fails, tiny, tmp_path)
+    assert f"the memory of {place} does not suffice" in output
     for word in ("video-panda plan", "batch_size", "gradient_checkpointing", "LoRA", "fsdp.yaml"):
-        assert word in said
+        assert word in output
 
 
 @pytest.mark.parametrize("name", ["LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_PORT"])

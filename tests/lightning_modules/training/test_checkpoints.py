@@ -33,14 +33,14 @@ def test_last_is_the_newest_checkpoint_of_experiment_and_seed(run, fails, finish
     longer = run("fit", *NO_LSTE, *SHORT, "--trainer.max_epochs=3", "--test_after_fit=false", "--ckpt_path=last")
     assert longer.folder == finished.folder and longer.trainer.global_step == 6
     # Of another seed there is none, and other keywords name none.
-    for flags, said in (
+    for flags, message in (
         (["--ckpt_path=last", "--seed_everything=1"], f"no run in {runs / 'no_lste'} with seed 1 has a checkpoint"),
         (["--ckpt_path=best"], f"ckpt_path is best; here it is a path, such as {finished.folder}"),
         (["--ckpt_path=hpc"], "ckpt_path is hpc; here it is a path"),
         (["--ckpt_path=registry:model"], "ckpt_path is registry:model; here it is a path"),
     ):
         status, error = fails("test", *NO_LSTE, *tiny, *flags, f"--runs={runs}")
-        assert status == 1 and said in error and len(error.strip().splitlines()) == 1
+        assert status == 1 and message in error and len(error.strip().splitlines()) == 1
 
 
 def test_of_several_checkpoints_the_newest_counts(tmp_path):
@@ -57,9 +57,9 @@ def test_of_several_checkpoints_the_newest_counts(tmp_path):
 @pytest.mark.long
 def test_scores_of_random_weights_say_so(run, finished, capsys):
     random = run("test", *NO_LSTE)
-    said = "random weights, of no training: encoder, projector"
-    assert said in capsys.readouterr().out
-    assert json.loads((random.folder / "answers" / "test_scores.json").read_text())["provenance"]["weights"] == [said]
+    line = "random weights, of no training: encoder, projector"
+    assert line in capsys.readouterr().out
+    assert json.loads((random.folder / "answers" / "test_scores.json").read_text())["provenance"]["weights"] == [line]
     trained = run("test", *NO_LSTE, f"--init_from={finished.folder / 'checkpoints' / 'last.ckpt'}")
     weights = json.loads((trained.folder / "answers" / "test_scores.json").read_text())["provenance"]["weights"]
     assert "random weights" not in capsys.readouterr().out and not any("random weights" in line for line in weights)
@@ -70,7 +70,7 @@ def damaged(content, **changes):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"state_dict": []}, "state_dict is list"),
         ({"state_dict": {"encoder.x": 3}}, "state_dict has 'encoder.x'"),
@@ -94,14 +94,14 @@ def damaged(content, **changes):
         ({"state_dict": {"a": torch.tensor([1.0, float("-inf")], dtype=torch.bfloat16)}}, "a has NaN or infinite"),
     ],
 )
-def test_entries_that_no_checkpoint_has_are_refused(tmp_path, change, said):
+def test_entries_that_no_checkpoint_has_are_refused(tmp_path, change, message):
     whole = {"state_dict": {"a": torch.ones(2)}, "components": {"encoder": "STAB"}, "global_step": 1, "epoch": 0}
     torch.save(whole, tmp_path / "last.ckpt")
     check_checkpoint(tmp_path / "last.ckpt")
     torch.save(damaged(whole, **change), tmp_path / "last.ckpt")
     with pytest.raises(CheckpointError, match=r"ckpt_path .*last\.ckpt") as caught:
         check_checkpoint(tmp_path / "last.ckpt")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.long
@@ -114,7 +114,7 @@ def test_a_training_goes_on_from_a_whole_state_alone(run, fails, finished, tiny,
     config = (finished.folder / "config.yaml").read_bytes()
     bad = file.with_name("bad.ckpt")
     moments, groups = (content["optimizer_states"][0][key] for key in ("state", "param_groups"))
-    for damage, said in (
+    for damage, message in (
         (lambda: moments[3]["exp_avg_sq"].fill_(float("nan")), "optimizer_states.0.state.3.exp_avg_sq has NaN"),
         (lambda: (moments.clear(), groups[0].update(lr=float("inf"))), "param_groups.0.lr has NaN"),
         (lambda: content.pop("optimizer_states"), "has no optimizer_states, so no run goes on from it"),
@@ -122,7 +122,7 @@ def test_a_training_goes_on_from_a_whole_state_alone(run, fails, finished, tiny,
         damage()
         torch.save(content, bad)
         status, error = fails("fit", *command, f"--ckpt_path={bad}")
-        assert status == 1 and said in error and f"ckpt_path {bad}" in error and len(error.strip().splitlines()) == 1
+        assert status == 1 and message in error and f"ckpt_path {bad}" in error and len(error.strip().splitlines()) == 1
         assert "init_from takes its weights" in error
     assert (finished.folder / "config.yaml").read_bytes() == config, "refused before anything is written"
     # Its weights are those of the run: a test takes them, and so does another training.

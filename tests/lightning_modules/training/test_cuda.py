@@ -63,4 +63,4 @@ def test_half_precision_trains_and_answers_as_a_cpu_does(run):
         {row["id"]: row["prediction"] for row in map(json.loads, (folder / "answers/test.jsonl").open())}
         for folder in (there, here)
     )
-    assert ours.keys() == theirs.keys() and sum(ours[each] == theirs[each] for each in ours) >= 0.75 * len(ours)
+    assert ours.keys() == theirs.keys() and sum(ours[our] == theirs[our] for our in ours) >= 0.75 * len(ours)

@@ -133,8 +133,8 @@ def test_the_language_model_of_eve_is_left_out_and_what_came_with_it_is_said(run
     folder = save_eve(tmp_path / "eve")
     eve = ("--config=configs/llm/eve_7b.yaml", f"--model.language_model.name_or_path={folder}")
     first = run("fit", *FULL, *SHORT, *FROZEN, *eve)
-    said = "not used, stored with the language model: 6 tensors: model.mm_projector (1), model.vision_clip (1)"
-    assert said in capsys.readouterr().out and said in (first.folder / "origin.txt").read_text()
+    line = "not used, stored with the language model: 6 tensors: model.mm_projector (1), model.vision_clip (1)"
+    assert line in capsys.readouterr().out and line in (first.folder / "origin.txt").read_text()
     path, content = saved(first)
     assert language_model_keys(content) == [] and content["frozen_base"]["language_model"]["source"] == folder
     run("validate", *FULL, *FROZEN, *eve, f"--ckpt_path={path}")

@@ -51,10 +51,10 @@ def test_the_paper_takes_a_step(run, tmp_path):
 @pytest.mark.parametrize(("stage", "expected"), TABLE_6.items(), ids=TABLE_6.keys())
 def test_the_paper_trains_by_table_6(resolved, stage, expected):
     config = resolved("fit", *PAPER, f"--config=configs/stage/{stage}.yaml")
-    found = Stage(**config["model"]["stage"])
-    assert found.encoder == found.projector == found.distillation == expected[0]
-    assert (found.language_model, found.global_batch, found.warmup) == expected[1:4]
-    assert (found.weight_decay, found.betas) == (0.0, (0.9, 0.999))
+    actual = Stage(**config["model"]["stage"])
+    assert actual.encoder == actual.projector == actual.distillation == expected[0]
+    assert (actual.language_model, actual.global_batch, actual.warmup) == expected[1:4]
+    assert (actual.weight_decay, actual.betas) == (0.0, (0.9, 0.999))
     assert config["data"]["init_args"]["train_records"]["class_path"].endswith(expected[4])
     assert config["trainer"]["max_epochs"] == 1
 

@@ -31,9 +31,9 @@ def test_a_run_starts_from_the_weights_of_another_with_fresh_counters(run, weigh
     ours = cli.model.state_dict()
     assert frozen and all(torch.equal(ours[name], saved[name]) for name in frozen)
     assert cli.trainer.global_step == 1
-    said = capsys.readouterr().out
-    assert f"init_from {weights}" in said and f"loaded: {len(saved)} tensors: distillation.head" in said
-    assert "fresh: 0 tensors" in said
+    output = capsys.readouterr().out
+    assert f"init_from {weights}" in output and f"loaded: {len(saved)} tensors: distillation.head" in output
+    assert "fresh: 0 tensors" in output
     assert f"init_from {weights}" in (cli.folder / "origin.txt").read_text()
 
 
@@ -43,10 +43,10 @@ def test_weights_of_another_variant_are_refused_unless_told_to(fails, run, weigh
     assert status == 1 and "another variant" in error and "init_partially: true" in error
     assert "encoder.local_encoding: NoLocalEncoding -> LSTE" in error
     cli = run("validate", *FULL, f"--init_from={weights}", "--init_partially=true")
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     fresh = [name for name in cli.model.state_dict() if name.startswith("encoder.local_encoding.")]
-    assert f"fresh: {len(fresh)} tensors: encoder.local_encoding ({len(fresh)})" in said
-    assert "ignored: 0 tensors" in said
+    assert f"fresh: {len(fresh)} tensors: encoder.local_encoding ({len(fresh)})" in output
+    assert "ignored: 0 tensors" in output
 
 
 @pytest.mark.long
@@ -54,8 +54,8 @@ def test_tensors_of_another_shape_are_named(fails, run, weights, tiny, capsys):
     status, error = fails("validate", *NO_LSTE, *tiny, f"--init_from={weights}", "--model.encoder.width=32")
     assert status == 1 and "[96] there, [32] here" in error and "more" in error
     run("validate", *NO_LSTE, f"--init_from={weights}", "--init_partially=true", "--model.encoder.width=32")
-    said = capsys.readouterr().out
-    assert "loaded: " in said and "ignored: " in said and "language_model.network" in said
+    output = capsys.readouterr().out
+    assert "loaded: " in output and "ignored: " in output and "language_model.network" in output
 
 
 def test_a_distillation_head_for_another_teacher_is_refused(fails, weights, tiny):
@@ -64,12 +64,12 @@ def test_a_distillation_head_for_another_teacher_is_refused(fails, weights, tiny
 
 
 @pytest.mark.parametrize(
-    ("file", "said"),
+    ("file", "message"),
     [("no_such.ckpt", "does not exist"), ("last", "does not exist"), ("README.md", "is not a checkpoint")],
 )
-def test_a_file_that_is_none_is_refused(fails, tiny, file, said):
+def test_a_file_that_is_none_is_refused(fails, tiny, file, message):
     status, error = fails("fit", *FULL, *tiny, f"--init_from={file}")
-    assert status == 1 and f"init_from {file} {said}" in error
+    assert status == 1 and f"init_from {file} {message}" in error
 
 
 def test_a_run_that_goes_on_keeps_its_own_weights(run, finished, weights, capsys):

@@ -13,8 +13,8 @@ def test_the_full_model_trains_answers_and_is_saved(run, precision, weights):
     settings = ("--config=experiments/full.yaml", "--model.encoder.dropout=0", "--trainer.precision")
     exact = run("fit", *settings, "32-true", *SHORT)
     cli = run("fit", *settings, precision, *SHORT)
-    expected, found = ([float(loss) for loss in losses(of.folder)] for of in (exact, cli))
-    assert found != expected and found == pytest.approx(expected, rel=0.03)
+    expected, computed = ([float(loss) for loss in losses(of.folder)] for of in (exact, cli))
+    assert computed != expected and computed == pytest.approx(expected, rel=0.03)
     assert cli.model.distillation.hidden_layers and "test/exact_match/mean" in cli.summary.figures
     saved = torch.load(cli.folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert {tensor.dtype for tensor in saved.values() if tensor.is_floating_point()} == {weights}

@@ -35,8 +35,8 @@ def checkout(tmp_path):
 
 @needs_git
 def test_the_commit_and_whether_files_differ_from_it(checkout):
-    found = checkout_of(checkout / "code.py")
-    assert found.commit == git(checkout, "rev-parse", "HEAD") and not found.changed
+    git_checkout = checkout_of(checkout / "code.py")
+    assert git_checkout.commit == git(checkout, "rev-parse", "HEAD") and not git_checkout.changed
     (checkout / "new.py").write_text("2")
     assert checkout_of(checkout / "code.py").changed
     (checkout / "new.py").unlink()
@@ -106,9 +106,9 @@ SECRET = "abcdefghijklmnopqrstuvwxyz0123456789"
     ],
 )
 def test_what_looks_like_a_secret_is_hidden(words):
-    said = as_typed(["test", *words, "--ckpt_path=a.ckpt"])
-    assert SECRET not in said and "***" in said
-    assert said.startswith("test ") and said.endswith(" --ckpt_path=a.ckpt")
+    typed = as_typed(["test", *words, "--ckpt_path=a.ckpt"])
+    assert SECRET not in typed and "***" in typed
+    assert typed.startswith("test ") and typed.endswith(" --ckpt_path=a.ckpt")
 
 
 def test_all_else_is_kept_as_it_was_typed():

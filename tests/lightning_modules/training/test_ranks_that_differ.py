@@ -52,7 +52,7 @@ def test_figures_are_those_of_one_process_where_another_has_no_question(run, hal
     """In a validation by clips one by one, each process meets one that is left out, and only one of them another."""
     records = json.loads((tmp_path / "records.json").read_text())
     for name, ids in {"train": "ad", "val": "abc", "one": "a"}.items():
-        chosen = [each for each in records if each["id"][0] in ids]
+        chosen = [record for record in records if record["id"][0] in ids]
         (tmp_path / f"{name}.json").write_text(json.dumps(chosen))
     settings = [argument for argument in SETTINGS if "limit_val_batches" not in argument]
     status, _ = run_two("fit", *settings, *half_broken, f"--data.train={tmp_path / 'train.json'}",
@@ -76,11 +76,13 @@ def test_sigterm_to_one_process_and_its_loaders_saves_what_one_device_goes_on_wi
     whole = run("fit", *settings)
     stop = signal_itself(tmp_path, rank=1, step=1, number=signal.SIGTERM.value)
     rest = [argument for argument in tiny if not argument.startswith("--data.batch_size")]
-    status, said = run_two("fit", *settings, stop, "--name=no_lste", "--trainer.strategy=ddp", "--data.batch_size=1",
+    status, output = run_two("fit", *settings, stop, "--name=no_lste", "--trainer.strategy=ddp", "--data.batch_size=1",
                            "--data.workers=1", *rest, f"--runs={tmp_path / 'two'}")  # fmt: skip
     assert status == [1, 1]
-    assert "interrupted after step 1; continue with" in said[0] and "Traceback" not in said[1]
+    assert "interrupted after step 1; continue with" in output[0] and "Traceback" not in output[1]
     folder = tmp_path / "two" / "no_lste" / "seed_0"
     run("fit", *settings, f"--ckpt_path={folder / 'checkpoints' / 'interrupted.ckpt'}")
-    found = losses(folder, "metrics.1.csv") + losses(folder)
-    assert [float(loss) for loss in found] == pytest.approx([float(loss) for loss in losses(whole.folder)], rel=1e-4)
+    step_losses = losses(folder, "metrics.1.csv") + losses(folder)
+    assert [float(loss) for loss in step_losses] == pytest.approx(
+        [float(loss) for loss in losses(whole.folder)], rel=1e-4
+    )

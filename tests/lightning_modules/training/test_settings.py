@@ -30,7 +30,7 @@ def test_a_trainer_is_built_with_any_value_or_refuses_it_in_one_line(name, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--trainer.callbacks+=LearningRateFinder"], "LearningRateFinder, which cannot work here: it finds one rate"),
         (["--trainer.barebones=true"], "trainer.barebones is true"),
@@ -59,9 +59,9 @@ def test_a_trainer_is_built_with_any_value_or_refuses_it_in_one_line(name, tmp_p
         ),
     ],
 )
-def test_what_cannot_work_is_one_line(fails, tiny, tmp_path, arguments, said):
+def test_what_cannot_work_is_one_line(fails, tiny, tmp_path, arguments, message):
     status, error = fails("fit", "--config=experiments/no_lste.yaml", *tiny, f"--runs={tmp_path}", *arguments)
-    assert status == 1 and error.strip().splitlines()[-1].startswith("error: ") and said in error
+    assert status == 1 and error.strip().splitlines()[-1].startswith("error: ") and message in error
 
 
 def test_a_training_that_diverges_stops_before_figures_and_weights_are_lost(fails, tiny, tmp_path):

@@ -101,15 +101,15 @@ def test_an_infinite_norm_is_no_figure_where_losses_are_scaled():
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"encoder": -1.0}, "model.stage.encoder is -1.0"),
         ({"warmup": 1.0}, "model.stage.warmup is 1.0"),
         ({"encoder": 0, "projector": 0, "language_model": 0}, "trains nothing"),
     ],
 )
-def test_impossible_stages_are_refused(values, said):
-    with pytest.raises(ValueError, match=said):
+def test_impossible_stages_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
         Stage(**{"encoder": 1e-3, "projector": 1e-3, "language_model": 1e-3, "distillation": 1e-3} | values)
 
 
@@ -122,11 +122,11 @@ def test_the_global_batch_is_the_same_on_any_number_of_devices(global_batch, bat
 
 
 @pytest.mark.parametrize(
-    ("global_batch", "said"),
+    ("global_batch", "message"),
     [(12, "is 12, .* 4 x 2 = 8; batch sizes that fit, .*: 1, 2, 3, 6$"), (0, "is 0"), (7, "none$")],
 )
-def test_a_global_batch_that_cannot_be_had_is_refused_with_what_can(global_batch, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_global_batch_that_cannot_be_had_is_refused_with_what_can(global_batch, message):
+    with pytest.raises(ValueError, match=message):
         Stage(1e-3, 1e-3, 0, 1e-3, global_batch=global_batch).accumulation(4, 2)
 
 

@@ -44,13 +44,13 @@ def test_zero_2_leaves_clipping_and_accumulation_to_the_trainer(resolved, instal
 
 
 def test_the_batches_of_a_step_are_known_before_a_strategy_reads_them(run, monkeypatch):
-    found = []
+    accumulated = []
     monkeypatch.setattr(
         "lightning_modules.video_language.VideoLanguageModel.configure_model",
-        lambda model: found.append(model.trainer.accumulate_grad_batches),
+        lambda model: accumulated.append(model.trainer.accumulate_grad_batches),
     )
     run("fit", *NO_LSTE, "--data.batch_size=1", "--model.stage.global_batch=4", "--trainer.fast_dev_run=1")
-    assert found == [4]
+    assert accumulated == [4]
 
 
 def test_a_folder_of_shards_is_for_deepspeed_alone(run, fails, tmp_path, monkeypatch, installed):
@@ -81,5 +81,7 @@ def test_two_devices_whose_gradients_are_views_learn_what_one_does(run, tiny, tm
     rest = [argument for argument in tiny if argument.partition("=")[0] not in given]
     status, _ = run_two("fit", *settings, *one_each, "--name=views", *rest, f"--runs={tmp_path / 'two'}")
     assert status == [0, 0]
-    found = losses(tmp_path / "two" / "views" / "seed_0")
-    assert [float(loss) for loss in found] == pytest.approx([float(loss) for loss in losses(whole.folder)], rel=1e-4)
+    step_losses = losses(tmp_path / "two" / "views" / "seed_0")
+    assert [float(loss) for loss in step_losses] == pytest.approx(
+        [float(loss) for loss in losses(whole.folder)], rel=1e-4
+    )

@@ -88,9 +88,9 @@ def hot(image, frame):
 
 def assert_hot(image, frame, rows, columns):
     for number in range(FRAMES):
-        found = set(zip(*(axis.tolist() for axis in hot(image, number)), strict=True))
+        cells = set(zip(*(axis.tolist() for axis in hot(image, number)), strict=True))
         expected = {(row, column) for row in rows for column in columns} if number == frame else set()
-        assert found == expected, number
+        assert cells == expected, number
 
 
 def corner_of_window(rectangle, row, column):
@@ -175,8 +175,8 @@ def test_the_token_that_is_most_like_the_teachers_is_hot(rectangle):
     view = TeacherSimilarity(distillation)
     watch(view, lambda: distillation([states, states], teacher, clip.grid_frames, FRAMES))
     assert view.seen.min() == -1 and view.seen.max() == 1
-    found = clip.over_frames(view.seen[0])
-    assert (found[frame] == 1).nonzero().tolist() == [[top + i, left + j] for i in range(2) for j in range(2)]
+    values = clip.over_frames(view.seen[0])
+    assert (values[frame] == 1).nonzero().tolist() == [[top + i, left + j] for i in range(2) for j in range(2)]
     view.draw(clip)
 
 
@@ -200,6 +200,6 @@ def test_tokens_of_an_encoder_without_windows_are_patches():
     rectangles = torch.tensor([[1, 2, 2, 3]]).expand(2, 4)
     frames = torch.zeros(2, 3, *(side * PATCH for side in CANVAS), dtype=torch.uint8)
     clip = ShownClip("clip.mp4", "clips", frames, rectangles, CANVAS, 1, layout)
-    found = clip.over_frames(torch.arange(12.0))
-    assert torch.equal(found[1, 1:3, 2:5], torch.arange(6.0, 12).view(2, 3))
-    assert found.isnan().sum() == found.numel() - 12
+    values = clip.over_frames(torch.arange(12.0))
+    assert torch.equal(values[1, 1:3, 2:5], torch.arange(6.0, 12).view(2, 3))
+    assert values.isnan().sum() == values.numel() - 12

@@ -1,71 +1,15 @@
-"""The settings that decide the fitted frames of a clip, and the file format in which they are kept."""
+"""The file format of fitted frames that are kept on disk, without their padding and with a checksum."""
 
 from __future__ import annotations
 
-import enum
 import zlib
-from dataclasses import dataclass
-from functools import cached_property
 
-import av
-import decord
-import PIL
 import safetensors.torch
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from datamodules.video.damage import DamagedVideo
-from datamodules.video.geometry import CanvasGeometry, Fit, FittedClip
-from datamodules.video.resizing import Resizing
-from datamodules.video.sampling import FrameSampler
-
-# Increased whenever a reader, a sampler or a geometry gives different frames than before under the same settings.
-FRAMES_VERSION = 2
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All settings that decide the frames of one view of a clip.
-
-    Attributes:
-        sampler: choice of the frames.
-        damaged: treatment of clips that can be decoded only in part.
-        geometry: how frames are fitted to the canvas.
-    """
-
-    sampler: FrameSampler
-    damaged: DamagedVideo
-    geometry: CanvasGeometry
-
-    @cached_property
-    def text(self) -> str:
-        """Text of all settings, equal in every process: class names, their settings, and versions of the libraries.
-
-        Raises:
-            ValueError: a setting cannot be written as text.
-        """
-        versions = {"av": av, "decord": decord, "Pillow": PIL, "torch": torch}
-        programs = ", ".join(f"{name} {program.__version__}" for name, program in versions.items())
-        parts = (_words(part) for part in (self.sampler, self.damaged, self.geometry))
-        return f"frames {FRAMES_VERSION}; {programs}; {'; '.join(parts)}"
-
-
-def _words(value: object) -> str:
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return repr(value)
-    if isinstance(value, enum.Enum):
-        return f"{type(value).__qualname__}.{value.name}"
-    if isinstance(value, (tuple, list)):
-        return f"[{', '.join(map(_words, value))}]"
-    if isinstance(value, (FrameSampler, CanvasGeometry, Resizing, Fit)):
-        settings = ", ".join(f"{name}={_words(setting)}" for name, setting in sorted(vars(value).items()))
-        return f"{type(value).__module__}.{type(value).__qualname__}({settings})"
-    raise ValueError(
-        f"data.init_args.frame_cache is DiskFrameCache, which keeps frames under the settings that they come from, and"
-        f" a {type(value).__name__} cannot be written down as one; it can be a number, a text, or a list of these."
-        " MemoryCache and NoCache take any"
-    )
+from datamodules.video.geometry import FittedClip
 
 
 def to_file(view: FittedClip, name: str) -> bytes:

@@ -1,23 +1,143 @@
-"""A cache of fitted frames on disk: for the next epoch and for every other run over the same clips."""
+"""Caches of fitted frames, for the next epoch or for other runs: the family `frame_cache`."""
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import av
+import decord
+import PIL
+import torch
 from safetensors import SafetensorError
 
 from components.files import write_whole
 from datamodules.records.media_root import located
-from datamodules.video.frame_cache.frame_cache import FrameCache, Views
-from datamodules.video.frame_cache.recipe import Recipe, from_file, to_file
-from datamodules.video.geometry import FittedClip
+from datamodules.video.damage import DamagedVideo
+from datamodules.video.frame_file import from_file, to_file
+from datamodules.video.geometry import CanvasGeometry, Fit, FittedClip
+from datamodules.video.resizing import Resizing
+from datamodules.video.sampling import FrameSampler
 
 log = logging.getLogger(__name__)
-UNIT = 2**16
+
+UNIT = 2**16  # bytes that a byte of the file `size` stands for
+Views = tuple[FittedClip, ...]  # one clip on one canvas or several
+# Increased whenever a reader, a sampler or a geometry gives different frames than before under the same settings.
+FRAMES_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings that decide the frames of one view of a clip.
+
+    Attributes:
+        sampler: choice of the frames.
+        damaged: treatment of clips that can be decoded only in part.
+        geometry: how frames are fitted to the canvas.
+    """
+
+    sampler: FrameSampler
+    damaged: DamagedVideo
+    geometry: CanvasGeometry
+
+    @cached_property
+    def text(self) -> str:
+        """Text of all settings, equal in every process: class names, their settings, and versions of the libraries.
+
+        Raises:
+            ValueError: a setting cannot be written as text.
+        """
+        versions = {"av": av, "decord": decord, "Pillow": PIL, "torch": torch}
+        programs = ", ".join(f"{name} {program.__version__}" for name, program in versions.items())
+        parts = (_words(part) for part in (self.sampler, self.damaged, self.geometry))
+        return f"frames {FRAMES_VERSION}; {programs}; {'; '.join(parts)}"
+
+
+def _words(value: object) -> str:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)
+    if isinstance(value, enum.Enum):
+        return f"{type(value).__qualname__}.{value.name}"
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(_words, value))}]"
+    if isinstance(value, (FrameSampler, CanvasGeometry, Resizing, Fit)):
+        settings = ", ".join(f"{name}={_words(setting)}" for name, setting in sorted(vars(value).items()))
+        return f"{type(value).__module__}.{type(value).__qualname__}({settings})"
+    raise ValueError(
+        f"data.init_args.frame_cache is DiskFrameCache, which keeps frames under the settings that they come from, and"
+        f" a {type(value).__name__} cannot be written down as one; it can be a number, a text, or a list of these."
+        " MemoryCache and NoCache take any"
+    )
+
+
+class FrameCache(ABC):
+    """The family `frame_cache`: whether fitted frames are kept.
+
+    Augmentations and controls, which differ between epochs or runs, are applied to the cached frames afterwards.
+    """
+
+    @abstractmethod
+    def get(
+        self, clip: Path, recipes: Sequence[Recipe], content: Callable[[Path], str], read: Callable[[], Views]
+    ) -> Views:
+        """Return the views of a clip from the cache, or read them.
+
+        Args:
+            clip: video file.
+            recipes: settings that decide the frames of each view.
+            content: function that returns the SHA-256 of a file, or raises OSError if it cannot be read.
+            read: function that reads all views from the clip.
+        """
+
+
+class NoCache(FrameCache):
+    """Keeps nothing: every clip is read every time."""
+
+    def get(
+        self, clip: Path, recipes: Sequence[Recipe], content: Callable[[Path], str], read: Callable[[], Views]
+    ) -> Views:
+        """Return `read()`."""
+        return read()
+
+
+class MemoryCache(FrameCache):
+    """Keeps fitted frames in memory up to a limit; clips beyond it are read every time.
+
+    Each loader process has its own cache, so this suits `workers: 0`.
+    """
+
+    def __init__(self, max_gib: float = 1.0) -> None:
+        """Create an empty cache.
+
+        Args:
+            max_gib: limit on the memory of the kept frames, in GiB.
+        """
+        if not 0 < max_gib < math.inf:
+            raise ValueError(f"frame_cache.init_args.max_gib is {max_gib}; it must be above 0, not inf, or use NoCache")
+        self.left = int(max_gib * 2**30)
+        self.kept: dict[tuple[str, tuple[Recipe, ...]], Views] = {}
+
+    def get(
+        self, clip: Path, recipes: Sequence[Recipe], content: Callable[[Path], str], read: Callable[[], Views]
+    ) -> Views:
+        """Return the views of the file at this path, read only once if there is room for them."""
+        key = (str(clip), tuple(recipes))
+        if key in self.kept:
+            return self.kept[key]
+        views = read()
+        size = sum(view.frames.nbytes for view in views)
+        if size <= self.left:
+            self.left -= size
+            self.kept[key] = views
+        return views
 
 
 class DiskFrameCache(FrameCache):
