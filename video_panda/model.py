@@ -21,7 +21,7 @@ from video_panda.modeling import VideoPandaForConditionalGeneration
 from video_panda.processing import Turns, VideoPandaProcessor
 
 AT_ONCE = 8  # questions per batch
-OWN_FILES = ("README.md", "config.yaml", "origin.json")  # of a model folder, beside those of transformers
+MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}  # precision of a test -> format of operations
 
 
 class VideoPanda:
@@ -31,6 +31,7 @@ class VideoPanda:
         model: the model in evaluation mode, for transformers. Its `generation_config` decides how answers are made.
         processor: how clips and questions become its input.
         source: where it was loaded from on this machine; None for a model in memory.
+        autocast: number format of operations where that is safe; None for that of weights.
     """
 
     def __init__(
@@ -38,13 +39,20 @@ class VideoPanda:
         model: VideoPandaForConditionalGeneration,
         processor: VideoPandaProcessor,
         source: Path | None = None,
+        autocast: torch.dtype | None = None,
     ) -> None:
-        """Set the parts; use `from_pretrained` for a model on disk."""
+        """Set the parts; use `from_pretrained` for a model on disk.
+
+        Args:
+            model: trained model.
+            processor: its processor.
+            source: where it was loaded from on this machine.
+            autocast: number format of operations where that is safe, with weights as they are; None for that of weights.
+        """
         self.model = model.eval()
         self.processor = processor
         self.source = source
-        # Mixed precision is that of weights as they are, not of weights in another format.
-        self._autocast = model.config.precision.startswith("bf16-mixed") and model.dtype == torch.float32
+        self.autocast = autocast
 
     @classmethod
     def from_pretrained(
@@ -75,10 +83,9 @@ class VideoPanda:
         model, processor = load_model(place, dtype)
         if max_new_tokens is not None:
             model.generation_config.max_new_tokens = max_new_tokens
-        if dtype is not None:
-            model.config.precision = "32-true"  # the caller's choice instead of the test's
+        autocast = MIXED.get(model.config.precision) if dtype is None else None
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        return cls(model.to(chosen), processor, place)
+        return cls(model.to(chosen), processor, place, autocast)
 
     @overload
     def ask(self, clip: Clip, question: str, before: Turns = ()) -> str: ...  # type: ignore[overload-overlap]  # a str is a sequence too
@@ -155,7 +162,7 @@ class VideoPanda:
 
     @torch.inference_mode()
     def _generate(self, inputs: BatchFeature, **options: Any) -> torch.Tensor:
-        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self._autocast):
+        with torch.autocast(self.model.device.type, self.autocast, enabled=self.autocast is not None):
             ids: torch.Tensor = self.model.generate(**inputs, **options)
             return ids
 

@@ -92,7 +92,9 @@ class VideoPandaForConditionalGeneration(PreTrainedModel, GenerationMixin):
     config_class = VideoPandaConfig
     config: VideoPandaConfig
     _supports_sdpa = _supports_flash_attn = _supports_attention_backend = True
-    _keys_to_ignore_on_load_unexpected = [r"^distillation\."]  # noqa: RUF012  # as transformers declares it
+    _keys_to_ignore_on_load_unexpected = (r"^distillation\.",)
+    # Counters of batch normalisation, which no computation uses.
+    _keys_to_ignore_on_load_missing = (r"num_batches_tracked$",)
 
     def __init__(self, config: VideoPandaConfig, parts: VideoLanguageModel | None = None) -> None:
         """Assemble the model.

@@ -27,7 +27,7 @@ def build(kind: type[T], settings: Mapping[str, Any], version: str | None, where
     parser = ExperimentParser()
     parser.add_class_arguments(kind, "built")
     try:
-        built: T = parser.instantiate_classes(parser.parse_object({"built": dict(settings)})).built
+        built: T = parser.instantiate(parser.parse_object({"built": dict(settings)})).built
     except ArgumentError as error:
         raise ValueError(f"{where} {of_version(version)}: {' '.join(str(error).split())}") from error
     return built
