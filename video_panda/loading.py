@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from components.files import read_object
 from lightning_modules.config.chain import read_config, replace_here
 from lightning_modules.export.trained_run import find_run, load, model_parser
-from lightning_modules.export.transformers_files import MODEL_TYPE, processor_content
+from lightning_modules.export.transformers_files import MODEL_TYPE, TRUE, processor_content
 from lightning_modules.runs.folder import CONFIG, LAST_CHECKPOINT
 from lightning_modules.training.init_from import init_from
 from lightning_modules.video_language import VideoLanguageModel
@@ -90,16 +90,17 @@ def _of(model: VideoLanguageModel, config: Mapping[str, Any], dtype: torch.dtype
     content = processor_content(config["model"], config["data"]["init_args"], language_model.max_length)
     processor = VideoPandaProcessor(language_model.text.tokenizer, **content)
     ours = VideoPandaForConditionalGeneration.of(model, config["model"], precision)
-    true = {"bf16-true": torch.bfloat16, "16-true": torch.float16}.get(precision)
-    return (ours if dtype is None and true is None else ours.to(dtype or true)), processor
+    true = dtype or TRUE.get(precision)
+    return (ours if true is None else ours.to(true)), processor
 
 
 def _of_transformers(source: Path, dtype: torch.dtype | None) -> Loaded:
     config = read_object(source / "config.json")
     if config.get("model_type") != MODEL_TYPE:
-        official = " (of a released Video-Panda, `video-panda import-official` makes one)" * ("video_hidden_size" in config)
+        official = "; `video-panda import-official` makes a folder of a released Video-Panda"
         raise ValueError(
-            f"{source / 'config.json'} is of a {config.get('model_type')!r}, and a model folder of a {MODEL_TYPE!r}{official}"
+            f"{source / 'config.json'} is of a {config.get('model_type')!r}, not of a {MODEL_TYPE!r}"
+            f"{official if 'video_hidden_size' in config else ', and neither is it a run folder'}"
         )
     try:
         processor = VideoPandaProcessor.from_pretrained(source)

@@ -47,7 +47,7 @@ class VideoPanda:
             model: trained model.
             processor: its processor.
             source: where it was loaded from on this machine.
-            autocast: number format of operations where that is safe, with weights as they are; None for that of weights.
+            autocast: number format of operations where that is safe, in mixed precision; None for that of weights.
         """
         self.model = model.eval()
         self.processor = processor

@@ -9,7 +9,14 @@ from typing import Any, Self
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, LlamaConfig, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GenerationMixin,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils.hub import cached_file
 
@@ -17,7 +24,7 @@ from components.adapters import SavedAdapter
 from components.encoders import VideoEncoder
 from components.encoders.video_encoder import VideoShapes
 from components.projectors import MLPProjector, Projector
-from lightning_modules.export.transformers_files import MODEL_TYPE, config_content, generation_config
+from lightning_modules.export.transformers_files import MODEL_TYPE, config_content, dtype_name, generation_config
 from lightning_modules.video_language import VideoLanguageModel
 from video_panda.settings import build
 
@@ -37,6 +44,7 @@ class VideoPandaConfig(PreTrainedConfig):
         encoder: class and settings of the video encoder.
         projector: class and settings of the projector.
         text_config: configuration of the language model, or its content.
+        language_model_dtype: number format of the language model, which may be another than `dtype`; None for the same.
         precision: precision of the test, in the words of Lightning; `VideoPanda` answers in it.
         adapter: folder of an adapter of the language model inside the model folder; None if there is none.
         written_by: version of this project.
@@ -50,6 +58,7 @@ class VideoPandaConfig(PreTrainedConfig):
         encoder: Mapping[str, Any] | str = "STAB",
         projector: Mapping[str, Any] | str = "MLPProjector",
         text_config: Mapping[str, Any] | PreTrainedConfig | None = None,
+        language_model_dtype: str | None = None,
         precision: str = "32-true",
         adapter: str | None = None,
         written_by: str | None = None,
@@ -59,6 +68,7 @@ class VideoPandaConfig(PreTrainedConfig):
         self.projector = projector
         self.text_config = AutoConfig.for_model(**text_config) if isinstance(text_config, Mapping) else text_config
         self.text_config = self.text_config or LlamaConfig()
+        self.language_model_dtype = language_model_dtype
         self.precision = precision
         self.adapter = adapter
         self.written_by = written_by
@@ -96,12 +106,15 @@ class VideoPandaForConditionalGeneration(PreTrainedModel, GenerationMixin):
     # Counters of batch normalisation, which no computation uses.
     _keys_to_ignore_on_load_missing = (r"num_batches_tracked$",)
 
-    def __init__(self, config: VideoPandaConfig, parts: VideoLanguageModel | None = None) -> None:
+    def __init__(
+        self, config: VideoPandaConfig, parts: VideoLanguageModel | None = None, one_dtype: bool = False
+    ) -> None:
         """Assemble the model.
 
         Args:
             config: settings of the parts.
             parts: model with the parts. Default: new parts, with weights to be loaded.
+            one_dtype: whether new parts have one number format, whatever `config.language_model_dtype` is.
 
         Raises:
             ValueError: the settings are of another version of this project.
@@ -109,14 +122,14 @@ class VideoPandaForConditionalGeneration(PreTrainedModel, GenerationMixin):
         super().__init__(config)
         if parts is None:
             text_config = config.text_config
-            # Its own number format, which may be another than that of the encoder.
-            self.language_model = AutoModelForCausalLM.from_config(text_config, dtype=text_config.dtype)
             settings = {"encoder": config.encoder, "projector": config.projector, "width": text_config.hidden_size}
             built = build(VideoParts, settings, config.written_by, "config.json")
             self.encoder, self.projector = built.encoder, built.projector
+            dtype = text_config.dtype if one_dtype or not config.language_model_dtype else config.language_model_dtype
+            self.language_model = AutoModelForCausalLM.from_config(text_config, dtype=dtype)
         else:
-            self.language_model = parts.language_model.network
             self.encoder, self.projector = parts.encoder, parts.projector
+            self.language_model = parts.language_model.network
         self._no_split_modules = [type(self.encoder).__name__, type(self.projector).__name__]
         self.post_init()
 
@@ -148,6 +161,7 @@ class VideoPandaForConditionalGeneration(PreTrainedModel, GenerationMixin):
             ValueError: weights are missing, or the settings are of another version of this project.
         """
         wants_report = options.pop("output_loading_info", False)
+        options["one_dtype"] = options.get("dtype", options.get("torch_dtype")) not in (None, "auto")
         model, report = super().from_pretrained(
             pretrained_model_name_or_path, *args, key_mapping=KEY_MAPPING, output_loading_info=True, **options
         )
@@ -177,6 +191,7 @@ class VideoPandaForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if merge is not None:
             self.language_model = merge()
             self.config.adapter = None
+        self.config.language_model_dtype = dtype_name(self.language_model.dtype)
         super().save_pretrained(save_directory, **{"save_original_format": False, "max_shard_size": "5GB"} | options)
 
     def init_weights(self) -> None:
@@ -278,4 +293,3 @@ class VideoPandaForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if clips["pixel_values_videos"] is not None:
             options["inputs_embeds"] = self.embed(input_ids, types, **clips)
         return super().generate(input_ids, generation_config, **options)
-

@@ -199,7 +199,9 @@ def _parsed(messages: Sequence[Mapping[str, Any]]) -> tuple[Any, list[tuple[str,
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         for part in parts:
             if part["type"] not in ("text", "video") or (part["type"] == "video" and (number or clip is not None)):
-                raise ValueError(f"message {number + 1} has a {part['type']}; only the first may have one video, and text")
+                raise ValueError(
+                    f"message {number + 1} has a {part['type']}; only the first may have one video, and text"
+                )
             if part["type"] == "video":
                 clip = next(part[key] for key in ("video", "path", "url") if key in part)
         texts.append("\n".join(part["text"] for part in parts if part["type"] == "text"))

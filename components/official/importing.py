@@ -58,9 +58,7 @@ class ImportReport:
         ]
 
 
-def import_official(
-    source: Path, out: Path, describe: Callable[[Path], None] = lambda folder: None
-) -> ImportReport:
+def import_official(source: Path, out: Path, describe: Callable[[Path], None] = lambda folder: None) -> ImportReport:
     """Write the model folder `out` for the official checkpoint in `source`.
 
     Args:

@@ -43,7 +43,14 @@ def model_card(name: str, run: TrainedRun, components: Mapping[str, str], steps:
     rows = [f"| {key} | {value} |" for key, value in facts.items()]
     return "\n".join(
         [
-            *["---", "library_name: transformers", "pipeline_tag: video-text-to-text", "tags: [video-panda]", "---", ""],
+            *[
+                "---",
+                "library_name: transformers",
+                "pipeline_tag: video-text-to-text",
+                "tags: [video-panda]",
+                "---",
+                "",
+            ],
             f"# {name}",
             "",
             "A video-language model of Video-Panda's family, exported from a training run.",
@@ -87,7 +94,9 @@ def _base(run: TrainedRun) -> str:
     licence = re.search(r"^license(?:_name)?: *(\S.*)$", text.partition("\n---")[0], re.MULTILINE)
     # A folder of this machine means nothing to others but for its name.
     shown = Path(name).name if Path(name).exists() or Path(name).is_absolute() else name
-    return f"{shown}, {licence[1] if licence else 'whose licence its files do not state'}; it holds for these weights too"
+    return (
+        f"{shown}, {licence[1] if licence else 'whose licence its files do not state'}; it holds for these weights too"
+    )
 
 
 def _scores(run: TrainedRun) -> Sequence[str]:

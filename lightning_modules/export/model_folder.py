@@ -2,8 +2,8 @@
 
 It has `config.yaml`, for `python -m lightning test`; `weights.safetensors`; every pretrained part in a folder of its
 own format (`language_model/` in that of Hugging Face); `adapter/` in PEFT's format, unless it was merged;
-`origin.json`; `run/`, the run's records of its origin, for `video-panda show`; the model card `README.md`; and the files
-by which transformers knows it (`transformers_files`). `import-official` writes such folders too.
+`origin.json`; `run/`, the run's records of its origin, for `video-panda show`; the model card `README.md`; and the
+files by which transformers knows it (`transformers_files`). `import-official` writes such folders too.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _write_transformers_files(run: TrainedRun, trained: TrainedModel, folder: Pa
 
     model, parts = trained.model, trained.model.frozen_base.parts
     language_model = model.language_model
-    if parts.keys() - {LANGUAGE_MODEL} or not (isinstance(language_model.adapter, NoAdapter)):
+    if parts.keys() - {LANGUAGE_MODEL} or not isinstance(language_model.adapter, NoAdapter):
         return
     dtype = next(model.encoder.parameters()).dtype
     adapter = ADAPTER if (folder / ADAPTER).is_dir() else None

@@ -23,6 +23,8 @@ VERSION = metadata.version("video-panda-lightning")
 MODEL_TYPE, MODEL, PROCESSOR = "video_panda", "VideoPandaForConditionalGeneration", "VideoPandaProcessor"
 READING = ("canvas", "sampler", "shown_frames", "damaged", "resizing", "fit", "augmentation", "seed")
 """Settings of a data module by which the clips of its test become frames of the model."""
+TRUE = {"bf16-true": torch.bfloat16, "16-true": torch.float16}
+"""Precision of a test, in the words of Lightning -> number format that all weights have in it."""
 INDEX = "model.safetensors.index.json"
 _OURS = re.compile(r"(?:components|datamodules|lightning_modules)(?:\.\w+)*\.(\w+)")
 
@@ -43,12 +45,14 @@ def config_content(
         precision: precision of the run's test, in the words of Lightning.
         adapter: folder of an adapter of the language model inside the model folder.
     """
+    true = TRUE.get(precision or "")
     return {
         "encoder": short_names(model["encoder"]),
         "projector": short_names(model.get("projector", "MLPProjector")),
         # Without the path on this machine, which is of no use to others.
         "text_config": {name: value for name, value in text_config.to_dict().items() if name != "_name_or_path"},
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": dtype_name(true or dtype),
+        "language_model_dtype": dtype_name(true or text_config.dtype or dtype),
         "precision": precision or "32-true",
         "adapter": adapter,
         "written_by": VERSION,
@@ -110,6 +114,11 @@ def write_transformers_files(
             places |= dict.fromkeys(tensors.keys(), file.relative_to(folder).as_posix())
     size = sum(file.stat().st_size for file in files)
     _write(folder / INDEX, {"metadata": {"total_size": size}, "weight_map": places})
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a number format in a config.json."""
+    return str(dtype).removeprefix("torch.")
 
 
 def short_names(value: Any) -> Any:

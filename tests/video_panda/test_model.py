@@ -53,7 +53,7 @@ def test_the_lines_of_the_guides(trained, guide, monkeypatch, tmp_path):
 def test_a_conversation_is_the_one_of_a_record_with_these_turns(trained, panda, monkeypatch):
     video, question, _ = trained[2][0]
     before = [("What is shown?", "a lamp"), ("Where?", "left")]
-    _, encoder, text = panda.processor.parts()
+    _, _, text = panda.processor.parts()
     asked = text.encode_question(before, question)
     ids = panda.processor(question, video, before)["input_ids"][0]
     tokens = len(ids) - len(asked) + 1
@@ -118,7 +118,7 @@ def test_what_is_no_model(trained, tmp_path):
     damaged = shutil.copytree(trained[1], tmp_path / "damaged")
     weights = (damaged / "weights.safetensors").read_bytes()
     (damaged / "weights.safetensors").write_bytes(weights[: len(weights) // 2])
-    with pytest.raises(ValueError, match="the weights in .*damaged are damaged"):
+    with pytest.raises(ValueError, match=r"the weights in .*damaged are damaged"):
         VideoPanda.from_pretrained(damaged)
     (damaged / "weights.safetensors").unlink()
     with pytest.raises(ValueError, match=r"damaged cannot be loaded: .*weights\.safetensors"):

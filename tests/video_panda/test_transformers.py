@@ -83,7 +83,7 @@ def test_the_files_of_the_folder(trained):
     }
     for name in ("config.json", "processor_config.json", "generation_config.json", "tokenizer_config.json"):
         assert '"/' not in (folder / name).read_text(), f"a path of this machine in {name}"
-    assert READING == tuple(signature(ClipReading).parameters)
+    assert tuple(signature(ClipReading).parameters) == READING
 
 
 def test_text_alone_and_the_loss_of_an_answer(trained, model, processor):
@@ -134,7 +134,9 @@ def test_a_missing_tensor_is_named(trained, tmp_path):
     (folder / "language_model" / "model.safetensors").unlink()
     index = folder / "model.safetensors.index.json"
     index.write_text(index.read_text().replace("language_model/model.safetensors", "weights.safetensors"))
-    with pytest.raises(ValueError, match=r"lacks \d+ tensors of a VideoPandaForCond.*, such as language_model\.lm_head"):
+    with pytest.raises(
+        ValueError, match=r"lacks \d+ tensors of a VideoPandaForCond.*, such as language_model\.lm_head"
+    ):
         VideoPandaForConditionalGeneration.from_pretrained(folder)
 
 
