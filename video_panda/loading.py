@@ -91,7 +91,9 @@ def _of(model: VideoLanguageModel, config: Mapping[str, Any], dtype: torch.dtype
     processor = VideoPandaProcessor(language_model.text.tokenizer, **content)
     ours = VideoPandaForConditionalGeneration.of(model, config["model"], precision)
     true = dtype or TRUE.get(precision)
-    return (ours if true is None else ours.to(true)), processor
+    if true is not None:
+        ours.to(dtype=true)  # type: ignore[call-arg]  # decorated in transformers
+    return ours, processor
 
 
 def _of_transformers(source: Path, dtype: torch.dtype | None) -> Loaded:

@@ -85,7 +85,8 @@ class VideoPanda:
             model.generation_config.max_new_tokens = max_new_tokens
         autocast = MIXED.get(model.config.precision) if dtype is None else None
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        return cls(model.to(chosen), processor, place, autocast)
+        model.to(device=chosen)  # type: ignore[call-arg]  # decorated in transformers
+        return cls(model, processor, place, autocast)
 
     @overload
     def ask(self, clip: Clip, question: str, before: Turns = ()) -> str: ...  # type: ignore[overload-overlap]  # a str is a sequence too

@@ -66,8 +66,8 @@ class VideoPandaConfig(PreTrainedConfig):
     ) -> None:
         self.encoder = encoder
         self.projector = projector
-        self.text_config = AutoConfig.for_model(**text_config) if isinstance(text_config, Mapping) else text_config
-        self.text_config = self.text_config or LlamaConfig()
+        given = AutoConfig.for_model(**text_config) if isinstance(text_config, Mapping) else text_config
+        self.text_config: PreTrainedConfig = given or LlamaConfig()
         self.language_model_dtype = language_model_dtype
         self.precision = precision
         self.adapter = adapter
@@ -102,9 +102,9 @@ class VideoPandaForConditionalGeneration(PreTrainedModel, GenerationMixin):
     config_class = VideoPandaConfig
     config: VideoPandaConfig
     _supports_sdpa = _supports_flash_attn = _supports_attention_backend = True
-    _keys_to_ignore_on_load_unexpected = (r"^distillation\.",)
+    _keys_to_ignore_on_load_unexpected = [r"^distillation\."]  # noqa: RUF012  # as transformers declares it
     # Counters of batch normalisation, which no computation uses.
-    _keys_to_ignore_on_load_missing = (r"num_batches_tracked$",)
+    _keys_to_ignore_on_load_missing = [r"num_batches_tracked$"]  # noqa: RUF012
 
     def __init__(
         self, config: VideoPandaConfig, parts: VideoLanguageModel | None = None, one_dtype: bool = False
@@ -146,7 +146,8 @@ class VideoPandaForConditionalGeneration(PreTrainedModel, GenerationMixin):
         content = config_content(settings, text_config, next(model.encoder.parameters()).dtype, precision)
         ours = cls(VideoPandaConfig(**content), model)
         ours.generation_config = generation_config(model.language_model.text, model.max_new_tokens)
-        return ours.eval()
+        ours.eval()
+        return ours
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **options: Any) -> Any:
@@ -162,9 +163,10 @@ class VideoPandaForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """
         wants_report = options.pop("output_loading_info", False)
         options["one_dtype"] = options.get("dtype", options.get("torch_dtype")) not in (None, "auto")
-        model, report = super().from_pretrained(
+        loaded: Any = super().from_pretrained(
             pretrained_model_name_or_path, *args, key_mapping=KEY_MAPPING, output_loading_info=True, **options
         )
+        model, report = loaded
         if absent := sorted(report["missing_keys"]):
             raise ValueError(
                 f"{pretrained_model_name_or_path} lacks {len(absent)} tensors of a {cls.__name__}, such as {absent[0]}"
@@ -178,11 +180,11 @@ class VideoPandaForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 for name in names
             ]
             dtype = next(model.language_model.parameters()).dtype
-            adapted = SavedAdapter(str(Path(files[0]).parent)).attach(model.language_model)
+            adapted = SavedAdapter(str(Path(str(files[0])).parent)).attach(model.language_model)
             model.language_model = adapted.to(dtype).eval().requires_grad_(False)
         return (model, report) if wants_report else model
 
-    def save_pretrained(self, save_directory: Any, **options: Any) -> None:
+    def save_pretrained(self, save_directory: Any, *args: Any, **options: Any) -> None:
         """Write config.json, generation_config.json and the weights as safetensors, in several files if they are large.
 
         An adapter is worked into the weights of the language model before.
@@ -192,7 +194,8 @@ class VideoPandaForConditionalGeneration(PreTrainedModel, GenerationMixin):
             self.language_model = merge()
             self.config.adapter = None
         self.config.language_model_dtype = dtype_name(self.language_model.dtype)
-        super().save_pretrained(save_directory, **{"save_original_format": False, "max_shard_size": "5GB"} | options)
+        how: dict[str, Any] = {"save_original_format": False, "max_shard_size": "5GB"} | options
+        super().save_pretrained(save_directory, *args, **how)
 
     def init_weights(self) -> None:
         """Leave the weights as the parts have made them, and tie those that are one tensor."""
@@ -267,6 +270,7 @@ class VideoPandaForConditionalGeneration(PreTrainedModel, GenerationMixin):
     ) -> CausalLMOutputWithPast:
         """Return the output of the language model, with a loss if `labels` are given; see `embed` for the arguments."""
         if inputs_embeds is None and pixel_values_videos is not None:
+            assert input_ids is not None and mm_token_type_ids is not None, "VideoPandaProcessor makes all of these"
             inputs_embeds = self.embed(
                 input_ids,
                 mm_token_type_ids,

@@ -144,8 +144,8 @@ class VideoPandaProcessor(ProcessorMixin):
                 raise ValueError(f"{name} is false; prompts are only made as ids, up to where the answer begins")
         conversations = [conversation] if isinstance(conversation[0], Mapping) else conversation
         parsed = [_parsed(messages) for messages in conversations]
-        videos, before, questions = ([part[place] for part in parsed] for place in range(3))
-        return self(questions, videos, before, **options)
+        videos, before = [clip for clip, _, _ in parsed], [turns for _, turns, _ in parsed]
+        return self([question for _, _, question in parsed], videos, before, **options)
 
     def decode(self, token_ids: Any, **options: Any) -> str:
         """Return the text of ids, without special tokens and surrounding space."""
@@ -167,7 +167,7 @@ class VideoPandaProcessor(ProcessorMixin):
         Raises:
             ValueError: the settings are of another version.
         """
-        settings = {"encoder": self.encoder, "prompt": self.prompt, "reading": self.reading or {}}
+        settings: dict[str, Any] = {"encoder": self.encoder, "prompt": self.prompt, "reading": self.reading or {}}
         if self._built is None or self._built[0] != settings:
             where = "processor_config.json"
             reading = build(ClipReading, settings["reading"], self.written_by, where)

@@ -116,7 +116,7 @@ def write_transformers_files(
     _write(folder / INDEX, {"metadata": {"total_size": size}, "weight_map": places})
 
 
-def dtype_name(dtype: torch.dtype) -> str:
+def dtype_name(dtype: torch.dtype | str) -> str:
     """Return the name of a number format in a config.json."""
     return str(dtype).removeprefix("torch.")
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from components.splice import PLACEHOLDER
 from datamodules.video.open import open_video
+from lightning_modules.export.transformers_files import VERSION
 from video_panda import VideoPanda
 
 CLIP = "tests/data/videos/asl_eat_portrait.mp4"
@@ -139,5 +140,61 @@ def test_what_is_no_clip_or_too_much(panda, tmp_path):
         panda.ask(np.zeros((2, 4, 4, 3), dtype=np.float32), "What is shown?")
     with pytest.raises(ValueError, match="2 questions need a list of as many clips, not 1"):
         panda.ask(CLIP, ["What is shown?", "And here?"])
-    with pytest.raises(ValueError, match="but the language model takes"):
+    with pytest.raises(ValueError, match=r"the question word word .* is too long: .* but the language model takes"):
         panda.ask(CLIP, "word " * 5000)
+
+
+TRANSFORMERS_FILES = ("config.json", "processor_config.json", "generation_config.json", "model.safetensors.index.json")
+
+
+def test_a_folder_of_an_earlier_export(trained, tmp_path):
+    folder = shutil.copytree(trained[1], tmp_path / "model")
+    for name in TRANSFORMERS_FILES:
+        (folder / name).unlink()
+    video, question, prediction = trained[2][0]
+    assert VideoPanda.from_pretrained(folder, device="cpu").ask(video, question) == prediction
+    file = folder / "config.yaml"
+    config = file.read_text()
+    file.write_text(config[: config.index("\ndata:")])
+    with pytest.raises(
+        ValueError, match=r"config\.yaml does not say how clips are read, .*: import the checkpoint again"
+    ):
+        VideoPanda.from_pretrained(folder)
+    file.write_text(config.replace("components.stab.GSTRA", "components.stab.FutureAggregator"))
+    with pytest.raises(
+        ValueError, match=r"config\.yaml was written by a version .* this is 0\..*FutureAggregator"
+    ) as e:
+        VideoPanda.from_pretrained(folder)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("file", ["config.json", "processor_config.json"])
+@pytest.mark.parametrize("version", ["99.0", VERSION])
+def test_a_folder_of_another_version(trained, tmp_path, file, version):
+    folder = shutil.copytree(trained[1], tmp_path / "model")
+    content = (folder / file).read_text().replace('"GSTRA"', '"FutureAggregator"')
+    (folder / file).write_text(content.replace(f'"written_by": "{VERSION}"', f'"written_by": "{version}"'))
+    said = rf"{file} was written by version 99\.0 .*, and this is {VERSION}, .*; install that version, or export"
+    unknown = rf"{file} has settings that version {VERSION}, which wrote it, does not know"
+    with pytest.raises(ValueError, match=said if version == "99.0" else unknown) as error:
+        VideoPanda.from_pretrained(folder).ask(CLIP, "What is shown?")
+    assert "\n" not in str(error.value) and "FutureAggregator" in str(error.value)
+
+
+def test_a_run_and_a_checkpoint_of_another_version(trained, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "no_lste" / "seed_0")
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("components.stab.GSTRA", "components.stab.FutureAggregator"))
+    for source in (run, run / "checkpoints" / "last.ckpt"):
+        with pytest.raises(
+            ValueError, match=r"trained by another version of video-panda, .*: export it with that"
+        ) as e:
+            VideoPanda.from_pretrained(source)
+        assert "FutureAggregator" in str(e.value) and "\n" not in str(e.value)
+    (run / "checkpoints" / "last.ckpt").write_bytes(b"no checkpoint")
+    with pytest.raises(ValueError, match=r"last\.ckpt is not a checkpoint"):
+        VideoPanda.from_pretrained(run)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text('{"model_type": "llava"}')
+    with pytest.raises(ValueError, match=r"config\.json is of a 'llava', not of a 'video_panda'"):
+        VideoPanda.from_pretrained(tmp_path / "other")
