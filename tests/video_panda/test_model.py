@@ -40,7 +40,7 @@ def test_frames_in_memory_are_as_good_as_a_file(panda, trained):
 
 @pytest.mark.parametrize("guide", ["README.md", "docs/weights.md"])
 def test_the_lines_of_the_guides(trained, guide, monkeypatch, tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", Path(guide).read_text(), re.DOTALL)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", Path(guide).read_text(), re.DOTALL))
     for name in ("clip.mp4", "other.mp4"):
         shutil.copy(CLIP, tmp_path / name)
     (tmp_path / "runs" / "full").mkdir(parents=True)
@@ -49,6 +49,7 @@ def test_the_lines_of_the_guides(trained, guide, monkeypatch, tmp_path):
     (tmp_path / "models" / "full").symlink_to(trained[1])
     monkeypatch.chdir(tmp_path)
     exec(code, {})
+    assert "import VideoPanda" in code
 
 
 def test_a_conversation_is_the_one_of_a_record_with_these_turns(trained, panda, monkeypatch):
