@@ -1,5 +1,16 @@
-"""Trained models in Python: `VideoPanda.from_pretrained("models/full").ask("clip.mp4", "What is shown?")`."""
+"""Trained models in Python: `VideoPanda.from_pretrained("models/full").ask("clip.mp4", "What is shown?")`.
+
+Importing it also makes the model known to the Auto classes of transformers.
+"""
+
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from video_panda.model import VideoPanda
+from video_panda.modeling import VideoPandaConfig, VideoPandaForConditionalGeneration
+from video_panda.processing import VideoPandaProcessor
 
-__all__ = ["VideoPanda"]
+__all__ = ["VideoPanda", "VideoPandaConfig", "VideoPandaForConditionalGeneration", "VideoPandaProcessor"]
+
+AutoConfig.register(VideoPandaConfig.model_type, VideoPandaConfig)
+AutoModelForImageTextToText.register(VideoPandaConfig, VideoPandaForConditionalGeneration)
+AutoProcessor.register(VideoPandaConfig, VideoPandaProcessor)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from inspect import signature
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from jsonargparse import ArgumentParser
 from PIL.Image import Image
 from torch import Tensor
 
+from components.encoders import VideoEncoder
+from components.language_models.text import ChatText
 from datamodules.checking.media_facts import NoManifest
 from datamodules.clip_dataset import ClipDataset, canvases
 from datamodules.records import Record, Turn
@@ -26,7 +25,6 @@ from datamodules.video.reader import VideoReader
 from datamodules.video.resizing import PillowBicubic, Resizing
 from datamodules.video.sampling import FrameSampler
 from datamodules.video.shown_frames import ShownFrames
-from lightning_modules.video_language import VideoLanguageModel
 
 RATE = 25.0  # frames per second of frames in memory, which have no times of their own
 
@@ -58,39 +56,36 @@ class ClipReading:
         self.augmentation = augmentation()
         self.seed = seed
 
-    @classmethod
-    def of_data(cls, settings: Mapping[str, Any]) -> Self:
-        """Return the reading of a data module, of whose settings (`data.init_args`) all others are left aside."""
-        parser = ArgumentParser(exit_on_error=False)
-        parser.add_class_arguments(cls, "reading")
-        ours = {name: settings[name] for name in signature(cls).parameters if name in settings}
-        reading: Self = parser.instantiate(parser.parse_object({"reading": ours})).reading
-        return reading
-
     def samples(
-        self, clips: Sequence[Clip], questions: Sequence[str], before: Sequence[Turn], model: VideoLanguageModel
+        self,
+        clips: Sequence[Clip | None],
+        questions: Sequence[str],
+        before: Sequence[Sequence[Turn]],
+        encoder: VideoEncoder,
+        text: ChatText,
     ) -> ClipDataset:
         """Return one sample for each clip and question; reading one of them raises no error, see `Skipped`.
 
         Args:
-            clips: clips, as many as questions.
+            clips: clips, as many as questions; None for a question without one.
             questions: questions about the clips.
             before: earlier turns of each conversation.
-            model: model that is asked.
+            encoder: encoder, which determines the canvas.
+            text: tokenizer and prompt.
 
         Raises:
-            ValueError: frames in memory are not RGB in uint8, or the canvas does not suit the model.
+            ValueError: frames in memory are not RGB in uint8, or the canvas does not suit the encoder.
         """
         in_memory = FramesInMemory()
         records = [
-            Record(str(number), in_memory.path(clip), (*before, Turn(question, "")))
-            for number, (clip, question) in enumerate(zip(clips, questions, strict=True))
+            Record(str(number), None if clip is None else in_memory.path(clip), (*turns, Turn(question, "")))
+            for number, (clip, question, turns) in enumerate(zip(clips, questions, before, strict=True))
         ]
         return ClipDataset(
             records,
             self.sampler,
-            canvases(self.canvas, model.encoder, None, self.resizing, self.fit),
-            model.language_model.text,
+            canvases(self.canvas, encoder, None, self.resizing, self.fit),
+            text,
             ErrorOnBadMedia(),
             self.damaged,
             in_memory,

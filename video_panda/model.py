@@ -2,52 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from queue import Queue
+from threading import Event, Thread
 from typing import Any, Self, overload
 
 import torch
+from huggingface_hub import HfApi
+from transformers import BatchFeature, StoppingCriteria, StoppingCriteriaList, TextStreamer
 
 from components.positive import check_positive
-from components.teachers import NoFeatureCache
-from datamodules.batch import Batch
-from datamodules.clip_dataset import Sample, collate
-from datamodules.records import Turn
-from lightning_modules.config.chain import read_config, replace_here
-from lightning_modules.export.trained_run import find_run, load, model_parser
-from lightning_modules.runs.folder import CONFIG, LAST_CHECKPOINT
-from lightning_modules.training.init_from import init_from
-from lightning_modules.training.model_input import prepare
-from lightning_modules.video_language import VideoLanguageModel
-from video_panda.clips import Clip, ClipReading
+from video_panda.clips import Clip
+from video_panda.loading import load_model, local
+from video_panda.modeling import VideoPandaForConditionalGeneration
+from video_panda.processing import Turns, VideoPandaProcessor
 
 AT_ONCE = 8  # questions per batch
+MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}  # precision of a test -> format of operations
 
 
 class VideoPanda:
     """A trained video-language model that reads clips and answers questions as in its test.
 
     Attributes:
-        model: the model in evaluation mode, with all its parts.
-        reading: how clips become frames of the model.
-        device: device of the model.
+        model: the model in evaluation mode, for transformers. Its `generation_config` decides how answers are made.
+        processor: how clips and questions become its input.
+        source: where it was loaded from on this machine; None for a model in memory.
+        autocast: number format of operations where that is safe; None for that of weights.
     """
 
     def __init__(
-        self, model: VideoLanguageModel, reading: ClipReading, device: torch.device, autocast: bool = False
+        self,
+        model: VideoPandaForConditionalGeneration,
+        processor: VideoPandaProcessor,
+        source: Path | None = None,
+        autocast: torch.dtype | None = None,
     ) -> None:
         """Set the parts; use `from_pretrained` for a model on disk.
 
         Args:
             model: trained model.
-            reading: how clips become frames of the model.
-            device: device on which the model answers.
-            autocast: whether operations are in bfloat16 where that is safe, with weights as they are (bf16-mixed).
+            processor: its processor.
+            source: where it was loaded from on this machine.
+            autocast: number format of operations where that is safe, in mixed precision; None for that of weights.
         """
-        self.model = model.to(device).eval()
-        self.reading = reading
-        self.device = device
-        self._autocast = autocast
+        self.model = model.eval()
+        self.processor = processor
+        self.source = source
+        self.autocast = autocast
 
     @classmethod
     def from_pretrained(
@@ -56,38 +61,38 @@ class VideoPanda:
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         max_new_tokens: int | None = None,
+        revision: str | None = None,
     ) -> Self:
         """Load a model.
 
         Args:
-            source: model folder, as `video-panda export` writes it; or a run folder, or one of the run's checkpoints.
+            source: model folder, as `video-panda export` writes it; or a run folder, or one of the run's checkpoints;
+                or the name of a repository on the Hugging Face hub.
             device: device to load it on. Default: the GPU if there is one.
             dtype: number format of weights and operations. Default: the precision of the run's test.
             max_new_tokens: maximum length of an answer, in tokens. Default: that of the run.
+            revision: branch, tag or commit of a repository.
 
         Raises:
-            ValueError: there is no model in `source`, its files do not belong together or are damaged, or
-                `max_new_tokens` is below 1.
+            ValueError: there is no model in `source`, its files do not belong together, are damaged or of another
+                version of this project, or `max_new_tokens` is below 1.
         """
-        model, config = _load(Path(source).expanduser())
         if max_new_tokens is not None:
             check_positive("from_pretrained", max_new_tokens=max_new_tokens)
-            model.max_new_tokens = max_new_tokens
-        precision = str(config.get("trainer", {}).get("precision") or "32-true")
-        if dtype is None and precision.endswith("-true"):
-            dtype = {"bf16-true": torch.bfloat16, "16-true": torch.float16}.get(precision)
-        model = model if dtype is None else model.to(dtype)
+        place = local(source, revision)
+        model, processor = load_model(place, dtype)
+        if max_new_tokens is not None:
+            model.generation_config.max_new_tokens = max_new_tokens
+        autocast = MIXED.get(model.config.precision) if dtype is None else None
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        reading = ClipReading.of_data(config["data"]["init_args"])
-        return cls(model, reading, chosen, autocast=dtype is None and precision.startswith("bf16"))
+        model.to(device=chosen)  # type: ignore[call-arg]  # decorated in transformers
+        return cls(model, processor, place, autocast)
 
     @overload
-    def ask(self, clip: Clip, question: str, before: Sequence[tuple[str, str]] = ()) -> str: ...  # type: ignore[overload-overlap]  # a str is a sequence too
+    def ask(self, clip: Clip, question: str, before: Turns = ()) -> str: ...  # type: ignore[overload-overlap]  # a str is a sequence too
     @overload
-    def ask(
-        self, clip: Sequence[Clip], question: Sequence[str], before: Sequence[tuple[str, str]] = ()
-    ) -> list[str]: ...
-    def ask(self, clip: Any, question: str | Sequence[str], before: Sequence[tuple[str, str]] = ()) -> str | list[str]:
+    def ask(self, clip: Sequence[Clip], question: Sequence[str], before: Turns = ()) -> list[str]: ...
+    def ask(self, clip: Any, question: str | Sequence[str], before: Turns = ()) -> str | list[str]:
         """Answer one question about one clip, or a list of questions about as many clips, in batches.
 
         Args:
@@ -107,42 +112,109 @@ class VideoPanda:
         if isinstance(clip, str | Path) or len(clip) != len(question):
             count = 1 if isinstance(clip, str | Path) else len(clip)
             raise ValueError(f"{len(question)} questions need a list of as many clips, not {count}")
-        return self._answers(list(clip), list(question), before)
+        batches = (slice(start, start + AT_ONCE) for start in range(0, len(question), AT_ONCE))
+        return [answer for part in batches for answer in self._answers(clip[part], question[part], before)]
 
-    def _answers(self, clips: Sequence[Clip], questions: Sequence[str], before: Sequence[tuple[str, str]]) -> list[str]:
-        turns = [Turn(*turn) for turn in before]
-        samples = self.reading.samples(clips, questions, turns, self.model)
-        answers: list[str] = []
-        for start in range(0, len(questions), AT_ONCE):
-            read = [samples[number] for number in range(start, min(start + AT_ONCE, len(questions)))]
-            if (failed := next((sample for sample in read if not isinstance(sample, Sample)), None)) is not None:
-                raise ValueError(failed.reason)
-            answers += self._generate(collate(read))
-        return answers
+    def stream(self, clip: Clip, question: str, before: Turns = ()) -> Iterator[str]:
+        """Answer one question piece by piece; the pieces together are what `ask` returns.
+
+        A word is yielded once it is complete. Generation stops when the iterator is closed or left.
+
+        Args:
+            clip: clip, as for `ask`.
+            question: question.
+            before: earlier questions about the clip and their answers.
+
+        Raises:
+            ValueError: the clip cannot be read, or the question is too long; at once, not at the first piece.
+        """
+        return self._pieces(self._inputs([clip], [question], before))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model in the form of transformers, with the card of the folder that it was loaded from."""
+        self.model.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+        card = self.source and self.source / "README.md"
+        if card and card.is_file() and card.resolve() != (Path(folder) / "README.md").resolve():
+            shutil.copyfile(card, Path(folder) / "README.md")
+
+    def push_to_hub(self, repo_id: str, private: bool | None = None, token: str | None = None) -> str:
+        """Upload the model, with the card of the folder that it was loaded from, and return the address of the commit.
+
+        Args:
+            repo_id: name of the repository, which is created if it does not exist.
+            private: whether a new repository is private. Default: as the account is set.
+            token: access token. Default: that of `hf auth login`.
+        """
+        hub = HfApi(token=token)
+        repo_id = hub.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return str(hub.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Video-Panda").commit_url)
+
+    def _inputs(self, clips: Sequence[Clip], questions: Sequence[str], before: Turns) -> BatchFeature:
+        room: int = self.model.generation_config.max_new_tokens
+        inputs = self.processor(list(questions), list(clips), [before] * len(questions), max_new_tokens=room)
+        return inputs.to(self.model.device)
+
+    def _answers(self, clips: Sequence[Clip], questions: Sequence[str], before: Turns) -> list[str]:
+        inputs = self._inputs(clips, questions, before)
+        return self.processor.batch_decode(self._generate(inputs)[:, inputs["input_ids"].shape[1] :])
 
     @torch.inference_mode()
-    def _generate(self, batch: Batch) -> list[str]:
-        model = self.model
-        prepared = prepare(
-            batch, model.encoder, model.language_model, NoFeatureCache(), lambda: batch, model.max_new_tokens
-        ).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
-            return model.generate(prepared, model.visual_tokens(prepared))
+    def _generate(self, inputs: BatchFeature, **options: Any) -> torch.Tensor:
+        with torch.autocast(self.model.device.type, self.autocast, enabled=self.autocast is not None):
+            ids: torch.Tensor = self.model.generate(**inputs, **options)
+            return ids
+
+    def _pieces(self, inputs: BatchFeature) -> Iterator[str]:
+        stop = Event()
+        streamer = _Pieces(self.processor.tokenizer)
+        criteria = StoppingCriteriaList([_Stop(stop)])
+
+        def run() -> None:
+            try:
+                self._generate(inputs, streamer=streamer, stopping_criteria=criteria)
+            except BaseException as error:  # for the reader, in whose thread it is raised
+                streamer.queue.put(error)
+
+        thread = Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            held = ""  # space that may be the last, which `ask` does not return
+            started = False
+            while (piece := streamer.queue.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise piece
+                text = held + piece if started else piece.lstrip()
+                said = text.rstrip()
+                held = text[len(said) :]
+                if said:
+                    started = True
+                    yield said
+        finally:
+            stop.set()
+            thread.join()
 
 
-def _load(source: Path) -> tuple[VideoLanguageModel, dict[str, Any]]:
-    """Return the model and the configuration of a run or a model folder."""
-    if source.is_file() or (source / LAST_CHECKPOINT).is_file():
-        run = find_run(source)
-        return load(run).model, run.config
-    file = source / CONFIG
-    config = replace_here(read_config(file), source.absolute()) if file.is_file() else {}
-    if not config.get("init_from") or "model" not in config or "data" not in config:
-        raise ValueError(
-            f"{source} is neither a model folder ({CONFIG} with weights, as video-panda export writes it) nor a run "
-            f"folder ({CONFIG} and {LAST_CHECKPOINT})"
-        )
-    parser = model_parser()
-    model: VideoLanguageModel = parser.instantiate_classes(parser.parse_object({"model": config["model"]})).model
-    init_from(model, config["init_from"])
-    return model, config
+class _Pieces(TextStreamer):
+    """Puts pieces of text into a queue, and None after the last."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self.queue: Queue[str | BaseException | None] = Queue()
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        self.queue.put(text)
+        if stream_end:
+            self.queue.put(None)
+
+
+class _Stop(StoppingCriteria):
+    """Ends generation when an event is set."""
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **options: Any) -> torch.Tensor:
+        return torch.full((len(input_ids),), self.event.is_set(), dtype=torch.bool, device=input_ids.device)

@@ -5,6 +5,7 @@ and in `official/` the data needed to write the official format again.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,15 +58,22 @@ class ImportReport:
         ]
 
 
-def import_official(source: Path, out: Path) -> ImportReport:
+def import_official(source: Path, out: Path, describe: Callable[[Path], None] = lambda folder: None) -> ImportReport:
     """Write the model folder `out` for the official checkpoint in `source`.
+
+    Args:
+        source: folder with config.json, weights and tokenizer.
+        out: new folder.
+        describe: writes further files into the folder, which is complete but for these.
 
     Raises:
         FolderError: `source` is not a folder with an official checkpoint, or `out` is not empty.
         ValueError: keys are unknown, missing or of another shape; nothing is written then.
     """
     with new_folder(out) as folder:
-        return _import(source, folder)
+        report = _import(source, folder)
+        describe(folder)
+    return report
 
 
 def _import(source: Path, out: Path) -> ImportReport:

@@ -2,8 +2,8 @@
 
 It has `config.yaml`, for `python -m lightning test`; `weights.safetensors`; every pretrained part in a folder of its
 own format (`language_model/` in that of Hugging Face); `adapter/` in PEFT's format, unless it was merged;
-`origin.json`; `run/`, the run's records of its origin, for `video-panda show`; and the model card `README.md`.
-`import-official` writes such folders too.
+`origin.json`; `run/`, the run's records of its origin, for `video-panda show`; the model card `README.md`; and the
+files by which transformers knows it (`transformers_files`). `import-official` writes such folders too.
 """
 
 from __future__ import annotations
@@ -58,6 +58,28 @@ def export(source: Path, out: Path, merge: bool = False) -> None:
         card = model_card(out.name, run, components, trained.steps)
         (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / CONFIG).write_text(_run_config(run, config, out.name), encoding="utf-8")
+        _write_transformers_files(run, trained, folder)
+
+
+def _write_transformers_files(run: TrainedRun, trained: TrainedModel, folder: Path) -> None:
+    """Write what transformers reads, unless it could not load the model.
+
+    It cannot where a vision transformer is in a folder of its own, or an adapter is among the weights of a toy language
+    model.
+    """
+    from components.adapters import NoAdapter
+    from lightning_modules.export.transformers_files import config_content, processor_content, write_transformers_files
+
+    model, parts = trained.model, trained.model.frozen_base.parts
+    language_model = model.language_model
+    if parts.keys() - {LANGUAGE_MODEL} or not isinstance(language_model.adapter, NoAdapter):
+        return
+    dtype = next(model.encoder.parameters()).dtype
+    adapter = ADAPTER if (folder / ADAPTER).is_dir() else None
+    settings, precision = run.config["model"], run.config["trainer"]["precision"]
+    config = config_content(settings, language_model.network.config, dtype, precision, adapter)
+    processor = processor_content(settings, run.config["data"]["init_args"], language_model.max_length)
+    write_transformers_files(folder, config, processor, language_model.text, model.max_new_tokens)
 
 
 def _merge(trained: TrainedModel) -> None:

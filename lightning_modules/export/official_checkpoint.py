@@ -7,6 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from transformers import AutoConfig, AutoTokenizer
+
+from components.language_models.language_model import longest_sequence
+from components.language_models.prompt import VideoPandaV1
+from components.language_models.text import ChatText
 from components.official.baselines import import_video_chatgpt, import_video_llava
 from components.official.eve import import_eve
 from components.official.exporting import export_official, is_imported
@@ -16,9 +22,14 @@ from datamodules.printable import say
 from lightning_modules.config.chain import read_config
 from lightning_modules.config.difference import difference
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-from lightning_modules.export.model_folder import FACTS
+from lightning_modules.export.model_folder import FACTS, LANGUAGE_MODEL
 from lightning_modules.export.trained_run import model_parser
+from lightning_modules.export.transformers_files import config_content, processor_content, write_transformers_files
 
+# What configs/scale/paper.yaml and a file of configs/data set together, for a folder that is loaded without these.
+PAPER_DATA = {"canvas": 448, "sampler": {"class_path": "UniformSampler", "init_args": {"frames": 8}},
+              "shown_frames": "TrueFrames"}  # fmt: skip
+PAPER_NEW_TOKENS = 128
 _TEXT_AND_STORAGE = ("name_or_path", "prompt", "dtype", "attention", "gradient_checkpointing", "quantization")
 
 
@@ -70,8 +81,19 @@ def main_import(args: Sequence[str]) -> None:
     about = "Makes a model folder of an official checkpoint."
     source, out = _folders("import-official", about, "folder with config.json, weights and tokenizer", args)
     with user_errors():
-        report = import_official(source, out)
+        report = import_official(source, out, _describe_official)
     _say(report.lines(), out, "to test it", "python -m lightning test")
+
+
+def _describe_official(folder: Path) -> None:
+    """Write the files by which transformers knows an imported model, with the paper's settings of clips and answers."""
+    model = read_config(folder / "config.yaml")["model"]
+    text_config = AutoConfig.from_pretrained(folder / LANGUAGE_MODEL)
+    text_config.dtype = torch.float32  # as PretrainedCausalLM holds it
+    text = ChatText(AutoTokenizer.from_pretrained(folder / LANGUAGE_MODEL, config=text_config), VideoPandaV1())
+    config = config_content(model, text_config, torch.float32, "bf16-mixed")
+    processor = processor_content(model, PAPER_DATA, longest_sequence(text_config))
+    write_transformers_files(folder, config, processor, text, PAPER_NEW_TOKENS)
 
 
 def main_import_eve(args: Sequence[str]) -> None:
