@@ -15,7 +15,7 @@ from datamodules.clip_dataset import Sample, collate
 from datamodules.records import Turn
 from lightning_modules.config.chain import read_config, replace_here
 from lightning_modules.export.trained_run import find_run, load, model_parser
-from lightning_modules.runs.folder import CONFIG, LAST_CHECKPOINT
+from lightning_modules.runs.folder import CONFIG, LAST_CHECKPOINT, is_checkpoint
 from lightning_modules.training.init_from import init_from
 from lightning_modules.training.model_input import prepare
 from lightning_modules.video_language import VideoLanguageModel
@@ -132,7 +132,7 @@ class VideoPanda:
 
 def _load(source: Path) -> tuple[VideoLanguageModel, dict[str, Any]]:
     """Return the model and the configuration of a run or a model folder."""
-    if source.is_file() or (source / LAST_CHECKPOINT).is_file():
+    if is_checkpoint(source) or is_checkpoint(source / LAST_CHECKPOINT):
         run = find_run(source)
         return load(run).model, run.config
     file = source / CONFIG
