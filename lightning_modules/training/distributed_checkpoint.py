@@ -7,6 +7,7 @@ tools of others, and not read here.
 from __future__ import annotations
 
 import errno
+import math
 import shutil
 from collections.abc import Callable
 from io import BytesIO
@@ -16,14 +17,11 @@ from typing import Any, NamedTuple, Self
 import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, distributed
-from torch.distributed import checkpoint as torch_checkpoint
-from torch.distributed.checkpoint import (
-    CheckpointException,
-    DefaultSavePlanner,
-    FileSystemWriter,
-    Metadata,
-    TensorStorageMetadata,
-)
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
+from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor
 
 from components.files import take_place, whole_file
@@ -56,11 +54,22 @@ class Shard(NamedTuple):
 
 
 class StoredTensor(Tensor):
-    """A tensor in a checkpoint folder: any operation that needs its values reads it, and does not keep it.
+    """A tensor in a checkpoint folder: any operation reads its values, and does not keep them.
 
-    Without shape, dtype and the like it would be of no use, so these are known.
+    Its shape and dtype are known without. So a checkpoint that is larger than the memory can be looked through, and
+    whatever takes the content of a checkpoint file takes that of a folder.
+
+    Attributes:
+        device: where its values are when they have been read.
+        is_meta: whether it has none.
+        entry: name in the checkpoint, such as `state_dict.a.weight`.
+        source: YAML key and path of the checkpoint, for error messages.
+        folder: the checkpoint.
+        shards: its shards in files of the folder.
     """
 
+    device = torch.device("cpu")
+    is_meta = False
     entry: str
     source: str
     folder: Path
@@ -68,22 +77,14 @@ class StoredTensor(Tensor):
 
     @classmethod
     def of(cls, form: Tensor, entry: str, source: str, folder: Path, shards: list[Shard]) -> Self:
-        """Return the tensor.
-
-        Args:
-            form: a tensor of its shape and dtype, on the meta device.
-            entry: its name in the checkpoint, such as `state_dict.a.weight`.
-            source: YAML key and path of the checkpoint, for error messages.
-            folder: the checkpoint.
-            shards: its shards in files of the folder.
-        """
+        """Return the tensor with these attributes, of the shape and dtype of `form`, which is on the meta device."""
         tensor = form.as_subclass(cls)
         tensor.entry, tensor.source, tensor.folder, tensor.shards = entry, source, folder, shards
         return tensor
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation on the values; attributes that are no tensors need none."""
+        """Run an operation on the values, which attributes such as the shape do not need."""
         if func.__name__ == "__get__":
             attribute = super().__torch_function__(func, types, args, kwargs or {})
             if not isinstance(attribute, Tensor):
@@ -104,7 +105,7 @@ class StoredTensor(Tensor):
             if max(first, start) >= min(after, stop):
                 continue
             rest = [slice(offset, offset + size) for offset, size in zip(shard.offsets, shard.sizes, strict=True)][1:]
-            values = self._values(shard)[max(start - first, 0) : stop - first]
+            values = self._stored(shard)[max(start - first, 0) : stop - first]
             rows[(slice(max(first - start, 0), after - start), *rest)] = values
         return rows
 
@@ -115,9 +116,9 @@ class StoredTensor(Tensor):
             CheckpointError: as for `read`.
         """
         for shard in self.shards:
-            self._values(shard)
+            self._stored(shard)
 
-    def _values(self, shard: Shard) -> Tensor:
+    def _stored(self, shard: Shard) -> Tensor:
         file = self.folder / shard.file
         try:
             with file.open("rb") as stored:
@@ -173,16 +174,17 @@ def save_sharded(content: dict[str, Any], path: Path, unfinished: Path) -> None:
         OSError: a file cannot be written; the earlier checkpoint is kept.
     """
     sharded: dict[str, Tensor] = {}
+    first = distributed.get_rank() == 0
 
     def set_apart(name: str, value: Any) -> Any:
-        if not isinstance(value, DTensor):
-            return value
-        sharded[name] = value.detach()
-        return torch.empty(value.shape, dtype=value.dtype, device="meta")
+        if isinstance(value, DTensor):
+            sharded[name] = value.detach()
+            return torch.empty(value.shape, dtype=value.dtype, device="meta")
+        return value.detach().cpu() if isinstance(value, Tensor) and first else value
 
-    rest, first = _changed(content, set_apart), distributed.get_rank() == 0
+    rest = _changed(content, set_apart)
     try:
-        metadata = torch_checkpoint.save(
+        metadata = save(
             sharded,
             storage_writer=FileSystemWriter(unfinished),
             # A machine has a copy of all shards, and others may not see its disk: the first one writes them all.
@@ -194,7 +196,7 @@ def save_sharded(content: dict[str, Any], path: Path, unfinished: Path) -> None:
     except CheckpointException as error:
         rank, (cause, _) = next(iter(error.failures.items()))
         number = (isinstance(cause, OSError) and cause.errno) or errno.EIO
-        raise OSError(number, f"rank {rank}: {why(cause)}", str(path)) from None
+        raise OSError(number, f"rank {rank}: {cause}", str(path)) from None
     except OSError as error:
         error.filename = str(path)  # not the name of what is unfinished
         raise
@@ -224,7 +226,7 @@ def read_sharded(path: Path, source: str, checksums: bool) -> dict[str, Any]:
         checksums: whether to verify the checksums of all files, which reads them.
 
     Raises:
-        CheckpointError: a file with shards is missing or damaged.
+        CheckpointError: a file is damaged, or one with shards is missing.
     """
     content = torch.load(path / SHARDS_META, map_location="cpu", weights_only=True, mmap=True)
     if checksums and (damaged := damaged_part(path / SHARDS_META)) is not None:
@@ -232,12 +234,16 @@ def read_sharded(path: Path, source: str, checksums: bool) -> dict[str, Any]:
     places = {name: [Shard(*shard) for shard in shards] for name, shards in content.pop(_SHARDS).items()}
 
     def stored(name: str, value: Any) -> Any:
-        return StoredTensor.of(value, name, source, path, places[name]) if name in places else value
+        if name not in places:
+            return value
+        if sum(math.prod(shard.sizes) for shard in places[name]) != value.numel():
+            raise CheckpointError(f"{source}: its {SHARDS_META} does not say where all of {name} is")
+        return StoredTensor.of(value, name, source, path, places[name])
 
-    content = _changed(content, stored)
+    whole: dict[str, Any] = _changed(content, stored)
     if checksums:
-        apply_to_collection(content, StoredTensor, StoredTensor.verify)
-    return content
+        apply_to_collection(whole, StoredTensor, StoredTensor.verify)
+    return whole
 
 
 def _changed(value: Any, change: Callable[[str, Any], Any], name: str = "") -> Any:

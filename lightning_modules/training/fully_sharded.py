@@ -99,6 +99,7 @@ def shard_like(value: Value, model: Tensor | None) -> Value | Tensor:
         numbers = torch.arange(len(model), device=model.device)
         rows = distribute_tensor(numbers, model.device_mesh, model.placements, src_data_rank=None).to_local().tolist()
         shard = torch.empty_like(model, dtype=value.dtype)
+        assert isinstance(shard, DTensor)
         if rows:
             shard.to_local().copy_(value.read(rows[0], rows[-1] + 1))
         return shard

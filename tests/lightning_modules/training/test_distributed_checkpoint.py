@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from torch.distributed.checkpoint import FileSystemWriter
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
+from ablation.sweep.state import state_of
 from components.files import content_hash, earlier
 from lightning_modules.cli import main
 from lightning_modules.runs.folder import INTERRUPTED_CHECKPOINT, LAST_CHECKPOINT, newest_checkpoint
@@ -70,7 +72,7 @@ def test_a_stored_tensor_is_like_one_in_memory(network, save):
     stored = read_checkpoint(save(), "ckpt_path")["state_dict"]
     weight = stored["0.weight"]
     assert isinstance(weight, StoredTensor) and not isinstance(stored["1.running_mean"], StoredTensor)
-    assert (weight.shape, weight.dtype, len(weight.shards)) == ((5, 3), torch.float32, 1)
+    assert (weight.shape, weight.dtype, weight.device.type, weight.is_meta) == ((5, 3), torch.float32, "cpu", False)
     assert type(weight.detach()) is type(weight.T) is torch.Tensor
     assert torch.equal(weight.read(1, 4), expected["0.weight"][1:4])
     plain = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5))
@@ -137,7 +139,7 @@ def test_a_kill_between_two_renamings_loses_nothing(save, monkeypatch):
         patch.setattr(Path, "rename", killed)
         save(step=2)
     folder = path.parent.parent
-    assert newest_checkpoint([folder]) == earlier(path)
+    assert newest_checkpoint([folder]) == earlier(path) == state_of(folder).checkpoint
     assert read_checkpoint(earlier(path), "ckpt_path")["global_step"] == 1
     save(step=3)
     assert newest_checkpoint([folder]) == path and list(path.parent.iterdir()) == [path]
@@ -152,6 +154,20 @@ def test_a_folder_and_a_file_replace_each_other(save):
     assert whole["global_step"] == 2 and type(whole["state_dict"]["0.weight"]) is torch.Tensor
     save(step=3)
     assert path.is_dir() and list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="there is no sha256sum")
+def test_the_hash_of_a_folder_is_one_that_anybody_can_work_out(network, save):
+    def by_hand(folder):
+        command = "LC_ALL=C sha256sum * | sha256sum"
+        return subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True).stdout.split()[0]
+
+    path = save()
+    before = content_hash(path)
+    assert before == by_hand(path)
+    with torch.no_grad():
+        network[0].bias.add_(1)
+    assert content_hash(save()) == by_hand(path) != before
 
 
 def with_callbacks(folder, **callbacks):
