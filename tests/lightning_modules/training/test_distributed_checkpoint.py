@@ -178,7 +178,7 @@ def with_callbacks(folder, **callbacks):
     return f"--config={path}"
 
 
-def test_whatever_reads_a_checkpoint_reads_the_folder(run, tmp_path, capsys):
+def test_whatever_reads_a_checkpoint_reads_the_folder(run, fails, words, tmp_path, capsys):
     kept = with_callbacks(tmp_path, LastCheckpoint={}, ModelCheckpoint={"every_n_train_steps": 1, "save_top_k": 1})
     trained = run("fit", *SETTINGS, FSDP, kept, "--trainer.devices=1", "--trainer.max_epochs=1")
     folder, expected = trained.folder, {name: whole_tensor(part) for name, part in trained.model.state_dict().items()}
@@ -190,6 +190,8 @@ def test_whatever_reads_a_checkpoint_reads_the_folder(run, tmp_path, capsys):
     assert figures and tested.summary.figures == pytest.approx(figures, rel=1e-4)
     started = run("test", *SETTINGS, f"--init_from={last}")
     assert started.summary.figures == tested.summary.figures
+    status, error = fails(*words("fit", *SETTINGS, f"--ckpt_path={last}", "--model.stage.encoder=0"))
+    assert status == 1 and f"ckpt_path {last} is of a training of" in error
     capsys.readouterr()
     main(["show", str(folder)])
     assert f"last.ckpt: {len(expected)} tensors" in capsys.readouterr().out
