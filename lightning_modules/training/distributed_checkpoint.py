@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -105,41 +106,42 @@ class StoredTensor(Tensor):
             if max(first, start) >= min(after, stop):
                 continue
             rest = [slice(offset, offset + size) for offset, size in zip(shard.offsets, shard.sizes, strict=True)][1:]
-            values = self._stored(shard)[max(start - first, 0) : stop - first]
+            values = self._values_in(shard)[max(start - first, 0) : stop - first]
+            if values.shape == rows.shape:  # the only one
+                return values
             rows[(slice(max(first - start, 0), after - start), *rest)] = values
         return rows
 
     def verify(self) -> None:
-        """Read all shards.
+        """Read all shards, and compare them with their checksums.
 
         Raises:
             CheckpointError: as for `read`.
         """
         for shard in self.shards:
-            self._stored(shard)
+            with self._reading(shard) as archive:
+                if damaged := damaged_part(archive):
+                    raise ValueError(f"the checksum of {damaged} in it is wrong")
 
-    def _stored(self, shard: Shard) -> Tensor:
-        file = self.folder / shard.file
-        try:
-            with file.open("rb") as stored:
-                stored.seek(shard.start)
-                archive = BytesIO(stored.read(shard.length))
-            if damaged := damaged_part(archive):
-                raise self._error(shard, f"the checksum of {damaged} in it is wrong")
-            archive.seek(0)
+    def _values_in(self, shard: Shard) -> Tensor:
+        with self._reading(shard) as archive:
             values: Tensor = torch.load(archive, map_location="cpu", weights_only=True)
-        except CheckpointError:
-            raise
-        except OSError as error:
-            raise self._error(shard, error.strerror or str(error)) from error
-        except Exception as error:  # unpickling damaged bytes may raise anything; no code in them is executed
-            raise self._error(shard, why(error)) from None
-        if tuple(values.shape) != shard.sizes or values.dtype != self.dtype:
-            raise self._error(shard, f"is {list(values.shape)} of {values.dtype}, not {list(shard.sizes)}")
+            if tuple(values.shape) != shard.sizes or values.dtype != self.dtype:
+                raise ValueError(f"it is {list(values.shape)} of {values.dtype}, not {list(shard.sizes)}")
         return values
 
-    def _error(self, shard: Shard, reason: str) -> CheckpointError:
-        return CheckpointError(f"{self.source} has {self.entry} in {shard.file}, which cannot be read: {reason}")
+    @contextmanager
+    def _reading(self, shard: Shard) -> Iterator[BytesIO]:
+        """Yield the bytes of a shard, and say of any error of theirs where they are."""
+        try:
+            with (self.folder / shard.file).open("rb") as file:
+                file.seek(shard.start)
+                yield BytesIO(file.read(shard.length))
+        except Exception as error:  # unpickling damaged bytes may raise anything; no code in them is executed
+            reason = (isinstance(error, OSError) and error.strerror) or why(error)
+            raise CheckpointError(
+                f"{self.source} has {self.entry} in {shard.file}, which cannot be read: {reason}"
+            ) from error
 
 
 def is_sharded(path: Path) -> bool:

@@ -5,6 +5,7 @@ A checkpoint is a folder with the shards of every rank, which any number of devi
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,7 +61,10 @@ class FullySharded(ModelParallelStrategy):
             OSError: a file cannot be written; the earlier checkpoint is kept.
         """
         path = Path(self.broadcast(filepath))
-        save_sharded(checkpoint, path, self.broadcast(unfinished_name(path)))
+        unfinished = self.broadcast(unfinished_name(path))
+        save_sharded(checkpoint, path, unfinished)
+        self.barrier()
+        shutil.rmtree(unfinished, ignore_errors=True)  # empty files on machines that do not see the disk of the first
 
     def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> dict[str, Any]:
         """Read a checkpoint on every rank, without copying its tensors into memory."""

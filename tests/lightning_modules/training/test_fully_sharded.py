@@ -115,6 +115,7 @@ def test_the_devices_of_two_machines_go_on_where_one_was_stopped(run, tiny, tmp_
     for key in ("state_dict", "optimizer_states"):
         assert_close(found[key], expected[key])
     last = folder / "checkpoints" / "last.ckpt"
+    assert (last / "__0_0.distcp").stat().st_size and not (last / "__1_0.distcp").stat().st_size  # one writes a copy
     tested = run("test", *SETTINGS, *frozen, f"--ckpt_path={last}")
     figures = {name: float(value) for name, value in whole.trainer.callback_metrics.items() if "test/" in name}
     assert figures and tested.summary.figures == pytest.approx(figures, rel=1e-2)
