@@ -101,6 +101,10 @@ def test_damage_is_named_with_key_and_file(save, tmp_path):
     shards.unlink()
     refused("in __0_0.distcp, which cannot be read: No such file")
     shards.write_bytes(whole)
+    content = torch.load(rest, weights_only=True)
+    content["shards"]["state_dict.0.weight"] = []
+    torch.save(content, rest)
+    refused("meta.pt does not say where all of state_dict.0.weight is")
     rest.write_bytes(skeleton[: len(skeleton) // 2])
     refused("is not a checkpoint")
     rest.unlink()
