@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ def whole_file(path: Path, flush: bool = True) -> Iterator[Path]:
         OSError: the disk is full or the folder cannot be written; the old file is kept, and the new one is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
+    unfinished = unfinished_name(path)
     try:
         yield unfinished
         if flush:
@@ -75,10 +76,42 @@ def write_whole(path: Path, content: bytes | str, flush: bool = True) -> None:
         unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def unfinished_name(path: Path) -> Path:
+    """Return a new path beside `path`, for what will be it once it is complete."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
+
+
+def earlier(path: Path) -> Path:
+    """Return where what was at `path` is for the moment in which another takes its place, see `take_place`."""
+    return path.with_name(f"earlier_{path.name}")
+
+
+def take_place(complete: Path, path: Path) -> None:
+    """Rename a file or folder that is complete on disk to `path`, whatever is there.
+
+    No folder can be replaced at once. A kill between two renamings leaves the old one at `earlier(path)`, and the next
+    call removes it.
+    """
+    if path.exists():
+        _remove(earlier(path))
+        path.rename(earlier(path))
+    complete.rename(path)
+    _flush(path.parent)
+    _remove(earlier(path))
+
+
 def remove_unfinished(folder: Path) -> None:
-    """Remove unfinished files of killed processes from a folder in which no other process is writing."""
-    for file in folder.glob(f".*{UNFINISHED}"):
-        file.unlink(missing_ok=True)
+    """Remove unfinished files and folders of killed processes from a folder in which no other process is writing."""
+    for path in folder.glob(f".*{UNFINISHED}"):
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with all its files, if it exists."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:
@@ -116,9 +149,15 @@ def open_regular(path: Path) -> BufferedReader:
 def content_hash(path: Path) -> str:
     """Return the SHA-256 of a file, which is read only once while its size and time of change stay the same.
 
+    That of a folder is the hash of what `sha256sum *` prints in it.
+
     Raises:
         OSError: the file cannot be read.
     """
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
+        lines = "".join(f"{content_hash(file)}  {file.name}\n" for file in files)
+        return hashlib.sha256(lines.encode()).hexdigest()
     status = path.stat()
     return _hash(path, status.st_size, status.st_mtime_ns)
 

@@ -9,6 +9,7 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import torch
 from huggingface_hub.constants import HF_HUB_CACHE
@@ -65,7 +66,7 @@ def _unpickled(path: Path) -> object:
     return content
 
 
-def damaged_part(path: Path) -> str | None:
+def damaged_part(path: Path | IO[bytes]) -> str | None:
     """Return the name of the first part of a zip with a wrong checksum, or None; PyTorch does not check them."""
     with zipfile.ZipFile(path) as parts:
         return parts.testzip()
@@ -90,9 +91,10 @@ def not_finite(content: object, name: str = "") -> str | None:
 def _is_finite(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
-    if not isinstance(value, Tensor) or not value.is_floating_point() or value.numel() == 0:
+    if not isinstance(value, Tensor) or not value.dtype.is_floating_point or 0 in value.shape:
         return True
-    values = value.detach() if value.element_size() > 1 else value.float()  # torch cannot compare 8-bit floats
+    values = value.detach()  # which reads a tensor that is read when it is used
+    values = values if values.element_size() > 1 else values.float()  # torch cannot compare 8-bit floats
     return bool(torch.stack(values.aminmax()).isfinite().all())  # aminmax returns NaN if there is one
 
 

@@ -17,7 +17,7 @@ from components.files import read_object
 from lightning_modules.config.chain import read_config, replace_here
 from lightning_modules.export.trained_run import find_run, load, model_parser
 from lightning_modules.export.transformers_files import MODEL_TYPE, TRUE, processor_content
-from lightning_modules.runs.folder import CONFIG, LAST_CHECKPOINT
+from lightning_modules.runs.folder import CONFIG, LAST_CHECKPOINT, is_checkpoint
 from lightning_modules.training.init_from import init_from
 from lightning_modules.video_language import VideoLanguageModel
 from video_panda.modeling import VideoPandaForConditionalGeneration
@@ -51,7 +51,7 @@ def load_model(source: Path, dtype: torch.dtype | None) -> Loaded:
         ValueError: there is no model in `source`, its files do not belong together or are damaged, or they are of
             another version of this project.
     """
-    if source.is_file() or (source / LAST_CHECKPOINT).is_file():
+    if is_checkpoint(source) or is_checkpoint(source / LAST_CHECKPOINT):
         run = find_run(source)
         try:
             return _of(load(run).model, run.config, dtype)

@@ -11,13 +11,12 @@ from typing import Any
 from ablation.stage_record import configuration_hash, kept_config, read_record, recorded, sha256_of, stage_difference
 from ablation.sweep.jobs import Job
 from lightning_modules.runs.folder import (
-    INTERRUPTED_CHECKPOINT,
-    LAST_CHECKPOINT,
     METRICS,
     SUMMARY,
     attempts,
     free_folder,
     metrics_files,
+    newest_checkpoint,
     run_name,
 )
 from lightning_modules.scoring.metrics import is_headline
@@ -167,9 +166,7 @@ class Plan:
 
 def state_of(folder: Path) -> State:
     """Return the state of the training in a run folder."""
-    files = [folder / name for name in (LAST_CHECKPOINT, INTERRUPTED_CHECKPOINT)]
-    saved = max((file for file in files if file.is_file()), key=lambda file: file.stat().st_mtime, default=None)
-    return State(folder, is_finished(folder), saved)
+    return State(folder, is_finished(folder), newest_checkpoint([folder]))
 
 
 def is_finished(folder: Path) -> bool:

@@ -20,7 +20,7 @@ from ablation.sweep.journal import Journal, UnwritableError
 from ablation.sweep.state import Plan, State, is_finished
 from lightning_modules.config.redaction import as_typed
 from lightning_modules.runs.checkout import STARTED_BY
-from lightning_modules.runs.folder import LAST_CHECKPOINT, STAGE_FILE, SWEEPS, free_folder
+from lightning_modules.runs.folder import LAST_CHECKPOINT, STAGE_FILE, SWEEPS, free_folder, is_checkpoint
 from lightning_modules.runs.lock import Lock
 
 LAST_LINES = 8  # displayed lines of a failed run's log
@@ -143,7 +143,7 @@ def _start_from(stage: Job, plan: Plan, state: State) -> Start:
     again = f"put it back; or, to train this stage anew, move {folder} away"
     if not file.exists():
         raise ValueError(f"{file}, from which the stage after {stage.id} starts, is gone: {again}")
-    if file.is_dir():  # a DeepSpeed checkpoint; the error says how to convert it
+    if not is_checkpoint(file):  # a DeepSpeed checkpoint; the error says how to convert it
         from lightning_modules.training.checkpoint import check_checkpoint  # imported here, since it imports torch
 
         check_checkpoint(file, key="init_from")

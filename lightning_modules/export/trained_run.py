@@ -11,8 +11,9 @@ from torch import Tensor
 
 from lightning_modules.config.chain import read_config
 from lightning_modules.resolve import ExperimentParser
-from lightning_modules.runs.folder import CONFIG, LAST_CHECKPOINT
-from lightning_modules.training.checkpoint import CheckpointError, changed_components, check_checkpoint, read_checkpoint
+from lightning_modules.runs.folder import CONFIG, LAST_CHECKPOINT, is_checkpoint
+from lightning_modules.training.checkpoint import changed_components, check_checkpoint, read_checkpoint
+from lightning_modules.training.distributed_checkpoint import CheckpointError
 from lightning_modules.video_language import VideoLanguageModel
 
 # Slots that are only needed for training, and what replaces them.
@@ -25,7 +26,7 @@ class TrainedRun:
 
     Attributes:
         folder: run folder.
-        checkpoint: checkpoint file with the weights.
+        checkpoint: checkpoint with the weights.
         config: resolved configuration.
     """
 
@@ -60,12 +61,12 @@ def find_run(source: Path) -> TrainedRun:
     """Find the configuration and the checkpoint of a run.
 
     Args:
-        source: run folder, for its `checkpoints/last.ckpt`, or a file in its `checkpoints`.
+        source: run folder, for its `checkpoints/last.ckpt`, or a checkpoint in its `checkpoints`.
 
     Raises:
         ValueError: there is no such run, or its checkpoint or configuration is unusable.
     """
-    checkpoint = source / LAST_CHECKPOINT if source.is_dir() else source
+    checkpoint = source / LAST_CHECKPOINT if source.is_dir() and not is_checkpoint(source) else source
     check_checkpoint(checkpoint, key="checkpoint")
     folder = checkpoint.absolute().parent.parent
     config = read_config(folder / CONFIG)

@@ -15,7 +15,7 @@ from typing import Any
 from datamodules.printable import say
 from lightning_modules.config.chain import read_config
 from lightning_modules.config.user_errors import ProgramParser, user_errors
-from lightning_modules.runs.folder import CONFIG, DIFF, HISTORY, LAST_CHECKPOINT, ORIGIN, SUMMARY
+from lightning_modules.runs.folder import CONFIG, DIFF, HISTORY, LAST_CHECKPOINT, ORIGIN, SUMMARY, is_checkpoint
 
 RUN = "run"  # folder in an exported model, with the records of its run
 
@@ -135,7 +135,7 @@ def _weights(checkpoint: Path, works: Sequence[Mapping[str, Any]]) -> list[str]:
     from lightning_modules.training.frozen_base import ENTRY
 
     hashes = {path: digest for work in works for path, digest in work.get("frozen_sha256", {}).items()}
-    if not checkpoint.is_file():
+    if not is_checkpoint(checkpoint):
         return [f"{path}, frozen: sha256 {digest}" for path, digest in hashes.items()]
     content = read_checkpoint(checkpoint, "checkpoint")  # without reading its tensors
     weights = content["state_dict"]

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.files import UNFINISHED, free_number
+from components.files import UNFINISHED, earlier, free_number
 from lightning_modules.runs.lock import Lock
 
 if TYPE_CHECKING:  # programs that read run folders need no Lightning
@@ -27,6 +27,7 @@ _EARLIER_METRICS = "metrics.{}.csv"  # figures logged before that
 CHECKPOINTS = "checkpoints"
 LAST_CHECKPOINT = f"{CHECKPOINTS}/last.ckpt"
 INTERRUPTED_CHECKPOINT = f"{CHECKPOINTS}/interrupted.ckpt"
+SHARDS_META = "meta.pt"  # in a checkpoint that is a folder: all but the shards of tensors
 ANSWERS = "answers"
 JUDGEMENTS = "judgements"
 LOCK_FILE = ".lock"  # held by the process that works in the folder
@@ -113,9 +114,15 @@ def resumed_folder(checkpoint: str | Path | None, verb: str) -> Path | None:
     return folder if (folder / CONFIG).is_file() else None
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether there is a file or a checkpoint folder of this project, which any run reads, unlike one of DeepSpeed."""
+    return path.is_file() or (path / SHARDS_META).is_file()
+
+
 def newest_checkpoint(folders: Iterable[Path]) -> Path | None:
     """Return the newest checkpoint in run folders that a training can resume from; None if there is none."""
-    files = [folder / name for folder in folders for name in (LAST_CHECKPOINT, INTERRUPTED_CHECKPOINT)]
+    named = [folder / name for folder in folders for name in (LAST_CHECKPOINT, INTERRUPTED_CHECKPOINT)]
+    files = [*named, *map(earlier, named)]
     return max((file for file in files if file.exists()), key=lambda file: file.stat().st_mtime_ns, default=None)
 
 

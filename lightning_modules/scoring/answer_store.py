@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.files import append_lines, free_number, json_lines, read_lines, read_object, write_whole
 from lightning_modules.config.difference import difference
-from lightning_modules.runs.folder import ANSWERS
+from lightning_modules.runs.folder import ANSWERS, SHARDS_META, is_checkpoint
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
@@ -197,10 +197,11 @@ def answer_settings(config: Namespace) -> dict[str, Any]:
 
 
 def _written(checkpoint: str | Path | None) -> list[int] | None:
-    """Return size and modification time of a checkpoint; None if it does not exist or is a folder."""
-    if checkpoint is None or not Path(checkpoint).is_file():
+    """Return size and modification time of a checkpoint; None if it does not exist or is a folder of DeepSpeed."""
+    if checkpoint is None or not is_checkpoint(Path(checkpoint)):
         return None
-    status = Path(checkpoint).stat()
+    file = Path(checkpoint)
+    status = (file if file.is_file() else file / SHARDS_META).stat()
     return [status.st_size, status.st_mtime_ns]
 
 

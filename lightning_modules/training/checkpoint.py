@@ -1,4 +1,4 @@
-"""Checkpoint files: written atomically, and checked against this project and model before any training."""
+"""Checkpoints: written atomically, and checked against this project and model before any training."""
 
 from __future__ import annotations
 
@@ -11,11 +11,24 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from components.files import whole_file
+from components.files import take_place, unfinished_name
 from components.fingerprint import sampled_fingerprint
 from components.model_files import damaged_part, not_finite
 from lightning_modules.config.difference import difference
-from lightning_modules.runs.folder import LAST_CHECKPOINT, attempts, newest_checkpoint, run_name
+from lightning_modules.runs.folder import (
+    LAST_CHECKPOINT,
+    SHARDS_META,
+    attempts,
+    is_checkpoint,
+    newest_checkpoint,
+    run_name,
+)
+from lightning_modules.training.distributed_checkpoint import (
+    CheckpointError,
+    is_sharded,
+    read_sharded,
+    save_whole,
+)
 
 # The only one of Lightning's keywords that is supported; our runs have nothing that the others could name.
 LAST = "last"
@@ -37,10 +50,6 @@ _ENTRIES: dict[str, type] = {
 # Entries that describe the frozen weights of a part, which a checkpoint leaves out.
 _FROZEN = {"source": str, "tensors": list, "fingerprint": str}
 _LOOPS = ("fit_loop", "validate_loop", "test_loop", "predict_loop")
-
-
-class CheckpointError(ValueError):
-    """A file that is not a checkpoint of this project, or not one of this model."""
 
 
 def named_checkpoint(path: str | Path, experiment: Path, seed: int) -> Path:
@@ -90,13 +99,14 @@ def check_checkpoint(path: str | Path, key: str = "ckpt_path", folder: bool = Fa
                 "weights of a file"
             )
         return
-    if path.is_dir():
+    if path.is_dir() and not is_sharded(path):
         raise CheckpointError(
-            f"{key} {path} is a folder; if it is DeepSpeed's, a run with configs/trainer/zero2.yaml goes on from it, "
+            f"{key} {path} is a folder without {SHARDS_META}, so no checkpoint of this project; if it is DeepSpeed's, "
+            "a run with configs/trainer/zero2.yaml goes on from it, "
             'and this makes a file of it: python -c "from lightning.pytorch.utilities.deepspeed import '
             f"convert_zero_checkpoint_to_fp32_state_dict as convert; convert('{path}', 'FILE')\""
         )
-    if not path.is_file():
+    if not is_checkpoint(path):
         raise CheckpointError(f"{key} {path} is no regular file, but a pipe, a device or a socket")
     content = read_checkpoint(path, key, checksums=True)
     bad = not_finite(content["state_dict"])
@@ -105,19 +115,24 @@ def check_checkpoint(path: str | Path, key: str = "ckpt_path", folder: bool = Fa
 
 
 def read_checkpoint(path: Path, key: str, checksums: bool = False) -> dict[str, Any]:
-    """Read a checkpoint file; its tensors are memory-mapped and read only when they are used.
+    """Read a checkpoint; its tensors are memory-mapped, or in shards, and read only when they are used.
 
     Args:
-        path: checkpoint file.
+        path: checkpoint file or folder.
         key: YAML key of the path, for error messages.
-        checksums: whether to verify the checksums in the file, which reads all of it.
+        checksums: whether to verify the checksums in it, which reads all of it.
 
     Raises:
         CheckpointError: it is not a checkpoint of this project, or damaged.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        damaged = damaged_part(path) if checksums else None
+        if is_sharded(path):
+            content, damaged = read_sharded(path, f"{key} {path}", checksums), None
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            damaged = damaged_part(path) if checksums else None
+    except CheckpointError:
+        raise
     except Exception as error:  # unpickling damaged bytes may raise anything; no code in them is executed
         if isinstance(error, OSError) and error.filename is not None:  # the file could not be opened
             raise
@@ -257,11 +272,14 @@ class WholeFileIO(TorchCheckpointIO):
         """
         if "://" in str(path):  # not a local file
             super().save_checkpoint(checkpoint, path, storage_options)
-            return
-        with whole_file(Path(path)) as unfinished, unfinished.open("wb") as file:
-            try:
-                torch.save(checkpoint, file)
-            except RuntimeError as error:  # torch's own error when the disk is full
-                if isinstance(error.__context__, OSError):
-                    raise error.__context__ from None
-                raise
+        elif is_sharded(Path(path)):  # the run went on from the checkpoint of a sharded one
+            save_whole(checkpoint, complete := unfinished_name(Path(path)))
+            take_place(complete, Path(path))
+        else:
+            save_whole(checkpoint, Path(path))
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Read a checkpoint; the tensors of a folder are read when they are used."""
+        if is_sharded(Path(path)):
+            return read_checkpoint(Path(path), "ckpt_path")
+        return super().load_checkpoint(path, *args, **kwargs)

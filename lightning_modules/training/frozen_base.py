@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from components.fingerprint import fingerprint, sampled_fingerprint
 from components.published import Pretrained
-from lightning_modules.training.checkpoint import CheckpointError
+from lightning_modules.training.distributed_checkpoint import CheckpointError
 from lightning_modules.training.fully_sharded import whole_tensor
 
 ENTRY = "frozen_base"

@@ -1,10 +1,11 @@
 """Training with weights, gradients and optimiser state sharded over devices: torch's FSDP2 as a Lightning strategy.
 
-A checkpoint is the same as that of a single device, one file with whole tensors, so any number of devices can read it.
+A checkpoint is a folder with the shards of every rank, which any number of devices and a single one can read.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +14,15 @@ from typing import Any, TypeVar
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.strategies import ModelParallelStrategy
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
+
+from components.files import unfinished_name
+from lightning_modules.training.checkpoint import read_checkpoint
+from lightning_modules.training.distributed_checkpoint import StoredTensor, save_sharded
 
 Value = TypeVar("Value")
 STEPS = ("training_step", "validation_step", "test_step", "predict_step", "run_for_hooks")
@@ -40,38 +44,41 @@ class FullySharded(ModelParallelStrategy):
         return True
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        """Return the whole tensors on the first rank; the others take part and return nothing."""
+        """Return this rank's shards."""
         assert self.lightning_module is not None
-        return self._gathered(self.lightning_module.state_dict())
+        return self.lightning_module.state_dict()
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """Return the state as that of an optimiser on one device, on the first rank; the others return nothing."""
-        return self._gathered(optimizer.state_dict())
+        """Return this rank's shards of the state, which is otherwise that of an optimiser on one device."""
+        return optimizer.state_dict()
 
-    def _gathered(self, state: dict[str, Any]) -> dict[str, Any]:
-        whole: dict[str, Any] = apply_to_collection(state, Tensor, self._gather)
-        return whole if self.is_global_zero else {}
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write the shards of every rank, and by the first rank all the rest.
 
-    def _gather(self, tensor: Tensor) -> Tensor | None:
-        whole = whole_tensor(tensor)
-        return whole.detach().cpu() if self.is_global_zero else None
+        Raises:
+            OSError: a file cannot be written; the earlier checkpoint is kept.
+        """
+        path = Path(self.broadcast(filepath))
+        unfinished = self.broadcast(unfinished_name(path))
+        save_sharded(checkpoint, path, unfinished)
+        self.barrier()
+        shutil.rmtree(unfinished, ignore_errors=True)  # empty files on machines that do not see the disk of the first
 
     def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> dict[str, Any]:
-        """Read a file on every rank, without copying its tensors into memory."""
-        content: dict[str, Any] = torch.load(
-            self.broadcast(checkpoint_path), map_location="cpu", mmap=True, weights_only=True
-        )
-        return content
+        """Read a checkpoint on every rank, without copying its tensors into memory."""
+        return read_checkpoint(Path(self.broadcast(checkpoint_path)), "ckpt_path")
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
-        """Load this rank's shards from whole tensors."""
+        """Load this rank's shards."""
         assert self.lightning_module is not None
         ours = self.lightning_module.state_dict()
         weights = {name: shard_like(tensor, ours.get(name)) for name, tensor in checkpoint["state_dict"].items()}
         self.lightning_module.load_state_dict(weights, strict=strict)
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """Load this rank's shards from the state of an optimiser on one device."""
+        """Load this rank's shards of the state."""
         for optimizer, saved in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             state = {
@@ -92,6 +99,14 @@ def shard_like(value: Value, model: Tensor | None) -> Value | Tensor:
         return value
     if not isinstance(model, DTensor) or value.shape != model.shape:
         return value
+    if isinstance(value, StoredTensor):  # of which only the rows of this rank are read
+        numbers = torch.arange(len(model), device=model.device)
+        rows = distribute_tensor(numbers, model.device_mesh, model.placements, src_data_rank=None).to_local().tolist()
+        shard = torch.empty_like(model, dtype=value.dtype)
+        assert isinstance(shard, DTensor)
+        if rows:
+            shard.to_local().copy_(value.read(rows[0], rows[-1] + 1))
+        return shard
     # All ranks have read the same file, so none sends its tensor to the others.
     return distribute_tensor(value.to(model.device), model.device_mesh, model.placements, src_data_rank=None)
 

@@ -16,14 +16,15 @@ from torch import Tensor
 
 from components.model_files import read_weights
 from datamodules.printable import say
+from lightning_modules.runs.folder import is_checkpoint
 from lightning_modules.training.checkpoint import (
-    CheckpointError,
     changed_components,
     check_checkpoint,
     read_checkpoint,
     tensor_differences,
     weights_digest,
 )
+from lightning_modules.training.distributed_checkpoint import CheckpointError
 from lightning_modules.training.provenance import base_weights, untrained_groups
 from lightning_modules.training.resume import check_resumable
 from lightning_modules.video_language import VideoLanguageModel
@@ -90,7 +91,7 @@ def begin(
     Raises:
         CheckpointError: as for `init_from`, or this model cannot resume from the checkpoint.
     """
-    if checkpoint is not None and Path(checkpoint).is_file():
+    if checkpoint is not None and is_checkpoint(Path(checkpoint)):
         check_resumable(model, Path(checkpoint), training)
     pretrained = base_weights(model)  # before others replace them
     lines = []
@@ -127,7 +128,7 @@ def init_from(model: VideoLanguageModel, path: str | Path, partially: bool = Fal
 
     Args:
         model: the assembled model.
-        path: checkpoint file of another run, or a safetensors file with the tensors of some groups of the model
+        path: checkpoint of another run, or a safetensors file with the tensors of some groups of the model
             (`encoder`, `projector`, ...; a pretrained tower is a group of its own). Groups that it lacks stay as they
             are; tensors for groups that have none here, such as `NoDistillation`, are ignored.
         partially: whether to load only the tensors that fit by name and shape, also from another variant.

@@ -10,12 +10,12 @@ from components.model_files import not_finite
 from datamodules.printable import say
 from lightning_modules.training.checkpoint import (
     LAST,
-    CheckpointError,
     check_checkpoint,
     check_same_model,
     named_checkpoint,
     read_checkpoint,
 )
+from lightning_modules.training.distributed_checkpoint import CheckpointError
 from lightning_modules.video_language import VideoLanguageModel
 
 # Without these entries Lightning restores nothing, or no training.
@@ -49,7 +49,7 @@ def check_resumable(model: VideoLanguageModel, path: Path, training: bool) -> No
 
     Args:
         model: the configured model.
-        path: checkpoint file.
+        path: checkpoint file or folder.
         training: whether the training resumes; otherwise only the weights are used.
 
     Raises:

@@ -32,7 +32,7 @@ BY_ITSELF = re.compile(
 # The only files of ours that write otherwise than by `write_whole`, and why.
 ALLOWED = {
     "components/files.py": "is the one way",
-    "lightning_modules/training/checkpoint.py": "into `whole_file`",
+    "lightning_modules/training/distributed_checkpoint.py": "into `whole_file`",
     "datamodules/checking/manifest.py": "into `whole_file`",
     "datamodules/shapes_in_motion/files.py": "a video in memory",
     "components/official/folder.py": "into `new_folder`, which is there whole or not at all",

@@ -1,6 +1,7 @@
 """Does to a run folder what a training does, at once: `python pretended_training.py HOW --name=... ...`.
 
-HOW is what happens: `finishes`; `finishes_after_NAME`, once that one goes on; `fails`; `fails_once`, with a checkpoint;
+HOW is what happens: `finishes`; `finishes_in_shards`, with a checkpoint that is a folder; `finishes_after_NAME`, once
+that one goes on; `fails`; `fails_once`, with a checkpoint;
 `goes_on`, until SIGTERM lets it save one and end; `deaf`, which only SIGKILL ends. Its configuration is `--kept`.
 """
 
@@ -21,8 +22,9 @@ checkpoint = folder / "checkpoints" / "last.ckpt"
 
 
 def save(*_):
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_bytes(os.urandom(64))  # no two trainings end with the same weights
+    file = checkpoint / "meta.pt" if how == "finishes_in_shards" else checkpoint
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(os.urandom(64))  # no two trainings end with the same weights
 
 
 def stop(*_):
@@ -39,7 +41,7 @@ start = options.get("init_from")
 facts = {
     "tested": options.get("test_after_fit"),
     "init_from": start,
-    "weights": start and Path(start).read_bytes().hex(),
+    "weights": start and Path(start).is_file() and Path(start).read_bytes().hex(),
 }
 facts |= {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "VIDEO_PANDA_STARTED_BY")}
 with Path(options["runs"], "trained.jsonl").open("a") as file:

@@ -19,6 +19,7 @@ from ablation.sweep.journal import Journal
 from ablation.sweep.runner import Runner
 from ablation.sweep.state import Plan
 from ablation.sweep.training import Busy, Claim, claim, job_lock
+from components.files import content_hash
 from tests.ablation.sweep.test_sweep_runner import PRETENDED, trained, when
 
 ALIGN, INTEGRATE, INSTRUCT = (Path(f"{stage}.yaml") for stage in ("align", "integrate", "instruct"))
@@ -94,6 +95,16 @@ def test_two_jobs_train_their_common_stages_once_and_start_from_the_same_bytes(s
     assert {event["init_from_sha256"] for event in begun[2:]} == {digest}
     assert len({event["configuration"] for event in begun}) == 3  # of four trainings: both last stages are alike
     assert sweep(chains).run().finished == ["a+instruct/seed_0", "b+instruct/seed_0"] and len(trained(tmp_path)) == 4
+
+
+def test_a_stage_starts_from_a_checkpoint_that_is_a_folder_as_from_a_file(sweep, tmp_path, capsys):
+    assert sweep({"a": (ALIGN, INSTRUCT)}, **{"a+align": "finishes_in_shards"}).run().finished
+    checkpoint = last_checkpoint(tmp_path, "a+align")
+    start = read_record(tmp_path / "a+instruct" / "seed_0").starts_from
+    assert (start.checkpoint, start.sha256) == (str(checkpoint), content_hash(checkpoint))
+    (checkpoint / "__0_0.distcp").write_bytes(b"others")
+    assert not sweep({"b": (ALIGN, INSTRUCT)}).run().finished
+    assert f"{checkpoint} has changed since a stage started from it" in capsys.readouterr().out
 
 
 def test_progress_is_over_all_stages_of_a_job(sweep):
