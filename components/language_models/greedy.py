@@ -8,16 +8,17 @@ Legend: B samples, L spliced length, C width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 import transformers
 from jaxtyping import Float, Int64
 from packaging.version import Version
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 from torch.nn import functional
-from transformers import PreTrainedConfig, StaticCache
+from transformers import PreTrainedConfig, PreTrainedModel, StaticCache
+from transformers.cache_utils import StaticLayer
 
 from components.splice import SplicePlan
 
@@ -29,7 +30,7 @@ LOOK_EVERY = 4
 
 @torch.no_grad()
 def greedy_ids(
-    network: nn.Module,
+    network: PreTrainedModel,
     embeddings: Float[Tensor, "batch length width"],
     plan: SplicePlan,
     max_new_tokens: int,
@@ -54,7 +55,7 @@ def greedy_ids(
     ids, positions, next_look = plan.input_ids[:, :0], plan.position_ids, 1
     for number in range(1, max_new_tokens + 1):
         # What a family wants beside ids, such as a mask of another shape.
-        inputs = network.prepare_inputs_for_generation(
+        inputs = network.prepare_inputs_for_generation(  # type: ignore[operator]  # from a mixin, which is not declared
             ids,
             attention_mask=mask[:, : length + number - 1],
             position_ids=positions,
@@ -82,11 +83,12 @@ def _all_ended(ended: Tensor, together: bool) -> bool:
     return bool(everywhere)
 
 
-def without_rest(ids: Int64[Tensor, "batch new"], end_id: int) -> Int64[Tensor, "batch longest"]:
-    """Return the columns up to the end of the longest answer."""
-    ends = (ids == end_id).long()
+def up_to_the_last_end(ids: Iterable[Int64[Tensor, " batch"]], end_id: int) -> Int64[Tensor, "batch new"]:
+    """Return the ids of all samples on the host, up to the end of the longest answer."""
+    answers = torch.stack(list(ids), dim=1).cpu()
+    ends = (answers == end_id).long()
     going_on = (ends.cumsum(1) - ends == 0).any(0)  # in some sample there was no end before
-    return ids[:, : int(going_on.sum())]
+    return answers[:, : int(going_on.sum())]
 
 
 class AnswerCache(StaticCache):
@@ -99,8 +101,10 @@ class AnswerCache(StaticCache):
 
     def __init__(self, config: PreTrainedConfig, max_cache_len: int, device: torch.device) -> None:
         super().__init__(config, max_cache_len)
-        for layer in self.layers:  # made on the host, they would be copied there one by one, each with a wait
-            layer.cumulative_length = torch.zeros((), dtype=torch.int64, device=device)
+        for layer in self.layers:
+            # Made on the host, it would be copied to the device when the layer is first used, and waited for.
+            if isinstance(layer, StaticLayer):
+                layer.cumulative_length = torch.zeros((), dtype=torch.int64, device=device)
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any

@@ -23,7 +23,7 @@ from torch.nn import functional
 from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from components.adapters import Adapter, NoAdapter
-from components.language_models.greedy import greedy_ids, without_rest
+from components.language_models.greedy import greedy_ids, up_to_the_last_end
 from components.language_models.text import ChatText
 from components.splice import IGNORED_LABEL, PaddingSide, SplicePlan
 
@@ -204,7 +204,7 @@ class LanguageModel(nn.Module, ABC):
                 "language model takes: use fewer frames, shorter text, or fewer new tokens"
             )
         ids = greedy_ids(self.network, embeddings, plan, max_new_tokens, self.text.end_id, together)
-        return without_rest(torch.stack(list(ids), dim=1).cpu(), self.text.end_id)
+        return up_to_the_last_end(ids, self.text.end_id)
 
 
 def _wanted_states(layers: Sequence[int]) -> list[int] | bool:
