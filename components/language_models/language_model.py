@@ -74,7 +74,7 @@ class LanguageModel(nn.Module, ABC):
                 "tokens, into the language model's config.json"
             )
         self.max_length = longest_sequence(config)
-        # A checkpoint may have sampling settings, about which greedy search would warn at every call.
+        # A checkpoint may have settings of sampling; an exported folder says how answers are generated here.
         network.generation_config = GenerationConfig(
             do_sample=False,
             use_cache=True,

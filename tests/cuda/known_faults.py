@@ -1,4 +1,10 @@
-"""What a training step still reads or waits for, and nobody of this project can mend without private calls."""
+"""What a training step and an answer still read or wait for.
+
+Transformers looks for packed sequences wherever it is given neither a mask nor a cache. An attention that is registered
+without a function for masks would avoid that, but it is a setting of the whole network, and not of a call: text that is
+padded on the left would lose its mask without an error, and only a private attribute tells which attention to go back
+to. A cache that keeps nothing would avoid it too, but transformers warns of one where layers are computed again.
+"""
 
 from tests.cuda.watcher import HOST_READ
 
