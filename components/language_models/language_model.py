@@ -12,7 +12,7 @@ from abc import ABC
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 import transformers
@@ -20,14 +20,12 @@ from jaxtyping import Float, Int64
 from packaging.version import Version
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel, StaticCache
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from components.adapters import Adapter, NoAdapter
+from components.language_models.greedy import greedy_ids, up_to_the_last_end
 from components.language_models.text import ChatText
 from components.splice import IGNORED_LABEL, PaddingSide, SplicePlan
-
-_TRANSFORMERS = Version(transformers.__version__)
-CACHE_ARGUMENT = "cache" if Version("5.24") <= _TRANSFORMERS else "past_key_values"  # of `generate`; the old one warns
 
 
 @dataclass
@@ -76,7 +74,7 @@ class LanguageModel(nn.Module, ABC):
                 "tokens, into the language model's config.json"
             )
         self.max_length = longest_sequence(config)
-        # A checkpoint may have sampling settings, about which greedy search would warn at every call.
+        # A checkpoint may have settings of sampling; an exported folder says how answers are generated here.
         network.generation_config = GenerationConfig(
             do_sample=False,
             use_cache=True,
@@ -193,7 +191,7 @@ class LanguageModel(nn.Module, ABC):
                 sharded model needs, since every pass involves all processes.
 
         Returns:
-            Only the new ids, at most `max_new_tokens`, with padding after the end token.
+            Only the new ids, on the host, up to the end of the longest answer, with padding after each end token.
 
         Raises:
             ValueError: text and answer together could be longer than the model takes.
@@ -205,23 +203,13 @@ class LanguageModel(nn.Module, ABC):
                 f"{length} tokens and up to {max_new_tokens} new ones are more than the {self.max_length} that the "
                 "language model takes: use fewer frames, shorter text, or fewer new tokens"
             )
-        # Created for every batch, because transformers would keep the longest cache. Not compiled, because every batch
-        # has another length.
-        cache = AnswerCache(self.network.config, max_cache_len=length + max_new_tokens)
-        new_ids: Tensor = self.network.generate(  # type: ignore[operator]  # from a mixin that the class does not declare
-            inputs_embeds=embeddings,
-            attention_mask=plan.attention_mask,
-            max_new_tokens=max_new_tokens,
-            **{CACHE_ARGUMENT: cache},
-            disable_compile=True,
-            synced_gpus=together,
-        )
-        return new_ids
+        ids = greedy_ids(self.network, embeddings, plan, max_new_tokens, self.text.end_id, together)
+        return up_to_the_last_end(ids, self.text.end_id)
 
 
 def _wanted_states(layers: Sequence[int]) -> list[int] | bool:
     """Return what to ask of transformers: numbers, where it keeps no other states then (from 5.23), or all of them."""
-    by_number = Version("5.23") <= _TRANSFORMERS
+    by_number = Version("5.23") <= Version(transformers.__version__)
     return list(layers) if layers and by_number else len(layers) > 0
 
 
@@ -231,22 +219,3 @@ def longest_sequence(config: PreTrainedConfig) -> int:
     positions = getattr(config, "rope_parameters", None) or {}
     scaled = positions.get("rope_type") in ("linear", "dynamic")
     return int(longest * positions["factor"]) if scaled else longest
-
-
-class AnswerCache(StaticCache):
-    """A cache with room for a batch and its longest answer from the start.
-
-    A growing cache is copied for every token (benchmarks/generation_cache.py). Under autocast, keys and values have
-    different dtypes, since rotation makes keys float32, but a preallocated cache has only one. They are stored in the
-    dtype to which attention casts them anyway, so that results do not change.
-    """
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
-        """Add the keys and values of a layer, and return the whole cache of the layer, including unused room."""
-        device = key_states.device.type
-        if torch.is_autocast_enabled(device):
-            dtype = torch.get_autocast_dtype(device)
-            key_states, value_states = key_states.to(dtype), value_states.to(dtype)
-        return super().update(key_states, value_states, layer_idx, *args, **kwargs)

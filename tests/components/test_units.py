@@ -47,7 +47,7 @@ def two_processes(rank, rendezvous):
     plan = plan_splice([torch.arange(5) + 10], [], None, padding_side=PaddingSide.LEFT, pad_id=0, max_length=64)
     if rank == 1:  # its answer ends with what happens to be the first token
         first = model.generate(model.embed(plan.input_ids), plan, 1)
-        model.network.generation_config.eos_token_id = int(first)
+        model.text.end_id = int(first)
     expected = model.generate(model.embed(plan.input_ids), plan, 5)
     assert expected.shape[1] == (5, 1)[rank]
 

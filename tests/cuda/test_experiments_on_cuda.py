@@ -1,4 +1,4 @@
-"""Every experiment computes its losses on pretended CUDA tensors: on one device, without making the host wait."""
+"""Every experiment trains and answers on pretended CUDA tensors: on one device, without making the host wait."""
 
 from copy import deepcopy
 from functools import cache
@@ -10,11 +10,13 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from lightning_modules.costs.resolved import resolve, resolve_as_given
-from tests.cuda.known_faults import unknown
+from tests.cuda.known_faults import READS_OF_ANSWERS, unknown
 from tests.cuda.pretended import CUDA, moved, on_one_device, precision, pretended_cuda, ragged_batch
 from tests.cuda.watcher import Watcher
 
 EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
+# The kinds of encoders, language models and adapters; the other experiments answer as one of these does.
+SOME = ("full", "eve", "video_chatgpt", "video_llava", "llm_qwen3", "lora")
 PRECISIONS = ("32-true", "bf16-mixed", "bf16-true")
 # Without casts these are the operations of bf16-true; the one that everything builds on is enough for `make test`.
 STEPS = [
@@ -58,6 +60,27 @@ def test_an_experiment_on_cuda(experiment, precision_name, monkeypatch):
     assert len(losses) == 1 + bool(model.distillation.hidden_layers)
     assert all(loss.device == CUDA and loss.dtype == torch.float32 and loss.requires_grad for loss in losses)
     assert not unknown(watcher.by_file()), watcher.found
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [pytest.param(f, id=f.stem, marks=[] if f.stem in SOME else [pytest.mark.long]) for f in EXPERIMENTS],
+)
+@torch.no_grad()
+def test_answers_on_cuda(experiment, monkeypatch):
+    model, settings = on_one_device(deepcopy(built(experiment))).eval(), resolved(experiment)
+    batch = ragged_batch(model, settings.data.canvas, [5, settings.frames(), 1], new_tokens=3)
+    passes = []
+    model.language_model.network.register_forward_hook(lambda _, __, output: passes.append(output.logits))
+    with pretended_cuda(monkeypatch):
+        moved(model, CUDA)
+        with Watcher() as watcher, precision("bf16-mixed", CUDA).forward_context():
+            batch = batch.to(CUDA)
+            embeddings = model.embeddings(batch.questions, model.visual_tokens(batch))
+            model.language_model.generate(embeddings, batch.questions, 3)
+    assert [logits.shape[:2] for logits in passes] == [(3, 1)] * 3
+    assert all(logits.device == CUDA for logits in passes)
+    assert not unknown(watcher.by_file(), READS_OF_ANSWERS), watcher.found
 
 
 @pytest.mark.parametrize("precision_name", ["bf16-mixed", pytest.param("bf16-true", marks=pytest.mark.long)])

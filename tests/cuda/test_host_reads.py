@@ -1,4 +1,4 @@
-"""How often the host reads a value in a training step: never.
+"""How often the host reads a value: never in a training step, and in an answer every few tokens.
 
 Libraries ask pretended tensors for less than real ones, so a step on the CPU is watched too, with its backward pass.
 """
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from lightning_modules.costs.resolved import resolve_as_given
-from tests.cuda.known_faults import unknown
-from tests.cuda.pretended import CPU, CUDA, on_one_device, precision, pretended_cuda, ragged_batch
+from lightning_modules.training.stage import clip
+from tests.cuda.known_faults import READS_OF_ANSWERS, unknown
+from tests.cuda.pretended import CPU, CUDA, moved, on_one_device, precision, pretended_cuda, ragged_batch
 from tests.cuda.watcher import BLOCKING_COPY, HOST_READ, TWO_DEVICES, Watcher
 
 SOME = ("full", "eve", "video_chatgpt", "video_llava", "llm_qwen3", "lora", "masked_canvas", "teacher_internvideo2")
@@ -35,13 +35,45 @@ def test_a_training_step_reads_nothing(experiment):
     model.train()
     batch = ragged_batch(model, settings.data.canvas, [5, settings.frames(), 1])
     plugin = precision("bf16-mixed", CPU)
+    optimizer = model.stage.optimizer(model.groups())
     with Watcher("cpu") as watcher:
         with plugin.forward_context():
             losses = [loss for loss in model.training_losses(batch) if loss is not None]
         sum(losses).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        clip(optimizer, 1.0, "norm")
+        optimizer.step()
+    assert watcher.operations["aten._fused_adamw_"]
     found = {key: number for key, number in watcher.by_file().items() if key[1] not in INDICES}
     assert not unknown(found), watcher.found
+
+
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+def test_clipping_and_the_optimiser_on_cuda(algorithm, monkeypatch):
+    model, _ = model_of(Path("experiments/full.yaml"))
+    with pretended_cuda(monkeypatch):
+        optimizer = model.stage.optimizer(moved(model, CUDA).groups())
+        schedule = model.stage.schedule(optimizer, 10)
+        with Watcher() as watcher:
+            for _ in range(2):  # the first makes the moments
+                for parameter in model.parameters():
+                    parameter.grad = torch.empty_like(parameter)
+                assert clip(optimizer, 1.0, algorithm).device == CUDA
+                optimizer.step(), schedule.step(), optimizer.zero_grad()
+    assert watcher.operations["aten._fused_adamw_"] >= 2
+    assert not watcher.found
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@torch.no_grad()
+def test_answers_read_every_few_tokens(experiment):
+    model, settings = model_of(experiment)
+    batch = ragged_batch(model.eval(), settings.data.canvas, [5, settings.frames(), 1], new_tokens=7)
+    model.language_model.text.end_id = -1  # never
+    with Watcher("cpu") as watcher, precision("bf16-mixed", CPU).forward_context():
+        embeddings = model.embeddings(batch.questions, model.visual_tokens(batch))
+        ids = model.language_model.generate(embeddings, batch.questions, 7)
+    assert ids.shape == (3, 7)
+    assert not unknown(watcher.by_file(), READS_OF_ANSWERS), watcher.found
 
 
 def some_values():

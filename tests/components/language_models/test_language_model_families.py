@@ -194,6 +194,11 @@ def test_a_network_without_position_ids(visual):
     model = bloom(max_position_embeddings=128)
     left, right = (model(*inputs(model, [0, 1], visual, side=side)).loss for side in PaddingSide)
     torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-5)
+    embeddings, plan = inputs(model, [0, 1], visual, False, PaddingSide.LEFT)
+    expected = model.network.generate(
+        inputs_embeds=embeddings, attention_mask=plan.attention_mask, max_new_tokens=6
+    )  # with a mask of another shape than that of other families
+    assert torch.equal(model.generate(embeddings, plan, max_new_tokens=6), expected)
 
 
 def test_a_network_that_does_not_say_its_length():

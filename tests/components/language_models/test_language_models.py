@@ -1,13 +1,14 @@
 """Language models: loss, hidden states and greedy generation."""
 
 import warnings
+from copy import deepcopy
 
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from components.language_models import LanguageModel, TinyLlama, TinyQwen3
-from components.language_models.language_model import CACHE_ARGUMENT
+from components.language_models.greedy import CACHE_ARGUMENT, LOOK_EVERY
 from components.splice import IGNORED_LABEL, PaddingSide
 from tests.components.small_language_model import (
     TURNS,
@@ -178,45 +179,81 @@ def test_tiny_llama_refuses_an_odd_width():
         TinyLlama(width=20)
 
 
-def test_the_cache_has_room_for_this_batch_and_its_longest_answer_and_no_more(monkeypatch):
-    model = small_llama()
+def inputs_of_passes(model):
+    """Return what the network is given from now on, one dictionary for each forward pass."""
     given = []
-    original = model.network.generate
+    model.network.register_forward_pre_hook(lambda _, __, named: given.append(named), with_kwargs=True)
+    return given
 
-    def generate(**arguments):
-        given.append(arguments[CACHE_ARGUMENT])
-        return original(**arguments)
 
-    monkeypatch.setattr(model.network, "generate", generate)
+def ends_with(model, end_id):
+    """Let answers end with what happens to be a token of theirs, or never, here and in transformers."""
+    model.text.end_id = -1 if end_id is None else end_id
+    settings = model.network.generation_config
+    settings.eos_token_id = settings.pad_token_id = end_id
+
+
+def test_the_cache_has_room_for_this_batch_and_its_longest_answer_and_no_more():
+    model = small_llama()
+    given = inputs_of_passes(model)
     embeddings, plan = generation_inputs(model, [0, 2], visual_tokens())
     model.generate(embeddings, plan, max_new_tokens=5)
-    (cache,) = given
-    assert cache.layers[0].max_cache_len == embeddings.shape[1] + 5
+    assert {inputs[CACHE_ARGUMENT].layers[0].max_cache_len for inputs in given} == {embeddings.shape[1] + 5}
+
+
+@pytest.mark.parametrize("network", ["model", "absolute_model"])
+@torch.no_grad()
+def test_answers_are_those_of_transformers_wherever_they_end(network, visual, request):
+    model = deepcopy(request.getfixturevalue(network))
+    embeddings, plan = generation_inputs(model, [0, 1, 2], visual)
+
+    def expected(longest):
+        return model.network.generate(
+            inputs_embeds=embeddings, attention_mask=plan.attention_mask, max_new_tokens=longest
+        )
+
+    ends_with(model, None)
+    tokens = expected(11)
+    for sample, column, longest in ((0, 0, 1), (1, 0, 11), (2, 1, 2), (0, 2, 11), (1, 6, 5), (2, 9, 11)):
+        ends_with(model, int(tokens[sample, column]))
+        assert torch.equal(model.generate(embeddings, plan, longest), expected(longest))
+
+
+@torch.no_grad()
+def test_few_passes_are_for_nothing(visual):
+    """All ends are looked for after 1, 2 and 4 tokens, and then after every few."""
+    model = small_llama()
+    embeddings, plan = generation_inputs(model, [1], visual)
+    ends_with(model, None)
+    (tokens,) = model.network.generate(inputs_embeds=embeddings, max_new_tokens=14).tolist()
+    given = inputs_of_passes(model)
+    for length in range(1, 15):
+        if tokens[length - 1] in tokens[: length - 1]:
+            continue
+        ends_with(model, tokens[length - 1])
+        given.clear()
+        assert model.generate(embeddings, plan, 14).shape[1] == length
+        looks = [1, 2, 4, *range(4 + LOOK_EVERY, 14, LOOK_EVERY), 14]
+        assert len(given) == min(look for look in looks if look >= length)
 
 
 @pytest.mark.parametrize("network", [TinyLlama, TinyQwen3])
-def test_answers_under_autocast_are_those_of_a_cache_that_grows(network, visual, monkeypatch):
+@torch.no_grad()
+def test_answers_under_autocast_are_those_of_a_cache_that_grows(network, visual):
     torch.manual_seed(0)
     model = network(width=32, layers=2, heads=2).eval()
     embeddings, plan = generation_inputs(model, [0, 1, 2], visual)
-    original, logits = model.network.generate, []
-
-    def generate(grows):
-        def call(**arguments):
-            cache = {CACHE_ARGUMENT: None} if grows else {}
-            output = original(**{**arguments, **cache}, return_dict_in_generate=True, output_logits=True)
-            kept = output.past_key_values.layers[0]
-            logits.append((torch.stack(output.logits), kept.keys.dtype, kept.values.dtype))
-            return output.sequences
-
-        return call
-
+    ends_with(model, None)
+    given, logits = inputs_of_passes(model), []
+    model.network.register_forward_hook(lambda _, __, output: logits.append(output.logits[:, -1]))
     with torch.autocast("cpu", torch.bfloat16):
-        for grows in (True, False):
-            monkeypatch.setattr(model.network, "generate", generate(grows))
-            model.generate(embeddings, plan, max_new_tokens=8)
-    (growing, *_), (room, *kept) = logits
-    assert kept == [torch.bfloat16] * 2
+        model.network.generate(inputs_embeds=embeddings, attention_mask=plan.attention_mask, max_new_tokens=8)
+        growing = torch.stack(logits)
+        logits.clear(), given.clear()
+        model.generate(embeddings, plan, max_new_tokens=8)
+        room = torch.stack(logits)
+    kept = given[0][CACHE_ARGUMENT].layers[0]
+    assert kept.keys.dtype == kept.values.dtype == torch.bfloat16
     # Where two words are as likely as can be told, either may come first; what follows is of another beginning.
     alike = (room.argmax(-1) == growing.argmax(-1)).cumprod(0)
     comparable = torch.cat([torch.ones_like(alike[:1]), alike[:-1]]).bool()
