@@ -20,6 +20,8 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
+from components.stored_weights import read_stored
+
 Value = TypeVar("Value")
 STEPS = ("training_step", "validation_step", "test_step", "predict_step", "run_for_hooks")
 
@@ -152,6 +154,9 @@ def shard(
 ) -> None:
     """Shard `module` in place, unless it is already.
 
+    Weights that are still in their files are read here, one unit after the other, so that no process ever holds them
+    all.
+
     Args:
         module: a LightningModule; its parameters outside of `units` are gathered for a whole step.
         units: modules that are gathered only while they run; every rank must run each of them equally often.
@@ -170,8 +175,11 @@ def shard(
                 f"trainer.strategy is FullySharded, which cannot shard quantised weights ({name} is "
                 f"{parameter.dtype}); set trainer.strategy to ddp, or language_model.quantization to NoQuantization"
             )
+    device = torch.device(mesh.device_type)
     for unit in units:
+        read_stored(unit, device)
         fully_shard(unit, mesh=mesh, mp_policy=policy)
+    read_stored(module, device)
     fully_shard(module, mesh=mesh, ignored_params=set(whole.parameters()))
     for step in STEPS:
         register_fsdp_forward_method(module, step)
