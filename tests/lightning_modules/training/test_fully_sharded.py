@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from torch import distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -13,7 +14,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor
 
 from benchmarks.host_memory import measure
-from components.stored_weights import StoredWeight
+from components.stored_weights import StoredWeight, stay_in_files
 from lightning_modules.training.fully_sharded import kept_gathered, policy_of, shard
 from tests.components.tiny_networks import save_tiny_network, tiny_network
 from tests.lightning_modules.short_run import losses
@@ -174,6 +175,20 @@ def test_no_process_holds_the_whole_language_model(tmp_path):
     for process in measure(tmp_path, width=768, layers=8, in_files=True):
         taken = process["times the model"]
         assert taken["built"] < 0.1 and taken["sharded"] < 0.9, taken  # half of it is this process's shard
+
+
+def test_weights_stay_in_files_under_this_strategy_alone(run, monkeypatch):
+    stay = []
+
+    def build(self):
+        stay.append(stay_in_files())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LightningCLI, "instantiate_classes", build)
+    for strategy in (SHARDED[:1], ["--trainer.strategy=auto"]):
+        with pytest.raises(KeyboardInterrupt):
+            run("fit", *SETTINGS, *strategy)
+    assert stay == [True, False] and not stay_in_files()
 
 
 @pytest.mark.long
