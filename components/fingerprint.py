@@ -6,6 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from components.stored_weights import stored_values
+
 SAMPLE = 4096  # number of bytes at the beginning, in the middle and at the end of a tensor
 
 
@@ -14,7 +16,7 @@ def fingerprint(tensors: Iterable[tuple[str, Tensor]], settings: str = "") -> st
     digest = hashlib.sha256(settings.encode())
     for name, tensor in tensors:
         digest.update(_head(name, tensor))
-        digest.update(_bits(tensor.detach().flatten()))
+        digest.update(_bits(stored_values(tensor).detach().flatten().to(tensor.dtype)))
     return digest.hexdigest()
 
 
@@ -28,10 +30,10 @@ def sampled_fingerprint(tensors: Iterable[tuple[str, Tensor]]) -> str:
     digest = hashlib.sha256()
     for name, tensor in tensors:
         digest.update(_head(name, tensor))
-        values = tensor.detach().flatten()
-        size = max(1, SAMPLE // values.element_size())
-        for start in (0, max(0, (values.numel() - size) // 2), max(0, values.numel() - size)):
-            digest.update(_bits(values[start : start + size]))
+        flat = stored_values(tensor).detach().flatten()
+        size = max(1, SAMPLE // tensor.element_size())
+        for start in (0, max(0, (flat.numel() - size) // 2), max(0, flat.numel() - size)):
+            digest.update(_bits(flat[start : start + size].to(tensor.dtype)))
     return digest.hexdigest()
 
 
@@ -39,5 +41,5 @@ def _head(name: str, tensor: Tensor) -> bytes:
     return f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
 
 
-def _bits(values: Tensor) -> memoryview:
-    return values.cpu().contiguous().view(torch.uint8).numpy().data
+def _bits(flat: Tensor) -> memoryview:
+    return flat.cpu().contiguous().view(torch.uint8).numpy().data

@@ -15,6 +15,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from components.encoders import VideoEncoder
+from components.stored_weights import weights_in_files
 from datamodules.printable import say
 from lightning_modules import callbacks
 from lightning_modules.callbacks.part_report import other_encoder, parameter_difference
@@ -31,7 +32,12 @@ from lightning_modules.training.checkpoint import WholeFileIO
 from lightning_modules.training.devices import use_threads
 from lightning_modules.training.init_from import begin
 from lightning_modules.training.resume import resolve_checkpoint
-from lightning_modules.training.trainer_options import asks_deepspeed, building_trainer, check_trainer
+from lightning_modules.training.trainer_options import (
+    asks_deepspeed,
+    building_trainer,
+    check_trainer,
+    strategy_name,
+)
 
 
 class ExperimentCLI(ExperimentArguments):
@@ -69,7 +75,8 @@ class ExperimentCLI(ExperimentArguments):
         self.folder = self.held.enter_context(claimed(config, verb, answered))
         self.held.enter_context(writing_into(self.folder))
         self.held.enter_context(errors_of_threads())
-        with explained():
+        sharded = strategy_name(config.trainer.strategy) == "FullySharded"
+        with explained(), weights_in_files(stay=sharded):
             super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

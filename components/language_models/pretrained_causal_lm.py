@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,7 +18,8 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils.hub import cached_file
+from transformers.modeling_utils import load_state_dict
+from transformers.utils.hub import cached_file, get_checkpoint_shard_files
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from components.adapters import Adapter, NoAdapter
@@ -29,6 +31,7 @@ from components.language_models.text import ChatText
 from components.language_models.tiny_causal_lm import build_tiny_tokenizer
 from components.model_files import UNREADABLE, not_finite, whereabouts, why
 from components.published import Pretrained, only_sizes, sizes_of
+from components.stored_weights import StoredWeight, no_memory, stay_in_files
 
 DType = Literal["float32", "bfloat16"]
 Attention = Literal["auto", "sdpa", "eager", "flash_attention_2"]
@@ -206,10 +209,13 @@ def _load(
         if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
             raise ValueError(f"its config.json is of a {config.model_type}, which is no causal language model")
         tokenizer = _read_tokenizer(name_or_path, config)
+        # Quantised weights are made, or unpacked, while they are loaded.
+        quantized = bool(arguments) or hasattr(config, "quantization_config")
+        file_format = _stored_format(name_or_path) if stay_in_files() and not quantized else None
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             name_or_path,
             config=config,
-            dtype=dtype,
+            dtype=file_format or dtype,  # in the format of their files, weights stay mapped
             attn_implementation=None if attention == "auto" else attention,
             trust_remote_code=False,
             output_loading_info=True,
@@ -238,4 +244,40 @@ def _load(
     bad = not_finite(dict(network.named_parameters()))
     if bad is not None:
         raise ValueError(f"{bad} of {name_or_path!r} has NaN or infinite values ({KEYS}.name_or_path)")
-    return tokenizer, network, sorted(report["unexpected_keys"])
+    unexpected = sorted(report["unexpected_keys"])
+    return tokenizer, _in_files(network, config, dtype, attention) if file_format else network, unexpected
+
+
+def _stored_format(name_or_path: str) -> torch.dtype | None:
+    """Return the number format in which all weights in the files can be held as they are; None without any."""
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        whole, index = _file(name_or_path, name), _file(name_or_path, f"{name}.index.json")
+        if whole or index:
+            files = [whole] if whole else get_checkpoint_shard_files(name_or_path, index)[0]
+            tensors = [tensor for file in files for tensor in load_state_dict(file, map_location="meta").values()]
+            formats = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
+            return reduce(torch.promote_types, formats) if formats else None
+    return None
+
+
+def _in_files(loaded: PreTrainedModel, config: PreTrainedConfig, dtype: str, attention: str) -> PreTrainedModel:
+    """Return a network like a loaded one, whose weights are the latter's, mapped from files, until they are read.
+
+    It is built anew, and not converted, since the buffers of some networks depend on the format they are built in.
+    """
+    stored = dict(loaded.named_parameters(remove_duplicate=False))
+    placeholders = {name: no_memory(tensor.shape, getattr(torch, dtype)) for name, tensor in stored.items()}
+    network: PreTrainedModel = type(loaded).from_pretrained(
+        None,
+        config=config,
+        state_dict=loaded.state_dict() | placeholders,
+        dtype=dtype,
+        attn_implementation=None if attention == "auto" else attention,
+    )
+    network.name_or_path = network.config.name_or_path = loaded.name_or_path
+    weights: dict[int, StoredWeight] = {}  # one for a tensor that has several names
+    for name, tensor in stored.items():
+        weights.setdefault(id(tensor), StoredWeight.of(tensor, network.get_parameter(name).dtype))
+    own = {name: weights[id(tensor)] for name, tensor in stored.items()}
+    network.load_state_dict(own, strict=False, assign=True)  # buffers are not among them
+    return network

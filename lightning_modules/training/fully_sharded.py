@@ -21,6 +21,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from components.files import unfinished_name
+from components.stored_weights import read_stored
 from lightning_modules.training.checkpoint import read_checkpoint
 from lightning_modules.training.distributed_checkpoint import StoredTensor, save_sharded
 
@@ -167,6 +168,9 @@ def shard(
 ) -> None:
     """Shard `module` in place, unless it is already.
 
+    Weights that are still in their files are read here, one unit after the other, so that no process ever holds them
+    all.
+
     Args:
         module: a LightningModule; its parameters outside of `units` are gathered for a whole step.
         units: modules that are gathered only while they run; every rank must run each of them equally often.
@@ -185,8 +189,11 @@ def shard(
                 f"trainer.strategy is FullySharded, which cannot shard quantised weights ({name} is "
                 f"{parameter.dtype}); set trainer.strategy to ddp, or language_model.quantization to NoQuantization"
             )
+    device = torch.device(mesh.device_type)
     for unit in units:
+        read_stored(unit, device)
         fully_shard(unit, mesh=mesh, mp_policy=policy)
+    read_stored(module, device)
     fully_shard(module, mesh=mesh, ignored_params=set(whole.parameters()))
     for step in STEPS:
         register_fsdp_forward_method(module, step)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from components.model_files import read_weights
+from components.stored_weights import overwrite
 from datamodules.printable import say
 from lightning_modules.runs.folder import is_checkpoint
 from lightning_modules.training.checkpoint import (
@@ -137,7 +138,7 @@ def init_from(model: VideoLanguageModel, path: str | Path, partially: bool = Fal
         CheckpointError: not a checkpoint of this project, damaged, or with non-finite weights; nothing in it fits; or,
             unless `partially`, its components, or the names or shapes of its tensors, differ from the model's.
     """
-    ours = model.state_dict()
+    ours = model.state_dict(keep_vars=True)
     base: set[str] = set()
     if Path(path).suffix == ".safetensors":
         theirs = _safetensors(Path(path))
@@ -172,7 +173,7 @@ def init_from(model: VideoLanguageModel, path: str | Path, partially: bool = Fal
         raise CheckpointError(f"init_from {path} has no tensor that fits this model by name and shape")
     with torch.no_grad():
         for name in loaded:
-            ours[name].copy_(theirs[name])
+            overwrite(ours[name], theirs[name])
     model.frozen_base.overwritten(loaded)
     return report
 

@@ -5,7 +5,11 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from components.fingerprint import sampled_fingerprint
+from components.language_models import PretrainedCausalLM
+from components.stored_weights import weights_in_files
 from lightning_modules.programs.show import history, shown
+from lightning_modules.training.checkpoint import CheckpointError
+from lightning_modules.training.frozen_base import FrozenBase
 from tests.components.eve_folder import save_eve
 from tests.components.tiny_networks import save_tiny_network
 from tests.lightning_modules.short_run import SHORT
@@ -40,6 +44,21 @@ def samples(folder):
 
 def language_model_keys(content):
     return [name for name in content["state_dict"] if name.startswith("language_model.")]
+
+
+def test_weights_that_are_still_in_their_files_are_recognised(pretrained, other):
+    def frozen(settings, in_files):
+        with weights_in_files(in_files):
+            model = PretrainedCausalLM(settings[1].partition("=")[2], dtype="bfloat16")
+        return FrozenBase({"language_model": model.requires_grad_(False)})
+
+    loaded, unread, another = frozen(pretrained, False), frozen(pretrained, True), frozen(other, True)
+    assert unread.origins() == loaded.origins()
+    checkpoint = {"state_dict": {}}
+    loaded.leave_out(checkpoint)
+    assert len(unread.put_back(checkpoint, "init_from")) == 30
+    with pytest.raises(CheckpointError, match="are others; name the same ones"):
+        another.put_back(checkpoint, "init_from")
 
 
 @pytest.mark.long

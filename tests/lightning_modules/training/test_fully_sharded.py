@@ -12,6 +12,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor
 
+from components.stored_weights import StoredWeight
+from lightning_modules.training import fully_sharded
 from lightning_modules.training.checkpoint import read_checkpoint
 from lightning_modules.training.distributed_checkpoint import StoredTensor
 from lightning_modules.training.fully_sharded import kept_gathered, policy_of, shard
@@ -222,6 +224,27 @@ def test_units_stay_gathered_for_all_tokens_of_an_answer_and_no_longer(alone):
         raise KeyboardInterrupt
     assert [isinstance(layer.weight, DTensor) for layer in model.layers] == [True, True]
     assert sharded_after_a_pass() == [True, True]
+
+
+def test_weights_in_files_are_read_one_unit_at_a_time(alone, monkeypatch):
+    model, expected = Units(), Units()
+    expected.load_state_dict(model.state_dict())
+    for layer in model.layers:
+        layer.weight = StoredWeight.of(layer.weight.detach().half(), torch.float32)
+    model.scale = StoredWeight.of(model.scale.detach().half(), torch.float32)
+    unread, fully_shard = [], fully_sharded.fully_shard
+
+    def noted(module, **settings):
+        weights = [weight for weight in model.parameters() if isinstance(weight, StoredWeight)]
+        unread.append(sum(weight.stored is not None for weight in weights))
+        return fully_shard(module, **settings)
+
+    monkeypatch.setattr(fully_sharded, "fully_shard", noted)
+    shard(model, model.layers, model.teacher, alone, MixedPrecisionPolicy())
+    assert unread == [2, 1, 0]
+    assert not any(isinstance(weight, StoredWeight) for weight in model.parameters())
+    values = torch.ones(3, 4)
+    torch.testing.assert_close(model.training_step(values), expected.training_step(values), rtol=1e-2, atol=1e-2)
 
 
 def test_nothing_is_asked_of_a_model_that_is_not_sharded():

@@ -5,13 +5,15 @@ import torch
 from safetensors.torch import save_file
 
 from components.encoders import CLIPFrames
-from components.language_models import TinyLlama
+from components.language_models import PretrainedCausalLM, TinyLlama
+from components.stored_weights import read_stored, weights_in_files
 from components.vision_transformers import PretrainedCLIP
 from lightning_modules.training.checkpoint import CheckpointError
 from lightning_modules.training.init_from import init_from
 from lightning_modules.training.stage import Stage
 from lightning_modules.video_language import VideoLanguageModel
 from tests.components.clip_folder import save_clip
+from tests.components.tiny_networks import save_tiny_network
 from tests.lightning_modules.short_run import NO_LSTE, SHORT
 from tests.lightning_modules.training.test_frozen_tower import SIZES
 
@@ -94,3 +96,16 @@ def test_a_pretrained_tower_need_not_be_in_the_file_with_the_rest_of_its_encoder
     with pytest.raises(CheckpointError, match=r"init_from .*bad\.safetensors: encoder\.scale has NaN or infinite"):
         init_from(model, tmp_path / "bad.safetensors")
     assert float(encoder.scale) == 1
+
+
+def test_weights_that_are_still_in_their_files_are_those_of_another_file_then(tmp_path):
+    folder = save_tiny_network("llama", tmp_path / "llama")
+    with weights_in_files(True):
+        language_model = PretrainedCausalLM(folder)
+    model = VideoLanguageModel(CLIPFrames(96, 14), language_model, Stage(1.0, 1.0, 1.0, 1.0))
+    expected = {name: torch.randn(weight.shape) for name, weight in language_model.named_parameters()}
+    save_file({f"language_model.{name}": weight for name, weight in expected.items()}, tmp_path / "new.safetensors")
+    assert len(init_from(model, tmp_path / "new.safetensors").loaded) == len(expected)
+    assert language_model.embed(torch.tensor([[1]])).isnan().all() and language_model.source is None
+    read_stored(model, torch.device("cpu"))
+    assert all(torch.equal(weight, expected[name]) for name, weight in language_model.named_parameters())
