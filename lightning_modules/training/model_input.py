@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int64, UInt8
-from torch import Tensor, device
+from torch import Tensor
 
 from components.distillation import Alignment, align
 from components.encoders import TokenLayout, VideoEncoder
 from components.language_models import LanguageModel
 from components.splice import PaddingSide, SplicePlan, TooLongError, plan_splice
 from components.teachers import FeatureCache
+from components.transfer import to_device
 from datamodules.batch import Batch, PackedClips, SampleFacts
 from datamodules.skips import SkipCounter
 from lightning_modules.scoring.candidate_likelihood import CandidateInput, plan_candidates
@@ -36,16 +37,6 @@ class TeacherInput:
     keys: list[str]
     positions: Int64[Tensor, " grid_tokens"]
     alignment: Alignment
-
-    def to(self, device: device, non_blocking: bool = True) -> TeacherInput:
-        """Move all tensors to `device`."""
-        return TeacherInput(
-            self.frames.to(device, non_blocking=non_blocking),
-            self.frame_counts,
-            self.keys,
-            self.positions.to(device, non_blocking=non_blocking),
-            self.alignment.to(device),
-        )
 
 
 @dataclass
@@ -78,20 +69,9 @@ class ModelInput:
     questions: SplicePlan | None
     candidates: CandidateInput | None
 
-    def to(self, device: device, non_blocking: bool = True) -> ModelInput:
-        """Move all tensors to `device`."""
-        return ModelInput(
-            self.frames.to(device, non_blocking=non_blocking),
-            self.frame_counts,
-            self.layout.to(device),
-            self.text.to(device),
-            self.samples,
-            self.is_real,
-            self.has_real_clips,
-            self.teacher and self.teacher.to(device, non_blocking),
-            self.questions and self.questions.to(device),
-            self.candidates and self.candidates.to(device),
-        )
+    def to(self, device: torch.device | str) -> ModelInput:
+        """Return the same input with its tensors on `device`, copied without waiting for them."""
+        return to_device(self, device)
 
 
 def prepare(
