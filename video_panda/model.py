@@ -9,7 +9,6 @@ from typing import Any, Self, overload
 import torch
 
 from components.positive import check_positive
-from components.teachers import NoFeatureCache
 from datamodules.batch import Batch
 from datamodules.clip_dataset import Sample, collate
 from datamodules.records import Turn
@@ -123,9 +122,8 @@ class VideoPanda:
     @torch.inference_mode()
     def _generate(self, batch: Batch) -> list[str]:
         model = self.model
-        prepared = prepare(
-            batch, model.encoder, model.language_model, NoFeatureCache(), lambda: batch, model.max_new_tokens
-        ).to(self.device)
+        prepared = prepare(batch, model.encoder, model.language_model, lambda: batch, model.max_new_tokens)
+        prepared = prepared.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
             return model.generate(prepared, model.visual_tokens(prepared))
 

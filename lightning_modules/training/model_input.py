@@ -13,7 +13,7 @@ from components.distillation import Alignment, align
 from components.encoders import TokenLayout, VideoEncoder
 from components.language_models import LanguageModel
 from components.splice import PaddingSide, SplicePlan, TooLongError, plan_splice
-from components.teachers import FeatureCache
+from components.teachers import KnownFeatures
 from components.transfer import to_device
 from datamodules.batch import Batch, PackedClips, SampleFacts
 from datamodules.skips import SkipCounter
@@ -27,14 +27,14 @@ class TeacherInput:
     Attributes:
         frames: canvases of all clips, packed, RGB.
         frame_counts: number of frames per clip, on the host.
-        keys: cache key of each clip's features.
+        known: what the cache of its features knows of the clips.
         positions: index of every grid token in the flattened batch (B * L); arbitrary if the text shows no clip.
         alignment: the teacher's patches that every grid token covers.
     """
 
     frames: UInt8[Tensor, "frames 3 height width"]
     frame_counts: list[int]
-    keys: list[str]
+    known: KnownFeatures
     positions: Int64[Tensor, " grid_tokens"]
     alignment: Alignment
 
@@ -78,7 +78,6 @@ def prepare(
     batch: Batch,
     encoder: VideoEncoder,
     language_model: LanguageModel,
-    feature_cache: FeatureCache,
     stand_in: Callable[[], Batch],
     max_new_tokens: int = 0,
 ) -> ModelInput:
@@ -88,7 +87,6 @@ def prepare(
         batch: the batch; without samples, `stand_in` replaces it and does not count.
         encoder: determines the visual tokens of a clip.
         language_model: determines the maximum length, and encodes the questions.
-        feature_cache: gives the cache keys of a teacher's clips.
         stand_in: returns a batch of one sample with a clip, for a `batch` without samples or clips.
         max_new_tokens: maximum number of tokens of a generated answer; 0 if none is generated.
 
@@ -122,7 +120,7 @@ def prepare(
                 "could be compared with; set model.teacher to NoTeacher and model.distillation to NoDistillation"
             )
         positions = text.visual_positions[layout.grid] if batch.has_clips else torch.zeros_like(layout.grid)
-        teacher = _teacher_input(encoded.teacher_clips, layout, positions, feature_cache)
+        teacher = _teacher_input(encoded.teacher_clips, encoded.known, layout, positions)
     return ModelInput(
         frames=encoded.clips.frames,
         frame_counts=shapes.frame_counts.tolist(),
@@ -168,14 +166,11 @@ def _plan_questions(
     )
 
 
-def _teacher_input(
-    clips: PackedClips, layout: TokenLayout, positions: Tensor, feature_cache: FeatureCache
-) -> TeacherInput:
-    counts = clips.shapes.frame_counts.tolist()
+def _teacher_input(clips: PackedClips, known: KnownFeatures, layout: TokenLayout, positions: Tensor) -> TeacherInput:
     return TeacherInput(
         frames=clips.frames,
-        frame_counts=counts,
-        keys=[feature_cache.key(frames) for frames in clips.frames.split(counts)],
+        frame_counts=clips.shapes.frame_counts.tolist(),
+        known=known,
         positions=positions,
         alignment=align(layout.grids, clips.shapes.rectangles, clips.shapes.canvas),
     )
