@@ -10,12 +10,14 @@ Legend: B samples, L length of the longest spliced sample, N visual tokens of th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from enum import Enum
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+
+from components.transfer import to_device
 
 PLACEHOLDER = -200  # official value; it can never be a token id
 IGNORED_LABEL = -100  # ignored by the cross-entropy
@@ -65,12 +67,7 @@ class SplicePlan:
 
     def to(self, device: torch.device | str) -> SplicePlan:
         """Return the same plan with its tensors on `device`, copied without waiting for them."""
-        tensors = {
-            field.name: getattr(self, field.name).to(device, non_blocking=True)
-            for field in fields(self)
-            if isinstance(getattr(self, field.name), Tensor)
-        }
-        return replace(self, **tensors)
+        return to_device(self, device)
 
 
 def plan_splice(

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from components.encoders.video_encoder import VideoShapes
+from components.teachers import KnownFeatures
 from datamodules.answer_kind import FREE_ANSWER, AnswerKind
 from datamodules.processes import raised_by_us
 from datamodules.records.record import described
@@ -87,6 +88,7 @@ class Batch:
         labels: target ids of each sample, with the same lengths as `input_ids`; -100 for tokens without loss.
         samples: facts about each sample.
         skipped: samples that were left out or replaced in this batch.
+        known: what the cache of the teacher's features knows of the clips.
     """
 
     clips: PackedClips
@@ -95,6 +97,7 @@ class Batch:
     labels: list[Int64[Tensor, "_"]]
     samples: list[SampleFacts]
     skipped: list[Skipped] = field(default_factory=list)
+    known: KnownFeatures = field(default_factory=KnownFeatures)
 
     @property
     def has_clips(self) -> bool:
@@ -112,12 +115,14 @@ class Batch:
             input_ids=[self.input_ids[position] for position in kept],
             labels=[self.labels[position] for position in kept],
             samples=[self.samples[position] for position in kept],
+            known=self.known.select(clips),
         )
 
     def pin_memory(self) -> Batch:
-        """Pin the frames, for an asynchronous copy to the device."""
+        """Pin the frames and the features of a teacher, for an asynchronous copy to the device."""
         self.clips = self.clips.pin_memory()
         self.teacher_clips = self.teacher_clips and self.teacher_clips.pin_memory()
+        self.known = self.known.pin_memory()
         return self
 
 

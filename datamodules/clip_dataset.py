@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from components.encoders.video_encoder import VideoEncoder, VideoShapes
 from components.language_models.text import ChatText, EncodedText
-from components.teachers import Teacher
+from components.teachers import NOTHING_KEPT, FeatureCache, KnownFeatures, Teacher
 from datamodules.batch import Batch, Failed, PackedClips, SampleFacts
 from datamodules.checking.media_facts import MediaFacts
 from datamodules.records import Record, RecordTable
@@ -44,6 +44,7 @@ class Sample:
         labels: target ids; -100 for tokens without loss.
         facts: facts about the sample.
         instead_of: samples with unreadable clips that this sample replaces.
+        known: what the cache of the teacher's features knows of the clip.
     """
 
     views: Views
@@ -51,6 +52,7 @@ class Sample:
     labels: Int64[Tensor, text]
     facts: SampleFacts
     instead_of: list[Skipped] = field(default_factory=list)
+    known: KnownFeatures = field(default_factory=KnownFeatures)
 
 
 class ClipDataset(Dataset[Sample | Skipped]):
@@ -69,6 +71,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
         cache: FrameCache,
         augmentation: Augmentation,
         seed: int,
+        feature_cache: FeatureCache = NOTHING_KEPT,
     ) -> None:
         """Set the parts; no clip is opened yet.
 
@@ -84,6 +87,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
             cache: cache of fitted frames for the next epoch or the next run.
             augmentation: random changes of fitted frames.
             seed: seed of the augmentation.
+            feature_cache: cache of the teacher's features, which is asked about the teacher's view.
         """
         self.records = records
         self.sampler = sampler
@@ -97,6 +101,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
         self.recipes = [Recipe(sampler, damaged, geometry) for geometry in geometries]
         self.augmentation = augmentation
         self.seed = seed
+        self.feature_cache = feature_cache
         self._texts: dict[int, EncodedText] = {}
 
     def __len__(self) -> int:
@@ -134,8 +139,9 @@ class ClipDataset(Dataset[Sample | Skipped]):
         encoded = self._texts.get(index) or self.text.encode(turns, with_clip=record.video is not None)
         if len(self._texts) < KEPT_TEXTS:
             self._texts[index] = encoded
+        views = self.augmentation(self._shown(views, record), f"{self.seed} {epoch} {record.id}")
         return Sample(
-            views=self.augmentation(self._shown(views, record), f"{self.seed} {epoch} {record.id}"),
+            views=views,
             input_ids=encoded.input_ids,
             labels=encoded.labels,
             facts=SampleFacts(
@@ -147,6 +153,7 @@ class ClipDataset(Dataset[Sample | Skipped]):
                 record.answer_kind,
                 record.where,
             ),
+            known=KnownFeatures.joined([self.feature_cache.look_up(view.frames) for view in views[1:]]),
         )
 
     def _shown(self, views: Views, record: Record) -> Views:
@@ -198,6 +205,7 @@ def collate(samples: Sequence[Sample | Skipped]) -> Batch:
         labels=[sample.labels for sample in kept],
         samples=[sample.facts for sample in kept],
         skipped=skipped,
+        known=KnownFeatures.joined([sample.known for sample in kept if sample.views]),
     )
 
 

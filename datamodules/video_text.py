@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from components.encoders.video_encoder import VideoEncoder
 from components.language_models.text import ChatText
-from components.teachers import Teacher
+from components.teachers import NOTHING_KEPT, FeatureCache, Teacher
 from datamodules.batch import Batch
 from datamodules.batching import Batching, EpochPlace, EvaluationBatches, RandomBatches, SeededOrder, SharedBatches
 from datamodules.benchmarks import LoadedBenchmark
@@ -126,7 +126,13 @@ class VideoTextDataModule(LightningDataModule, ABC):
         """Return the number of training records before the selection by `train_records`; generates no clips."""
         return len(self.load_records("train"))
 
-    def connect(self, encoder: VideoEncoder, text: ChatText, teacher: Teacher | None = None) -> None:
+    def connect(
+        self,
+        encoder: VideoEncoder,
+        text: ChatText,
+        teacher: Teacher | None = None,
+        feature_cache: FeatureCache = NOTHING_KEPT,
+    ) -> None:
         """Take the facts about the model that the data depend on: patch size, padding colour, tokenizer and prompt.
 
         The model calls this before any loader is created.
@@ -135,12 +141,14 @@ class VideoTextDataModule(LightningDataModule, ABC):
             encoder: encoder of the clips.
             text: tokenizer and prompt of the language model.
             teacher: teacher, which sees the training clips too; None without a teacher.
+            feature_cache: cache of the teacher's features, which may be opened later.
 
         Raises:
             ValueError: the canvas does not suit the encoder.
         """
         self._geometries = canvases(self.canvas, encoder, teacher, self.resizing, self.fit)
         self.text = text
+        self._feature_cache = feature_cache
 
     def clip_shapes(self) -> ClipShapes:
         """Return the shapes of clips on the canvas of the connected model."""
@@ -202,6 +210,7 @@ class VideoTextDataModule(LightningDataModule, ABC):
             self.frame_cache,
             self.augmentation if split == "train" or self.augmentation.at_evaluation else NoAugmentation(),
             self.seed,
+            self._feature_cache,
         )
 
     def _loader(self, split: str, **order: Any) -> DataLoader[Sample | Skipped]:

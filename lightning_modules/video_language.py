@@ -20,7 +20,7 @@ from components.positive import check_positive
 from components.projectors import MLPProjector, Projector
 from components.registry import slot_names
 from components.splice import IGNORED_LABEL, SplicePlan, TooLongError, splice
-from components.teachers import FeatureCache, NoFeatureCache, NoTeacher, Teacher, cached_features
+from components.teachers import FeatureCache, NoFeatureCache, NoTeacher, Teacher
 from datamodules.batch import Batch, Failed
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.scoring.evaluation import Answer, FamilyScores
@@ -108,7 +108,7 @@ class VideoLanguageModel(LightningModule):
             ValueError: the stage's global batch does not fit these devices, or is set in two places.
         """
         distils = stage == "fit" and bool(self.distillation.hidden_layers)
-        self.data.connect(self.encoder, self.language_model.text, self.teacher if distils else None)
+        self.data.connect(self.encoder, self.language_model.text, self.teacher if distils else None, self.feature_cache)
         if distils:
             self.feature_cache.open(self.teacher, str(self.trainer.precision))
         if stage == "fit":
@@ -144,7 +144,7 @@ class VideoLanguageModel(LightningModule):
         stand_in = partial(self.data.stand_in, "train" if self.trainer.training else "test" if testing else "val")
         new_tokens = 0 if self.trainer.training else self.max_new_tokens
         try:
-            return prepare(batch, self.encoder, self.language_model, self.feature_cache, stand_in, new_tokens)
+            return prepare(batch, self.encoder, self.language_model, stand_in, new_tokens)
         except TooLongError as error:
             return self.on_before_batch_transfer(without_long(batch, error, self.data.skips), dataloader_idx)
 
@@ -170,7 +170,7 @@ class VideoLanguageModel(LightningModule):
             return self(batch), None
         teacher, aligned, layers = batch.teacher, batch.teacher.alignment, self.distillation.hidden_layers
         output = self.language_model(self.embeddings(batch.text, self.visual_tokens(batch)), batch.text, layers)
-        features = cached_features(self.teacher, self.feature_cache, teacher.frames, teacher.frame_counts, teacher.keys)
+        features = self.feature_cache.features(self.teacher, teacher.frames, teacher.frame_counts, teacher.known)
         states = [layer.flatten(0, 1).index_select(0, teacher.positions) for layer in output.hidden_states]
         distillation: Tensor = self.distillation(states, aligned.pool(features), aligned.frames, aligned.frame_count)
         return output.loss, distillation

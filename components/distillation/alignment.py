@@ -41,13 +41,6 @@ class Alignment:
         pooled: Tensor = (picked * self.shares[..., None].to(picked.dtype)).sum(1)
         return pooled
 
-    def to(self, device: torch.device | str) -> Alignment:
-        """Return the same alignment with its tensors on `device`, copied without waiting for them."""
-        patches, shares, frames = (
-            tensor.to(device, non_blocking=True) for tensor in (self.patches, self.shares, self.frames)
-        )
-        return Alignment(patches, shares, frames, self.frame_count)
-
 
 def align(
     grids: Int64[Tensor, "frames 2"], rectangles: Int64[Tensor, "teacher_frames 4"], canvas: tuple[int, int]

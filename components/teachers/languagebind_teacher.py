@@ -7,6 +7,7 @@ from torch import Tensor
 
 from components.groups import Groups
 from components.teachers.teacher import LoadedTeacher, Teacher, Untrained, layers_needed
+from components.transfer import to_device
 from components.vision_transformers import LanguageBindViT, PretrainedLanguageBind
 from components.vision_transformers.checkpoint import read_architecture
 
@@ -48,7 +49,7 @@ class LanguageBindTeacher(Teacher):
         """Return the features of normalised frames; every frame sees the others of its piece."""
         longest = self.network.frames
         pieces = [min(longest, count - first) for count in frame_counts for first in range(0, count, longest)]
-        clips = Groups.of_sizes(pieces).to(pixels.device)
+        clips = to_device(Groups.of_sizes(pieces), pixels.device)
         features: Tensor = self.network(pixels, clips)[:, 1:].unflatten(1, self.grid)
         return features
 

@@ -195,7 +195,7 @@ class VideoTeacher(Teacher):
         lengths = [count for count in frame_counts for _ in range(count)]  # for each frame, the length of its clip
         different = list(dict.fromkeys(frame_counts))
         order = torch.tensor([frame for length in different for frame, own in enumerate(lengths) if own == length])
-        by_length, by_clip = (index.to(pixels.device, non_blocking=True) for index in (order, order.argsort()))
+        by_length, by_clip = torch.stack([order, order.argsort()]).to(pixels.device, non_blocking=True)
         parts = pixels.index_select(0, by_length).split([lengths.count(length) for length in different])
         features = [self._of_one_length(part, length) for part, length in zip(parts, different, strict=True)]
         return torch.cat(features).index_select(0, by_clip)

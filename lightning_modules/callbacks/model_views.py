@@ -144,7 +144,7 @@ class ModelViews(Callback):
         for batch in chosen_clips(model, split, self.clips, self.videos):
             stand_in = partial(model.data.stand_in, split)
             try:
-                prepared = prepare(batch, model.encoder, model.language_model, model.feature_cache, stand_in)
+                prepared = prepare(batch, model.encoder, model.language_model, stand_in)
             except TooLongError as error:
                 log.warning("no view of %s: it is %s", batch.samples[0], error.samples[0])
                 continue

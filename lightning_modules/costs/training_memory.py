@@ -175,7 +175,7 @@ def training_batch(
         labels=[labels] * samples,
         samples=[SampleFacts(str(number), f"{number}.mp4", "", (), "", "") for number in range(samples)],
     )
-    return prepare(batch, model.encoder, model.language_model, model.feature_cache, lambda: batch).to(device)
+    return prepare(batch, model.encoder, model.language_model, lambda: batch).to(device)
 
 
 def _clips(clips: int, frames: int, canvas: int, patch_size: int, device: torch.device) -> PackedClips:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
@@ -53,15 +53,6 @@ class CandidateInput:
     tokens: Int64[Tensor, "questions answers tokens"]
     right: Int64[Tensor, " questions"]
     samples: list[int]
-
-    def to(self, device: torch.device | str) -> CandidateInput:
-        """Return the same with its tensors on `device`, copied without waiting for them."""
-        tensors = {
-            field.name: getattr(self, field.name).to(device, non_blocking=True)
-            for field in fields(self)
-            if isinstance(getattr(self, field.name), Tensor)
-        }
-        return replace(self, text=self.text.to(device), **tensors)
 
     def scores(
         self, language_model: LanguageModel, visual_tokens: Float[Tensor, "tokens width"]

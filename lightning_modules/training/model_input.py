@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int64, UInt8
-from torch import Tensor, device
+from torch import Tensor
 
 from components.distillation import Alignment, align
 from components.encoders import TokenLayout, VideoEncoder
 from components.language_models import LanguageModel
 from components.splice import PaddingSide, SplicePlan, TooLongError, plan_splice
-from components.teachers import FeatureCache
+from components.teachers import KnownFeatures
+from components.transfer import to_device
 from datamodules.batch import Batch, PackedClips, SampleFacts
 from datamodules.skips import SkipCounter
 from lightning_modules.scoring.candidate_likelihood import CandidateInput, plan_candidates
@@ -26,26 +27,16 @@ class TeacherInput:
     Attributes:
         frames: canvases of all clips, packed, RGB.
         frame_counts: number of frames per clip, on the host.
-        keys: cache key of each clip's features.
+        known: what the cache of its features knows of the clips.
         positions: index of every grid token in the flattened batch (B * L); arbitrary if the text shows no clip.
         alignment: the teacher's patches that every grid token covers.
     """
 
     frames: UInt8[Tensor, "frames 3 height width"]
     frame_counts: list[int]
-    keys: list[str]
+    known: KnownFeatures
     positions: Int64[Tensor, " grid_tokens"]
     alignment: Alignment
-
-    def to(self, device: device, non_blocking: bool = True) -> TeacherInput:
-        """Move all tensors to `device`."""
-        return TeacherInput(
-            self.frames.to(device, non_blocking=non_blocking),
-            self.frame_counts,
-            self.keys,
-            self.positions.to(device, non_blocking=non_blocking),
-            self.alignment.to(device),
-        )
 
 
 @dataclass
@@ -78,27 +69,15 @@ class ModelInput:
     questions: SplicePlan | None
     candidates: CandidateInput | None
 
-    def to(self, device: device, non_blocking: bool = True) -> ModelInput:
-        """Move all tensors to `device`."""
-        return ModelInput(
-            self.frames.to(device, non_blocking=non_blocking),
-            self.frame_counts,
-            self.layout.to(device),
-            self.text.to(device),
-            self.samples,
-            self.is_real,
-            self.has_real_clips,
-            self.teacher and self.teacher.to(device, non_blocking),
-            self.questions and self.questions.to(device),
-            self.candidates and self.candidates.to(device),
-        )
+    def to(self, device: torch.device | str) -> ModelInput:
+        """Return the same input with its tensors on `device`, copied without waiting for them."""
+        return to_device(self, device)
 
 
 def prepare(
     batch: Batch,
     encoder: VideoEncoder,
     language_model: LanguageModel,
-    feature_cache: FeatureCache,
     stand_in: Callable[[], Batch],
     max_new_tokens: int = 0,
 ) -> ModelInput:
@@ -108,7 +87,6 @@ def prepare(
         batch: the batch; without samples, `stand_in` replaces it and does not count.
         encoder: determines the visual tokens of a clip.
         language_model: determines the maximum length, and encodes the questions.
-        feature_cache: gives the cache keys of a teacher's clips.
         stand_in: returns a batch of one sample with a clip, for a `batch` without samples or clips.
         max_new_tokens: maximum number of tokens of a generated answer; 0 if none is generated.
 
@@ -142,7 +120,7 @@ def prepare(
                 "could be compared with; set model.teacher to NoTeacher and model.distillation to NoDistillation"
             )
         positions = text.visual_positions[layout.grid] if batch.has_clips else torch.zeros_like(layout.grid)
-        teacher = _teacher_input(encoded.teacher_clips, layout, positions, feature_cache)
+        teacher = _teacher_input(encoded.teacher_clips, encoded.known, layout, positions)
     return ModelInput(
         frames=encoded.clips.frames,
         frame_counts=shapes.frame_counts.tolist(),
@@ -188,14 +166,11 @@ def _plan_questions(
     )
 
 
-def _teacher_input(
-    clips: PackedClips, layout: TokenLayout, positions: Tensor, feature_cache: FeatureCache
-) -> TeacherInput:
-    counts = clips.shapes.frame_counts.tolist()
+def _teacher_input(clips: PackedClips, known: KnownFeatures, layout: TokenLayout, positions: Tensor) -> TeacherInput:
     return TeacherInput(
         frames=clips.frames,
-        frame_counts=counts,
-        keys=[feature_cache.key(frames) for frames in clips.frames.split(counts)],
+        frame_counts=clips.shapes.frame_counts.tolist(),
+        known=known,
         positions=positions,
         alignment=align(layout.grids, clips.shapes.rectangles, clips.shapes.canvas),
     )

@@ -102,7 +102,7 @@ def ragged_batch(model, canvas, frame_counts, new_tokens=0, text_tokens=12):
         labels=[torch.cat([torch.tensor([IGNORED_LABEL]), labels]) for labels in marks],
         samples=[SampleFacts(str(number), f"{number}.mp4", "", (), "What moves?", "a") for number in range(len(texts))],
     )
-    return prepare(batch, model.encoder, model.language_model, model.feature_cache, lambda: batch, new_tokens)
+    return prepare(batch, model.encoder, model.language_model, lambda: batch, new_tokens)
 
 
 def _clips(frame_counts, canvas, patch_size, stride):

@@ -9,7 +9,6 @@ from components.encoders import STAB
 from components.encoders.video_encoder import VideoShapes
 from components.language_models import TinyLlama
 from components.splice import IGNORED_LABEL, PLACEHOLDER, TooLongError
-from components.teachers import NoFeatureCache
 from datamodules.batch import Batch, PackedClips
 from datamodules.checking.check import check
 from datamodules.checking.media_facts import Manifest, NoManifest
@@ -82,7 +81,7 @@ def stand_in():
 def spliced(model, samples, max_length, new_tokens=0):
     encoder, language_model = model
     language_model.max_length = max_length
-    return prepare(collate(samples), encoder, language_model, NoFeatureCache(), stand_in, new_tokens)
+    return prepare(collate(samples), encoder, language_model, stand_in, new_tokens)
 
 
 def true_length(model, sample, new_tokens):

@@ -1,7 +1,10 @@
 """The cache of teacher features: bit by bit the same, safe with several writers, and never a wrong feature."""
 
 import os
+import pickle
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -9,7 +12,7 @@ import torch
 
 from components.distillation import CosineDistillation, align
 from components.files import write_whole
-from components.teachers import CLIPTeacher, DiskFeatureCache, NoFeatureCache, Untrained, cached_features, clip_key
+from components.teachers import CLIPTeacher, DiskFeatureCache, KnownFeatures, NoFeatureCache, Untrained, clip_key
 
 KEYS = [clip_key(torch.full((2, 3, 4, 4), i, dtype=torch.uint8), "teacher") for i in range(3)]
 
@@ -129,13 +132,6 @@ def test_a_reader_never_sees_a_part_of_what_several_write(tmp_path):
     assert files(tmp_path) == [path]
 
 
-def test_no_cache_computes_every_time():
-    source = Source(*torch.randn(3, 2, 3, 3, 8))
-    for _ in range(2):
-        assert all(map(same_bits, NoFeatureCache().get(KEYS, source), source.features))
-    assert source.asked == [[0, 1, 2]] * 2
-
-
 def test_pixels_teacher_and_precision_are_in_the_key(tmp_path):
     frames = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
     changed = frames.clone()
@@ -152,35 +148,91 @@ def test_pixels_teacher_and_precision_are_in_the_key(tmp_path):
     assert again.key(frames.transpose(2, 3).contiguous().transpose(2, 3)) == keys[0]  # strides do not matter
 
 
-def test_features_of_another_teacher_are_not_taken(tmp_path):
-    frames = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
-    for width in (16, 32):
-        teacher = CLIPTeacher(Untrained(width=width, layers=3, heads=2, patch_size=4), canvas=16)
-        cache = DiskFeatureCache(tmp_path)
-        cache.open(teacher, "32-true")
-        features = cached_features(teacher, cache, frames, [2], [cache.key(frames)])
-        assert torch.equal(features, teacher(frames, [2]))
-    assert len(files(tmp_path)) == 2
+def small_teacher(width=16):
+    return CLIPTeacher(Untrained(width=width, layers=3, heads=2, patch_size=4), canvas=16)
 
 
-def test_cached_and_live_features_give_the_same_loss(tmp_path):
+def opened(folder, teacher):
+    cache = DiskFeatureCache(folder)
+    cache.open(teacher, "32-true")
+    return cache
+
+
+def look_up(cache, frames, counts):
+    """Return what a loader's processes learn about the clips of a batch, from a copy of the cache."""
+    copy = pickle.loads(pickle.dumps(cache))
+    return KnownFeatures.joined([copy.look_up(clip) for clip in frames.split(counts)])
+
+
+@pytest.fixture
+def batch():
     torch.manual_seed(0)
-    teacher = CLIPTeacher(Untrained(width=16, layers=3, heads=2, patch_size=4), canvas=16)
+    return torch.randint(0, 256, (6, 3, 16, 16), dtype=torch.uint8), [2, 3, 1]
+
+
+def test_features_of_another_teacher_are_not_taken(tmp_path, batch):
+    frames, counts = batch
+    for width in (16, 32):
+        teacher = small_teacher(width)
+        cache = opened(tmp_path, teacher)
+        features = cache.features(teacher, frames, counts, look_up(cache, frames, counts))
+        assert torch.equal(features, teacher(frames, counts))
+    assert len(files(tmp_path)) == 6
+
+
+def test_a_loader_reads_what_is_kept_and_takes_no_teacher_along(tmp_path, batch):
+    frames, counts = batch
+    teacher = small_teacher()
+    cache = opened(tmp_path, teacher)
+    assert len(pickle.dumps(cache)) < 1000
+    assert look_up(cache, frames, counts) == KnownFeatures([cache.key(clip) for clip in frames.split(counts)], None)
+    live = cache.features(teacher, frames, counts, look_up(cache, frames, counts))
+    known = look_up(cache, frames, counts)
+    assert same_bits(known.features, live)
+    assert cache.features(None, frames, counts, known) is known.features, "asks neither disk nor teacher"
+
+
+@pytest.mark.parametrize("lost", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["absent", "damaged"])
+def test_what_a_loader_cannot_read_is_computed_where_the_teacher_is(tmp_path, batch, lost, monkeypatch):
+    frames, counts = batch
+    teacher = small_teacher()
+    cache = opened(tmp_path, teacher)
+    live = cache.features(teacher, frames, counts, look_up(cache, frames, counts))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lost(cache.path(cache.key(frames[2:5])))
+        known = look_up(cache, frames, counts)
+    assert known.features is None and len(known.keys) == 3
+    asked = []
+    monkeypatch.setattr(teacher, "features", lambda pixels, counts: asked.append(counts) or live[2:5])
+    with warnings.catch_warnings(record=True) as said:
+        assert same_bits(cache.features(teacher, frames, counts, known), live)
+    assert asked == [[3]] and len(said) == cache.damaged == (lost is not Path.unlink)
+    assert look_up(cache, frames, counts).features is not None, "kept again"
+
+
+def test_sizes_alone_can_be_computed_with_any_cache(tmp_path, batch):
+    frames, counts = batch
+    teacher = small_teacher()
+    for cache in (NoFeatureCache(), DiskFeatureCache(tmp_path)):
+        assert same_bits(cache.features(teacher, frames, counts, KnownFeatures()), teacher(frames, counts))
+    assert not files(tmp_path)
+
+
+def test_the_clips_of_a_batch_can_be_selected():
+    known = KnownFeatures(["a", "b", "c"], torch.zeros(3, 1, 1, 1))
+    assert known.select([0, 2]) == KnownFeatures(["a", "c"], None)
+    assert KnownFeatures().select([]) == KnownFeatures()
+
+
+def test_cached_and_live_features_give_the_same_loss(tmp_path, batch):
+    frames, counts = batch
+    teacher = small_teacher()
     distillation = CosineDistillation(8, 4, teacher.width)
-    counts, grid = [2, 3, 1], torch.tensor([[2, 2]] * 6)
-    frames = torch.randint(0, 256, (6, 3, 16, 16), dtype=torch.uint8)
-    alignment = align(grid, torch.tensor([[0, 0, 4, 4]] * 6), teacher.grid)
+    alignment = align(torch.tensor([[2, 2]] * 6), torch.tensor([[0, 0, 4, 4]] * 6), teacher.grid)
     states = [torch.randn(24, 8) for _ in distillation.hidden_layers]
-    clips = frames.split(counts)
-
-    def live(positions):
-        return teacher(torch.cat([clips[i] for i in positions]), [counts[i] for i in positions]).split(
-            [counts[i] for i in positions]
-        )
-
     losses = []
-    for cache in (NoFeatureCache(), DiskFeatureCache(tmp_path), DiskFeatureCache(tmp_path)):
-        features = torch.cat(cache.get(KEYS, live))
+    for cache in (NoFeatureCache(), opened(tmp_path, teacher), opened(tmp_path, teacher)):
+        features = cache.features(teacher, frames, counts, look_up(cache, frames, counts))
         losses.append(distillation(states, alignment.pool(features), alignment.frames, alignment.frame_count))
     assert losses[0] == losses[1] == losses[2]
-    DiskFeatureCache(tmp_path).get(KEYS, Source())  # nothing had to be computed
