@@ -17,8 +17,8 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a file, Python would look for packages beside it only
 
 from lightning_modules.costs.peak_memory import Precision, peak_memory, precision_of
-from lightning_modules.costs.resolved import Resolved, resolve
 from lightning_modules.costs.training_memory import training_batch, training_memory
+from lightning_modules.resolve import Experiment, resolve_at_paper_scale
 from lightning_modules.training.model_input import ModelInput
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -81,12 +81,12 @@ class Step(nn.Module):
         self.optimizer.zero_grad()
 
 
-def batch_for(model: VideoLanguageModel, case: Resolved, device: torch.device) -> ModelInput:
+def batch_for(model: VideoLanguageModel, case: Experiment, device: torch.device) -> ModelInput:
     """Return a batch of the sizes of a case."""
     return training_batch(model, case.frames(), case.data.canvas, case.data.batch_size, TEXT_TOKENS, device)
 
 
-def compare(case: Resolved, device: torch.device) -> dict[str, float]:
+def compare(case: Experiment, device: torch.device) -> dict[str, float]:
     """Return expected and measured memory in MiB, and their ratio."""
     precision = precision_of(case.config.trainer.precision)
     sized = case.model_on_meta()
@@ -116,7 +116,7 @@ def main() -> None:
     device = torch.device(arguments.device)
     results = {}
     for name, (experiment, files, settings) in (CASES | (LARGE_CASES if arguments.large else {})).items():
-        case = resolve([f"experiments/{experiment}.yaml", *files], settings)
+        case = resolve_at_paper_scale([f"experiments/{experiment}.yaml", *files], settings)
         results[name] = compare(case, device)
         print(f"{name:<42}", "  ".join(f"{key} {value:.4g}" for key, value in results[name].items()), flush=True)
     if arguments.out:

@@ -20,8 +20,9 @@ from lightning_modules import callbacks
 from lightning_modules.callbacks.part_report import other_encoder, parameter_difference
 from lightning_modules.config.redaction import as_typed
 from lightning_modules.config.user_errors import errors_of_threads, writing_into
+from lightning_modules.experiment_parser import ExperimentArguments
 from lightning_modules.programs import program_name
-from lightning_modules.resolve import ExperimentArguments, changes, resolve
+from lightning_modules.resolve import changes, resolve
 from lightning_modules.runs.claim import claimed
 from lightning_modules.runs.loggers import explained, run_loggers, start
 from lightning_modules.runs.origin import Origin, recorded_changes

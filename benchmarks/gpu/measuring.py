@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lightning_modules.costs.resolved import Resolved, resolve
+from lightning_modules.resolve import Experiment, resolve_at_paper_scale
 from lightning_modules.video_language import VideoLanguageModel
 
 Row = dict[str, Any]
@@ -29,10 +29,10 @@ class Place:
     rehearsal: bool
     deadline: float
 
-    def resolve(self, experiment: str, files: list[str], settings: list[str]) -> Resolved:
+    def resolve(self, experiment: str, files: list[str], settings: list[str]) -> Experiment:
         """Resolve an experiment with random weights at the paper's scale, or at toy size."""
         scale = "configs/scale/toy.yaml" if self.rehearsal else "configs/scale/paper.yaml"
-        return resolve([f"experiments/{experiment}.yaml", scale, *files], settings)
+        return resolve_at_paper_scale([f"experiments/{experiment}.yaml", scale, *files], settings)
 
     def synchronize(self) -> None:
         """Wait for the device."""
@@ -51,7 +51,7 @@ class Place:
         return median(times[3:])
 
 
-def build(case: Resolved, device: torch.device, dtype: torch.dtype | None) -> VideoLanguageModel:
+def build(case: Experiment, device: torch.device, dtype: torch.dtype | None) -> VideoLanguageModel:
     """Return a model on `device` with random weights, which is never on the host, as a training would start it."""
     model = case.model_on_meta()
     model.to_empty(device=device)

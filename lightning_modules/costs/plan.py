@@ -23,13 +23,13 @@ from lightning_modules.config.user_errors import ProgramParser, user_errors
 if TYPE_CHECKING:
     from torch import nn
 
-    from lightning_modules.costs.resolved import Resolved
+    from lightning_modules.resolve import Experiment
 
 Record = dict[str, Any]
 MEMORY = ("weights", "gradients", "optimiser", "activations", "exchange", "peak")
 
 
-def plan(stage: Resolved, text_tokens: int, samples: int | None = None) -> Record:
+def plan(stage: Experiment, text_tokens: int, samples: int | None = None) -> Record:
     """Return parameters, schedule and memory of one training.
 
     Args:
@@ -152,20 +152,23 @@ def main(args: Sequence[str]) -> None:
     if options.device_gib is not None and not options.device_gib > 0:
         parser.error(f"--device_gib is {options.device_gib:g}; it must be above 0")
     stages = {Path(stage.split("+")[0]).stem: stage.split("+") for stage in options.stages} or {"fit": []}
-    from lightning_modules.costs.resolved import resolve  # see above
+    from lightning_modules.resolve import resolve_at_paper_scale  # see above
 
     with user_errors():
-        resolved = {name: resolve([*options.config, *files], settings) for name, files in stages.items()}
-        records = {name: plan(stage, options.text_tokens, options.samples) for name, stage in resolved.items()}
+        experiments = {
+            name: resolve_at_paper_scale([*options.config, *files], settings) for name, files in stages.items()
+        }
+        records = {name: plan(stage, options.text_tokens, options.samples) for name, stage in experiments.items()}
     for line in too_large(records, options.device_gib or float("inf")):
         say(line, file=sys.stderr)
+    name = Path(options.config[0]).stem
     if options.format == "json":
-        say(json.dumps({Path(options.config[0]).stem: records}, indent=2))
+        say(json.dumps({name: records}, indent=2))
         return
-    first = next(iter(resolved.values()))
-    sizes = next(iter(records.values()))["input"]
+    first = next(iter(records.values()))
+    sizes = first["input"]
     say(
-        f"\n{first.name}, {first.scale} scale: {sizes['frames']} frames of {sizes['canvas']} x {sizes['canvas']} pixels"
+        f"\n{name}, {first['scale']} scale: {sizes['frames']} frames of {sizes['canvas']} x {sizes['canvas']} pixels"
         f" become {sizes['visual_tokens']:,} visual tokens; with {sizes['text_tokens']:,} of text\n"
     )
     say("\n\n".join(write(records) for write in (parameters_table, schedule_table, memory_table)))

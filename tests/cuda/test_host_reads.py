@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.costs.resolved import resolve_as_given
+from lightning_modules.resolve import resolve_files
 from tests.cuda.known_faults import unknown
 from tests.cuda.pretended import CPU, CUDA, on_one_device, precision, pretended_cuda, ragged_batch
 from tests.cuda.watcher import BLOCKING_COPY, HOST_READ, TWO_DEVICES, Watcher
@@ -25,7 +25,7 @@ INDICES = ("components/groups.py", "components/teachers/teacher.py")
 
 
 def model_of(experiment):
-    settings = resolve_as_given([str(experiment)])
+    settings = resolve_files([str(experiment)])
     return on_one_device(settings.model()), settings
 
 

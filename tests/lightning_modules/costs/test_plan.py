@@ -13,10 +13,10 @@ from benchmarks.training_memory import CASES, compare
 from lightning_modules.cli import main
 from lightning_modules.costs.peak_memory import precision_of
 from lightning_modules.costs.plan import plan
-from lightning_modules.costs.resolved import resolve
 from lightning_modules.costs.schedule import devices_of
 from lightning_modules.costs.sharding import on_each_device, on_each_host
 from lightning_modules.costs.training_memory import TrainingMemory
+from lightning_modules.resolve import resolve_at_paper_scale
 from tests.guides import commands
 from tests.lightning_modules.short_run import NO_LSTE
 
@@ -67,11 +67,11 @@ def test_sizes_that_a_file_of_the_users_sets_stay(tmp_path):
     (tmp_path / "mine.yaml").write_text(f"base: [{Path('experiments/no_lste.yaml').resolve()}, sizes.yaml]\nname: mine")
     full, mine = "experiments/full.yaml", str(tmp_path / "mine.yaml")
     for files in ([mine], [full, str(tmp_path / "sizes.yaml")], [mine, "configs/stage/align.yaml"]):
-        config = resolve(files).config
+        config = resolve_at_paper_scale(files).config
         sizes = (config.model.encoder.init_args.width, config.data.init_args.canvas, config.data.init_args.batch_size)
         assert sizes == (32, 36, 3)
         assert config.model.language_model.init_args.name_or_path == "lmsys/vicuna-7b-v1.5"  # not theirs
-    resolved = resolve([full, mine, "configs/scale/paper.yaml"])
+    resolved = resolve_at_paper_scale([full, mine, "configs/scale/paper.yaml"])
     assert resolved.scale == "paper" and resolved.config.model.encoder.init_args.width == 1024  # asked for behind it
 
 
@@ -80,7 +80,7 @@ def test_a_configuration_that_is_complete_is_planned_as_it_is(capsys, tmp_path):
         main(["fit", *FULL, "--model.encoder.width=32", "--print_config"])
     content = yaml.safe_load(capsys.readouterr().out) | {"base": None}  # as a run keeps it
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
-    resolved = resolve([str(tmp_path / "config.yaml")])
+    resolved = resolve_at_paper_scale([str(tmp_path / "config.yaml")])
     assert resolved.scale == "given" and resolved.config.model.encoder.init_args.width == 32
     assert resolved.config.model.language_model.class_path.endswith("TinyLlama")
 
@@ -106,7 +106,7 @@ def test_steps_and_sizes_are_those_of_a_training(run, clips, settings):
     cli = run("fit", *NO_LSTE, *flags, "--model.stage.language_model=0", "--trainer.limit_val_batches=0",
               "--test_after_fit=false")  # fmt: skip
     files = ["experiments/no_lste.yaml", "configs/scale/toy.yaml"]
-    record = plan(resolve(files, [*flags, "--model.stage.language_model=0"]), 16)
+    record = plan(resolve_at_paper_scale(files, [*flags, "--model.stage.language_model=0"]), 16)
     assert record["schedule"]["steps"] == cli.trainer.global_step
     assert record["schedule"]["samples"] == len(cli.datamodule.records("train"))
     for name, part in cli.model.groups().items():
@@ -122,12 +122,12 @@ def test_steps_and_sizes_are_those_of_a_training(run, clips, settings):
 @pytest.mark.parametrize("case", ["toy", "toy, no distillation", "medium, LoRA"])
 def test_memory_is_near_what_a_step_takes(case):
     experiment, files, settings = CASES[case]
-    found = compare(resolve([f"experiments/{experiment}.yaml", *files], settings), torch.device("cpu"))
+    found = compare(resolve_at_paper_scale([f"experiments/{experiment}.yaml", *files], settings), torch.device("cpu"))
     assert found["expected / measured"] == pytest.approx(1, abs=0.12)
 
 
 def test_strategies_split_what_they_say():
-    model = resolve(["experiments/full.yaml", "configs/scale/toy.yaml"]).model_on_meta()
+    model = resolve_at_paper_scale(["experiments/full.yaml", "configs/scale/toy.yaml"]).model_on_meta()
     weights = sum(parameter.numel() for parameter in model.parameters()) * 4
     teacher = sum(parameter.numel() for parameter in model.teacher.parameters()) * 4
     alone = TrainingMemory(weights, weights - teacher, 2 * (weights - teacher), 1000, 0, accumulates=False)
@@ -135,15 +135,15 @@ def test_strategies_split_what_they_say():
     assert on_each_device(alone, model, single, "auto", 1, 1) == alone
     replicated = on_each_device(alone, model, single, "ddp", 2, 2)
     assert replicated == replace(alone, exchange=alone.gradients)
-    views = resolve(["experiments/full.yaml", "configs/trainer/ddp.yaml"]).config.trainer.strategy
+    views = resolve_at_paper_scale(["experiments/full.yaml", "configs/trainer/ddp.yaml"]).config.trainer.strategy
     assert on_each_device(alone, model, single, views, 2, 2) == alone
-    strategy = resolve(["experiments/full.yaml", "configs/trainer/fsdp.yaml"]).config.trainer.strategy
+    strategy = resolve_at_paper_scale(["experiments/full.yaml", "configs/trainer/fsdp.yaml"]).config.trainer.strategy
     assert on_each_host(alone, weights, views, 4) == 4 * weights  # every process builds the model
     assert on_each_host(alone, weights, strategy, 1) == alone.weights + alone.optimiser  # one writes all of it
     (sharded,) = {on_each_device(alone, model, single, strategy, 4, machines) for machines in (1, 2)}
     assert sharded.weights == weights // 4  # as much with more machines
     cache = ["--model.feature_cache=DiskFeatureCache", "--model.feature_cache.folder=features"]
-    cached = resolve(["experiments/full.yaml", "configs/scale/toy.yaml"], cache)
+    cached = resolve_at_paper_scale(["experiments/full.yaml", "configs/scale/toy.yaml"], cache)
     asked_by_some = on_each_device(alone, cached.model_on_meta(), single, strategy, 4, 1)
     assert asked_by_some.weights == teacher + (weights - teacher) // 4
     assert sharded.gradients == alone.gradients // 4 and sharded.optimiser == alone.optimiser // 4
@@ -152,7 +152,7 @@ def test_strategies_split_what_they_say():
     mixed = on_each_device(alone, model, precision_of("bf16-mixed"), strategy, 4, 1)
     largest = sorted(sum(weight.nbytes for weight in unit.parameters()) for unit in model.units())[-2:]
     assert sharded.exchange - mixed.exchange == sum(largest) // 2
-    zero = resolve(["experiments/full.yaml", "configs/trainer/zero2.yaml"]).config.trainer.strategy
+    zero = resolve_at_paper_scale(["experiments/full.yaml", "configs/trainer/zero2.yaml"]).config.trainer.strategy
     halves = on_each_device(alone, model, precision_of("bf16-mixed"), zero, 2, 2)
     assert halves.weights == pytest.approx(weights / 2, rel=0.01)
     assert halves.gradients == alone.gradients // 2 // 4
