@@ -44,8 +44,9 @@ def plan(stage: Experiment, text_tokens: int, samples: int | None = None) -> Rec
 
     from lightning_modules.costs.peak_memory import precision_of
     from lightning_modules.costs.schedule import devices_of, schedule
-    from lightning_modules.costs.sharding import on_each_device, on_each_host, remedy
+    from lightning_modules.costs.sharding import is_whole_on_each_device, on_each_device, on_each_host, remedy
     from lightning_modules.costs.training_memory import GIB, size, training_batch, training_memory
+    from lightning_modules.training.bf16_weights import round_frozen
 
     trainer = stage.config.trainer
     devices, machines = devices_of(trainer.devices), trainer.num_nodes
@@ -60,8 +61,10 @@ def plan(stage: Experiment, text_tokens: int, samples: int | None = None) -> Rec
     )
     precision = precision_of(trainer.precision)
     loaded = size([*model.parameters(), *model.buffers()])  # before it is changed to the precision
-    single = training_memory(model, batch, precision, accumulates=steps.accumulation > 1)
     strategy = trainer.strategy or "auto"
+    if precision.operations == torch.bfloat16 and is_whole_on_each_device(strategy):
+        round_frozen(model)
+    single = training_memory(model, batch, precision, accumulates=steps.accumulation > 1)
     memory = on_each_device(single, model, precision, strategy, devices, machines)
     return {
         "scale": stage.scale,

@@ -60,6 +60,7 @@ def zero_2(single: TrainingMemory, model: VideoLanguageModel, precision: Precisi
         single,
         weights=everything * bytes_each,
         gradients=learning * bytes_each // world,
+        temporary=learning * bytes_each // world,
         optimiser=3 * learning * SINGLE // world,
     )
 
@@ -74,6 +75,11 @@ _OVER_ALL: dict[str, Strategy] = {
     "deepspeed_stage_2": zero_2,
     "DeepSpeedStrategy": zero_2,
 }
+
+
+def is_whole_on_each_device(strategy: ReadStrategy) -> bool:
+    """Return whether every device has the whole model under a strategy, whose frozen weights can then be rounded."""
+    return _OVER_ALL.get(strategy_name(strategy)) is replicated
 
 
 def on_each_device(
@@ -115,8 +121,9 @@ def on_each_device(
 def on_each_host(single: TrainingMemory, loaded: int, strategy: ReadStrategy, devices: int) -> int:
     """Return the memory in bytes of all processes of a machine together, without libraries, loaders and clips.
 
-    Every process builds the whole model before it is moved or sharded. `FullySharded` writes a checkpoint from whole
-    weights and optimiser state, which the first process holds.
+    Every process builds the whole model before it is moved or sharded; the exact weights that it keeps there during a
+    test under bf16-mixed are fewer. `FullySharded` writes a checkpoint from whole weights and optimiser state, which
+    the first process holds.
 
     Args:
         single: memory of a training on a single device.

@@ -9,14 +9,15 @@ import pytest
 import torch
 import yaml
 
-from benchmarks.training_memory import CASES, compare
+from benchmarks.training_memory import CASES, WEIGHTS, compare
 from lightning_modules.cli import main
 from lightning_modules.costs.peak_memory import precision_of
 from lightning_modules.costs.plan import plan
 from lightning_modules.costs.schedule import devices_of
 from lightning_modules.costs.sharding import on_each_device, on_each_host
-from lightning_modules.costs.training_memory import TrainingMemory
+from lightning_modules.costs.training_memory import GIB, TrainingMemory, training_batch, training_memory
 from lightning_modules.resolve import resolve_at_paper_scale
+from tests.components.tiny_networks import save_tiny_network
 from tests.guides import commands
 from tests.lightning_modules.short_run import NO_LSTE
 
@@ -52,13 +53,57 @@ def test_the_papers_training(capsys):
         assert parts["encoder"]["total"] + parts["projector"]["total"] == 45_066_578
         assert parts["language_model"] == {"total": 6_738_415_616, "trained": 0 if stage == "align" else 6_738_415_616}
         assert parts["teacher"] == {"total": 387_380_224, "trained": 0}
-        # Weights of float32, as many of the gradients, and two moments.
+        # Weights of float32, of which frozen ones of linear layers are held in bfloat16; as many of the gradients, and
+        # two moments.
+        rounded = _frozen_linear(["experiments/full.yaml", f"configs/stage/{stage}.yaml"])
         trained, total = (sum(part[kind] for part in parts.values()) for kind in ("trained", "total"))
         memory = stages[stage]["memory_gib"]
         assert memory["gradients"] == memory["exchange"] == pytest.approx(trained * 4 / 2**30)
         assert memory["optimiser"] == pytest.approx(2 * memory["gradients"])
-        assert memory["weights"] == pytest.approx(total * 4 / 2**30, rel=1e-3)
+        assert memory["weights"] == pytest.approx((4 * total - 2 * rounded) / 2**30, rel=1e-3)
         assert memory["peak"] > sum(memory[part] for part in ("weights", "optimiser", "exchange", "activations"))
+
+
+def _frozen_linear(files, settings=()):
+    """Return the number of frozen weights in linear layers of the language model and the teacher."""
+    model = resolve_at_paper_scale(files, settings).model_on_meta()
+    layers = [
+        layer
+        for part in (model.language_model, model.teacher)
+        for layer in part.modules()
+        if isinstance(layer, torch.nn.Linear)
+    ]
+    return sum(weight.numel() for layer in layers for weight in layer.parameters() if not weight.requires_grad)
+
+
+def test_frozen_weights_are_halved_in_mixed_precision_unless_they_are_sharded(tmp_path):
+    folder = save_tiny_network("llama", tmp_path / "pretrained", max_length=2048)
+    files = [
+        "experiments/full.yaml",
+        "configs/scale/toy.yaml",
+        "configs/stage/align.yaml",
+        "configs/llm/qwen2_5_7b.yaml",
+    ]
+    settings = [f"--model.language_model.name_or_path={folder}", "--data.batch_size=1", "--data.train_clips=8"]
+    mixed = [*settings, "--trainer.precision=bf16-mixed"]
+    exact, held = (
+        plan(resolve_at_paper_scale(files, flags), 16)["memory_gib"]["weights"] for flags in (settings, mixed)
+    )
+    assert (exact - held) * GIB == 2 * _frozen_linear(files, settings) > 0
+    sharded = plan(resolve_at_paper_scale([*files, "configs/trainer/fsdp.yaml"], mixed), 16)
+    assert sharded["memory_gib"]["weights"] == exact
+
+
+def test_a_step_takes_memory_only_where_its_losses_are_scaled():
+    case = resolve_at_paper_scale(["experiments/no_distillation.yaml", "configs/scale/toy.yaml"], WEIGHTS)
+    peaks = {}
+    for name in ("32-true", "16-mixed"):
+        model, precision = case.model_on_meta(), precision_of(name)
+        batch = training_batch(model, case.frames(), case.data.canvas, case.data.batch_size, 64, torch.device("meta"))
+        memory = training_memory(model, batch, precision, accumulates=False)
+        assert memory.gradients > memory.activations
+        peaks[name] = (memory.peak - memory.weights - memory.optimiser) / memory.gradients
+    assert peaks == {"32-true": 1, "16-mixed": 2}
 
 
 def test_sizes_that_a_file_of_the_users_sets_stay(tmp_path):
@@ -119,7 +164,7 @@ def test_steps_and_sizes_are_those_of_a_training(run, clips, settings):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("case", ["toy", "toy, no distillation", "medium, LoRA"])
+@pytest.mark.parametrize("case", ["toy", "more weights than activations", "medium, LoRA"])
 def test_memory_is_near_what_a_step_takes(case):
     experiment, files, settings = CASES[case]
     found = compare(resolve_at_paper_scale([f"experiments/{experiment}.yaml", *files], settings), torch.device("cpu"))
@@ -130,7 +175,7 @@ def test_strategies_split_what_they_say():
     model = resolve_at_paper_scale(["experiments/full.yaml", "configs/scale/toy.yaml"]).model_on_meta()
     weights = sum(parameter.numel() for parameter in model.parameters()) * 4
     teacher = sum(parameter.numel() for parameter in model.teacher.parameters()) * 4
-    alone = TrainingMemory(weights, weights - teacher, 2 * (weights - teacher), 1000, 0, accumulates=False)
+    alone = TrainingMemory(weights, weights - teacher, 2 * (weights - teacher), 1000, 0, 0, accumulates=False)
     single = precision_of("32-true")
     assert on_each_device(alone, model, single, "auto", 1, 1) == alone
     replicated = on_each_device(alone, model, single, "ddp", 2, 2)
