@@ -27,7 +27,7 @@ from lightning_modules.runs.claim import claimed
 from lightning_modules.runs.loggers import explained, run_loggers, start
 from lightning_modules.runs.origin import Origin, recorded_changes
 from lightning_modules.scoring.answer_store import answer_settings, continued_folder
-from lightning_modules.training.accelerator import check_cuda, check_devices, use_tf32
+from lightning_modules.training.accelerator import check_cuda, check_devices, use_own_device, use_tf32
 from lightning_modules.training.checkpoint import WholeFileIO
 from lightning_modules.training.devices import use_threads
 from lightning_modules.training.init_from import begin
@@ -70,6 +70,8 @@ class ExperimentCLI(ExperimentArguments):
         self.folder = self.held.enter_context(claimed(config, verb, answered))
         self.held.enter_context(writing_into(self.folder))
         self.held.enter_context(errors_of_threads())
+        if config.trainer.accelerator != "cpu":
+            use_own_device(config.trainer.devices)
         with explained():
             super().instantiate_classes()
 
