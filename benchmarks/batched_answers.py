@@ -17,7 +17,7 @@ from lightning import Trainer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a file, Python would look for packages beside it only
 
-from lightning_modules.costs.resolved import resolve
+from lightning_modules.resolve import resolve_at_paper_scale
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     arguments, settings = parser.parse_known_args()
     torch.manual_seed(0)
     with TemporaryDirectory() as folder:
-        resolved = resolve(
+        resolved = resolve_at_paper_scale(
             ["experiments/full.yaml", "configs/scale/toy.yaml"],
             [f"--data.root={folder}", "--data.train_clips=1", "--data.val_questions_per_family=1",
              f"--data.test_questions_per_family={arguments.questions}", *settings],

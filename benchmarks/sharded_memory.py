@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a file, Python w
 
 from benchmarks.training_memory import CASES, MIB, Step, batch_for
 from lightning_modules.costs.peak_memory import peak_memory, precision_of
-from lightning_modules.costs.resolved import Resolved, resolve
 from lightning_modules.costs.sharding import fully_sharded
 from lightning_modules.costs.training_memory import training_memory
+from lightning_modules.resolve import Experiment, resolve_at_paper_scale
 from lightning_modules.training.fully_sharded import shard
 
 PROCESSES = 2
@@ -30,7 +30,7 @@ SMALL = ["--data.batch_size=1", "--data.sampler.frames=2"]
 NAMES = ["medium", "medium, no distillation", "medium, language model frozen", "medium, LoRA"]
 
 
-def compare(case: Resolved) -> dict[str, float]:
+def compare(case: Experiment) -> dict[str, float]:
     """Return expected and measured memory of this process in MiB, and their ratio."""
     precision = precision_of(case.config.trainer.precision)
     sized = case.model_on_meta()
@@ -61,7 +61,7 @@ def process(rank: int, port: int, out: Path | None) -> None:
     results = {}
     for name in NAMES:
         experiment, files, settings = CASES[name]
-        results[name] = compare(resolve([f"experiments/{experiment}.yaml", *files], [*settings, *SMALL]))
+        results[name] = compare(resolve_at_paper_scale([f"experiments/{experiment}.yaml", *files], [*settings, *SMALL]))
         if rank == 0:
             print(f"{name:<42}", "  ".join(f"{key} {value:.4g}" for key, value in results[name].items()), flush=True)
     if rank == 0 and out:

@@ -17,8 +17,9 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a file, Python would look for packages beside it only
 
 from lightning_modules.costs.peak_memory import Precision, peak_memory, precision_of
-from lightning_modules.costs.resolved import Resolved, resolve
 from lightning_modules.costs.training_memory import training_batch, training_memory
+from lightning_modules.resolve import Experiment, resolve_at_paper_scale
+from lightning_modules.training.bf16_weights import round_frozen
 from lightning_modules.training.model_input import ModelInput
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -29,6 +30,9 @@ MEDIUM = ["--model.encoder.width=256", "--model.encoder.patch_size=12", "--data.
           "--model.teacher.canvas=84", "--model.teacher.weights={width: 256, layers: 6, heads: 4, patch_size: 12}",
           "--model.language_model=TinyLlama", "--model.language_model.width=512", "--model.language_model.layers=8",
           "--model.language_model.heads=8"]  # fmt: skip
+WEIGHTS = ["--data.batch_size=1", "--data.sampler.frames=4", "--model.encoder.width=128",
+           "--model.language_model=TinyLlama", "--model.language_model.width=512", "--model.language_model.layers=8",
+           "--model.language_model.heads=8"]  # fmt: skip
 FROZEN = [*TOY, "configs/stage/align.yaml"]
 CASES = {
     "toy": ("full", TOY, []),
@@ -39,7 +43,9 @@ CASES = {
     "medium, bf16-true": ("full", TOY, [*MEDIUM, "--trainer.precision=bf16-true"]),
     "medium, no distillation": ("no_distillation", TOY, MEDIUM),
     "medium, language model frozen": ("full", FROZEN, MEDIUM),
+    "medium, language model frozen, bf16-mixed": ("full", FROZEN, [*MEDIUM, "--trainer.precision=bf16-mixed"]),
     "medium, LoRA": ("lora", TOY, MEDIUM),
+    "more weights than activations": ("no_distillation", TOY, WEIGHTS),
 }
 LARGE = [
     "--model.language_model=TinyLlama",
@@ -81,20 +87,24 @@ class Step(nn.Module):
         self.optimizer.zero_grad()
 
 
-def batch_for(model: VideoLanguageModel, case: Resolved, device: torch.device) -> ModelInput:
+def batch_for(model: VideoLanguageModel, case: Experiment, device: torch.device) -> ModelInput:
     """Return a batch of the sizes of a case."""
     return training_batch(model, case.frames(), case.data.canvas, case.data.batch_size, TEXT_TOKENS, device)
 
 
-def compare(case: Resolved, device: torch.device) -> dict[str, float]:
+def compare(case: Experiment, device: torch.device) -> dict[str, float]:
     """Return expected and measured memory in MiB, and their ratio."""
     precision = precision_of(case.config.trainer.precision)
     sized = case.model_on_meta()
+    if precision.operations == torch.bfloat16:
+        round_frozen(sized)
     expected = training_memory(sized, batch_for(sized, case, torch.device("meta")), precision, accumulates=False)
     torch.manual_seed(0)
     model = case.model().to(device).train()
     if precision.weights is not None:
         model.to(precision.weights)
+    if precision.operations == torch.bfloat16:
+        round_frozen(model)
     step = Step(model, batch_for(model, case, device), precision)
     step()  # the optimiser's state comes with the first
     taken = peak_memory({"step": step}, step, device)["step"]
@@ -116,7 +126,7 @@ def main() -> None:
     device = torch.device(arguments.device)
     results = {}
     for name, (experiment, files, settings) in (CASES | (LARGE_CASES if arguments.large else {})).items():
-        case = resolve([f"experiments/{experiment}.yaml", *files], settings)
+        case = resolve_at_paper_scale([f"experiments/{experiment}.yaml", *files], settings)
         results[name] = compare(case, device)
         print(f"{name:<42}", "  ".join(f"{key} {value:.4g}" for key, value in results[name].items()), flush=True)
     if arguments.out:

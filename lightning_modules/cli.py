@@ -26,7 +26,8 @@ EXPECTED_WARNINGS = (
 
 VERBS = ("fit", "validate", "test", "predict")  # of Lightning
 # Numbers that a launcher, such as torchrun, sets for every process; libraries read some of them when they are imported.
-RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT")
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT",
+         "SLURM_PROCID", "SLURM_LOCALID")  # fmt: skip
 
 
 def main(args: list[str] | None = None) -> None:

@@ -21,13 +21,14 @@ from lightning_modules import callbacks
 from lightning_modules.callbacks.part_report import other_encoder, parameter_difference
 from lightning_modules.config.redaction import as_typed
 from lightning_modules.config.user_errors import errors_of_threads, writing_into
+from lightning_modules.experiment_parser import ExperimentArguments
 from lightning_modules.programs import program_name
-from lightning_modules.resolve import ExperimentArguments, changes, resolve
+from lightning_modules.resolve import changes, resolve
 from lightning_modules.runs.claim import claimed
 from lightning_modules.runs.loggers import explained, run_loggers, start
 from lightning_modules.runs.origin import Origin, recorded_changes
 from lightning_modules.scoring.answer_store import answer_settings, continued_folder
-from lightning_modules.training.accelerator import check_cuda, check_devices, use_tf32
+from lightning_modules.training.accelerator import check_cuda, check_devices, use_own_device, use_tf32
 from lightning_modules.training.checkpoint import WholeFileIO
 from lightning_modules.training.devices import use_threads
 from lightning_modules.training.init_from import begin
@@ -75,6 +76,8 @@ class ExperimentCLI(ExperimentArguments):
         self.folder = self.held.enter_context(claimed(config, verb, answered))
         self.held.enter_context(writing_into(self.folder))
         self.held.enter_context(errors_of_threads())
+        if config.trainer.accelerator != "cpu":
+            use_own_device(config.trainer.devices)
         sharded = strategy_name(config.trainer.strategy) == "FullySharded"
         with explained(), weights_in_files(stay=sharded):
             super().instantiate_classes()

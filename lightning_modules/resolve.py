@@ -1,55 +1,44 @@
-"""Resolves a command line to the configuration of an experiment, and says what it changes of its bases."""
+"""From a command line or files to an experiment: its configuration, what that changes, and its built parts."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import yaml
-from jsonargparse import Namespace, set_parsing_settings
-from lightning import Callback, Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import Logger
-from omegaconf.errors import OmegaConfBaseException
+import torch
+from jsonargparse import ArgumentParser, Namespace
+from lightning import Trainer
+from lightning.pytorch.cli import LightningArgumentParser
 
-# Imported so that YAML can use bare class names.
-import datamodules.conversations
-import datamodules.shapes_in_motion.datamodule
-import datamodules.video_qa  # noqa: F401
-import lightning_modules.callbacks  # noqa: F401
-from components.registry import slots
-from datamodules.benchmarks import Benchmark
-from datamodules.printable import printable
 from datamodules.video_text import VideoTextDataModule
 from lightning_modules.config.chain import (
     ConfigChainError,
+    config_chain,
     config_files,
     given_files,
     is_general,
     is_scale,
     mappings_in,
-    read_config,
-    replace_here,
     settings_in,
     with_bases,
 )
 from lightning_modules.config.difference import difference
-from lightning_modules.config.known_names import explain, explain_interpolation
 from lightning_modules.config.parsed_settings import check_settings, lost_keys
 from lightning_modules.config.user_errors import CommandLineError
-from lightning_modules.programs import PROGRAMS, program_name
+from lightning_modules.experiment_parser import experiment_parser
 from lightning_modules.runs.folder import checked_name
-from lightning_modules.scoring.metrics import Metric
+from lightning_modules.training.stage import Stage
 from lightning_modules.video_language import VideoLanguageModel
+
+PAPER = "configs/scale/paper.yaml"
+_A_LONG_CLIP = 100_000  # frames, enough for the maximum of any sampler
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A parsed command line.
+    """A parsed command line, whose parts can be built without a Trainer.
 
     Attributes:
         verb: `fit`, `validate`, `test` or `predict`.
@@ -68,6 +57,51 @@ class Experiment:
         """The configuration, with defaults filled in."""
         config: Namespace = self.by_verb[self.verb]
         return config
+
+    @property
+    def data(self) -> Namespace:
+        """Settings of the data module."""
+        settings: Namespace = self.config.data.init_args
+        return settings
+
+    @property
+    def scale(self) -> str:
+        """Name of the scale that decides; `given` where the files build on none."""
+        return next((file.stem for file in reversed(self.files) if is_scale(file)), "given")
+
+    def model(self) -> VideoLanguageModel:
+        """Build the model."""
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_class_arguments(VideoLanguageModel, "model")
+        model: VideoLanguageModel = parser.instantiate(parser.parse_object({"model": self._plain("model")})).model
+        return model
+
+    def model_on_meta(self) -> VideoLanguageModel:
+        """Build the model on the meta device, without memory or weight files, for its sizes."""
+        with torch.device("meta"):
+            return self.model()
+
+    def data_module(self) -> VideoTextDataModule:
+        """Build the data module, which does not read any data yet."""
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_subclass_arguments(VideoTextDataModule, "data")
+        data: VideoTextDataModule = parser.instantiate(parser.parse_object({"data": self._plain("data")})).data
+        return data
+
+    def stage(self) -> Stage:
+        """Build the training stage."""
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_class_arguments(Stage, "stage")
+        stage: Stage = parser.instantiate(parser.parse_object({"stage": self._plain("model")["stage"]})).stage
+        return stage
+
+    def frames(self) -> int:
+        """Return the number of frames that are sampled from a long clip."""
+        return len(self.data_module().sampler.indices(_A_LONG_CLIP, 25.0))
+
+    def _plain(self, part: str) -> dict[str, Any]:
+        plain: dict[str, Any] = self.config[part].as_dict()
+        return plain
 
 
 def resolve(words: Sequence[str], parser: LightningArgumentParser | None = None) -> Experiment:
@@ -102,6 +136,44 @@ def resolve(words: Sequence[str], parser: LightningArgumentParser | None = None)
     default = "+".join(file.stem for file in own_files) or "unnamed"
     config.name = checked_name(default if config.name is None else config.name)
     return Experiment(by_verb.subcommand, by_verb, files, own_files)
+
+
+def resolve_files(configs: Sequence[str], settings: Sequence[str] = ()) -> Experiment:
+    """Return the experiment that `fit` would train with these config files and flags.
+
+    Raises:
+        ValueError: as `resolve`; or CommandLineError.
+    """
+    return resolve(["fit", *(f"--config={file}" for file in configs), *settings])
+
+
+def resolve_at_paper_scale(configs: Sequence[str], settings: Sequence[str] = ()) -> Experiment:
+    """Return the experiment that `fit` would train, but at the paper's scale unless `configs` names a scale.
+
+    The paper's scale replaces the one that the files build on; their own settings still override it. Files that build
+    on no scale are resolved as they are.
+
+    Args:
+        configs: config files, the experiment first.
+        settings: flags of `fit`.
+
+    Raises:
+        ValueError: as `resolve`; or CommandLineError.
+    """
+    chains = [config_chain(file) for file in configs]
+    named = any(is_scale(chain[-1]) for chain in chains)
+    if named or not any(is_scale(file) for chain in chains for file in chain):
+        return resolve_files(configs, settings)
+    files = dict.fromkeys(str(file) for chain in chains for file in _over_scale(chain))
+    return resolve_files([PAPER, *files], settings)
+
+
+def _over_scale(chain: Sequence[Path]) -> Sequence[Path]:
+    """Return the files of a chain that override its scale, or would override one if it has none."""
+    places = [place for place, file in enumerate(chain) if is_scale(file)]
+    if places:
+        return chain[places[-1] + 1 :]
+    return [*(file for file in chain[:-1] if not is_general(file)), chain[-1]]
 
 
 @dataclass(frozen=True)
@@ -151,114 +223,3 @@ def _differences(ours: Namespace, base: Namespace) -> list[str]:
         for part in ("model", "data", "trainer")
         for line in difference({part: ours[part].as_dict()}, {part: base[part].as_dict()})
     ]
-
-
-class ExperimentParser(LightningArgumentParser):
-    """Replaces `${here}` in config files, raises errors instead of exiting, and makes their messages clearer."""
-
-    def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
-        """Parse a config file."""
-        file = Path(path)
-        content = read_config(file)
-        resolved = replace_here(content, file.absolute().parent)
-        parsed: Namespace = (
-            super().parse_path(path, *args, **kwargs)
-            if resolved == content and any(value is not None for value in content.values())
-            else self.parse_string(yaml.safe_dump(resolved), file.name, *args, **kwargs)
-        )
-        return parsed
-
-    def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]
-        """Parse a command line, or the part of it after the verb, and resolve interpolations.
-
-        Raises:
-            CommandLineError: an argument or a setting of a file is refused.
-        """
-        try:
-            parsed: Namespace = super().parse_args(*args, **kwargs)
-        except OmegaConfBaseException as error:
-            self.error(explain_interpolation(error, LightningCLI.subcommands()), error)
-        return parsed
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise `message`, in a clearer form where there is one.
-
-        Raises:
-            CommandLineError: always; one that the parser of a verb has raised is raised again as it is.
-        """
-        if isinstance(ex, CommandLineError):
-            raise ex
-        parser = getattr(ex, "subcommand_parser", None) or self
-        program = parser.prog.replace(" [options]", "")
-        raise CommandLineError(printable(explain(message, _families())), program) from ex
-
-
-def _families() -> dict[str, type]:
-    """Return slot -> family of the classes that can be named in it."""
-    families = {**slots(VideoLanguageModel), **slots(VideoTextDataModule), **slots(Benchmark)}
-    return families | {"data": VideoTextDataModule, "metrics": Metric, "callbacks": Callback, "logger": Logger}
-
-
-class ExperimentArguments(LightningCLI):
-    """The verbs and their arguments; a subclass runs them."""
-
-    def __init__(self, args: list[str] | None = None, **options: Any) -> None:
-        """Build the parser and parse `args`; default: the command line."""
-        set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
-        super().__init__(
-            VideoLanguageModel,
-            VideoTextDataModule,
-            subclass_mode_data=True,
-            seed_everything_default=0,
-            parser_class=ExperimentParser,
-            parser_kwargs={"prog": program_name(), "parser_mode": "omegaconf+"}
-            | {"epilog": f"Further programs, with --help of their own: {', '.join(PROGRAMS)}."}
-            | {verb: {"parser_mode": "omegaconf+"} for verb in self.subcommands()},
-            auto_configure_optimizers=False,  # learning rates belong to the stage
-            load_from_checkpoint_support=False,  # a checkpoint must never override the YAML's components
-            args=args,
-            **options,
-        )
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the arguments of the run that belong to neither model, data nor trainer."""
-        parser.add_argument("--base", type=str | list[str] | None, help="files that a config file builds on")
-        parser.add_argument(
-            "--at_scale", type=dict[str, Any] | None, help="settings of a config file for one scale alone"
-        )
-        parser.add_argument("--name", type=str | None, help="name of the run; default: the config files' names")
-        parser.add_argument("--runs", type=str, default="runs", help="folder of all runs")
-        parser.add_argument("--test_after_fit", type=bool, default=True, help="whether a training ends with a test")
-        parser.add_argument(
-            "--continue_answers", type=str | None, help="folder of a test or prediction that was killed"
-        )
-        parser.add_argument("--init_from", type=str | None, help="checkpoint of another run, to start from its weights")
-        parser.add_argument("--init_partially", type=bool, default=False, help="take from init_from what fits")
-        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=seed_number)
-
-
-def seed_number(seed: bool | int) -> int:
-    """Return the seed of the run, which names its folder and orders its data.
-
-    Raises:
-        ValueError: it is true or false, with which Lightning draws a random seed or sets none.
-    """
-    if isinstance(seed, bool):
-        raise ValueError(f"seed_everything is {str(seed).lower()}; it must be a number, to repeat the run by")
-    return seed
-
-
-class _ParserAlone(ExperimentArguments):
-    """Builds the parser but parses nothing, so that nothing is seeded, built or run."""
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = Namespace(subcommand=None, seed_everything=False)
-
-    def instantiate_classes(self) -> None:
-        pass
-
-
-@cache
-def experiment_parser() -> LightningArgumentParser:
-    """Return the parser of the command line, which is built once, since parsing does not change it."""
-    return _ParserAlone().parser

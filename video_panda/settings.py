@@ -6,8 +6,8 @@ from argparse import ArgumentError
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from lightning_modules.experiment_parser import ExperimentParser
 from lightning_modules.export.transformers_files import VERSION
-from lightning_modules.resolve import ExperimentParser
 
 T = TypeVar("T")
 

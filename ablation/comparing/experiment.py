@@ -211,8 +211,8 @@ def measured_costs(experiments: Sequence[Experiment]) -> tuple[dict[str, Costs],
 def _costs(experiment: Experiment) -> Costs:
     # Imported here, since everything else only reads files and must start without torch.
     from lightning_modules.costs.operations import count_operations
-    from lightning_modules.costs.resolved import resolve_as_given
     from lightning_modules.costs.visual_path import visual_path
+    from lightning_modules.resolve import resolve_files
 
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would say on stderr that there is no GPU
     config = experiment.runs[0].config
@@ -220,6 +220,6 @@ def _costs(experiment: Experiment) -> Costs:
     with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
         yaml.safe_dump({part: config.get(part) for part in ("model", "data")}, file)
         file.flush()
-        resolved = resolve_as_given([file.name])
-    operations = count_operations(*visual_path(resolved))["visual"]
+        parsed = resolve_files([file.name])
+    operations = count_operations(*visual_path(parsed))["visual"]
     return Costs(operations.parameters, operations.gmac, operations.tokens)

@@ -37,11 +37,15 @@ def cost_table(
     import torch  # imported here, since tables of answers do not need it
 
     from lightning_modules.costs.profile import profile
-    from lightning_modules.costs.resolved import resolve
+    from lightning_modules.resolve import resolve_at_paper_scale
 
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would say on stderr that there is no GPU
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    experiments = [resolve([str(row.file), *map(str, configs)], settings) for row in rows if row.file]
+    experiments = {
+        row.experiment: resolve_at_paper_scale([str(row.file), *map(str, configs)], settings)
+        for row in rows
+        if row.file
+    }
     records = profile(experiments, device, torch.float32, repeats, seconds=math.inf)
     record = next(iter(records.values()))
     changes = [*(file.stem for file in configs if file.parent.name != "scale"), *settings]

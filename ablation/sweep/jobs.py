@@ -176,7 +176,8 @@ def configuration(job: Job) -> dict[str, Any]:
         ValueError: it cannot be resolved, such as for an unknown key.
     """
     # Imported here, since it imports everything that a training needs.
-    from lightning_modules.resolve import experiment_parser, resolve
+    from lightning_modules.experiment_parser import experiment_parser
+    from lightning_modules.resolve import resolve
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -195,17 +196,17 @@ def steps_of(jobs: Sequence[Job]) -> tuple[dict[str, int], list[str]]:
     All seeds of an experiment have the same number. It is unknown, for example, if a file of records is only on the
     machines of a cluster.
     """
-    from lightning_modules.costs.resolved import resolve_as_given  # imported here for the same reason
-    from lightning_modules.costs.schedule import devices_of, schedule
+    from lightning_modules.costs.schedule import devices_of, schedule  # imported here for the same reason
+    from lightning_modules.resolve import resolve
 
     steps: dict[str, int] = {}
     unknown: dict[str, str] = {}
     for job in jobs:
         if job.name not in steps.keys() | unknown.keys():
             try:
-                resolved = resolve_as_given([], job.arguments)
-                trainer = resolved.config.trainer
-                steps[job.name] = schedule(resolved, devices_of(trainer.devices) * trainer.num_nodes).steps
+                experiment = resolve(["fit", *job.arguments])
+                trainer = experiment.config.trainer
+                steps[job.name] = schedule(experiment, devices_of(trainer.devices) * trainer.num_nodes).steps
             except (ValueError, OSError) as error:
                 unknown[job.name] = " ".join(str(error).split())
     steps_by_id = {job.id: steps[job.name] for job in jobs if job.name in steps}

@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 
-from benchmarks.gpu.measuring import Place, Row, each, main
+from benchmarks.gpu.measuring import Goal, Place, Row, each, judged, main, with_ratios
 from benchmarks.plain_stab import PlainSTAB
 from lightning_modules.costs.operations import count_operations
 from lightning_modules.costs.timing import TimedPath, tf32
@@ -14,9 +14,10 @@ from lightning_modules.costs.visual_path import visual_path
 FORMATS = {"bf16": (torch.bfloat16, False), "TF32": (torch.float32, True), "fp32": (torch.float32, False)}
 MODES = {"eager": (False, False), "graph": (False, True), "compiled": (True, False), "compiled, graph": (True, True)}
 OTHERS = [("LanguageBind x 8", "video_llava"), ("CLIP x 100", "video_chatgpt")]
-GOALS = {"ours, bf16, batch 1, eager": "1.0 ms", "ours, bf16, batch 1, compiled, graph": "0.45 ms",
-         "ours, bf16, batch 16, eager": "50 % of large products",
-         "LanguageBind x 8, bf16, batch 1, eager": "20 times ours"}  # fmt: skip
+GOALS = {"ours, bf16, batch 1, eager": Goal("latency ms", at_most=1.0),
+         "ours, bf16, batch 1, compiled, graph": Goal("latency ms", at_most=0.45),
+         "ours, bf16, batch 16, eager": Goal("% of large products", at_least=50),
+         "LanguageBind x 8, bf16, batch 1, eager": Goal("times the first", at_least=20)}  # fmt: skip
 
 
 def path_row(place: Place, name: str, experiment: str, numbers: str, clips: int, compiled: bool, graph: bool) -> Row:
@@ -50,9 +51,8 @@ def measure(place: Place) -> list[Row]:
         for clips in (1, 16) for numbers in FORMATS for name, experiment, mode in kinds
         if name == "ours" or (clips, numbers) == (1, "bf16")
     }  # fmt: skip
-    cases = {case: cases[case] for case in dict.fromkeys([*GOALS, *cases])}
-    cases = {case: row for case, row in cases.items() if not place.rehearsal or case.endswith("eager")}
-    return [{**row, "goal": "" if place.rehearsal else GOALS.get(row["case"], "")} for row in each(place, cases)]
+    names = [name for name in dict.fromkeys([*GOALS, *cases]) if not place.rehearsal or name.endswith("eager")]
+    return judged(place, with_ratios(each(place, {name: cases[name] for name in names}), "latency ms"), GOALS)
 
 
 if __name__ == "__main__":

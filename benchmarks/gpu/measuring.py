@@ -3,6 +3,7 @@
 import argparse
 import gc
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,8 +13,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, register_fsdp_forward_method
 
-from lightning_modules.costs.resolved import Resolved, resolve
+from lightning_modules.resolve import Experiment, resolve_at_paper_scale
+from lightning_modules.training.bf16_weights import round_frozen
+from lightning_modules.training.fully_sharded import shard
 from lightning_modules.video_language import VideoLanguageModel
 
 Row = dict[str, Any]
@@ -29,10 +34,10 @@ class Place:
     rehearsal: bool
     deadline: float
 
-    def resolve(self, experiment: str, files: list[str], settings: list[str]) -> Resolved:
+    def resolve(self, experiment: str, files: list[str], settings: list[str]) -> Experiment:
         """Resolve an experiment with random weights at the paper's scale, or at toy size."""
         scale = "configs/scale/toy.yaml" if self.rehearsal else "configs/scale/paper.yaml"
-        return resolve([f"experiments/{experiment}.yaml", scale, *files], settings)
+        return resolve_at_paper_scale([f"experiments/{experiment}.yaml", scale, *files], settings)
 
     def synchronize(self) -> None:
         """Wait for the device."""
@@ -51,7 +56,37 @@ class Place:
         return median(times[3:])
 
 
-def build(case: Resolved, device: torch.device, dtype: torch.dtype | None) -> VideoLanguageModel:
+@dataclass(frozen=True)
+class Goal:
+    """What a figure of a row should be."""
+
+    figure: str
+    at_least: float = -math.inf
+    at_most: float = math.inf
+
+    def verdict(self, row: Row) -> str:
+        """Say whether the row meets it, with the figure and the goal."""
+        goal = f"at least {self.at_least:g}" if self.at_most == math.inf else f"at most {self.at_most:g}"
+        if self.figure not in row:
+            return f"not judged: {self.figure} was not measured, {goal}"
+        met = self.at_least <= row[self.figure] <= self.at_most
+        return f"{'met' if met else 'missed'}: {self.figure} {shown(row[self.figure])}, {goal}"
+
+
+def judged(place: Place, rows: list[Row], goals: Mapping[str, Goal]) -> list[Row]:
+    """Return rows with the verdict on their goal, where they have one; a rehearsal and a CPU judge nothing."""
+    if place.rehearsal or place.device.type != "cuda":
+        return rows
+    return [row | ({"goal": goals[row["case"]].verdict(row)} if row["case"] in goals else {}) for row in rows]
+
+
+def with_ratios(rows: list[Row], figure: str) -> list[Row]:
+    """Return rows with a figure also as a multiple of the first row's."""
+    first = rows[0].get(figure)
+    return [row | ({"times the first": row[figure] / first} if first and figure in row else {}) for row in rows]
+
+
+def build(case: Experiment, device: torch.device, dtype: torch.dtype | None) -> VideoLanguageModel:
     """Return a model on `device` with random weights, which is never on the host, as a training would start it."""
     model = case.model_on_meta()
     model.to_empty(device=device)
@@ -65,6 +100,30 @@ def build(case: Resolved, device: torch.device, dtype: torch.dtype | None) -> Vi
         enable = getattr(network, "activation_checkpointing_enable", network.gradient_checkpointing_enable)
         enable({"use_reentrant": False})
     return model if dtype is None else model.to(dtype)
+
+
+def sharded(model: VideoLanguageModel) -> None:
+    """Shard a model as `FullySharded` does, over the one process of a group."""
+    kind = next(model.parameters()).device.type
+    mesh = init_device_mesh(kind, (1, 1), mesh_dim_names=("machines", "devices"))
+    shard(model, model.units(), model.teacher, mesh, MixedPrecisionPolicy())
+    register_fsdp_forward_method(model, "losses")
+
+
+def in_nf4(model: VideoLanguageModel) -> None:
+    """Hold the language model's linear layers but its head in 4 bits, as `NF4` loads them, and round the rest."""
+    from bitsandbytes.nn import Linear4bit, Params4bit  # not one of our requirements
+
+    for parent in list(model.language_model.network.modules()):
+        for name, layer in list(parent.named_children()):
+            if type(layer) is nn.Linear and name != "lm_head":
+                held = Linear4bit(
+                    layer.in_features, layer.out_features, compute_dtype=torch.bfloat16, quant_type="nf4", device="meta"
+                )
+                held.weight = Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
+                held.bias = layer.bias
+                setattr(parent, name, held.to(layer.weight.device))
+    round_frozen(model)
 
 
 def each(place: Place, cases: Mapping[str, Callable[[], Row]]) -> list[Row]:

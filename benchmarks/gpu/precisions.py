@@ -9,8 +9,8 @@ import torch
 from benchmarks.gpu.measuring import Place, Row, each, main
 from benchmarks.training_memory import batch_for
 from lightning_modules.costs.peak_memory import precision_of
-from lightning_modules.costs.resolved import resolve
 from lightning_modules.costs.timing import tf32
+from lightning_modules.resolve import resolve_at_paper_scale
 from lightning_modules.training.model_input import ModelInput
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -36,7 +36,7 @@ def losses(start: VideoLanguageModel, batch: ModelInput, precision: str, device:
 
 def measure(place: Place) -> list[Row]:
     """Return a line per precision: the losses there, and their largest relative distance from float32 on the CPU."""
-    case = resolve(["experiments/full.yaml", "configs/scale/toy.yaml"], ["--model.encoder.dropout=0"])
+    case = resolve_at_paper_scale(["experiments/full.yaml", "configs/scale/toy.yaml"], ["--model.encoder.dropout=0"])
     torch.manual_seed(0)
     start = case.model()
     batch = batch_for(start, case, torch.device("cpu"))

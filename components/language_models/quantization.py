@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from importlib.util import find_spec
 from typing import Any
@@ -21,7 +20,7 @@ class Quantization(ABC):
         """Return the arguments of transformers' `from_pretrained` for this quantisation.
 
         Raises:
-            ValueError: a required package is not installed, or this process's `LOCAL_RANK` is no number.
+            ValueError: a required package is not installed.
         """
 
 
@@ -40,16 +39,17 @@ class NF4(Quantization):
     """
 
     def load_arguments(self) -> dict[str, Any]:
-        """Return the arguments for bitsandbytes, which quantises while loading.
+        """Return the arguments for bitsandbytes, which quantises while loading, on the current GPU if there is one.
 
         Raises:
-            ValueError: bitsandbytes is not installed, or this process's `LOCAL_RANK` is no number.
+            ValueError: bitsandbytes is not installed.
         """
         if find_spec("bitsandbytes") is None:
             raise ValueError(
                 f"{KEY} is NF4, which needs the package bitsandbytes: `pip install bitsandbytes`, or set it to "
                 "NoQuantization"
             )
+        device = {"device_map": {"": torch.cuda.current_device()}} if torch.cuda.is_available() else {}
         return {
             "quantization_config": BitsAndBytesConfig(
                 load_in_4bit=True,
@@ -57,21 +57,5 @@ class NF4(Quantization):
                 bnb_4bit_use_double_quant=True,
                 bnb_4bit_compute_dtype=torch.bfloat16,
             ),
-            **_own_device(),
+            **device,
         }
-
-
-def _own_device() -> dict[str, Any]:
-    """Return the argument that loads weights on the GPU of this process, and not all on the first; none without a GPU.
-
-    Raises:
-        ValueError: the number of this process on its machine, in the environment, is no number.
-    """
-    name = next((name for name in ("LOCAL_RANK", "SLURM_LOCALID") if name in os.environ), None)
-    rank = os.environ[name] if name else "0"
-    if not (rank.isascii() and rank.isdecimal()):
-        raise ValueError(
-            f"the environment variable {name} is {rank!r}; it must be the number of this process on its machine, from "
-            "0, or be unset"
-        )
-    return {"device_map": {"": int(rank)}} if torch.cuda.is_available() else {}

@@ -14,7 +14,7 @@ from lightning_modules.training.model_input import ModelInput
 
 
 class Throughput(Callback):
-    """Logs clips per second and the share of time spent waiting for the next batch.
+    """Logs clips per second of all devices, and the share of time that the first one waits for the next batch.
 
     Both are means since the last logged step or the start. Waiting is the time between the end of a batch and the start
     of the next one, without validation.
@@ -48,7 +48,7 @@ class Throughput(Callback):
         if interval and steps % interval == 0 and steps != self.logged_at:
             self.logged_at = steps
             whole = self.waited + self.worked
-            pl_module.log("speed/clips_per_second", self.clips * trainer.world_size / whole)
+            pl_module.log("speed/clips_per_second", self.clips / whole, sync_dist=True, reduce_fx="sum")
             pl_module.log("speed/data_wait_share", self.waited / whole)
             self._start_window()
 

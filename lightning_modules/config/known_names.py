@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from omegaconf.errors import OmegaConfBaseException
 
 UNKNOWN_NAME = re.compile(r"Expected a dot import path string: (?P<name>\S+)")
-EXPLAINED = re.compile(r"unknown \w+ '[^'\n]*' \([\w.]+\); known: .*")
+EXPLAINED = re.compile(
+    r"(?P<unknown>unknown \w+ '[^'\n]*') \((?P<key>[\w.]+)\)(?P<known>; known: .*?)(\. Got value: .*)?$", re.M
+)
 REQUIRED = "the following arguments are required: "
 NEEDED = re.compile(
     r"given class_path '[\w.]*?(?P<name>\w+)':\s+the following arguments are required: (?P<names>[\w, ]+)"
@@ -21,7 +23,8 @@ def explain(message: str, families: Mapping[str, type]) -> str:
     """Return a message of the parser, replaced by a clearer one for a common mistake.
 
     For an unknown class, it lists the names for that slot: `unknown local_encoding 'NoLSTE'
-    (model.encoder.local_encoding); known: LSTE, NoLocalEncoding`.
+    (model.encoder.init_args.local_encoding); known: LSTE, NoLocalEncoding`. A part has a parser of its own, which only
+    knows the key within the part.
 
     Args:
         message: message of the parser.
@@ -30,8 +33,9 @@ def explain(message: str, families: Mapping[str, type]) -> str:
     if message.startswith(REQUIRED) and "model.encoder" in message:
         return f"{message}; give an experiment, such as --config experiments/full.yaml"
     explained = EXPLAINED.search(message)
-    if explained is not None:  # by the parser of a part; the message of the whole parser surrounds it
-        return explained[0]
+    if explained is not None:  # by the parser of a part; the message of the parser of the whole surrounds it
+        parts = [match["key"] for match in KEY.finditer(message, 0, explained.start())][-1:]
+        return f"{explained['unknown']} ({'.init_args.'.join([*parts, explained['key']])}){explained['known']}"
     unknown, missing = UNKNOWN_NAME.search(message), NEEDED.search(message)
     if missing is not None and (keys := KEY.findall(message, 0, missing.start())):
         return f"{keys[-1]}: {missing['name']} needs {missing['names'].strip()}"

@@ -23,13 +23,13 @@ from lightning_modules.config.user_errors import ProgramParser, user_errors
 if TYPE_CHECKING:
     from torch import nn
 
-    from lightning_modules.costs.resolved import Resolved
+    from lightning_modules.resolve import Experiment
 
 Record = dict[str, Any]
 MEMORY = ("weights", "gradients", "optimiser", "activations", "exchange", "peak")
 
 
-def plan(stage: Resolved, text_tokens: int, samples: int | None = None) -> Record:
+def plan(stage: Experiment, text_tokens: int, samples: int | None = None) -> Record:
     """Return parameters, schedule and memory of one training.
 
     Args:
@@ -44,8 +44,9 @@ def plan(stage: Resolved, text_tokens: int, samples: int | None = None) -> Recor
 
     from lightning_modules.costs.peak_memory import precision_of
     from lightning_modules.costs.schedule import devices_of, schedule
-    from lightning_modules.costs.sharding import on_each_device, on_each_host, remedy
-    from lightning_modules.costs.training_memory import GIB, size, training_batch, training_memory
+    from lightning_modules.costs.sharding import is_whole_on_each_device, on_each_device, on_each_host, remedy
+    from lightning_modules.costs.training_memory import GIB, training_batch, training_memory
+    from lightning_modules.training.bf16_weights import round_frozen
 
     trainer = stage.config.trainer
     devices, machines = devices_of(trainer.devices), trainer.num_nodes
@@ -59,9 +60,11 @@ def plan(stage: Resolved, text_tokens: int, samples: int | None = None) -> Recor
         model, stage.frames(), stage.data.canvas, stage.data.batch_size, text_tokens, torch.device("meta")
     )
     precision = precision_of(trainer.precision)
-    loaded = size([*model.parameters(), *model.buffers()])  # before it is changed to the precision
-    single = training_memory(model, batch, precision, accumulates=steps.accumulation > 1)
     strategy = trainer.strategy or "auto"
+    host = on_each_host(model, strategy, devices)  # before the model is changed to the precision
+    if precision.operations == torch.bfloat16 and is_whole_on_each_device(strategy):
+        round_frozen(model)
+    single = training_memory(model, batch, precision, accumulates=steps.accumulation > 1)
     memory = on_each_device(single, model, precision, strategy, devices, machines)
     return {
         "scale": stage.scale,
@@ -74,7 +77,7 @@ def plan(stage: Resolved, text_tokens: int, samples: int | None = None) -> Recor
         "parameters": parameters,
         "schedule": asdict(steps),
         "memory_gib": {name: getattr(memory, name) / GIB for name in MEMORY},
-        "host_gib": on_each_host(single, loaded, strategy, devices) / GIB,
+        "host_gib": host / GIB,
         "if_too_large": remedy(strategy, devices),
     }
 
@@ -152,20 +155,23 @@ def main(args: Sequence[str]) -> None:
     if options.device_gib is not None and not options.device_gib > 0:
         parser.error(f"--device_gib is {options.device_gib:g}; it must be above 0")
     stages = {Path(stage.split("+")[0]).stem: stage.split("+") for stage in options.stages} or {"fit": []}
-    from lightning_modules.costs.resolved import resolve  # see above
+    from lightning_modules.resolve import resolve_at_paper_scale  # see above
 
     with user_errors():
-        resolved = {name: resolve([*options.config, *files], settings) for name, files in stages.items()}
-        records = {name: plan(stage, options.text_tokens, options.samples) for name, stage in resolved.items()}
+        experiments = {
+            name: resolve_at_paper_scale([*options.config, *files], settings) for name, files in stages.items()
+        }
+        records = {name: plan(stage, options.text_tokens, options.samples) for name, stage in experiments.items()}
     for line in too_large(records, options.device_gib or float("inf")):
         say(line, file=sys.stderr)
+    name = Path(options.config[0]).stem
     if options.format == "json":
-        say(json.dumps({Path(options.config[0]).stem: records}, indent=2))
+        say(json.dumps({name: records}, indent=2))
         return
-    first = next(iter(resolved.values()))
-    sizes = next(iter(records.values()))["input"]
+    first = next(iter(records.values()))
+    sizes = first["input"]
     say(
-        f"\n{first.name}, {first.scale} scale: {sizes['frames']} frames of {sizes['canvas']} x {sizes['canvas']} pixels"
+        f"\n{name}, {first['scale']} scale: {sizes['frames']} frames of {sizes['canvas']} x {sizes['canvas']} pixels"
         f" become {sizes['visual_tokens']:,} visual tokens; with {sizes['text_tokens']:,} of text\n"
     )
     say("\n\n".join(write(records) for write in (parameters_table, schedule_table, memory_table)))

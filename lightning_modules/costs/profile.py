@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datamodules.printable import say, table
@@ -20,14 +21,14 @@ from lightning_modules.config.user_errors import ProgramParser, user_errors
 if TYPE_CHECKING:
     import torch
 
-    from lightning_modules.costs.resolved import Resolved
     from lightning_modules.costs.timing import Timing
+    from lightning_modules.resolve import Experiment
 
 Record = dict[str, Any]
 
 
 def profile(
-    experiments: Sequence[Resolved],
+    experiments: Mapping[str, Experiment],
     device: torch.device,
     dtype: torch.dtype,
     repeats: int,
@@ -38,7 +39,7 @@ def profile(
     """Return the input of every experiment and the costs of its parts.
 
     Args:
-        experiments: experiments with different names.
+        experiments: experiments by name.
         device: device on which latency and memory are measured.
         dtype: number format of weights and activations.
         repeats: maximum number of timed runs per experiment; 0 measures neither latency nor memory.
@@ -62,10 +63,9 @@ def profile(
     if cuda_graph and device.type != "cuda":
         raise ValueError(f"--cuda_graph needs a CUDA device, and --device is {device}; leave out --cuda_graph")
     paths, clips, counted = {}, {}, {}
-    for experiment in experiments:
-        path, clip = visual_path(experiment)
-        paths[experiment.name], clips[experiment.name] = path, clip
-        counted[experiment.name] = count_operations(path, clip)
+    for name, experiment in experiments.items():
+        paths[name], clips[name] = visual_path(experiment)
+        counted[name] = count_operations(paths[name], clips[name])
     timings: dict[str, dict[str, Timing]] = {name: {} for name in paths}
     modes: dict[str, Record] = {name: {} for name in paths}
     if repeats:
@@ -86,8 +86,7 @@ def profile(
         "torch": torch.__version__,
     }
     records = {}
-    for experiment in experiments:
-        name = experiment.name
+    for name, experiment in experiments.items():
         costs = {
             part: asdict(operations) | (asdict(timings[name][part]) if timings[name] else {})
             for part, operations in counted[name].items()
@@ -158,14 +157,16 @@ def main(args: Sequence[str]) -> None:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or torch's profiler reports on stderr that there is no GPU
     import torch  # see above
 
-    from lightning_modules.costs.resolved import resolve
     from lightning_modules.costs.timing import tf32
+    from lightning_modules.resolve import resolve_at_paper_scale
 
     dtype = torch.float32 if options.dtype == "tf32" else getattr(torch, options.dtype)
     with user_errors(), tf32(options.dtype == "tf32"):
         device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         first, *others = options.config
-        experiments = [resolve([file, *others], settings) for file in dict.fromkeys((first, *options.compare))]
+        experiments = {
+            Path(file).stem: resolve_at_paper_scale([file, *others], settings) for file in (first, *options.compare)
+        }
         records = profile(
             experiments, device, dtype, options.repeats, options.seconds, options.compile, options.cuda_graph
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lightning_modules.costs.resolved import Resolved
+from lightning_modules.resolve import Experiment
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Schedule:
     accumulation: int
 
 
-def schedule(training: Resolved, devices: int, samples: int | None = None) -> Schedule:
+def schedule(training: Experiment, devices: int, samples: int | None = None) -> Schedule:
     """Return the steps of a training.
 
     Args:

@@ -9,6 +9,7 @@ from typing import Any
 from jsonargparse import Namespace
 from torch import Tensor, nn
 
+from components.language_models.pretrained_causal_lm import PretrainedCausalLM
 from lightning_modules.costs.peak_memory import Precision
 from lightning_modules.costs.training_memory import TrainingMemory, size
 from lightning_modules.training.trainer_options import ReadStrategy, strategy_name
@@ -60,6 +61,7 @@ def zero_2(single: TrainingMemory, model: VideoLanguageModel, precision: Precisi
         single,
         weights=everything * bytes_each,
         gradients=learning * bytes_each // world,
+        temporary=learning * bytes_each // world,
         optimiser=3 * learning * SINGLE // world,
     )
 
@@ -74,6 +76,11 @@ _OVER_ALL: dict[str, Strategy] = {
     "deepspeed_stage_2": zero_2,
     "DeepSpeedStrategy": zero_2,
 }
+
+
+def is_whole_on_each_device(strategy: ReadStrategy) -> bool:
+    """Return whether every device has the whole model under a strategy, whose frozen weights can then be rounded."""
+    return _OVER_ALL.get(strategy_name(strategy)) is replicated
 
 
 def on_each_device(
@@ -112,20 +119,22 @@ def on_each_device(
     return replace(memory, exchange=0) if settings.get("gradient_as_bucket_view") else memory
 
 
-def on_each_host(single: TrainingMemory, loaded: int, strategy: ReadStrategy, devices: int) -> int:
+def on_each_host(model: VideoLanguageModel, strategy: ReadStrategy, devices: int) -> int:
     """Return the memory in bytes of all processes of a machine together, without libraries, loaders and clips.
 
-    Every process builds the whole model before it is moved or sharded. `FullySharded` writes a checkpoint from whole
-    weights and optimiser state, which the first process holds.
+    Every process builds the whole model before it is moved or sharded; the exact weights that it keeps there during a
+    test under bf16-mixed are fewer. Under `FullySharded`, the weights of a pretrained language model stay in their
+    files, which all processes map, and the system may drop them from memory.
 
     Args:
-        single: memory of a training on a single device.
-        loaded: bytes of the model as it is built.
+        model: the model as it is built, on the meta device.
         strategy: name or class of `trainer.strategy`.
         devices: number of devices per machine.
     """
-    written = single.weights + single.optimiser if strategy_name(strategy) in _WITHIN_A_MACHINE else 0
-    return max(devices * loaded, written)
+    built = size([*model.parameters(), *model.buffers()])
+    if strategy_name(strategy) in _WITHIN_A_MACHINE and isinstance(model.language_model, PretrainedCausalLM):
+        built -= size(map(model.language_model.get_parameter, model.language_model.base_names))
+    return devices * built
 
 
 def remedy(strategy: ReadStrategy, devices: int) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from components.encoders import TokenLayout, VideoEncoder, VideoShapes
 from components.projectors import Projector
 from datamodules.video.geometry import CanvasGeometry
-from lightning_modules.costs.resolved import Resolved
+from lightning_modules.resolve import Experiment
 
 
 class VisualPath(nn.Module):
@@ -77,7 +77,7 @@ class Clip:
         return torch.randn(self.clips * self.frames, 3, self.canvas, self.canvas, device=device, dtype=dtype)
 
 
-def visual_path(resolved: Resolved) -> tuple[VisualPath, Clip]:
+def visual_path(experiment: Experiment) -> tuple[VisualPath, Clip]:
     """Return the visual path of a configuration on the meta device, and a clip of the size of its data."""
-    model = resolved.model_on_meta()
-    return VisualPath(model.encoder, model.projector), Clip(resolved.frames(), resolved.data.canvas)
+    model = experiment.model_on_meta()
+    return VisualPath(model.encoder, model.projector), Clip(experiment.frames(), experiment.data.canvas)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from lightning_modules.config.chain import read_config
-from lightning_modules.resolve import ExperimentParser
+from lightning_modules.experiment_parser import ExperimentParser
 from lightning_modules.runs.folder import CONFIG, LAST_CHECKPOINT, is_checkpoint
 from lightning_modules.training.checkpoint import changed_components, check_checkpoint, read_checkpoint
 from lightning_modules.training.distributed_checkpoint import CheckpointError

@@ -61,16 +61,16 @@ def main(args: Sequence[str]) -> None:
             stop_where_a_training_would(report, counter, DamagedVideo.REFUSE, {})
         else:
             # Imports torch and the models, which checking a folder does not need.
-            from lightning_modules.costs.resolved import resolve_as_given
+            from lightning_modules.resolve import resolve_files
 
-            resolved = resolve_as_given(options.config, settings)
-            data = resolved.data_module()
+            experiment = resolve_files(options.config, settings)
+            name, data = experiment.config.name, experiment.data_module()
             records = {split: data.load_records(split) for split in SPLITS}
             clips = clips_of_records(data.media_root, records)
-            folder = options.out or Path("data/checks", resolved.name)
-            report = checked_report(resolved.name, clips, folder, resolved.frames(), options.workers)
+            folder = options.out or Path("data/checks", name)
+            report = checked_report(name, clips, folder, experiment.frames(), options.workers)
             data.manifest = Manifest(str(report.checked.manifest))
-            listing, long = long_records(resolved.model_on_meta(), data, records)
+            listing, long = long_records(experiment.model_on_meta(), data, records)
             say(listing)
             stop_where_a_training_would(report, data.skips, data.damaged, long)
 

@@ -42,6 +42,22 @@ def check_devices(trainer: Namespace) -> None:
         )
 
 
+def use_own_device(devices: int | str | list[int]) -> None:
+    """Make the GPU of this process the current one before the model is built: a quantised part is loaded there.
+
+    Lightning does the same, but only after the model is built. Devices that do not exist are left to its errors.
+
+    Args:
+        devices: `trainer.devices`; a list, or a text with commas, names devices, and anything else counts them.
+    """
+    rank = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))
+    if isinstance(devices, str):
+        devices = [int(number) for number in devices.split(",") if number.strip()] if "," in devices else 0
+    named = devices if isinstance(devices, list) else range(torch.cuda.device_count())
+    if rank < len(named) and 0 < named[rank] < torch.cuda.device_count():  # the first one is the current one anyway
+        torch.cuda.set_device(named[rank])
+
+
 def check_cuda(device: torch.device, precision: str) -> None:
     """Refuse a CUDA device that cannot be used, or not in this precision.
 

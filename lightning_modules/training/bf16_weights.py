@@ -35,13 +35,7 @@ class BFloat16Weights(Callback):
         if not (model := _computes_in_bf16(trainer, pl_module)):
             return
         model.frozen_base.left_out()
-        for part in model.frozen_base.parts.values():
-            if part.source is not None:
-                assert isinstance(part, nn.Module)
-                frozen = (weight for weight in _matrices(part, part.base_names) if not weight.requires_grad)
-                _round(frozen)
-        if model.feature_cache.always_asks:  # else its features have names by its exact weights, and it runs seldom
-            _round(_matrices(model.teacher, (name for name, _ in model.teacher.named_parameters())))
+        round_frozen(model)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Round the language model, unless it is being trained."""
@@ -63,6 +57,16 @@ class BFloat16Weights(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Put the exact weights back."""
         self.on_validation_end(trainer, pl_module)
+
+
+def round_frozen(model: VideoLanguageModel) -> None:
+    """Round the frozen pretrained weights and the teacher of a model, which may be on the meta device."""
+    for part in model.frozen_base.parts.values():
+        if part.source is not None:
+            assert isinstance(part, nn.Module)
+            _round(weight for weight in _matrices(part, part.base_names) if not weight.requires_grad)
+    if model.feature_cache.always_asks:  # else its features have names by its exact weights, and it runs seldom
+        _round(_matrices(model.teacher, (name for name, _ in model.teacher.named_parameters())))
 
 
 def _computes_in_bf16(trainer: Trainer, module: LightningModule) -> VideoLanguageModel | None:

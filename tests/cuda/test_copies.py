@@ -9,7 +9,7 @@ from torch._subclasses import FakeTensor  # the documented place; they have no o
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lightning_modules.costs.resolved import resolve_as_given
+from lightning_modules.resolve import resolve_files
 from tests.cuda.pretended import CUDA, moved, on_one_device, precision, pretended_cuda, ragged_batch
 
 
@@ -35,7 +35,7 @@ def _on_device(tensor):
 
 def step(experiment, monkeypatch, frames, new_tokens=0):
     """Return the copies of a batch and of what is computed with it, and the batch."""
-    settings = resolve_as_given([f"experiments/{experiment}.yaml"])
+    settings = resolve_files([f"experiments/{experiment}.yaml"])
     model = on_one_device(settings.model()).train()
     batch = ragged_batch(model, settings.data.canvas, frames or [settings.frames()] * 3, new_tokens)
     with pretended_cuda(monkeypatch):

@@ -9,7 +9,7 @@ import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from lightning_modules.costs.resolved import resolve, resolve_as_given
+from lightning_modules.resolve import resolve_at_paper_scale, resolve_files
 from tests.cuda.known_faults import READS_OF_ANSWERS, unknown
 from tests.cuda.pretended import CUDA, moved, on_one_device, precision, pretended_cuda, ragged_batch
 from tests.cuda.watcher import Watcher
@@ -30,7 +30,7 @@ STEPS = [
 
 @cache
 def resolved(experiment):
-    return resolve_as_given([str(experiment)])
+    return resolve_files([str(experiment)])
 
 
 @cache
@@ -85,7 +85,7 @@ def test_answers_on_cuda(experiment, monkeypatch):
 
 @pytest.mark.parametrize("precision_name", ["bf16-mixed", pytest.param("bf16-true", marks=pytest.mark.long)])
 def test_the_full_model_at_the_papers_size(precision_name, monkeypatch):
-    paper = resolve(["experiments/full.yaml"])
+    paper = resolve_at_paper_scale(["experiments/full.yaml"])
     model = paper.model_on_meta()
     batch = ragged_batch(model, paper.data.canvas, [paper.frames(), 5])
     losses, watcher = losses_on_cuda(model, batch, precision_name, monkeypatch)
@@ -97,7 +97,7 @@ def test_the_full_model_at_the_papers_size(precision_name, monkeypatch):
 @pytest.mark.long
 def test_the_gradients_of_the_full_model_at_the_papers_size():
     """On meta, where autograd needs no device: every trained parameter gets a gradient of its own size."""
-    paper = resolve(["experiments/full.yaml"])
+    paper = resolve_at_paper_scale(["experiments/full.yaml"])
     model = on_one_device(paper.model_on_meta()).to(torch.bfloat16).train()
     AttentionInterface.register("sdpa_without_mask", sdpa_attention_forward)  # a mask would depend on values
     model.language_model.network.set_attn_implementation("sdpa_without_mask")

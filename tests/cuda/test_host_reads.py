@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_modules.costs.resolved import resolve_as_given
+from lightning_modules.resolve import resolve_files
 from lightning_modules.training.stage import clip
 from tests.cuda.known_faults import READS_OF_ANSWERS, unknown
 from tests.cuda.pretended import CPU, CUDA, moved, on_one_device, precision, pretended_cuda, ragged_batch
@@ -25,7 +25,7 @@ INDICES = ("components/groups.py", "components/teachers/teacher.py")
 
 
 def model_of(experiment):
-    settings = resolve_as_given([str(experiment)])
+    settings = resolve_files([str(experiment)])
     return on_one_device(settings.model()), settings
 
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from lightning_modules.costs.resolved import resolve
 from lightning_modules.costs.visual_path import visual_path
+from lightning_modules.resolve import resolve_at_paper_scale
 from tests.cuda.pretended import CUDA, moved, pretended_cuda
 from tests.cuda.watcher import Watcher
 
@@ -11,7 +11,7 @@ LAUNCHES = 80  # of the official code: 446, counted in the same way
 
 
 def test_the_visual_path_at_the_papers_size(monkeypatch):
-    path, clip = visual_path(resolve(["experiments/full.yaml"]))
+    path, clip = visual_path(resolve_at_paper_scale(["experiments/full.yaml"]))
     assert (clip.frames, clip.canvas) == (8, 448)
     layout = path.encoder.layout(clip.shapes(path.encoder))
     with pretended_cuda(monkeypatch), torch.no_grad():

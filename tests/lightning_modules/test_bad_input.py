@@ -15,7 +15,11 @@ DATA = Path(__file__).parents[1] / "data"
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model.encoder.local_encoding=NoLSTE"], "unknown local_encoding 'NoLSTE'", ),
+        (["--model.encoder.local_encoding=NoLSTE"],
+         "unknown local_encoding 'NoLSTE' (model.encoder.init_args.local_encoding); known: LSTE, "),
+        (["--model.encoder.local_encoding.position_encoding=Nope"],
+         "(model.encoder.init_args.local_encoding.init_args.position_encoding); known: DynamicPositionEncoding, "
+         "NoPositionEncoding\n"),
         (["--model.encoder.downsampling=AvgPool"], "known: AveragePool, LSD"),
         (["--model.encoder=Stab"], "unknown encoder 'Stab'"),
         (["--model.language_model=Llama"], "did you mean TinyLlama?"),

@@ -13,7 +13,7 @@ from datamodules.checking.media_facts import Manifest
 from datamodules.long_records import SkipLongRecords
 from datamodules.records import LLaVA, VideoChatGPT
 from datamodules.video.frame_cache import DiskFrameCache
-from lightning_modules.costs.resolved import resolve
+from lightning_modules.resolve import resolve_at_paper_scale
 from tests.datamodules.training_files import llava, make_media, write
 
 CLIP = Path(__file__).parents[1] / "data/videos/hard/one_frame_mpeg4.mp4"
@@ -78,7 +78,9 @@ def test_the_examples_of_the_documentation_are_valid(tmp_path):
     found = []
     for number, example in enumerate(examples):
         path = write(tmp_path / f"{number}.yaml", example)
-        found.append(resolve(["experiments/full.yaml", "configs/data/real_clips.yaml", str(path)]).data_module())
+        found.append(
+            resolve_at_paper_scale(["experiments/full.yaml", "configs/data/real_clips.yaml", str(path)]).data_module()
+        )
     short, one, several, batched, kept = found
     assert isinstance(short.skips.long_records, SkipLongRecords)
     for data, forms in ((one, [LLaVA]), (several, [LLaVA, VideoChatGPT, LLaVA])):

@@ -13,7 +13,7 @@ def test_costs_are_held_against_the_paper_but_for_latency(reproduced, monkeypatc
         }
         for name, (millions, gmac, latency) in costs.items()
     }  # test_profile.py counts these
-    monkeypatch.setattr("lightning_modules.costs.resolved.resolve", lambda configs, settings: configs)
+    monkeypatch.setattr("lightning_modules.resolve.resolve_at_paper_scale", lambda configs, settings: configs)
     monkeypatch.setattr("lightning_modules.costs.profile.profile", lambda *_, **__: records)
     status, text = reproduced("table-3", "--repeats", 2, "--also", "experiments/no_lste.yaml")
     assert status == 0 and "Ours: paper scale" in text and "Latency, ours: some GPU" in text

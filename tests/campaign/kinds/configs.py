@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from lightning_modules.costs.resolved import resolve_as_given
+from lightning_modules.resolve import resolve_files
 from tests.campaign.kind import Kind, Outcome, WrongError
 from tests.campaign.mutations import changed_bytes
 
@@ -54,7 +54,7 @@ class Configs(Kind):
         self.good = GOOD.format(base=Path("experiments/full.yaml").absolute())
         file = folder / "campaign.yaml"
         file.write_text(self.good)
-        self.right = resolve_as_given([str(file)]).config.as_dict()
+        self.right = resolve_files([str(file)]).config.as_dict()
 
     def names(self) -> tuple[str, ...]:
         """Return the keys of the file, one of which must be in a message if not the file's name."""
@@ -93,7 +93,7 @@ class Configs(Kind):
 
     def use(self, random: Random, folder: Path) -> Outcome:
         """Resolve it as `fit` does."""
-        config = resolve_as_given([str(self.file)]).config.as_dict()
+        config = resolve_files([str(self.file)]).config.as_dict()
         if self.must_fail:
             raise WrongError("it was taken")
         text = self.file.read_text(encoding="utf-8")

@@ -100,18 +100,11 @@ def test_qlora_trains_beside_quantised_weights(folder):
     assert torch.equal(weight, before)
 
 
-@pytest.mark.parametrize("name", ["LOCAL_RANK", "SLURM_LOCALID"])
-def test_every_process_loads_on_its_own_gpu(monkeypatch, name):
+def test_it_is_loaded_on_the_current_gpu_and_not_on_all(monkeypatch):
     monkeypatch.setattr("components.language_models.quantization.find_spec", lambda name: name)
     monkeypatch.setattr("components.language_models.quantization.BitsAndBytesConfig", dict)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    monkeypatch.delenv("SLURM_LOCALID", raising=False)
-    assert NF4().load_arguments()["device_map"] == {"": 0}
-    monkeypatch.setenv(name, "3")
+    monkeypatch.setattr("torch.cuda.current_device", lambda: 3)
     assert NF4().load_arguments()["device_map"] == {"": 3}
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert "device_map" not in NF4().load_arguments()
-    monkeypatch.setenv(name, "first")
-    with pytest.raises(ValueError, match=f"environment variable {name} is 'first'; it must be the number"):
-        NF4().load_arguments()

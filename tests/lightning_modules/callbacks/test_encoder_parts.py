@@ -11,7 +11,7 @@ from components.registry import slots
 from components.stab import NoLocalEncoding, NoRowTokens
 from lightning_modules.callbacks import PartReport
 from lightning_modules.callbacks.part_report import effects, inert, parts, report, without
-from lightning_modules.costs.resolved import resolve
+from lightning_modules.resolve import resolve_at_paper_scale
 from lightning_modules.training.checkpoint import CheckpointError, check_same_model
 from lightning_modules.video_language import VideoLanguageModel
 from tests.lightning_modules.short_run import NO_LSTE, SHORT, losses
@@ -134,7 +134,9 @@ def test_a_training_has_it_and_the_same_losses_as_one_without(run, monkeypatch):
 
 def names_of(experiment, *flags):
     return (
-        resolve([f"experiments/{experiment}.yaml", "configs/scale/toy.yaml"], flags).model_on_meta().component_names()
+        resolve_at_paper_scale([f"experiments/{experiment}.yaml", "configs/scale/toy.yaml"], flags)
+        .model_on_meta()
+        .component_names()
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ablation.sweep.request import read_sweep
 from lightning_modules.config.user_errors import CommandLineError, user_error
-from lightning_modules.costs.resolved import resolve_as_given
+from lightning_modules.resolve import resolve_files
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def refused(tmp_path):
     def read(text, *flags, base="experiments/full.yaml"):
         (tmp_path / "x.yaml").write_text(text)
         with pytest.raises((ValueError, CommandLineError)) as caught:
-            resolve_as_given([base, str(tmp_path / "x.yaml")], [*flags, f"--runs={tmp_path / 'runs'}"])
+            resolve_files([base, str(tmp_path / "x.yaml")], [*flags, f"--runs={tmp_path / 'runs'}"])
         return user_error(caught.value) or "TRACEBACK"
 
     return read
@@ -30,7 +30,7 @@ def read(tmp_path):
 
     def read_here(text, *flags):
         (tmp_path / "x.yaml").write_text(text)
-        return resolve_as_given(
+        return resolve_files(
             ["experiments/full.yaml", str(tmp_path / "x.yaml")], [*flags, f"--runs={tmp_path / 'runs'}"]
         ).config
 

@@ -3,7 +3,8 @@
 import pytest
 
 from lightning_modules.config.difference import difference
-from lightning_modules.resolve import changes, experiment_parser, resolve
+from lightning_modules.experiment_parser import experiment_parser
+from lightning_modules.resolve import changes, resolve
 from lightning_modules.runs.origin import Origin, recorded_changes
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from datamodules.checking import media_facts
-from lightning_modules.costs.resolved import resolve_as_given
+from lightning_modules.resolve import resolve_files
 from tests.lightning_modules.short_run import NO_LSTE, SHORT, losses
 
 
@@ -32,5 +32,5 @@ def test_without_what_was_kept_the_clips_are_opened(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize("config", ["experiments/full.yaml", "configs/data/real_clips.yaml"])
 def test_the_flag_alone_gives_the_bound_of_the_disk_and_not_that_of_the_memory(config):
     files = ["experiments/full.yaml", *([] if config == "experiments/full.yaml" else [config])]
-    cache = resolve_as_given(files, ["--data.frame_cache=DiskFrameCache"]).data_module().frame_cache
+    cache = resolve_files(files, ["--data.frame_cache=DiskFrameCache"]).data_module().frame_cache
     assert (cache.disk_gib, str(cache.folder)) == (32.0, "data/kept_frames")

@@ -8,8 +8,8 @@ import pytest
 from lightning_modules.config.chain import base_files
 from lightning_modules.config.difference import difference
 from lightning_modules.costs.meta_training import use_fused_attention
-from lightning_modules.costs.resolved import resolve
 from lightning_modules.costs.training_memory import training_batch
+from lightning_modules.resolve import resolve_at_paper_scale
 
 EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
 VICUNA, QWEN3 = 6_738_415_616, 8_190_735_360
@@ -19,7 +19,7 @@ OF_ONE_SCALE = ("language_model", "encoder.tower")
 
 @cache
 def component_names(experiment, scale):
-    return resolve([str(experiment), f"configs/scale/{scale}.yaml"]).model_on_meta().component_names()
+    return resolve_at_paper_scale([str(experiment), f"configs/scale/{scale}.yaml"]).model_on_meta().component_names()
 
 
 def changes(experiment, scale):
@@ -33,7 +33,7 @@ def changes(experiment, scale):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.stem)
 def test_an_experiment_at_paper_scale(experiment):
-    paper = resolve([str(experiment)])
+    paper = resolve_at_paper_scale([str(experiment)])
     assert paper.scale == "paper"
     model = paper.model_on_meta()
     assert all(parameter.is_meta for parameter in model.parameters())

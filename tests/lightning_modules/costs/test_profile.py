@@ -11,9 +11,9 @@ from lightning_modules.cli import main
 from lightning_modules.costs.operations import count_operations
 from lightning_modules.costs.peak_memory import peak_memory
 from lightning_modules.costs.profile import profile
-from lightning_modules.costs.resolved import resolve
 from lightning_modules.costs.timing import TimedPath
 from lightning_modules.costs.visual_path import visual_path
+from lightning_modules.resolve import resolve_at_paper_scale
 
 TOY = ("--config", "configs/scale/toy.yaml")
 # Table 3: millions of parameters, and giga multiply-accumulates ("GFLOPs"). Ours of STAB are fewer by reformulation.
@@ -57,7 +57,7 @@ def test_parts_add_up(capsys):
 @pytest.mark.parametrize("experiment", ["full", "video_llava", "video_chatgpt"])
 def test_what_is_timed_are_numbers(experiment):
     """Memory that nothing was written into, as of running statistics, may hold anything: here NaN throughout."""
-    path, clip = visual_path(resolve([f"experiments/{experiment}.yaml", *TOY[1:]]))
+    path, clip = visual_path(resolve_at_paper_scale([f"experiments/{experiment}.yaml", *TOY[1:]]))
     path.to_empty = lambda device: filled_with_nan(nn.Module.to_empty(path, device=device))
     timed = TimedPath(path, clip, torch.device("cpu"), torch.float32)
     assert all(buffer.isfinite().all() for buffer in path.buffers()) and timed.frames.std() > 0.9
@@ -84,7 +84,7 @@ def test_every_part_is_timed_and_measured(capsys):
 
 
 def test_the_whole_path_is_timed_without_hooks_and_its_parts_after_it():
-    path, clip = visual_path(resolve(["experiments/full.yaml", *TOY[1:]]))
+    path, clip = visual_path(resolve_at_paper_scale(["experiments/full.yaml", *TOY[1:]]))
     timed = TimedPath(path, clip, torch.device("cpu"), torch.float32)
     timed.warm_up()
     hooked, forward = [], path.encoder.forward
@@ -111,7 +111,7 @@ def test_a_path_that_does_not_compile_is_timed_as_it_is(capsys, monkeypatch):
 
 
 def test_a_compiled_path_is_what_is_timed(monkeypatch):
-    path, clip = visual_path(resolve(["experiments/full.yaml", *TOY[1:]]))
+    path, clip = visual_path(resolve_at_paper_scale(["experiments/full.yaml", *TOY[1:]]))
     called = []
     monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *args: called.append(1) or function(*args))
     timed = TimedPath(path, clip, torch.device("cpu"), torch.float32, compiled=True)
@@ -130,7 +130,7 @@ def test_the_number_format_is_said_and_does_not_outlive_the_program(capsys, dtyp
 
 
 def test_a_batch_of_clips_takes_its_multiple():
-    path, clip = visual_path(resolve(["experiments/full.yaml", *TOY[1:]]))
+    path, clip = visual_path(resolve_at_paper_scale(["experiments/full.yaml", *TOY[1:]]))
     one, four = (count_operations(path, replace(clip, clips=clips))["visual"] for clips in (1, 4))
     assert (four.tokens, four.gmac) == (4 * one.tokens, pytest.approx(4 * one.gmac, rel=0.01))
 
@@ -194,7 +194,7 @@ def test_peak_memory_is_what_is_allocated_at_once():
 
 def test_two_experiments_of_one_configuration_cost_the_same():
     records = profile(
-        [resolve([f"experiments/{name}.yaml", "configs/scale/toy.yaml"]) for name in ("full", "blind")],
+        {name: resolve_at_paper_scale([f"experiments/{name}.yaml", TOY[1]]) for name in ("full", "blind")},
         torch.device("cpu"), torch.float32, repeats=0, seconds=1.0,
     )  # fmt: skip
     assert records["full"]["visual"] == records["blind"]["visual"]

@@ -7,7 +7,7 @@ import torch
 from jsonargparse import Namespace
 
 from lightning_modules.experiment_cli import ExperimentCLI
-from lightning_modules.training.accelerator import check_cuda, check_devices, use_tf32
+from lightning_modules.training.accelerator import check_cuda, check_devices, use_own_device, use_tf32
 from lightning_modules.training.provenance import environment
 from tests.lightning_modules.short_run import NO_LSTE
 
@@ -75,6 +75,31 @@ def test_more_devices_than_there_are(fails, tiny, tmp_path, monkeypatch):
     assert "You requested gpu: [0, 1, 2, 3] But your machine only has: [0, 1]" in output
 
 
+@pytest.mark.parametrize("name", ["LOCAL_RANK", "SLURM_LOCALID"])
+@pytest.mark.parametrize(("devices", "own"), [([2, 3], [2, 3]), ("2,3", [2, 3]), ("1,", [1]), (2, [1]), ("auto", [1])])
+def test_a_process_builds_on_the_device_that_it_trains_on(monkeypatch, name, devices, own):
+    used = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", used.append)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.delenv("SLURM_LOCALID", raising=False)
+    use_own_device(devices)
+    monkeypatch.setenv(name, "1")
+    use_own_device(devices)
+    use_own_device([0, 7])  # Lightning says that there is none
+    assert used == own
+
+
+def test_it_does_so_before_the_model_is_built(fails, tiny, tmp_path, monkeypatch):
+    def taken(device):
+        raise torch.OutOfMemoryError(f"on cuda:{device}")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", taken)
+    said = failed(fails, tiny, tmp_path, "--trainer.accelerator=auto", "--trainer.devices=[2,3]")
+    assert "does not suffice: on cuda:2" in said
+
+
 @pytest.mark.parametrize(
     ("error", "place"),
     [
@@ -96,7 +121,7 @@ def test_too_little_memory_is_said_with_what_needs_less(fails, tiny, tmp_path, m
         assert word in output
 
 
-@pytest.mark.parametrize("name", ["LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_PORT"])
+@pytest.mark.parametrize("name", ["LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_PORT", "SLURM_LOCALID"])
 @pytest.mark.parametrize("value", ["two", "-1", ""])
 def test_a_rank_that_is_no_number(fails, monkeypatch, name, value):
     monkeypatch.setenv(name, value)

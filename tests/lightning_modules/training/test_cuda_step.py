@@ -7,9 +7,9 @@ import torch
 
 from benchmarks.training_memory import Step, batch_for
 from lightning_modules.costs.peak_memory import precision_of
-from lightning_modules.costs.resolved import resolve
 from lightning_modules.costs.timing import TimedPath
 from lightning_modules.costs.visual_path import visual_path
+from lightning_modules.resolve import resolve_at_paper_scale
 from tests.cuda.known_faults import KNOWN_FAULTS
 from tests.cuda.watcher import HOST_READ
 
@@ -21,7 +21,7 @@ TOY = "configs/scale/toy.yaml"
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
 @pytest.mark.parametrize("experiment", ["full", "lora", "no_distillation"])
 def test_a_step_waits_for_nothing(experiment, precision):
-    case, formats = resolve([f"experiments/{experiment}.yaml", TOY]), precision_of(precision)
+    case, formats = resolve_at_paper_scale([f"experiments/{experiment}.yaml", TOY]), precision_of(precision)
     model = case.model().to(CUDA).train()
     model.to(formats.weights or torch.float32)
     step = Step(model, batch_for(model, case, CUDA), formats)
@@ -42,7 +42,7 @@ def test_a_step_waits_for_nothing(experiment, precision):
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_cuda_graph_computes_what_the_path_does(compiled):
-    path, clip = visual_path(resolve(["experiments/full.yaml", TOY]))
+    path, clip = visual_path(resolve_at_paper_scale(["experiments/full.yaml", TOY]))
     timed = TimedPath(path, clip, CUDA, torch.float32, compiled=compiled, cuda_graph=True)
     timed.warm_up()
     with torch.no_grad():

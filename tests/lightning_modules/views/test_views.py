@@ -14,8 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lightning_modules.callbacks import ModelViews
 from lightning_modules.callbacks.model_views import file_name
-from lightning_modules.costs.resolved import resolve
 from lightning_modules.experiment_cli import ExperimentCLI
+from lightning_modules.resolve import resolve_at_paper_scale
 from lightning_modules.views import CLIP_VIEWS
 from lightning_modules.views.fusion_weights import FusionWeights
 from tests.lightning_modules.short_run import SHORT, losses
@@ -132,7 +132,7 @@ ABSENT = {
 @pytest.mark.parametrize("experiment", ["no_fsra", "fusion_sum", "no_gstra", "eve", "perceiver_resampler",
                                         "half_resolution", "no_distillation"])  # fmt: skip
 def test_a_part_that_is_not_there_has_no_view(experiment):
-    model = resolve([f"experiments/{experiment}.yaml", "configs/scale/toy.yaml"]).model()
+    model = resolve_at_paper_scale([f"experiments/{experiment}.yaml", "configs/scale/toy.yaml"]).model()
     found = {kind.name for kind in (*CLIP_VIEWS, FusionWeights) if kind.of(model) is not None}
     assert found == {*OF_CLIPS, "fusion_weights"} - ABSENT[experiment]
 
