@@ -27,8 +27,9 @@ def with_videos(
     video_frames: Int64[Tensor, " video_frames"],
 ) -> Float[Tensor, "frames *shape"]:
     """Return the values with those of the frames of videos replaced; without images in the batch these are all."""
-    of_video_frames = of_video_frames.to(values.dtype)
-    return of_video_frames if len(video_frames) == len(values) else values.index_copy(0, video_frames, of_video_frames)
+    if len(video_frames) == len(values):
+        return of_video_frames
+    return values.index_copy(0, video_frames, of_video_frames.to(values.dtype))
 
 
 @dataclass
