@@ -1,9 +1,10 @@
-"""Latency of the visual path, ours beside others', at batch 1 and 16: python -m benchmarks.gpu.latency."""
+"""Latency of the visual path at batch 1 and 16, and of its products: python -m benchmarks.gpu.latency."""
 
 from dataclasses import replace
 from functools import partial
 
 import torch
+from torch.nn import functional as F
 
 from benchmarks.gpu.measuring import Place, Row, each, main
 from benchmarks.plain_stab import PlainSTAB
@@ -13,6 +14,8 @@ from lightning_modules.costs.visual_path import visual_path
 
 FORMATS = {"bf16": (torch.bfloat16, False), "TF32": (torch.float32, True), "fp32": (torch.float32, False)}
 MODES = {"eager": (False, False), "graph": (False, True), "compiled": (True, False), "compiled, graph": (True, True)}
+# (tokens, inputs, outputs) of the products whose rows are no multiples of 16 bytes in bfloat16.
+PRODUCTS = {"patches": (8192, 588, 1024), "LSTE, reduce": (8192, 1024, 682), "LSTE, expand": (8192, 682, 1024)}
 OTHERS = [("LanguageBind x 8", "video_llava"), ("CLIP x 100", "video_chatgpt")]
 GOALS = {"ours, bf16, batch 1, eager": "1.0 ms", "ours, bf16, batch 1, compiled, graph": "0.45 ms",
          "ours, bf16, batch 16, eager": "50 % of large products",
@@ -40,8 +43,16 @@ def path_row(place: Place, name: str, experiment: str, numbers: str, clips: int,
     return facts | ({"not compiled": timed.failure} if timed.failure else {})
 
 
+def product_row(place: Place, tokens: int, inputs: int, outputs: int) -> Row:
+    """Return the times of a product in bfloat16 as it is, and with inputs and outputs filled up to multiples of 8."""
+    left, right = (torch.randn(size, inputs, device=place.device).bfloat16() for size in (tokens, outputs))
+    filled = F.pad(left, (0, -inputs % 8)), F.pad(right, (0, -inputs % 8, 0, -outputs % 8))
+    return {"as it is ms": place.milliseconds(lambda: left @ right.T, 20),
+            "filled up ms": place.milliseconds(lambda: filled[0] @ filled[1].T, 20)}  # fmt: skip
+
+
 def measure(place: Place) -> list[Row]:
-    """Return a line per path, number format, batch and way to run it, those with a goal first."""
+    """Return a line per path, number format, batch and way to run it, those with a goal first, and per product."""
     kinds = [("ours", "full", mode) for mode in MODES] + [("plain", "full", "eager")]
     kinds += [(*other, mode) for mode in ("eager", "graph") for other in OTHERS]
     cases = {
@@ -52,6 +63,9 @@ def measure(place: Place) -> list[Row]:
     }  # fmt: skip
     cases = {case: cases[case] for case in dict.fromkeys([*GOALS, *cases])}
     cases = {case: row for case, row in cases.items() if not place.rehearsal or case.endswith("eager")}
+    shrink = 16 if place.rehearsal else 1
+    sizes = {name: (tokens // shrink, *others) for name, (tokens, *others) in PRODUCTS.items()}
+    cases |= {f"product, {name}": partial(product_row, place, *size) for name, size in sizes.items()}
     return [{**row, "goal": "" if place.rehearsal else GOALS.get(row["case"], "")} for row in each(place, cases)]
 
 

@@ -33,4 +33,4 @@ def test_a_case_that_fails_or_has_no_time_does_not_end_the_others():
 
 
 def test_scripts_are_short():
-    assert all(len(Path(f"benchmarks/gpu/{name}.py").read_text().splitlines()) < 60 for name in SCRIPTS)
+    assert all(len(Path(f"benchmarks/gpu/{name}.py").read_text().splitlines()) < 80 for name in SCRIPTS)
