@@ -25,7 +25,7 @@ class _Laid(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        return _Taken.apply(gradient, *ctx.saved_tensors), None, None, None, None  # type: ignore[no-untyped-call]
+        return _Taken.apply(gradient, *ctx.saved_tensors), None, None, None, None
 
 
 class _Taken(torch.autograd.Function):
@@ -38,7 +38,7 @@ class _Taken(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        return _Laid.apply(gradient, *ctx.saved_tensors, 0.0), None, None, None  # type: ignore[no-untyped-call]
+        return _Laid.apply(gradient, *ctx.saved_tensors, 0.0), None, None, None
 
 
 @dataclass
@@ -67,12 +67,12 @@ class Places:
 
     def lay(self, rows: Shaped[Tensor, "rows *shape"], fill: float = 0.0) -> Shaped[Tensor, "places *shape"]:
         """Return the rows at their places, and `fill` in empty ones."""
-        laid: Tensor = _Laid.apply(rows, self.slots, self.members, self.occupied, fill)  # type: ignore[no-untyped-call]
+        laid: Tensor = _Laid.apply(rows, self.slots, self.members, self.occupied, fill)
         return laid
 
     def take(self, places: Shaped[Tensor, "places *shape"]) -> Shaped[Tensor, "rows *shape"]:
         """Return the rows from their places: the inverse of `lay`."""
-        taken: Tensor = _Taken.apply(places, self.slots, self.members, self.occupied)  # type: ignore[no-untyped-call]
+        taken: Tensor = _Taken.apply(places, self.slots, self.members, self.occupied)
         return taken
 
     def to(self, device: torch.device | str) -> "Places":
@@ -141,7 +141,8 @@ class Groups:
         if self.are_full:
             whole: Tensor = values.unflatten(0, tuple(self.members.shape))
             return whole
-        return self._places.lay(values, fill).unflatten(0, tuple(self.members.shape))
+        laid: Tensor = self._places.lay(values, fill).unflatten(0, tuple(self.members.shape))
+        return laid
 
     def unpad(self, padded: Shaped[Tensor, "groups places *shape"]) -> Shaped[Tensor, "members *shape"]:
         """Return the values of the members from padded groups: the inverse of `pad`."""
