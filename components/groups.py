@@ -1,15 +1,85 @@
 """Groups of consecutive members of an axis: the frames of a chunk, the windows of a frame.
 
 Groups may differ in size, so tensor operations on whole groups need padding. The indices for it are computed once per
-batch on the host; two gathers run on the device. Groups of equal size need none: they are views.
+batch on the host; two gathers run on the device, and two others in the backward pass. Groups of equal size need none:
+they are views.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int64, Shaped
 from torch import Tensor
+
+
+class _Laid(torch.autograd.Function):
+    """Rows at their places, and a number in empty ones."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, slots: Tensor, members: Tensor, occupied: Tensor, fill: float) -> Tensor:
+        ctx.save_for_backward(slots, members, occupied)
+        empty = ~occupied.view(-1, *[1] * (rows.dim() - 1))
+        return rows.index_select(0, members).masked_fill(empty, fill)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return _Taken.apply(gradient, *ctx.saved_tensors), None, None, None, None
+
+
+class _Taken(torch.autograd.Function):
+    """The rows from their places."""
+
+    @staticmethod
+    def forward(ctx: Any, places: Tensor, slots: Tensor, members: Tensor, occupied: Tensor) -> Tensor:
+        ctx.save_for_backward(slots, members, occupied)
+        return places.index_select(0, slots)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return _Laid.apply(gradient, *ctx.saved_tensors, 0.0), None, None, None
+
+
+@dataclass
+class Places:
+    """Rows that lie at some of many places, each at one.
+
+    Since each has one place, laying and taking are gathers whose gradients are each other. The gradient that torch has
+    for a gather adds rows by index instead: slowly on CUDA, and in any order.
+
+    Attributes:
+        slots: index of the place of each row.
+        members: index of the row at every place; arbitrary in empty places.
+        occupied: mask of the places that have a row.
+    """
+
+    slots: Int64[Tensor, " rows"]
+    members: Int64[Tensor, " places"]
+    occupied: Bool[Tensor, " places"]
+
+    @classmethod
+    def of_slots(cls, slots: Int64[Tensor, " rows"], places: int) -> "Places":
+        """Return the rows that have their places, of which none occurs twice, among a number of places; on the host."""
+        members, occupied = torch.zeros(places, dtype=torch.int64), torch.zeros(places, dtype=torch.bool)
+        members[slots], occupied[slots] = torch.arange(len(slots)), True
+        return cls(slots, members, occupied)
+
+    def lay(self, rows: Shaped[Tensor, "rows *shape"], fill: float = 0.0) -> Shaped[Tensor, "places *shape"]:
+        """Return the rows at their places, and `fill` in empty ones."""
+        laid: Tensor = _Laid.apply(rows, self.slots, self.members, self.occupied, fill)
+        return laid
+
+    def take(self, places: Shaped[Tensor, "places *shape"]) -> Shaped[Tensor, "rows *shape"]:
+        """Return the rows from their places: the inverse of `lay`."""
+        taken: Tensor = _Taken.apply(places, self.slots, self.members, self.occupied)
+        return taken
+
+    def to(self, device: torch.device | str) -> "Places":
+        """Return the same places with their tensors on `device`, copied without waiting for them."""
+        return type(self)(
+            **{field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}
+        )
 
 
 @dataclass
@@ -71,14 +141,25 @@ class Groups:
         if self.are_full:
             whole: Tensor = values.unflatten(0, tuple(self.members.shape))
             return whole
-        padded = values.index_select(0, self.members.flatten()).view(*self.members.shape, *values.shape[1:])
-        occupied = self.occupied.view(*self.occupied.shape, *[1] * (values.dim() - 1))
-        return padded.masked_fill(~occupied, fill)
+        laid: Tensor = self._places.lay(values, fill).unflatten(0, tuple(self.members.shape))
+        return laid
 
     def unpad(self, padded: Shaped[Tensor, "groups places *shape"]) -> Shaped[Tensor, "members *shape"]:
         """Return the values of the members from padded groups: the inverse of `pad`."""
         flat = padded.flatten(0, 1)
-        return flat if self.are_full else flat.index_select(0, self.slots)
+        return flat if self.are_full else self._places.take(flat)
+
+    def total(self, values: Shaped[Tensor, "members *shape"]) -> Shaped[Tensor, "groups *shape"]:
+        """Return the sum over the members of each group."""
+        return self.pad(values, 0.0).sum(1)
+
+    def spread(self, values: Shaped[Tensor, "groups *shape"]) -> Shaped[Tensor, "members *shape"]:
+        """Return the value of its group for every member."""
+        return self.unpad(values[:, None].expand(-1, self.members.shape[1], *values.shape[1:]))
+
+    @property
+    def _places(self) -> Places:
+        return Places(self.slots, self.members.flatten(), self.occupied.flatten())
 
     def to(self, device: torch.device | str) -> "Groups":
         """Return the same groups with their index tensors on `device`, copied without waiting for them."""

@@ -1,4 +1,4 @@
-"""Latency of the visual path, ours beside others', at batch 1 and 16: python -m benchmarks.gpu.latency."""
+"""Latency of the visual path at batch 1 and 16: python -m benchmarks.gpu.latency."""
 
 from dataclasses import replace
 from functools import partial

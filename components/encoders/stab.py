@@ -146,12 +146,11 @@ class STAB(VideoEncoder):
         grid = self.downsampling_placement.make_grid(self.downsampling, patches, layout.shift)
         encoded = self.local_encoding(of_videos(grid, layout.video_frames), layout.chunks, layout.valid)
         connected = self.local_encoding.connect(grid, encoded, layout.video_frames)
-        windows = connected.flatten(0, 2).index_select(0, layout.windows.flatten()).unflatten(0, layout.windows.shape)
+        windows = layout.cells.take(connected.flatten(0, 2)).unflatten(0, (len(layout.frames.group), -1))
         tokens = self.downsampling_placement.make_tokens(self.downsampling, windows, layout.frames)
 
         frame_context = self.frame_aggregator(tokens, layout.frames)
-        video_context = self.video_aggregator(encoded, layout.chunks, layout.valid)
-        video_context = video_context.index_select(0, layout.chunks.group)
+        video_context = layout.chunks.spread(self.video_aggregator(encoded, layout.chunks, layout.valid))
         context = self.fusion(frame_context, video_context, layout.video_frames)
         features: Tensor = self.row_tokens(torch.cat([context, tokens]))
         return features

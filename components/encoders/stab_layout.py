@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from components.encoders.video_encoder import TokenLayout, VideoShapes
-from components.groups import Groups
+from components.groups import Groups, Places
 from components.stab.grid import Chunks, ValidArea
 
 
@@ -27,7 +27,7 @@ class STABLayout(TokenLayout):
         video_frames: indices of the frames of videos, which are all clips but images.
         chunks: division of these frames into chunks.
         valid: valid area of these frames, without padding.
-        windows: indices of the cells of every window in the flattened (frames, rows, columns); row by row.
+        cells: places of the cells of all windows in the flattened (frames, rows, columns); window by window.
         frames: grouping of the windows by frame.
     """
 
@@ -36,8 +36,13 @@ class STABLayout(TokenLayout):
     video_frames: Int64[Tensor, " video_frames"]
     chunks: Chunks
     valid: ValidArea
-    windows: Int64[Tensor, "windows cells"]
+    cells: Places
     frames: Groups
+
+    @property
+    def windows(self) -> Int64[Tensor, "windows cells"]:
+        """The indices of the cells of every window in the flattened (frames, rows, columns), row by row."""
+        return self.cells.slots.view(len(self.frames.group), -1)
 
 
 def stab_layout(
@@ -107,7 +112,7 @@ def stab_layout(
         video_frames=video_frames,
         chunks=Chunks.of_clips(shapes.frame_counts[is_video], chunking(shapes.frame_counts[is_video])),
         valid=ValidArea.of_rectangles(rectangles[video_frames], (canvas_rows, canvas_columns)),
-        windows=windows,
+        cells=Places.of_slots(windows.flatten(), len(rows) * canvas_rows * canvas_columns),
         frames=frames,
     )
 

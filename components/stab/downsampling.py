@@ -79,7 +79,7 @@ class LSD(SpatialDownsampling):
         self, windows: Float[Tensor, "windows patches width"], frames: Groups
     ) -> Float[Tensor, "windows heads patches"]:
         """Return the attention weights of each window on its patches."""
-        return self.attention.weights(windows.mean(1), self.attention.token_norm(windows))
+        return self.attention.weights(windows.mean(1), self.attention.normalise(windows))
 
 
 class LearnedQueryLSD(SpatialDownsampling):
@@ -109,7 +109,7 @@ class LearnedQueryLSD(SpatialDownsampling):
         self, windows: Float[Tensor, "windows patches width"], frames: Groups
     ) -> Float[Tensor, "windows width"]:
         """Merge each window."""
-        patches = self.attention.token_norm(windows)
+        patches = self.attention.normalise(windows)
         weights = self._weights(patches)
         merged: Tensor = self.query + self.attention.project(weights.mT.to(patches.dtype) @ patches)
         return merged
@@ -118,7 +118,7 @@ class LearnedQueryLSD(SpatialDownsampling):
         self, windows: Float[Tensor, "windows patches width"], frames: Groups
     ) -> Float[Tensor, "windows heads patches"]:
         """Return the attention weights of each window on its patches."""
-        return self._weights(self.attention.token_norm(windows)).mT
+        return self._weights(self.attention.normalise(windows)).mT
 
     def _weights(self, patches: Float[Tensor, "windows patches width"]) -> Float[Tensor, "windows patches heads"]:
         # All windows share the query, so it is projected once.

@@ -60,7 +60,7 @@ class FSRA(FrameAggregator):
     ) -> Float[Tensor, "windows heads"]:
         """Return the attention weights of each frame on its tokens."""
         query = self.class_embedding.expand(len(frames.members), -1)
-        normalised = self.attention.token_norm(frames.pad(tokens, 0.0))
+        normalised = self.attention.normalise(frames.pad(tokens, 0.0))
         return frames.unpad(self.attention.weights(query, normalised, frames.visible).mT)
 
 

@@ -78,8 +78,7 @@ class _WeightedFusion(ContextFusion):
         video_frames: Int64[Tensor, " video_frames"],
     ) -> Float[Tensor, "frames width"]:
         """Fuse both contexts for the frames of videos."""
-        weight = self.weight()
-        mixed = (1 - weight) * video_context + weight * of_videos(frame_context, video_frames)
+        mixed = video_context + self.weight() * (of_videos(frame_context, video_frames) - video_context)
         return with_videos(frame_context, self.projection(mixed), video_frames)
 
 

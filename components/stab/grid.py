@@ -5,13 +5,14 @@ into chunks of 4 frames, and mixes time only within a chunk. Frames of all chunk
 the previous and next frames are neighbours on the axis, unless there is a chunk border between them.
 """
 
-from dataclasses import dataclass, fields
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from components.groups import Groups
+from components.groups import Groups, Places
 
 
 def of_videos(
@@ -27,8 +28,9 @@ def with_videos(
     video_frames: Int64[Tensor, " video_frames"],
 ) -> Float[Tensor, "frames *shape"]:
     """Return the values with those of the frames of videos replaced; without images in the batch these are all."""
-    of_video_frames = of_video_frames.to(values.dtype)
-    return of_video_frames if len(video_frames) == len(values) else values.index_copy(0, video_frames, of_video_frames)
+    if len(video_frames) == len(values):
+        return of_video_frames
+    return values.index_copy(0, video_frames, of_video_frames.to(values.dtype))
 
 
 @dataclass
@@ -74,17 +76,48 @@ class Chunks(Groups):
         return with_previous.index_add_(0, leaders, after.index_select(0, self.followers).to(here.dtype))
 
 
+class Area(ABC):
+    """The cells of a grid that a local encoding reads."""
+
+    @abstractmethod
+    def pick(self, grid: Float[Tensor, "video_frames rows columns width"]) -> Float[Tensor, "cells width"]:
+        """Return the cells of the area."""
+
+    @abstractmethod
+    def spread(self, values: Float[Tensor, "cells width"]) -> Float[Tensor, "video_frames rows columns width"]:
+        """Return a grid with the values of the cells of the area, and zeros in all others."""
+
+
 @dataclass
-class ValidArea:
+class WholeCanvas(Area):
+    """All cells, those of padding included, as views.
+
+    Attributes:
+        shape: (video_frames, rows, columns).
+    """
+
+    shape: tuple[int, int, int]
+
+    def pick(self, grid: Float[Tensor, "video_frames rows columns width"]) -> Float[Tensor, "cells width"]:
+        """Return all cells."""
+        return grid.flatten(0, 2)
+
+    def spread(self, values: Float[Tensor, "cells width"]) -> Float[Tensor, "video_frames rows columns width"]:
+        """Return them as a grid."""
+        return values.view(*self.shape, values.shape[-1])
+
+
+@dataclass
+class ValidArea(Area):
     """The valid cells of the frames of videos, computed once per batch on the host.
 
     Attributes:
         inside: mask of the valid cells.
-        cells: indices of the valid cells in the flattened (video_frames, rows, columns).
+        cells: places of the valid cells in the flattened (video_frames, rows, columns).
     """
 
     inside: Bool[Tensor, "video_frames rows columns"]
-    cells: Int64[Tensor, " valid"]
+    cells: Places
 
     @classmethod
     def of_rectangles(cls, rectangles: Int64[Tensor, "video_frames 4"], canvas: tuple[int, int]) -> "ValidArea":
@@ -94,20 +127,16 @@ class ValidArea:
         in_rows = (row >= top) & (row < top + height)
         in_columns = (column >= left) & (column < left + width)
         inside = in_rows[:, :, None] & in_columns[:, None, :]
-        return cls(inside, inside.flatten().nonzero()[:, 0])
+        return cls(inside, Places.of_slots(inside.flatten().nonzero()[:, 0], inside.numel()))
 
     def pick(self, grid: Float[Tensor, "video_frames rows columns width"]) -> Float[Tensor, "valid width"]:
         """Return the valid cells."""
-        return grid.flatten(0, 2).index_select(0, self.cells)
+        return self.cells.take(grid.flatten(0, 2))
 
     def spread(self, values: Float[Tensor, "valid width"]) -> Float[Tensor, "video_frames rows columns width"]:
         """Return a grid with the values of the valid cells, and zeros in all others."""
-        width = values.shape[-1]
-        zeros = values.new_zeros(self.inside.numel(), width)
-        return zeros.index_copy(0, self.cells, values).view(*self.inside.shape, width)
+        return self.cells.lay(values).view(*self.inside.shape, values.shape[-1])
 
     def to(self, device: torch.device | str) -> "ValidArea":
         """Return the same area with its tensors on `device`, copied without waiting for them."""
-        return type(self)(
-            **{field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}
-        )
+        return type(self)(self.inside.to(device, non_blocking=True), self.cells.to(device))

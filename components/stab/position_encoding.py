@@ -53,7 +53,7 @@ class DynamicPositionEncoding(PositionEncoding):
         images = tokens.permute(0, 3, 1, 2)
         before, here, after = (
             F.conv2d(images, taps, bias, padding=1, groups=len(self.weight)).permute(0, 2, 3, 1)
-            for taps, bias in zip(self.weight.unbind(2), (None, self.bias, None), strict=True)
+            for taps, bias in zip(self.weight.to(tokens.dtype).unbind(2), (None, self.bias, None), strict=True)
         )
         return chunks.add_neighbours(tokens + here, before, after)
 

@@ -51,8 +51,13 @@ class SingleQueryAttention(nn.Module):
         visible: Bool[Tensor, "groups tokens"] | None = None,
     ) -> Float[Tensor, "groups width"]:
         """Let each query attend to the visible tokens of its group, of which there must be at least one."""
-        tokens = self.token_norm(tokens)
+        tokens = self.normalise(tokens)
         return self.project(self.weights(query, tokens, visible) @ tokens)
+
+    def normalise(self, tokens: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape width"]:
+        """Normalise tokens, in their own type: two products read them, and autocast would convert them for each."""
+        normalised: Tensor = self.token_norm(tokens).to(tokens.dtype)
+        return normalised
 
     def weights(
         self,
@@ -68,9 +73,11 @@ class SingleQueryAttention(nn.Module):
 
     def query_in_token_space(self, query: Float[Tensor, "groups width"]) -> Float[Tensor, "groups heads width"]:
         """Project queries so that their dot product with a normalised token is its logit, up to a constant."""
-        projected = self.query(self.query_norm(query)).unflatten(-1, (self.heads, -1)) * self.scale
+        projected = self.query(self.query_norm(query)).unflatten(-1, (self.heads, -1)).transpose(0, 1)
         keys = self.key_value.weight.chunk(2)[0].unflatten(0, (self.heads, -1))
-        return torch.einsum("ghd,hdw->ghw", projected, keys)
+        # Product and scale in one operation; what would be added has no weight and is never read.
+        nothing = projected.new_empty(1, 1, 1)
+        return torch.baddbmm(nothing, projected, keys, beta=0, alpha=self.scale).transpose(0, 1)
 
     def project(self, mixed: Float[Tensor, "groups heads width"]) -> Float[Tensor, "groups width"]:
         """Turn weighted sums of normalised tokens, one per head, into the result of the attention."""

@@ -3,9 +3,12 @@
 from abc import ABC, abstractmethod
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from components.groups import Groups
+from components.stab.grid import Area
 
 
 class NormalisationStatistics(nn.Module, ABC):
@@ -13,15 +16,15 @@ class NormalisationStatistics(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], clips: int
+        self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], area: Area, clips: Groups
     ) -> Float[Tensor, "tokens width"]:
         """Return the normalised tokens.
 
         Args:
             norm: weights and running statistics: an `nn.BatchNorm1d`, or the class by which a strategy replaced it.
             tokens: tokens of all clips.
-            clip: index of the clip of each token.
-            clips: number of clips.
+            area: the cells of the grid that they are of.
+            clips: grouping of the frames of the grid by clip.
         """
 
 
@@ -33,7 +36,7 @@ class BatchStatistics(NormalisationStatistics):
     """
 
     def forward(
-        self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], clips: int
+        self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], area: Area, clips: Groups
     ) -> Float[Tensor, "tokens width"]:
         """Normalise with the statistics of the batch."""
         normalised: Tensor = norm(tokens)
@@ -47,7 +50,7 @@ class ClipStatistics(NormalisationStatistics):
     """
 
     def forward(
-        self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], clips: int
+        self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], area: Area, clips: Groups
     ) -> Float[Tensor, "tokens width"]:
         """Normalise with the statistics of each clip."""
         if not norm.training:  # `norm` may be of another class: with `sync_batchnorm`, Lightning replaces it
@@ -55,13 +58,20 @@ class ClipStatistics(NormalisationStatistics):
             return evaluated
         assert isinstance(norm, nn.BatchNorm1d | nn.SyncBatchNorm)
         values = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
-        sums = values.new_zeros(clips, values.shape[1])
-        count = values.new_zeros(clips, 1).index_add(0, clip, values.new_ones(len(values), 1))
-        mean = sums.index_add(0, clip, values) / count
-        centred = values - mean.index_select(0, clip)
-        variance = sums.index_add(0, clip, centred.square()) / count
+        rows, columns = area.spread(values).shape[1:3]
+
+        def total(values: Tensor) -> Tensor:
+            return clips.total(area.spread(values).sum((1, 2)))
+
+        def of_tokens(statistics: Tensor) -> Tensor:
+            return area.pick(clips.spread(statistics)[:, None, None].expand(-1, rows, columns, -1))
+
+        count = total(values.new_ones(len(values), 1))
+        mean = total(values) / count
+        centred = values - of_tokens(mean)
+        variance = total(centred.square()) / count
         self._move(norm, mean.detach(), variance.detach() * count / (count - 1))
-        scaled = centred * (variance + norm.eps).rsqrt().index_select(0, clip)
+        scaled = centred * of_tokens((variance + norm.eps).rsqrt())
         return (scaled * norm.weight + norm.bias).to(tokens.dtype)
 
     @staticmethod
@@ -86,7 +96,7 @@ class FrozenStatistics(NormalisationStatistics):
     """Running statistics in training too, without updating them: for weights that were trained elsewhere."""
 
     def forward(
-        self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], clip: Int64[Tensor, " tokens"], clips: int
+        self, norm: nn.Module, tokens: Float[Tensor, "tokens width"], area: Area, clips: Groups
     ) -> Float[Tensor, "tokens width"]:
         """Normalise with the running statistics."""
         if not norm.training:

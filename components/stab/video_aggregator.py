@@ -61,7 +61,7 @@ class GSTRA(VideoAggregator):
         self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "chunks width"]:
         """Aggregate each chunk."""
-        tokens = self.attention.token_norm(encoded.flatten(1, 2))
+        tokens = self.attention.normalise(encoded.flatten(1, 2))
         weights = self._weights(tokens, chunks, valid)
         mixed = chunks.pad(weights.mT.to(tokens.dtype) @ tokens, 0.0).sum(1)
         video: Tensor = self.query + self.attention.project(mixed)
@@ -72,7 +72,7 @@ class GSTRA(VideoAggregator):
         self, encoded: Float[Tensor, "video_frames rows columns width"], chunks: Chunks, valid: ValidArea
     ) -> Float[Tensor, "video_frames cells heads"]:
         """Return the attention weights of each chunk on its cells, row by row; they add up to 1 per head and chunk."""
-        return self._weights(self.attention.token_norm(encoded.flatten(1, 2)), chunks, valid)
+        return self._weights(self.attention.normalise(encoded.flatten(1, 2)), chunks, valid)
 
     def _weights(
         self, tokens: Float[Tensor, "video_frames cells width"], chunks: Chunks, valid: ValidArea

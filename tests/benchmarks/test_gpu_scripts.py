@@ -10,7 +10,7 @@ import torch
 from benchmarks.gpu.latency import GOALS
 from benchmarks.gpu.measuring import Place, each, judged, with_ratios
 
-SCRIPTS = ("checks", "latency", "memory", "throughput", "precisions")
+SCRIPTS = ("checks", "latency", "products", "memory", "throughput", "precisions")
 
 
 @pytest.mark.long

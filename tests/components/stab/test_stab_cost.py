@@ -101,10 +101,10 @@ import sys, torch
 root, path = sys.argv[1:]
 sys.path.insert(0, root)
 from components.encoders.stab_layout import STABLayout
-from components.groups import Groups
+from components.groups import Groups, Places
 from components.stab.grid import Chunks, ValidArea
 from tests.components.small_stab import build, clips
-for part in (STABLayout, Groups, Chunks, ValidArea):
+for part in (STABLayout, Groups, Places, Chunks, ValidArea):
     torch.export.register_dataclass(part, serialized_type_name=part.__name__)
 stab = build()
 frames, shapes = clips(8, 1, 4)

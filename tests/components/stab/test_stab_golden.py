@@ -86,7 +86,7 @@ class Run:
             "fused_token": self.features[: len(patches)],
             "lsd": self.seen["downsampling"],
             "patch": patches,
-            "lste_x1": patches[video] + self.seen["expand"],
+            "lste_x1": patches[video] + self.seen["expand"].view_as(patches[video]),
             "lste_x2": self.seen["local_encoding"],
         }
         computed = {name: tensor.detach() for name, tensor in computed.items()}

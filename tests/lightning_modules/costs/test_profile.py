@@ -38,7 +38,7 @@ def test_table_3_to_one_percent(capsys):
         assert records[name]["visual"]["parameters"] / 1e6 == pytest.approx(millions, rel=0.01)
         if gmac is not None:
             assert records[name]["visual"]["gmac"] == pytest.approx(gmac, rel=0.01)
-    assert records["full"]["visual"]["gmac"] == pytest.approx(68.7, abs=0.05)
+    assert records["full"]["visual"]["gmac"] == pytest.approx(68.8, abs=0.05)
     assert [records[name]["visual"]["tokens"] for name in TABLE_3] == [8 * (16 * 17 + 1), 8 * 257, 100 + 256]
     assert [records[name]["input"] for name in TABLE_3] == [
         {"frames": frames, "canvas": canvas, "clips": 1} for frames, canvas in ((8, 448), (8, 224), (100, 224))
