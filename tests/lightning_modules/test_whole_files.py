@@ -42,7 +42,9 @@ ALLOWED = {
     "components/language_models/pretrained_causal_lm.py": "into `new_folder`, for an export",
     "components/vision_transformers/checkpoint.py": "into `new_folder`, for an export",
     "lightning_modules/export/model_folder.py": "into `new_folder`",
+    "lightning_modules/export/transformers_files.py": "into `new_folder`",
     "lightning_modules/programs/pretrain_tiny.py": "into `new_folder`",
+    "video_panda/model.py": "beside what transformers writes into the user's folder by `save_pretrained`",
 }
 
 
