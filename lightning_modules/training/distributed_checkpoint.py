@@ -23,6 +23,7 @@ from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_saver import save
+from torch.distributed.checkpoint.storage import WriteResult
 from torch.distributed.tensor import DTensor
 
 from components.files import take_place, whole_file
@@ -188,7 +189,7 @@ def save_sharded(content: dict[str, Any], path: Path, unfinished: Path) -> None:
     try:
         metadata = save(
             sharded,
-            storage_writer=FileSystemWriter(unfinished),
+            storage_writer=_Writer(unfinished),
             # A machine has a copy of all shards, and others may not see its disk: the first one writes them all.
             planner=DefaultSavePlanner(dedup_save_to_lowest_rank=True),
         )
@@ -205,6 +206,14 @@ def save_sharded(content: dict[str, Any], path: Path, unfinished: Path) -> None:
     finally:
         if first:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+class _Writer(FileSystemWriter):
+    """Torch's writer, which says where it put the shards in the metadata that `save` returns; torch 2.11's does not."""
+
+    def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
+        super().finish(metadata, results)
+        metadata.storage_data = {written.index: written.storage_data for rank in results for written in rank}
 
 
 def _places(metadata: Metadata) -> dict[str, list[tuple[Any, ...]]]:

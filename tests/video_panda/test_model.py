@@ -93,10 +93,17 @@ def test_an_answer_in_pieces(trained, panda, monkeypatch):
 def test_an_answer_that_is_left_stops_and_an_error_in_it_is_raised(trained, panda, monkeypatch):
     video, question, _ = trained[2][0]
     monkeypatch.setattr(panda.model.generation_config, "max_new_tokens", 500)
-    monkeypatch.setattr(panda.model.generation_config, "eos_token_id", None)
     steps = []
     forward = panda.model.forward
-    monkeypatch.setattr(panda.model, "forward", lambda *args, **options: steps.append(1) or forward(*args, **options))
+    letter_and_space = panda.processor.tokenizer("o ", add_special_tokens=False).input_ids
+
+    def one_letter_after_the_other(*args, **options):
+        output = forward(*args, **options)
+        output.logits[..., letter_and_space[len(steps) % 2]] = output.logits.max() + 1
+        steps.append(1)
+        return output
+
+    monkeypatch.setattr(panda.model, "forward", one_letter_after_the_other)
     pieces = panda.stream(video, question)
     next(pieces)
     pieces.close()
