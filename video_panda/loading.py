@@ -111,4 +111,6 @@ def _of_transformers(source: Path, dtype: torch.dtype | None) -> Loaded:
         raise ValueError(f"the weights in {source} are damaged: {error}") from error
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{source} cannot be loaded: {' '.join(str(error).split())}") from error
-    return model, processor
+    # A test in such a precision has rotary frequencies in it too, which transformers keeps in float32.
+    true = TRUE.get(model.config.precision) if dtype is None else None
+    return (model if true is None else model.to(true)), processor
