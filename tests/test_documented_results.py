@@ -49,7 +49,7 @@ def test_the_tables_of_results_are_those_that_would_be_written(file):
     page = file.read_text()
     assert page == written(page, paper_table("4"), reported(REPORT)), "write them: python docs/tables.py"
     assert page.count("written by docs/tables.py") == 1
-    spoilt = page.replace("| 99.4", "| 99.5")
+    spoilt = page.replace("| 99.4", "| 99.5", 1)
     assert spoilt != page == written(spoilt, paper_table("4"), reported(REPORT))
 
 
