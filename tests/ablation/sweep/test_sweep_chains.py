@@ -14,7 +14,7 @@ import pytest
 from ablation.stage_record import read_record
 from ablation.sweep import runner, training
 from ablation.sweep.display import Lines, listing
-from ablation.sweep.jobs import chained, common_stages
+from ablation.sweep.jobs import chained
 from ablation.sweep.journal import Journal
 from ablation.sweep.runner import Runner
 from ablation.sweep.state import Plan
@@ -296,11 +296,3 @@ def test_a_listing_says_how_stages_stand_and_which_are_common(sweep, tmp_path):
     assert text.splitlines()[-1].startswith("24 steps are missing")  # not 32
     stage, state, before = plan.next_stage(jobs[0])
     assert (stage, state.finished, before.folder) == (jobs[0].before, False, tmp_path / "a+align" / "seed_0")
-
-
-def test_what_a_cluster_trains_first_is_where_chains_part(tmp_path):
-    three = (ALIGN, INTEGRATE, INSTRUCT)
-    settings = {"c+integrate": {"model": {"rate": 2}}, "d+align": {"model": {"rate": 2}}}
-    jobs, plan = planned({"a": three, "b": three, "c": three, "d": three}, tmp_path, settings)
-    assert [job.id for job in common_stages({job: job.stages for job in jobs}, plan.key)] == ["a+integrate/seed_0"]
-    assert common_stages({jobs[0]: jobs[0].stages, jobs[3]: jobs[3].stages}, plan.key) == []

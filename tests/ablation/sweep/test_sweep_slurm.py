@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from ablation.sweep.command import main
-from ablation.sweep.jobs import Job, chained
+from ablation.sweep.jobs import Job, chained, common_stages
 from ablation.sweep.journal import Journal
 from ablation.sweep.slurm import slurm_options, submit
 from ablation.sweep.state import Plan
 from tests.ablation.sweep.pretended_task import PretendedTask
+from tests.ablation.sweep.test_sweep_chains import ALIGN, INSTRUCT, INTEGRATE, planned
 
 
 @pytest.fixture
@@ -245,3 +246,11 @@ def test_an_option_that_sbatch_does_not_have_and_a_machine_without_it(task, tmp_
     pytest.importorskip("submitit")
     with pytest.raises(ValueError, match="--slurm: "):
         submit([task("finishes")], tmp_path / "slurm", {"partition": "gpu"}, 1)
+
+
+def test_what_a_cluster_trains_first_is_where_chains_part(tmp_path):
+    three = (ALIGN, INTEGRATE, INSTRUCT)
+    settings = {"c+integrate": {"model": {"rate": 2}}, "d+align": {"model": {"rate": 2}}}
+    jobs, plan = planned({"a": three, "b": three, "c": three, "d": three}, tmp_path, settings)
+    assert [job.id for job in common_stages({job: job.stages for job in jobs}, plan.key)] == ["a+integrate/seed_0"]
+    assert common_stages({jobs[0]: jobs[0].stages, jobs[3]: jobs[3].stages}, plan.key) == []
