@@ -79,7 +79,7 @@ class PretrainedCausalLM(LanguageModel, Pretrained):
         if only_sizes():
             prompt = ShortPrompt  # suits the small tokenizer
         tokenizer, network, unexpected = (
-            _sized(self.sized_config(sizes_of(name_or_path, f"{KEYS}.name_or_path")), dtype, attention)
+            _sized(self.sized_config(sizes_of(name_or_path, f"{KEYS}.name_or_path")), dtype, attention, quantization())
             if only_sizes()
             else _load(name_or_path, self.read_config, dtype, attention, quantization().load_arguments())
         )
@@ -180,12 +180,13 @@ def _check_attention(attention: str, dtype: str) -> None:
 
 
 def _sized(
-    config: PreTrainedConfig, dtype: str, attention: str
+    config: PreTrainedConfig, dtype: str, attention: str, quantization: Quantization
 ) -> tuple[PreTrainedTokenizerBase, PreTrainedModel, list[str]]:
     """Return the built-in tokenizer and the network without weights, on the meta device."""
     network: PreTrainedModel = AutoModelForCausalLM.from_config(
         config, dtype=getattr(torch, dtype), attn_implementation=None if attention == "auto" else attention
     )
+    quantization.take_sizes(network)
     return build_tiny_tokenizer(), network, []
 
 

@@ -76,6 +76,29 @@ def _frozen_linear(files, settings=()):
     return sum(weight.numel() for layer in layers for weight in layer.parameters() if not weight.requires_grad)
 
 
+def test_a_language_model_in_four_bits(tmp_path, capsys):
+    """Its weights take 33 bits for 8 of them; QLoRA trains, and weights alone are refused as in a training."""
+    folder = save_tiny_network("llama", tmp_path / "pretrained", max_length=4096)
+    in_nf4 = (
+        f"--model.language_model.init_args.name_or_path={folder}",
+        "--model.language_model.init_args.quantization=NF4",
+    )
+    stage = ("--stages", "configs/stage/instruct.yaml")
+    lora, qlora = (
+        as_json(capsys, *FULL, *stage, "--samples", "100", *flags)["instruct"]
+        for flags in (
+            (in_nf4[0], "--model.language_model.init_args.adapter=LoRA"),
+            (*in_nf4, "--model.language_model.init_args.adapter=QLoRA"),
+        )
+    )
+    assert qlora["parameters"] == lora["parameters"]
+    assert 0 < qlora["memory_gib"]["weights"] < lora["memory_gib"]["weights"]
+    assert qlora["host_gib"] < lora["host_gib"]
+    with pytest.raises(SystemExit):
+        planned(capsys, *FULL, *stage, "--samples", "100", *in_nf4)
+    assert "quantised weights cannot learn" in capsys.readouterr().err
+
+
 def test_frozen_weights_are_halved_in_mixed_precision_unless_they_are_sharded(tmp_path):
     folder = save_tiny_network("llama", tmp_path / "pretrained", max_length=2048)
     files = [
