@@ -133,7 +133,7 @@ class Chat:
 
     def help(self, _: str) -> None:
         """List the commands."""
-        lines = [f"{f'{name} {command.argument}':<13}{command.help}" for name, command in self.commands.items()]
+        lines = [f"{f'{name} {command.argument}':<15}{command.help}" for name, command in self.commands.items()]
         self.note("\n".join([*lines, *HELP]))
 
     def exit(self, _: str) -> None:
