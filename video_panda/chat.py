@@ -7,6 +7,7 @@ answers are printed, one a line. The lines are those that one would type, so /cl
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -53,6 +54,7 @@ def converse(chat: Chat, clip: str | None) -> None:
         chat: conversations.
         clip: first clip; None to begin without one.
     """
+    logging.getLogger("datamodules.video").setLevel(logging.ERROR)  # what it warns of is shown with the clip
     import readline  # gives `input` line editing and a history
 
     readline.set_completer_delims(" ")

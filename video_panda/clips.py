@@ -48,7 +48,7 @@ class ClipRead:
         mirrored: whether left and right were exchanged after turning.
         reader: decoder, such as `pyav`.
         reason: why that decoder was chosen.
-        damage: what is damaged in a file that was read in part; empty for a whole file.
+        damage: what is damaged in a file that was read nevertheless, or may be missing; empty for a whole file.
         shown_frames: what the model sees of the frames: `TrueFrames`, or the name of a control, such as `NoiseFrames`.
     """
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 import torch
+import transformers
 
 from lightning_modules.config.user_errors import ProgramParser
 from video_panda.model import VideoPanda
@@ -46,6 +48,8 @@ def load(options: argparse.Namespace) -> VideoPanda:
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             why = str(error).strip().split("\n")[0]
             raise ValueError(f"--device {options.device} cannot be used: {why}") from error
+    if not sys.stderr.isatty():
+        transformers.utils.logging.disable_progress_bar()
     return VideoPanda.from_pretrained(
         options.model, options.device, DTYPES.get(options.dtype), options.max_new_tokens, options.revision
     )

@@ -126,4 +126,4 @@ class PyAVReader(SequenceReader):
             damaged.handle(DamagedVideoError(self.path, damage, decodable=scan.count, expected=scan.expected))
             self.damage = damage
         else:
-            warn_if_cut_off(self._container, scan.count, scan.span + 1 / self.fps)
+            self.damage = warn_if_cut_off(self._container, scan.count, scan.span + 1 / self.fps)

@@ -62,7 +62,8 @@ class VideoReader(ABC):
         rotation: degrees by which stored pictures are turned upright, counter-clockwise; known once a frame was read.
             decord turns pictures too, but does not tell.
         mirrored: whether left and right are exchanged after turning.
-        damage: description of the damage of a file that is read in part; empty for a whole file.
+        damage: what is damaged in a file that is read nevertheless, or may be missing at its end; empty for a whole
+            file.
     """
 
     name: str

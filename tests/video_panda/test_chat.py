@@ -185,8 +185,7 @@ def run(trained, monkeypatch, capsys):
         except SystemExit as ended:
             status = ended.code
         output = capsys.readouterr()
-        errors = re.sub(r"^.*Loading weights.*\n?", "", output.err, flags=re.MULTILINE)
-        return status, output.out.splitlines(), errors
+        return status, output.out.splitlines(), output.err
 
     return program
 
@@ -229,6 +228,11 @@ def test_objects_for_a_script(run, panda):
 def test_what_a_script_cannot_have_is_one_line(run, words, lines, error):
     status, output, errors = run(*words, lines=lines)
     assert (status, output) == (1, []) and re.fullmatch(f"error: {error}.*\n", errors)
+
+
+def test_ctrl_c_in_a_script(run, monkeypatch):
+    monkeypatch.setattr("video_panda.chat.load", lambda options: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert run(CLIP, "--question=Where?") == (130, [], "")
 
 
 def test_no_model(run, trained, tmp_path):
@@ -299,6 +303,8 @@ def test_a_conversation_in_a_terminal(trained, panda, tmp_path):
     assert terminal.ask("/clip nowhere.mp4") == "error: nowhere.mp4: no such file"
     assert terminal.ask("/histry") == "error: there is no command /histry; did you mean /history? /help lists all"
     assert terminal.ask("/clip") == f"* {CLIP}: 0 questions"
+    cut_off = CLIP.parent / "hard" / "truncated.mkv"
+    assert terminal.ask(f"/clip {cut_off}") == str(panda.read(cut_off))  # the warning is shown once
     os.write(terminal.file, b"\x04")
     assert os.waitpid(terminal.process, 0)[1] == 0
     steps, _, threads = record.read_text().partition(" ")

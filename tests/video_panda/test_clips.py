@@ -58,6 +58,11 @@ def test_a_clip_that_is_read_in_part_or_not_at_all(panda, tmp_path):
     assert read.damage in str(error.value) and f"{read.length} of 89" in read.damage and read.damage in str(read)
 
 
+def test_a_clip_that_may_be_cut_off(panda):
+    read = panda.read(VIDEOS / "hard" / "truncated.mkv")
+    assert read.damage == "its 47 frames end after 1.57 s, but its header promises 3.63 s; it may be cut off"
+
+
 def test_frames_in_memory(panda):
     frames = np.random.default_rng(0).integers(0, 255, (4, 6, 8, 3), dtype=np.uint8)
     read = panda.read(frames)
