@@ -108,7 +108,7 @@ def test_each_clip_has_a_conversation_of_its_own(chat, panda):
     for missing in ("nowhere.mp4", "tests/data/real_clips_qa.json"):
         with pytest.raises(ValueError, match=missing):
             chat.clip(missing)
-        assert chat.read.clip == str(OTHER)
+        assert chat.read.clip == str(OTHER) and len(chat.conversation.turns) == 1
     chat.clip("tests/../" + str(CLIP))
     assert chat.shown[-1].endswith("\nthe conversation goes on after 1 question")
     assert chat.conversation.turns == [(QUESTIONS[0], first[0])]
