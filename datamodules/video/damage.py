@@ -57,19 +57,19 @@ def ends_early(seconds: float, promised: float) -> bool:
     return promised > seconds + max(1.0, 0.1 * seconds)
 
 
-def warn_if_cut_off(container: Container, count: int, seconds: float) -> None:
-    """Log a warning if `count` frames end long before the duration in the header.
+def warn_if_cut_off(container: Container, count: int, seconds: float) -> str:
+    """Log and return a warning if `count` frames end long before the duration in the header; otherwise return "".
 
     This is not an error: the frames are right, and the duration may be that of a longer sound track.
     """
-    if ends_early(seconds, container.duration):
-        log.warning(
-            "%s: its %d frames end after %.2f s, but its header promises %.2f s; it may be cut off",
-            container.path,
-            count,
-            seconds,
-            container.duration,
-        )
+    if not ends_early(seconds, container.duration):
+        return ""
+    warning = (
+        f"its {count} frames end after {seconds:.2f} s, but its header promises {container.duration:.2f} s; it may be "
+        "cut off"
+    )
+    log.warning("%s: %s", container.path, warning)
+    return warning
 
 
 # Element ids of RFC 9559; sizes are encoded as in RFC 8794.

@@ -161,5 +161,7 @@ def _groups_in_packets(container: Container) -> Groups:
     count = len(groups.times)
     if not count or incomplete(count, expected_frames(container)):
         return Groups(f"damaged: {count} packets for {expected_frames(container)} frames")
-    warn_if_cut_off(container, count, (groups.times[-1] - groups.times[0]) * container.time_base + 1 / container.fps)
+    groups.damage = warn_if_cut_off(
+        container, count, (groups.times[-1] - groups.times[0]) * container.time_base + 1 / container.fps
+    )
     return groups

@@ -74,12 +74,14 @@ class Groups:
         times: presentation times of all frames, ascending.
         keys: presentation times of the key frames, ascending.
         stored: decoding times of the key frames.
+        damage: what may be missing at the end of the file; empty for a whole file.
     """
 
     obstacle: str = ""
     times: list[int] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
     stored: list[int] = field(default_factory=list)
+    damage: str = ""
 
     def containing(self, indices: Iterable[int]) -> Iterator[tuple[int, int, dict[int, int]]]:
         """Yield each group with a wanted frame: both times of its key frame, and wanted frame indices by time."""
@@ -109,7 +111,7 @@ class SeekingReader(GroupReader):
         """
         super().__init__(container, reason)
         self._groups, self._damaged = groups, damaged
-        self._count, self.fps = len(groups.times), container.fps
+        self._count, self.fps, self.damage = len(groups.times), container.fps, groups.damage
 
     def times(self) -> Sequence[float]:
         """Return when each frame is shown, from the packets."""

@@ -91,16 +91,20 @@ def test_unreadable_file(name, damaged):
     assert "\n" not in str(caught.value)
 
 
-def test_file_that_ends_early_is_read_with_a_warning(tmp_path, caplog):
+@pytest.mark.parametrize(("kept", "kind"), [(pyav_reader.KEPT_BYTES, PyAVReader), (0, SeekingReader)])
+def test_file_that_ends_early_is_read_with_a_warning(tmp_path, caplog, kept, kind, monkeypatch):
     """Matroska counts no frames: those that are there are right, but the header's duration betrays the loss."""
     path = write_clip(tmp_path / "clip.mkv", frames=200, options={"bf": "0"})
     with av.open(str(path)) as file:
         ends = [packet.pos + packet.size for packet in file.demux(video=0) if packet.size]
     path.write_bytes(path.read_bytes()[: ends[99]])
+    monkeypatch.setattr(pyav_reader, "KEPT_BYTES", kept)
     with open_video(path) as reader:
-        count = len(reader)
+        assert type(reader) is kind
+        count, damage = len(reader), reader.damage
     assert 90 <= count <= 100
-    assert f"clip.mkv: its {count} frames end after {count / 25:.2f} s, but its header promises 8.00 s" in caplog.text
+    assert damage.startswith(f"its {count} frames end after {count / 25:.2f} s, but its header promises 8.00 s")
+    assert f"clip.mkv: {damage}" in caplog.text
 
 
 def test_missing_empty_and_folder(tmp_path):
