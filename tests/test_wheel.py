@@ -81,14 +81,13 @@ def test_it_trains_a_packaged_experiment_from_an_empty_folder(run, tmp_path):
     packages = Path(re.search(r"packaged files are in (.*)\.$", listed, re.MULTILINE)[1])
     assert packages.parts[-2:] == ("video_panda", "repository")
 
-    for program, name in (("video-panda",), "script"), (("python", "-m", "lightning"), "module"):
-        words = ["--config", "experiments/no_lste.yaml", "--data.workers=1", f"--name={name}", *SHORT]
-        output = run(*program, "fit", *words)
-        assert output.count(f"experiments/no_lste.yaml: the packaged file in {packages}\n") == 1
-        assert "model.encoder.local_encoding: LSTE -> NoLocalEncoding" in output
-        assert (tmp_path / "runs" / name / "seed_0" / "summary.json").is_file()
+    words = ["--config", "experiments/no_lste.yaml", "--data.workers=1", *SHORT]
+    output = run("python", "-m", "lightning", "fit", *words)
+    assert output.count(f"experiments/no_lste.yaml: the packaged file in {packages}\n") == 1
+    assert "model.encoder.local_encoding: LSTE -> NoLocalEncoding" in output
+    assert (tmp_path / "runs/no_lste/seed_0/summary.json").is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "runs"]
-    shown = run("video-panda", "show", "runs/script/seed_0")
+    shown = run("video-panda", "show", "runs/no_lste/seed_0")
     assert f"{packages}/configs/scale/toy.yaml" in shown and "code not of a checkout" in shown
 
 
@@ -111,8 +110,5 @@ def test_a_package_of_the_user_with_a_name_of_ours_is_one_line(run, tmp_path):
 
 
 def test_models_are_known_to_transformers_in_python(run):
-    names = "video_panda.VideoPandaConfig, components.stab.LSTE"
-    code = f"import video_panda; from transformers import AutoConfig; import components.stab; print({names})"
-    assert "video_panda.modeling.VideoPandaConfig" in run("python", "-c", code)
     code = "import video_panda; from transformers import AutoConfig; print(AutoConfig.for_model('video_panda'))"
-    assert "VideoPandaConfig" in run("python", "-c", code)
+    assert "VideoPandaConfig {" in run("python", "-c", code)
