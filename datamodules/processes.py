@@ -15,7 +15,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from datamodules.printable import PrintableRecord
@@ -23,12 +22,7 @@ from datamodules.printable import PrintableRecord
 P = ParamSpec("P")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-OUR_PACKAGES = tuple(
-    Path(__file__).parents[1] / name
-    for name in ("components", "datamodules", "lightning_modules", "ablation", "video_panda")
-)
-
-
+OUR_PACKAGES = ("components", "datamodules", "lightning_modules", "ablation", "video_panda")
 _NOTE = "raised by a package of this project, in another process"
 
 
@@ -129,8 +123,8 @@ def raised_by_us(error: BaseException) -> bool:
     """Return whether an error was raised by a package of this project, and not by one that it uses."""
     if _NOTE in getattr(error, "__notes__", ()):
         return True
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and any(Path(frames[-1].filename).is_relative_to(package) for package in OUR_PACKAGES)
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_globals.get("__name__", "").split(".")[0] in OUR_PACKAGES
 
 
 def _note_origin(error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""`python -m lightning_modules VERB`; the same file is installed as `lightning/__main__.py`."""
+"""`python -m lightning_modules VERB`, in the repository."""
 
 if __name__ == "__main__":
     # Guarded, because processes that generate clips import this file too.

@@ -13,6 +13,7 @@ from ablation.judging.judge import BEST_SCORE, POINTS
 from ablation.judging.judgements import JudgedAnswer, Key
 from datamodules.answer_kind import Aspect
 from lightning_modules.config.chain import read_config
+from lightning_modules.config.packaged import found
 from lightning_modules.scoring.interval import Interval
 from lightning_modules.scoring.metrics import PERCENT, Unit
 
@@ -130,9 +131,9 @@ def read_benchmark(stem: str) -> BenchmarkInfo:
     Raises:
         ValueError: there is no such file.
     """
-    file = BENCHMARKS / f"{stem}.yaml"
+    file = found(BENCHMARKS / f"{stem}.yaml")
     if not file.is_file():
-        raise ValueError(f"{file} does not exist here; give the command in the folder of the repository")
+        raise ValueError(f"{file} does not exist")
     (description,) = read_config(file)["data"]["init_args"]["benchmarks+"]
     return BenchmarkInfo(file, description["name"], description["question_count"], description["paper"].get("judge"))
 

@@ -20,7 +20,7 @@ from ablation.reproducing.benchmark_table import benchmark_table
 from ablation.reproducing.column import BenchmarkColumn
 from ablation.reproducing.costs import cost_table
 from ablation.reproducing.own_tests import find_own_tests, own_tables
-from ablation.reproducing.paper_table import TABLES, PaperRow, PaperTable, paper_numbers, paper_table, table_numbers
+from ablation.reproducing.paper_table import PaperRow, PaperTable, paper_numbers, paper_table, table_numbers
 from ablation.reproducing.tested import find_answers, missing_judgements, missing_tests
 from ablation.reproducing.trained import PAPER, Trained, find_trained
 from ablation.sweep.command import add_options, check_options, close, train
@@ -141,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     names = ", ".join(f"table-{number}" for number in table_numbers())
-    parser.add_argument("table", help=f"one of {names}" if names else f"table-4, or another of {TABLES}")
+    parser.add_argument("table", help=f"one of {names}")
     parser.add_argument("--also", nargs="+", type=Path, default=[], metavar="EXPERIMENT", help="further rows")
     add_options(parser)
     parser.add_argument("--judge", help="judge whose judgements count: the name of their file without .jsonl")

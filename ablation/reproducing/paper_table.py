@@ -12,6 +12,7 @@ from typing import Any
 from ablation.comparing.report import NOTHING, Entry, Table
 from ablation.reproducing.column import AspectScore, BenchmarkColumn, Choices, Column, Cost, OpenAnswers, read_benchmark
 from lightning_modules.config.chain import read_config
+from lightning_modules.config.packaged import beside, found, packaged_files
 
 TABLES = Path("experiments/sweeps")
 Numbers = tuple[float | None, ...]  # accuracy and score of a judge, or one number; None for a missing number
@@ -71,25 +72,23 @@ class PaperTable:
 
 def table_numbers() -> list[int]:
     """Return the numbers of all available tables."""
-    return sorted(int(path.stem.removeprefix("table_")) for path in TABLES.glob("table_*.yaml"))
+    return sorted(int(path.stem.removeprefix("table_")) for path in packaged_files(TABLES, "table_*.yaml"))
 
 
 def paper_table(name: str) -> PaperTable:
     """Return a table by its name: `table-4`, `table_4` or `4`.
 
     Raises:
-        ValueError: there is no such table, or the working folder is not that of the repository.
+        ValueError: there is no such table.
     """
     match = re.fullmatch(r"(?:table[-_ ]?)?(\d+)", name.strip().lower())
     number = int(match[1]) if match else None
     if number == 6:
         raise ValueError("Table 6 has the settings of the stages and no results; they are in configs/stage")
-    if not TABLES.is_dir():
-        raise ValueError(f"{TABLES} does not exist here; give the command in the folder of the repository")
     if number not in table_numbers():
         names = ", ".join(f"table-{number}" for number in table_numbers())
         raise ValueError(f"unknown table {name!r}; known: {names}")
-    return _read(TABLES / f"table_{number}.yaml", number)
+    return _read(found(TABLES / f"table_{number}.yaml"), number)
 
 
 def paper_numbers(table: PaperTable, rows: Sequence[PaperRow], notes: Sequence[str] = ()) -> Table:
@@ -158,7 +157,7 @@ def _read(path: Path, number: int) -> PaperTable:
 
 def _beside(path: Path, file: str) -> Path:
     """Resolve a path relative to the folder of the table's file."""
-    return Path(os.path.normpath(path.parent / file))
+    return Path(os.path.normpath(beside(path, file)))
 
 
 def _columns(content: Mapping[str, Any]) -> list[Column]:

@@ -1,4 +1,4 @@
-"""Runs a training that does not outlive its sweep: `python -m ablation.sweep.child PARENT ...`.
+"""Runs a training that does not outlive its sweep: `python child.py PARENT ...`.
 
 This is a program of its own, since code that runs between fork and exec may hang if the parent has threads.
 """

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lightning_modules.config.chain import read_config
+from lightning_modules.config.packaged import beside, found
 from lightning_modules.runs.folder import checked_name
 
 KEYS = ("experiments", "seeds", "config", "set", "stages")
@@ -71,6 +72,7 @@ def request_of(
     Raises:
         ValueError: a file is missing or has an unknown key, or a flag is invalid.
     """
+    files, configs = [found(file) for file in files], [found(file) for file in configs]
     for file in (*files, *configs):
         if not file.is_file():
             raise ValueError(f"{file} does not exist; name experiments, such as experiments/no_lste.yaml, or a sweep")
@@ -159,7 +161,7 @@ def typed_stages(stages: Sequence[str]) -> Stages:
     Raises:
         ValueError: a file does not exist, or two stages have one name.
     """
-    return _stages([stage.split(",") for stage in stages], Path(), "--stages")
+    return _stages([stage.split(",") for stage in stages], found, "--stages")
 
 
 def _listed_stages(stages: Any, path: Path) -> Stages:
@@ -168,13 +170,11 @@ def _listed_stages(stages: Any, path: Path) -> Stages:
     listed = [stage if isinstance(stage, list) else [stage] for stage in stages] if isinstance(stages, list) else []
     if not listed or not all(stage and all(isinstance(files, str) for files in stage) for stage in listed):
         raise ValueError(f"{where} is {stages!r}; it must be a list of files, each of a stage, or of lists of these")
-    return _stages(listed, path.parent.resolve(), where)
+    return _stages(listed, lambda name: _absolute(beside(path, name)), where)
 
 
-def _stages(texts: Sequence[Sequence[str]], folder: Path, where: str) -> Stages:
-    stages = tuple(
-        tuple(tuple(folder / file for file in files.split("+")) for files in alternatives) for alternatives in texts
-    )
+def _stages(texts: Sequence[Sequence[str]], named: Callable[[str], Path], where: str) -> Stages:
+    stages = tuple(tuple(tuple(map(named, files.split("+"))) for files in alternatives) for alternatives in texts)
     every = [files for alternatives in stages for files in alternatives]
     missing = [str(file) for files in every for file in files if not file.is_file()]
     if missing:
@@ -197,11 +197,15 @@ def _files(content: Mapping[str, Any], key: str, path: Path) -> tuple[Path, ...]
     names = content.get(key) or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"`{key}` in {path} is {names!r}; it must be a list of files")
-    files = tuple(path.parent / name for name in names)
+    files = tuple(beside(path, name) for name in names)
     missing = [str(file) for file in files if not file.is_file()]
     if missing:
         raise ValueError(f"`{key}` in {path} names {', '.join(missing)}, which does not exist")
-    return tuple(Path(file.parent.resolve(), file.name) for file in files)
+    return tuple(map(_absolute, files))
+
+
+def _absolute(file: Path) -> Path:
+    return Path(file.parent.resolve(), file.name)
 
 
 def _assignment(text: str) -> tuple[str, tuple[str, ...]]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from ablation.sweep.jobs import Job, common_stages
@@ -19,6 +20,7 @@ from ablation.sweep.runner import noted_signals
 from ablation.sweep.state import Plan
 from ablation.sweep.training import Busy, Ending, Training, begin
 from datamodules.printable import say
+from lightning_modules.config.packaged import PACKAGED
 
 POLL = 1.0  # seconds
 BUSY = 30.0  # seconds between checks whether another task has finished a stage
@@ -167,7 +169,9 @@ def submit(
             name=folder.parent.name,
             slurm_array_parallelism=at_once,
             slurm_additional_parameters={"requeue": True},  # for clusters where it is not the default
-            **{f"slurm_{key}": options[key] for key in options},
+            # The packages of the wheel are found once video_panda is imported, which submitit does not do.
+            **{"slurm_setup": [f"export PYTHONPATH={quote(str(PACKAGED))}${{PYTHONPATH:+:$PYTHONPATH}}"]}
+            | {f"slurm_{key}": options[key] for key in options},
         )
         with executor.batch():
             jobs = [executor.submit(task) for task in tasks]

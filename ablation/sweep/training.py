@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ablation.stage_record import StageRecord, Start, kept_config, read_record, sha256_of
+from ablation.sweep import child
 from ablation.sweep.jobs import Job
 from ablation.sweep.journal import Journal, UnwritableError
 from ablation.sweep.state import Plan, State, is_finished
@@ -295,4 +296,5 @@ def _begin(claimed: Claim, journal: Journal, environment: Mapping[str, str], hol
 
 def command(arguments: Sequence[str]) -> list[str]:
     """Return the command that trains with these arguments of `fit`, and ends with this process."""
-    return [sys.executable, "-m", "ablation.sweep.child", str(os.getpid()), *arguments]
+    # By its file, since a package of the wheel is not found by its name alone.
+    return [sys.executable, child.__file__, str(os.getpid()), *arguments]

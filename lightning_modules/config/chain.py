@@ -19,9 +19,11 @@ import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader
 
 from components.yaml_file import YamlError, parse_yaml, read_yaml
+from lightning_modules.config.packaged import beside, found, packaged_files
 
 HERE = "${here}"
 FILE_KEYS = ("base", "at_scale")  # keys that are not settings
+SCALES = "configs/scale"
 STAGES = ("configs/stage/align.yaml", "configs/stage/integrate.yaml", "configs/stage/instruct.yaml")
 
 
@@ -76,7 +78,7 @@ def replace_here(value: Any, folder: Path) -> Any:
 
 
 def base_files(path: Path) -> list[Path]:
-    """Return the files under `base:` in `path`, which are relative to its folder.
+    """Return the files under `base:` in `path`, which are relative to its folder (`beside`).
 
     Raises:
         ConfigChainError: `base` is neither a file name nor a list of them.
@@ -85,7 +87,7 @@ def base_files(path: Path) -> list[Path]:
     bases = [] if bases is None else [bases] if isinstance(bases, str) else bases
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
         raise ConfigChainError(f"`base` in {path} is {bases!r}; it must be a file name or a list of file names")
-    return [path.parent / base for base in bases]
+    return [beside(path, base) for base in bases]
 
 
 def settings_at(path: Path, scale: Path) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def settings_at(path: Path, scale: Path) -> dict[str, Any]:
 
     Args:
         path: config file with an `at_scale`.
-        scale: config file of the scale; the files beside it are the other scales.
+        scale: config file of the scale; the files beside it and the packaged ones are the other scales.
 
     Raises:
         ConfigChainError: `at_scale` is not a mapping from names of scales to settings, or has `base` in it.
@@ -104,7 +106,8 @@ def settings_at(path: Path, scale: Path) -> dict[str, Any]:
         raise ConfigChainError(
             f"`at_scale` in {path} is {scales!r}; it must be a mapping such as `paper: {{data: {{init_args: ...}}}}`"
         )
-    names = sorted(file.stem for file in scale.parent.glob("*.yaml"))
+    beside_scale = {*scale.parent.glob("*.yaml"), *packaged_files(SCALES, "*.yaml")}
+    names = sorted({file.stem for file in beside_scale})
     unknown = [str(name) for name in scales if name not in names]
     if unknown:
         raise ConfigChainError(f"`at_scale` in {path} names {', '.join(unknown)}; the scales are {', '.join(names)}")
@@ -116,13 +119,13 @@ def settings_at(path: Path, scale: Path) -> dict[str, Any]:
 
 
 def config_chain(path: str | Path) -> list[Path]:
-    """Return `path` and all files that it builds on, the most basic first, each file once.
+    """Return `path` (see `found`) and all files that it builds on, the most basic first, each file once.
 
     Raises:
         ConfigChainError: a file in the chain is missing or unreadable, or the chain loops.
     """
     chain: list[Path] = []
-    _complete(chain, Path(path), ())
+    _complete(chain, found(path), ())
     return chain
 
 
@@ -169,7 +172,7 @@ def config_files(arguments: Sequence[str]) -> list[Path]:
 def _split(arguments: Sequence[str]) -> tuple[list[str], int, list[Path | str]]:
     """Return the other arguments, the position of the config files among them, and these files with their bases."""
     rest: list[str] = []
-    named_files: list[Path] = []
+    typed: list[str] = []
     place: int | None = None
     words = iter(arguments)
     for word in words:
@@ -181,10 +184,11 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], int, list[Path | str]]:
         file = value if equals else next(words, None)
         if file is None:
             raise ConfigChainError(f"{option} needs a file name")
-        named_files.append(Path(file))
+        typed.append(file)
     if place is None:
         return rest, 0, []
-    chains = [config_chain(file) for file in named_files]
+    chains = [config_chain(file) for file in typed]
+    named_files = [chain[-1] for chain in chains]
     bases = [base for chain in sorted(chains, key=lambda chain: is_general(chain[-1])) for base in chain[:-1]]
     bases = list(dict.fromkeys(sorted(bases, key=lambda base: not is_general(base))))
     return rest, place, _with_settings_at_scale([*(base for base in bases if base not in named_files), *named_files])

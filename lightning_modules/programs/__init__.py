@@ -15,6 +15,7 @@ PROGRAMS = {
     "judge": ("ablation.judging.command", "main"),
     "agreement": ("ablation.judging.agreement", "main"),
     "plan": ("lightning_modules.costs.plan", "main"),
+    "experiments": ("lightning_modules.programs.experiments", "main"),
     "show": ("lightning_modules.programs.show", "main"),
     "profile": ("lightning_modules.costs.profile", "main"),
     "chat": ("video_panda.chat", "main"),

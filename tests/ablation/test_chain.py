@@ -153,6 +153,35 @@ def test_other_settings_are_said_by_the_program(settings, tmp_path, capsys):
     assert "trained with other settings" in (error := capsys.readouterr().err) and "seed_everything: 3 -> 0" in error
 
 
+def test_two_chains_of_an_experiment_do_not_collide_if_they_have_names(tmp_path, monkeypatch, capsys):
+    begun = []
+
+    def train(arguments, stage, holds):
+        begun.extend(word for word in arguments if word.startswith(("--name", "--model.stage.encoder")))
+        return 1
+
+    monkeypatch.setattr(chain, "train_stage", train)
+    for name, rate in (("fast", "2e-3"), ("slow", "1e-3")):
+        with pytest.raises(SystemExit):
+            chain.main(
+                ["--config", *EXPERIMENT, f"--runs={tmp_path}", f"--name={name}", f"--model.stage.encoder={rate}"]
+            )
+    assert begun == [
+        "--model.stage.encoder=2e-3",
+        "--name=fast+align",
+        "--model.stage.encoder=1e-3",
+        "--name=slow+align",
+    ]
+    assert sorted(path.parent.parent.name for path in tmp_path.glob("*/seed_0/stage.json")) == [
+        "fast+align",
+        "slow+align",
+    ]
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        chain.main(["--config", *EXPERIMENT, f"--runs={tmp_path}", "--name=a/b"])
+    assert "error: name 'a/b' has '/' in it" in capsys.readouterr().err
+
+
 @pytest.mark.long
 def test_a_stage_trains_only_its_groups_from_the_weights_of_the_one_before(in_this_process, settings, tmp_path):
     align, integrate = chain.chain(EXPERIMENT, chain.STAGES[:2], tmp_path, 0, settings)

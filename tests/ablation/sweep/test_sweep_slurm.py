@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ablation.sweep.jobs import Job, chained, common_stages
 from ablation.sweep.journal import Journal
 from ablation.sweep.slurm import slurm_options, submit
 from ablation.sweep.state import Plan
+from lightning_modules.config.packaged import PACKAGED
 from tests.ablation.sweep.pretended_task import PretendedTask
 from tests.ablation.sweep.test_sweep_chains import ALIGN, INSTRUCT, INTEGRATE, planned
 
@@ -186,6 +188,10 @@ def test_what_is_not_finished_is_submitted_as_an_array(cluster, tmp_path, capsys
         *("requeue", "job-name=full"),
     ):
         assert f"#SBATCH --{option}\n" in script
+    (export,) = re.findall("^export PYTHONPATH=.*", script, re.MULTILINE)
+    paths = ["sh", "-c", f"{export}; echo $PYTHONPATH; PYTHONPATH=; {export}; echo $PYTHONPATH"]
+    printed = subprocess.run(paths, env={"PYTHONPATH": "mine"}, capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines() == [f"{PACKAGED}:mine", str(PACKAGED)]
     main([*words, "--dry-run"])
     assert capsys.readouterr().out.count("would begin") == 2
     cluster.write_text("12_0 RUNNING\n12_1 PENDING\n11_1 RUNNING\n")

@@ -8,7 +8,8 @@ import pytest
 from lightning_modules.cli import main
 from lightning_modules.programs import PROGRAMS
 
-LIGHT = ("compare", "show", "agreement", "judge", "sweep", "chain", "reproduce", "plan", "profile", "export")
+LIGHT = ("compare", "show", "agreement", "judge", "sweep", "chain", "reproduce", "plan", "profile", "export",
+         "experiments")  # fmt: skip
 HEAVY = ("torch", "lightning", "transformers", "peft", "av", "decord")
 
 
@@ -17,6 +18,12 @@ def test_a_program_imports_nothing_of_a_training_before_it_is_needed(program):
     code = f"import sys, lightning_modules.cli, {PROGRAMS[program][0]}; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_command_line_of_a_wheel_does_not_either():
+    code = f"import sys, video_panda; video_panda.main(); print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code, "experiments"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_all_programs_are_there():
