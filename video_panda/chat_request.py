@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
 
 MOST_ROWS = 8  # answers to one request
 LONGEST_TEXT = 2**20  # characters of a conversation, which are counted before they become tokens
@@ -57,6 +57,10 @@ class TextFormat(_Form):
     type: Literal["text"]
 
 
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 Zero = Annotated[float, Field(ge=0, le=0)]
 Stop = Annotated[str, Field(min_length=1)]
 
@@ -70,7 +74,7 @@ class ChatRequest(_Form):
     max_completion_tokens: PositiveInt | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
-    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
+    stop: Annotated[list[Stop], Field(max_length=4), BeforeValidator(_listed)] | None = None
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     n: int | None = Field(None, ge=1, le=MOST_ROWS)
     stream: bool | None = None
@@ -96,7 +100,8 @@ class ChatRequest(_Form):
             names = [str(name) for name in first["loc"]]
             if first["type"] == "extra_forbidden":
                 raise RefusedError(f"{'.'.join(names)} is not supported by this server", names[0]) from None
-            raise RefusedError(": ".join([*(names and [".".join(names)]), first["msg"]]), names and names[0]) from None
+            where = f"{'.'.join(names)}: " if names else ""
+            raise RefusedError(f"{where}{first['msg']}", names[0] if names else None) from None
         if request.model != model:
             raise RefusedError(f"there is no model {request.model!r}; this server has {model!r}", "model", 404)
         if request.stream_options and not request.stream:
@@ -109,11 +114,6 @@ class ChatRequest(_Form):
     def longest(self) -> int | None:
         """Maximum number of tokens of an answer; None for that of the model."""
         return self.max_completion_tokens or self.max_tokens
-
-    @property
-    def stops(self) -> tuple[str, ...]:
-        """Texts that end an answer."""
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
 
 @dataclass
@@ -165,7 +165,8 @@ class Conversation:
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         if not isinstance(parts, list):
             raise RefusedError(f"{where}.content must be text or a list of parts", "messages")
-        texts, kinds = [], []
+        texts: list[str] = []
+        kinds: list[str | None] = []
         for place, part in enumerate(parts):
             here = f"{where}.content.{place}"
             kind = part.get("type") if isinstance(part, dict) else None
@@ -212,8 +213,9 @@ def _addresses(part: Mapping[str, Any], where: str) -> list[str]:
             value, ("url", "detail"), f"{where}.{keys[0]}"
         )  # `detail` asks for more or fewer tokens, of which we have one number
         value = value.get("url")
-    addresses = value if isinstance(value, list) else [value]
-    if not addresses or not all(isinstance(address, str) for address in addresses):
+    given = value if isinstance(value, list) else [value]
+    addresses = [address for address in given if isinstance(address, str)]
+    if not addresses or len(addresses) < len(given):
         raise RefusedError(
             f"{where} must have an address, such as video_url: {{url: data:video/mp4;base64,...}}", "messages"
         )

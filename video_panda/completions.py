@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -13,12 +14,16 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.requests import ClientDisconnect
 
 from video_panda.batched_answers import Answer, BatchedAnswers, EndedError, Job, Piece, Sampling
 from video_panda.chat_request import ChatRequest, Conversation, RefusedError
 from video_panda.media import Media
 from video_panda.model import VideoPanda
 
+log = logging.getLogger(__name__)
+
+TOO_SLOW = "there was no whole answer in the time that --timeout gives"
 READERS = 4  # clips that are read at the same time, beside the batch that is being answered
 MIB = 2**20
 
@@ -72,7 +77,7 @@ class ChatService:
                 request, job = await loop.run_in_executor(self._readers, self._read, body, reply.tell)
         except BaseException as error:
             self._leave()
-            raise _too_slow() if isinstance(error, TimeoutError) else error from None
+            raise _refusal(error) from None
         self.answers.submit(job)
         watch = asyncio.create_task(_watch(http, job))
         self._watches.add(watch)
@@ -121,7 +126,8 @@ class ChatService:
         room = processor.max_length - int(inputs["attention_mask"].sum())
         limit = min(longest or config.max_new_tokens, room)
         answers = [
-            Answer(number, self._decode, limit, request.stops, bool(request.stream)) for number in range(request.n or 1)
+            Answer(number, self._decode, limit, request.stop or (), bool(request.stream))
+            for number in range(request.n or 1)
         ]
         temperature = request.temperature
         if temperature is None:
@@ -206,7 +212,7 @@ class Reply:
                 piece = await asyncio.wait_for(self._queue.get(), self._until - time.monotonic())
             except TimeoutError:
                 job.gone = True
-                raise _too_slow() from None
+                raise RefusedError(TOO_SLOW, status=504) from None
             if piece is None:
                 return
             if isinstance(piece, EndedError):
@@ -218,8 +224,14 @@ class Reply:
             yield piece
 
 
-def _too_slow() -> RefusedError:
-    return RefusedError("there was no whole answer in the time that --timeout gives", status=504)
+def _refusal(error: BaseException) -> BaseException:
+    """Return what to say of an error before the answer, which is logged if it is none of the client's."""
+    if isinstance(error, TimeoutError):
+        return RefusedError(TOO_SLOW, status=504)
+    if isinstance(error, RefusedError | ClientDisconnect) or not isinstance(error, Exception):
+        return error
+    log.error("a request failed", exc_info=error)
+    return RefusedError(f"the request failed with a {type(error).__name__}; the server's log has more", status=500)
 
 
 def _usage(job: Job) -> dict[str, int]:

@@ -91,7 +91,7 @@ class Media:
         try:
             file = (self.folder / unquote(address.removeprefix("file://"))).resolve()
             inside = file.is_relative_to(self.folder) and file.is_file()
-        except (OSError, ValueError):  # too long, a loop of links, or a null character
+        except (OSError, RuntimeError, ValueError):  # too long, a loop of links, a null character
             inside = False
         if not inside:  # the same words for what is not there, so that nothing is learnt about other folders
             raise RefusedError(f"{name} is no file in the folder that the server was given with --media", "messages")

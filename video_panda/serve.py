@@ -177,11 +177,4 @@ def app(service: ChatService, key: str | None) -> FastAPI:
     async def left(*_: object) -> Response:
         return Response(status_code=499)  # which nobody reads
 
-    @routes.exception_handler(Exception)
-    async def failed(_: Request, error: Exception) -> Response:
-        refusal = RefusedError(
-            f"the request failed with a {type(error).__name__}; the server's log has more", status=500
-        )
-        return JSONResponse(refusal.content(), 500)
-
     return routes
