@@ -4,7 +4,11 @@ import base64
 import io
 import json
 import os
+import re
+import shutil
+import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -21,6 +25,7 @@ from PIL import Image
 
 from datamodules.video.open import open_video
 from lightning_modules.cli import main
+from tests.guides import REPOSITORY, commands
 from tests.lightning_modules.conftest import SMALL_STEP, TINY
 from video_panda.batched_answers import Answer
 from video_panda.completions import ChatService
@@ -276,7 +281,7 @@ def test_settings_that_are_not_given_are_those_of_the_model(panda, client, answe
     assert given[-1]["do_sample"] is False
 
 
-def test_a_text_that_ends_an_answer(panda, client, endless):
+def test_a_text_that_ends_an_answer_and_the_memory_of_the_model(panda, client, endless, monkeypatch):
     whole = said(client, message(), max_tokens=9)
     assert whole == "o o o o o"
     for stop, expected in (("o o o", ""), ([" ", "x"], "o"), ("x", whole)):
@@ -284,9 +289,13 @@ def test_a_text_that_ends_an_answer(panda, client, endless):
             assert said(client, message(), max_tokens=9, stop=stop, stream=stream) == expected
     answer = ask(client, message(), max_tokens=9, stop=" ")
     assert (answer.choices[0].finish_reason, answer.usage.completion_tokens) == ("stop", 2)
-    room = panda.processor.max_length - panda.processor(QUESTION)["input_ids"].shape[1]
+    asked = panda.processor(QUESTION)["input_ids"].shape[1]
+    monkeypatch.setattr(panda.processor, "max_length", asked + 12)
     answer = ask(client, message(), max_tokens=10**6, stop="x")
-    assert (answer.choices[0].finish_reason, answer.usage.completion_tokens) == ("length", room)
+    assert (answer.choices[0].finish_reason, answer.usage.completion_tokens) == ("length", 12)
+    monkeypatch.setattr(panda.processor, "max_length", asked)
+    with refused(openai.BadRequestError, "the question What is shown.* is too long"):
+        ask(client, message(), max_tokens=1)
 
 
 def test_the_pieces_of_an_answer_are_certain():
@@ -579,3 +588,36 @@ def test_the_packages_that_it_needs_are_named(capsys, monkeypatch, package):
     assert line.startswith(
         "error: video-panda serve needs FastAPI and uvicorn: pip install 'video-panda-lightning[serve]'"
     )
+
+
+@pytest.mark.long
+def test_the_guide_from_start_to_ctrl_c(trained, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "full").symlink_to(trained[1])
+    (tmp_path / "clips").mkdir()
+    shutil.copy(CLIP, tmp_path / "clips" / "clip.mp4")
+    with socket.create_server(("127.0.0.1", 0)) as place:
+        port = str(place.getsockname()[1])
+    guide = (REPOSITORY / "docs" / "serve.md").read_text().replace("8000", port)
+    (command,) = commands("video-panda serve")
+    words = [sys.executable, "-m", "lightning_modules", "serve", *command.split(), "--port", port]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout.readline().startswith(f"full answers at http://127.0.0.1:{port}/v1, without a key")
+            for program, block in re.findall(r"^```(python|bash)\n(.*?)^```", guide, re.MULTILINE | re.DOTALL):
+                if program == "python" or block.startswith("curl"):
+                    shell = [sys.executable, "-c"] if program == "python" else ["bash", "-c"]
+                    ran = subprocess.run([*shell, block], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+                    assert ran.returncode == 0 and '"error"' not in ran.stdout, ran
+            client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0)
+            drawn = {"max_tokens": 10**6, "temperature": 2, "n": 8, "stream": True}  # long, of some of the eight
+            pieces = client.chat.completions.create(model="full", messages=[message()], **drawn)
+            assert [next(pieces).choices[0].index for _ in range(8)] == list(range(8))
+            server.send_signal(signal.SIGINT)
+            with pytest.raises(openai.APIError, match="the server ends"):
+                list(pieces)
+            lines = server.communicate(timeout=200)[0].splitlines()
+        finally:
+            server.kill()
+    assert server.returncode == 0 and lines[-1] == "ended" and "Traceback" not in "".join(lines)
