@@ -51,6 +51,18 @@ class StreamOptions(_Form):
     include_usage: bool = False
 
 
+class VideoReading(_Form):
+    """How many frames of a video the client expects to be shown."""
+
+    num_frames: int | None = None
+
+
+class MediaReading(_Form):
+    """How clips are read, a field of vLLM."""
+
+    video: VideoReading | None = None
+
+
 class TextFormat(_Form):
     """The only format of answers."""
 
@@ -66,7 +78,7 @@ Stop = Annotated[str, Field(min_length=1)]
 
 
 class ChatRequest(_Form):
-    """The fields of a request; those after `stream_options` are accepted only where they ask for nothing."""
+    """The fields of a request; those from `media_io_kwargs` on may only ask for what is done anyway."""
 
     model: str
     messages: list[dict[str, Any]] = Field(min_length=1)
@@ -79,6 +91,7 @@ class ChatRequest(_Form):
     n: int | None = Field(None, ge=1, le=MOST_ROWS)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    media_io_kwargs: MediaReading | None = None
     user: Any = None
     frequency_penalty: Zero | None = None
     presence_penalty: Zero | None = None
@@ -114,6 +127,12 @@ class ChatRequest(_Form):
     def longest(self) -> int | None:
         """Maximum number of tokens of an answer; None for that of the model."""
         return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def frames(self) -> int | None:
+        """Number of frames that the client expects to be shown; None for whatever the model is shown."""
+        video = self.media_io_kwargs and self.media_io_kwargs.video
+        return video.num_frames if video else None
 
 
 @dataclass

@@ -119,6 +119,7 @@ class ChatService:
         config = self.panda.model.generation_config
         processor, longest = self.panda.processor, request.longest
         asked = Conversation.of(request.messages)
+        self._check_frames(request.frames)
         # A limit of the request is an upper one: the answer ends with the memory of the model, if that is sooner.
         room = config.max_new_tokens if longest is None else 1
         with self.media.clip(asked) as clip:
@@ -135,6 +136,15 @@ class ChatService:
         top_p = config.top_p if request.top_p is None else request.top_p
         drawn = Sampling(temperature, 1.0 if top_p is None else top_p, request.seed)
         return request, Job(inputs, answers, drawn if temperature else Sampling(0.0), tell)
+
+    def _check_frames(self, wanted: int | None) -> None:
+        sampler = self.panda.processor.parts()[0].sampler
+        own = getattr(sampler, "frames", None)
+        if wanted is not None and wanted != own:
+            shown = f"{own} frames" if own else f"frames chosen by a {type(sampler).__name__}"
+            raise RefusedError(
+                f"media_io_kwargs asks for {wanted} frames; the model is shown {shown}", "media_io_kwargs"
+            )
 
     def _decode(self, ids: list[int]) -> str:
         return str(self.panda.processor.tokenizer.decode(ids, skip_special_tokens=True))

@@ -27,9 +27,10 @@ from datamodules.video.open import open_video
 from lightning_modules.cli import main
 from tests.guides import REPOSITORY, commands
 from tests.lightning_modules.conftest import SMALL_STEP, TINY
-from video_panda.batched_answers import Answer
+from video_panda.batched_answers import Answer, Piece
 from video_panda.completions import ChatService
 from video_panda.media import Media
+from video_panda.processing import joined
 from video_panda.serve import KEY, Server, listening
 
 CLIP = "tests/data/videos/asl_eat_portrait.mp4"
@@ -299,22 +300,36 @@ def test_a_text_that_ends_an_answer_and_the_memory_of_the_model(panda, client, e
 
 
 def test_the_pieces_of_an_answer_are_certain():
-    words = {1: "  a", 2: " b", 3: "\ufffd", 4: "é", 5: ",", 6: " EN", 7: "D"}
+    words = {1: "  a", 2: " b", 3: "\ufffd", 4: "é", 5: " '", 6: " EN", 7: "D", 8: "s"}
 
-    def decode(ids):  # of byte-level tokens: 3 is half a letter, which 4 completes; no space before a comma
-        return "".join(words[number] for number in ids).replace("\ufffdé", "é").replace(" ,", ",")
+    def decode(ids):  # 3 is half a letter, which 4 completes; no space before an apostrophe, once it is one
+        return "".join(words[number] for number in ids).replace("\ufffdé", "é").replace(" 's", "'s")
 
-    def pieces(*ids, stops=(), limit=99):
-        answer = Answer(0, decode, limit, stops, True)
+    def pieces(*ids, stops=()):
+        answer = Answer(0, decode, 99, stops, True)
         made = [answer.add(number, ends=place == len(ids) - 1) for place, number in enumerate(ids)]
         return [piece.text for piece in made if piece], answer.finish
 
-    texts, finish = pieces(1, 2, 3, 4, 5, 2)
-    assert "".join(texts) == "a bé, b" and "\ufffd" not in "".join(texts[:-1]) and finish == "stop" and len(texts) > 2
-    texts, finish = pieces(1, 2, 6, 7, 2, stops=["END"])
+    assert pieces(1, 2, 3, 4, 2) == (["a", " b", "é b"], "stop")
+    assert pieces(1, 5, 8, 2) == (["a", "'s b"], "stop")
+    assert pieces(1, 2, 6, 7, 2, stops=["END"])[0][:3] == ["a", " b", ""]
+    texts, finish = pieces(1, 2, 6, 7, stops=["END"])
     assert ("".join(texts), finish) == ("a b", "stop")
     texts, finish = pieces(1, 2, 6, 2, 2, stops=["END"])
     assert "".join(texts) == "a b EN b b"
+    whole = Answer(0, decode, 2, (), False)
+    assert (whole.add(1, False), whole.add(2, False)) == (None, Piece(0, "a b", "length"))
+
+
+def test_inputs_that_are_joined_are_those_of_the_processor(panda, answered):
+    clips = [answered[0][0], None, CLIP]
+    questions = [QUESTION, "Where?", "Where does it happen, and who is there?"]
+    whole = panda.processor(questions, clips)
+    apart = [panda.processor(question, clip) for question, clip in zip(questions, clips, strict=True)]
+    joint = joined(apart, panda.model.generation_config.pad_token_id)
+    assert joint.keys() == whole.keys() and all(torch.equal(joint[name], whole[name]) for name in whole)
+    text = joined([apart[1]] * 2, panda.model.generation_config.pad_token_id)
+    assert text.keys() == panda.processor(["Where?"] * 2).keys()
 
 
 REFUSED = {
@@ -329,6 +344,8 @@ REFUSED = {
     "max_tokens: .*greater than 0": {"max_tokens": 0},
     "give one of them": {"max_tokens": 1, "max_completion_tokens": 2},
     "stop.*at least 1 character": {"stop": [""]},
+    r"asks for 7 frames; the model is shown \d+ frames": {"media_io_kwargs": {"video": {"num_frames": 7}}},
+    "media_io_kwargs.video.fps is not supported": {"media_io_kwargs": {"video": {"fps": 1}}},
     "belongs to a request with stream": {"stream_options": {"include_usage": True}},
 }
 
@@ -340,8 +357,9 @@ def test_a_setting_that_cannot_be_followed_is_named(client, match):
     assert error.value.body["param"] in REFUSED[match] and error.value.body["type"] == "invalid_request_error"
 
 
-def test_settings_that_ask_for_nothing_are_taken(client):
+def test_settings_that_ask_for_nothing_are_taken(panda, client):
     nothing = {"frequency_penalty": 0, "presence_penalty": 0.0, "logprobs": False, "tools": [], "user": "x", "n": None}
+    nothing["media_io_kwargs"] = {"video": {"num_frames": panda.processor.parts()[0].sampler.frames}}
     assert said(client, message(), extra_body=nothing | {"response_format": {"type": "text"}}) is not None
 
 
