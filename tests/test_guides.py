@@ -20,6 +20,7 @@ ELSEWHERE = {
     "video-panda reproduce": ("ablation/reproducing/test_reproduce_toy.py",),
     "video-panda sweep": ("ablation/sweep/test_sweep.py",),
     "video-panda chain": ("ablation/test_chain.py",),
+    "video-panda serve": ("video_panda/test_serve.py",),
 }
 # But for these, which are about files of the reader's, or too large to be trained there.
 NOT_THERE = re.compile("video-panda (sweep .*(my_data|--until)|chain .*scale/paper)")

@@ -167,10 +167,19 @@ class VideoPanda:
 
     def _answers(self, clips: Sequence[Clip], questions: Sequence[str], before: Turns) -> list[str]:
         inputs = self._inputs(clips, questions, before)
-        return self.processor.batch_decode(self._generate(inputs)[:, inputs["input_ids"].shape[1] :])
+        return self.processor.batch_decode(self.generate(inputs)[:, inputs["input_ids"].shape[1] :])
 
     @torch.inference_mode()
-    def _generate(self, inputs: BatchFeature, **options: Any) -> torch.Tensor:
+    def generate(self, inputs: BatchFeature, **options: Any) -> torch.Tensor:
+        """Continue prompts that the processor made, on the device of the model and in the precision of its test.
+
+        Args:
+            inputs: inputs of one or several questions.
+            options: settings of `generate` of the model instead of those in its `generation_config`.
+
+        Returns:
+            Ids of prompts and answers, (questions, length).
+        """
         with torch.autocast(self.model.device.type, self.autocast, enabled=self.autocast is not None):
             ids: torch.Tensor = self.model.generate(**inputs, **options)
             return ids
@@ -182,7 +191,7 @@ class VideoPanda:
 
         def run() -> None:
             try:
-                self._generate(inputs, streamer=streamer, stopping_criteria=criteria)
+                self.generate(inputs, streamer=streamer, stopping_criteria=criteria)
             except BaseException as error:  # for the reader, in whose thread it is raised
                 streamer.queue.put(error)
 

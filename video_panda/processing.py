@@ -7,6 +7,8 @@ from copy import deepcopy
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn.functional import pad
 from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 
 from components.encoders import VideoEncoder
@@ -177,6 +179,27 @@ class VideoPandaProcessor(ProcessorMixin):
             self._built = deepcopy(settings), reading, text
         _, reading, text = self._built
         return reading, text.encoder, ChatText(self.tokenizer, text.prompt)
+
+
+def joined(inputs: Sequence[BatchFeature], pad_id: int) -> BatchFeature:
+    """Return the inputs of several questions as those of one batch, padded on the left as the processor does.
+
+    Args:
+        inputs: inputs of one question each, some of them perhaps without a clip.
+        pad_id: token id of padding.
+    """
+    length = max(one["input_ids"].shape[1] for one in inputs)
+
+    def rows(name: str, fill: int) -> Tensor:
+        given = [one[name] if name in one else torch.zeros_like(one["input_ids"]) for one in inputs]
+        return torch.cat([pad(row, (length - row.shape[1], 0), value=fill) for row in given])
+
+    batch = {"input_ids": rows("input_ids", pad_id), "attention_mask": rows("attention_mask", 0)}
+    if clips := [one for one in inputs if "pixel_values_videos" in one]:
+        batch["mm_token_type_ids"] = rows("mm_token_type_ids", 0)
+        for name in ("pixel_values_videos", "video_frame_counts", "video_rectangles"):
+            batch[name] = torch.cat([one[name] for one in clips])
+    return BatchFeature(batch)
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

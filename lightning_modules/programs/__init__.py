@@ -21,6 +21,7 @@ PROGRAMS = {
     "chat": ("video_panda.chat", "main"),
     "export": ("lightning_modules.export.model_folder", "main"),
     "pretrain-tiny": ("lightning_modules.programs.pretrain_tiny", "main"),
+    "serve": ("video_panda.serve", "main"),
     "import-official": ("lightning_modules.export.official_checkpoint", "main_import"),
     "import-eve": ("lightning_modules.export.official_checkpoint", "main_import_eve"),
     "import-video-llava": ("lightning_modules.export.official_checkpoint", "main_import_video_llava"),
