@@ -20,6 +20,9 @@ FAMILY = {
     "mistral_7b": "mistral",
     "gemma2_9b": "gemma2",
     "eve_7b": "eve",
+    "smollm2_135m": "llama",
+    "smollm2_360m": "llama",
+    "qwen3_0_6b": "qwen3",
 }
 LANGUAGE_MODELS = sorted(Path("configs/llm").glob("*.yaml"))
 
