@@ -174,9 +174,7 @@ def test_without_a_licence_none_is_stated(tmp_path, capsys):
 def test_files_beside_it_play_no_part(file, tmp_path, capsys):
     for name in ("config.json", "tokenizer_config.json", "tokenizer.json", "generation_config.json"):
         (tmp_path / name).write_text('{"model_type": "gpt2", "tokenizer_class": "GPT2Tokenizer"}')
-    (tmp_path / "adapter_config.json").write_text(
-        '{"peft_type": "LORA", "base_model_name_or_path": "another"}'
-    )
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "another"}')
     imported(file, tmp_path / "folder", capsys)
     assert PretrainedCausalLM(str(tmp_path / "folder"), ChatTemplate).text.end_id == 2
 
