@@ -26,6 +26,7 @@ PROGRAMS = {
     "import-eve": ("lightning_modules.export.official_checkpoint", "main_import_eve"),
     "import-video-llava": ("lightning_modules.export.official_checkpoint", "main_import_video_llava"),
     "import-video-chatgpt": ("lightning_modules.export.official_checkpoint", "main_import_video_chatgpt"),
+    "import-gguf": ("lightning_modules.export.gguf_model", "main"),
     "export-official": ("lightning_modules.export.official_checkpoint", "main_export"),
 }
 

@@ -27,6 +27,9 @@ def parameters(module):
         ("Qwen/Qwen2.5-7B-Instruct", 7_615_616_512),
         ("Qwen/Qwen3-8B", 8_190_735_360),
         ("google/gemma-2-9b-it", 9_241_705_984),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", 134_515_008),
+        ("HuggingFaceTB/SmolLM2-360M-Instruct", 361_821_120),
+        ("Qwen/Qwen3-0.6B", 596_049_920),
     ],
 )
 def test_a_language_model_has_its_published_size(name, count):

@@ -20,7 +20,7 @@ from tests.guides import commands
 SCALES = sorted(Path("configs/scale").glob("*.yaml"))
 EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
 # Those of full size need files that are not here, see test_full_size.py.
-FULL_SIZE = {*Path("configs/llm").iterdir(), Path("configs/scale/paper.yaml")}
+FULL_SIZE = {*Path("configs/llm").iterdir(), *(Path(f"configs/scale/{scale}.yaml") for scale in ("paper", "small"))}
 # There is nothing to learn from these, see test_benchmark_runs.py.
 ASKED = {*Path("configs/benchmarks").iterdir(), *Path("configs/data").glob("*_qa.yaml")}
 CONFIGS = sorted({*Path("configs").rglob("*.yaml")} - FULL_SIZE - ASKED)

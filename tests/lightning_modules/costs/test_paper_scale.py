@@ -1,4 +1,4 @@
-"""Every experiment builds at the paper's scale, and changes there what it changes at toy scale."""
+"""Every experiment builds at the paper's and the small scale, and changes there what it changes at toy scale."""
 
 from functools import cache
 from pathlib import Path
@@ -49,10 +49,22 @@ def test_an_experiment_at_paper_scale(experiment):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.stem)
+def test_an_experiment_at_small_scale(experiment):
+    small = resolve_at_paper_scale([str(experiment), "configs/scale/small.yaml"])
+    model = small.model_on_meta()
+    use_fused_attention(model.language_model.network)
+    batch = training_batch(model, small.frames(), small.data.canvas, 1, 256, "meta")
+    loss, distillation = model.losses(batch)
+    assert loss.is_meta and (distillation is None) == (not model.distillation.hidden_layers)
+    assert batch.text.input_ids.shape[1] + small.config.model.max_new_tokens < model.language_model.max_length
+
+
+@pytest.mark.long
 @pytest.mark.parametrize(
     "experiment",
     [file for file in EXPERIMENTS if base_files(file)[0].parent.name != "scale" and file.stem != "full"],
     ids=lambda path: path.stem,
 )
-def test_an_experiment_changes_the_same_at_both_scales(experiment):
-    assert changes(experiment, "paper") == changes(experiment, "toy")
+def test_an_experiment_changes_the_same_at_all_scales(experiment):
+    assert changes(experiment, "paper") == changes(experiment, "toy") == changes(experiment, "small")

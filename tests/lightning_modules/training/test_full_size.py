@@ -1,5 +1,6 @@
 """Configs of full size take a step: those of the encoder as they are, language models and teachers small stand-ins."""
 
+import math
 import shlex
 from pathlib import Path
 
@@ -20,6 +21,9 @@ FAMILY = {
     "mistral_7b": "mistral",
     "gemma2_9b": "gemma2",
     "eve_7b": "eve",
+    "smollm2_135m": "llama",
+    "smollm2_360m": "llama",
+    "qwen3_0_6b": "qwen3",
 }
 LANGUAGE_MODELS = sorted(Path("configs/llm").glob("*.yaml"))
 
@@ -72,3 +76,32 @@ def test_a_language_model_goes_with_the_full_model(run, tmp_path, config):
               stand_in(tmp_path / "model", FAMILY[config.stem]))  # fmt: skip
     assert cli.trainer.global_step == 1
     assert cli.model.component_names()["language_model.prompt"] in config.read_text()
+
+
+SMALL = ("--config=experiments/full.yaml", "--config=configs/scale/small.yaml")
+
+
+def test_the_small_scale_takes_a_step(run, tmp_path):
+    cli = run("fit", *SMALL, stand_in(tmp_path), "--model.teacher.weights={width: 16, layers: 2, heads: 2}",
+              "--data.sampler.frames=2", "--data.batch_size=1", "--data.workers=0", "--model.stage.global_batch=1",
+              "--trainer.precision=32-true", "--trainer.fast_dev_run=1")  # fmt: skip
+    assert cli.trainer.global_step == 1
+    assert cli.model.component_names()["language_model.prompt"] == "ChatTemplate"
+    assert next(iter(cli.datamodule.train_dataloader())).clips.shapes.canvas == (16, 16)
+
+
+@pytest.mark.parametrize("adapter", [(), ("--config=configs/adapter/lora.yaml",), ("--config=experiments/lora.yaml",)])
+def test_the_small_scale_has_rates_for_pretrained_weights_and_for_adapters(resolved, adapter):
+    config = resolved("fit", *SMALL, *adapter)["model"]
+    assert Stage(**config["stage"]).language_model == (2e-4 if adapter else 5e-5)
+    assert Stage(**config["stage"]).encoder == Stage(**config["stage"]).projector == 4e-4
+    assert config["max_new_tokens"] == 128
+
+
+@pytest.mark.parametrize(("stage", "steps"), {"align": 188, "integrate": 188, "instruct": 94}.items())
+def test_a_stage_of_the_small_scale_has_steps_enough_for_6000_samples(resolved, stage, steps):
+    config = resolved("fit", *SMALL, f"--config=configs/stage/{stage}.yaml")
+    share = config["data"]["init_args"]["train_records"].get("init_args", {}).get("share", 1)
+    rates = Stage(**config["model"]["stage"])
+    assert math.ceil(6000 * share * config["trainer"]["max_epochs"] / rates.global_batch) == steps
+    assert (rates.language_model == 0) == (stage == "align") and rates.language_model <= 5e-5
