@@ -10,16 +10,11 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-import torch
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from lmms_eval.models.registry_v2 import ModelManifest
 from PIL.Image import Image
-from torch import Tensor
-from torch.nn.functional import pad
-from torch.nn.utils.rnn import pad_sequence
 
-from components.splice import IGNORED_LABEL
 from video_panda.model import AT_ONCE, VideoPanda
 
 log = logging.getLogger(__name__)
@@ -86,37 +81,13 @@ class LmmsVideoPanda(lmms):  # type: ignore[misc]  # lmms-eval is not there when
         return of_requests
 
     def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
-        """Return the log-probability of each given answer, without its end token, and whether it is the greedy one.
+        """Refuse tasks that are answered by likelihood.
 
         Raises:
-            ValueError: a clip cannot be read, a question is too long, or an answer has no question.
+            ValueError: always: lmms-eval 0.7.3 turns likelihoods into text before it scores them, whatever the model.
         """
-        if any(len(request.args) < 6 for request in requests):
-            raise ValueError("the task wants likelihoods of answers without a question (acc_mutual_info), refused here")
-        return [pair for batch in self._batches(requests) for pair in self._likelihoods(batch)]
-
-    @torch.inference_mode()
-    def _likelihoods(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
-        answers = [self._answer_ids(*request.args) for request in requests]
-        ids = pad_sequence(answers, batch_first=True, padding_value=IGNORED_LABEL).to(self.device)
-        is_answer, length = ids != IGNORED_LABEL, ids.shape[1]
-        ids = ids.where(is_answer, 0)
-        inputs = self.panda.processor(*self._asked(requests), max_new_tokens=length).to(self.device)
-        inputs["input_ids"] = torch.cat([inputs["input_ids"], ids], 1)
-        inputs["attention_mask"] = mask = torch.cat([inputs["attention_mask"], is_answer.to(torch.int64)], 1)
-        if "mm_token_type_ids" in inputs:
-            inputs["mm_token_type_ids"] = pad(inputs["mm_token_type_ids"], (0, length))
-        inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
-        with torch.autocast(self.device.type, self.panda.autocast, enabled=self.panda.autocast is not None):
-            logits = self.panda.model(**inputs, logits_to_keep=length + 1).logits[:, :-1]
-        own = logits.float().log_softmax(-1).gather(-1, ids[..., None])[..., 0].where(is_answer, 0)
-        greedy = ((logits.argmax(-1) == ids) | ~is_answer).all(1)
-        return list(zip(own.sum(1).tolist(), greedy.tolist(), strict=True))
-
-    def _answer_ids(self, question: str, answer: Any, _: Any, *place: Any) -> Tensor:
-        text = str(answer(self._document(*place)) if callable(answer) else answer).strip()
-        labels = self.panda.processor.parts()[2].encode([(question, text)]).labels
-        return labels[labels != IGNORED_LABEL][:-1]  # the last is the end token
+        task = requests[0].args[-2]
+        raise ValueError(f"{task} is scored by likelihoods, which lmms-eval 0.7.3 cannot read; generate_until is known")
 
     def _answers(self, questions: Sequence[str], clips: Sequence[Any], settings: Mapping[str, Any]) -> list[str]:
         warmth = settings.get("temperature", float(bool(settings.get("do_sample")))) or 0

@@ -1,4 +1,4 @@
-"""lmms-eval asks a trained model: its answers are those of `ask`, and its likelihoods those of the model.
+"""lmms-eval asks a trained model: its answers are those of `ask`.
 
 Most tests drive the plugin with a stand-in for the few names of lmms-eval that it uses. The last runs lmms-eval itself
 where it is installed, or where `LMMS_EVAL_PYTHON` names a Python that has it beside this project.
@@ -16,7 +16,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import torch
 import yaml
 from PIL import Image
 
@@ -133,36 +132,6 @@ def test_rounds_follow_from_the_answers_so_far(model, sixteen):
     assert answers == [expected]
 
 
-def likelihood(panda, clip, question, answer):
-    """Log-probability of an answer and whether it is the greedy one, token after token."""
-    encoded = panda.processor.parts()[2].encode([(question, answer)], with_clip=clip is not None)
-    given, total, greedy = encoded.labels[encoded.labels != -100][:-1], 0.0, True
-    inputs = panda.processor(question, clip)
-    for token in given:
-        with torch.no_grad():
-            chances = panda.model(**inputs).logits[0, -1].log_softmax(-1)
-        total += chances[token].item()
-        greedy &= chances.argmax().item() == token.item()
-        for name, value in (("input_ids", token), ("attention_mask", 1), ("mm_token_type_ids", 0)):
-            if name in inputs:
-                inputs[name] = torch.cat([inputs[name], torch.as_tensor([[int(value)]])], 1)
-    return total, greedy
-
-
-def test_likelihoods_are_those_of_the_model(model, panda):
-    greedy = asked(panda, 0)
-    requests = [request(0, f" {greedy}"), request(0, " a red ball that moves"), request(5, lambda document: "Blue.")]
-    requests.append(request(7, " left", visual=None))
-    clips = [DOCUMENTS[0]["video"], DOCUMENTS[0]["video"], DOCUMENTS[5]["video"], None]
-    texts = [greedy, "a red ball that moves", "Blue.", "left"]
-    expected = [
-        likelihood(panda, clip, asked.args[0], text) for clip, asked, text in zip(clips, requests, texts, strict=True)
-    ]
-    given = model.loglikelihood(requests)
-    assert [is_greedy for _, is_greedy in given] == [is_greedy for _, is_greedy in expected] == [True, *[False] * 3]
-    assert [total for total, _ in given] == pytest.approx([total for total, _ in expected], rel=1e-4)
-
-
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
@@ -181,22 +150,14 @@ def test_other_bad_input(model, plugin, trained, caplog):
         model.generate_until([request(0, visual=lambda _: ["a.mp4", "b.mp4"])])
     with pytest.raises(ValueError, match=r"nowhere.mp4"):
         model.generate_until([request(0, visual=lambda _: ["nowhere.mp4"])])
-    with pytest.raises(ValueError, match="likelihoods of answers without a question"):
-        model.loglikelihood([Request(("", "yes"))])
+    with pytest.raises(ValueError, match="real_clips is scored by likelihoods, which lmms-eval"):
+        model.loglikelihood([request(0, " yes")])
     with pytest.raises(ValueError, match="--batch_size is 9; it must be from 1 to 8"):
         type(model)(pretrained=str(trained[1]), batch_size="9")
     model.generate_until([request(0, {"image_aspect_ratio": "original"})])
     assert "without effect on video_panda: image_aspect_ratio" in caplog.text
 
 
-CHOICES = """
-include: real_clips.yaml
-task: real_clips_choice
-output_type: multiple_choice
-doc_to_choice: ["{{reference}}", "a lamp"]
-doc_to_target: 0
-metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
-"""
 ROUNDS = """
 include: real_clips.yaml
 task: real_clips_rounds
@@ -218,16 +179,16 @@ def score(document, results):
 
 @pytest.mark.long
 @pytest.mark.skipif(not PYTHON, reason="no lmms-eval here, and LMMS_EVAL_PYTHON names no Python that has it")
-def test_lmms_eval_itself(trained, sixteen, model, tmp_path):
+def test_lmms_eval_itself(trained, sixteen, tmp_path):
     (command,) = commands("python -m lmms_eval")
     tasks = tmp_path / "tasks"
     tasks.mkdir()
-    for file, text in (("c.yaml", CHOICES), ("r.yaml", ROUNDS), ("rounds.py", FUNCTIONS)):
+    for file, text in (("rounds.yaml", ROUNDS), ("rounds.py", FUNCTIONS)):
         (tasks / file).write_text(text)
     (tasks / TASK.name).write_text(TASK.read_text())
     ours = {
         "pretrained=models/full": f"pretrained={trained[1]},device=cpu",
-        "real_clips": "real_clips,real_clips_choice,real_clips_rounds",
+        "real_clips": "real_clips,real_clips_rounds",
         "docs/lmms_eval": str(tasks),
         "runs/lmms_eval": str(tmp_path / "out"),
     }
@@ -247,6 +208,3 @@ def test_lmms_eval_itself(trained, sixteen, model, tmp_path):
     answers = [asked(sixteen, number) for number in range(20)]
     assert samples("real_clips") == dict(enumerate(answers))
     assert [samples("real_clips_rounds")[number][0] for number in range(20)] == answers
-    pairs = [request(n, text) for n in range(20) for text in (DOCUMENTS[n]["reference"], "a lamp")]
-    given = [pair[0] for row in range(20) for pair in samples("real_clips_choice")[row]]
-    assert given == pytest.approx([total for total, _ in model.loglikelihood(pairs)], rel=1e-4)
