@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from ablation.judging.judge import BEST_SCORE, Comparison, Judgement
@@ -24,12 +23,10 @@ LONGEST = 40  # tokens of a reply; the longest has 28 characters
 class LikelihoodJudge(LocalJudge):
     """A judge that compares how likely a language model finds each reply that its prompt allows, and generates none.
 
-    The replies are those that `LocalJudge` would read: `{"pred": "yes", "score": 0}` and so on. Their probabilities
-    given the answer are divided by those given an empty answer, and normalised: a small model copies the example of the
-    prompt and says yes to everything, and only what an answer changes about that tells something about the answer
-    (contextual calibration; Zhao et al., Calibrate Before Use, 2021). An answer is right if "yes" is likelier than "no"
-    then; the score is the expected one. This scale is ours: an answer that changes nothing has 2.5, and scores of
-    judges that write their replies cannot be compared with it.
+    The replies are those that `LocalJudge` would read: `{"pred": "yes", "score": 0}` and so on, each with its
+    probability, normalised over all of them. An answer is right if "yes" is likelier than "no", and its score is the
+    expected one. That scale is ours: it cannot be compared with the scores of judges that write their replies. A small
+    model copies the example in the prompt, and says yes to nearly everything (docs/data.md).
     """
 
     def __init__(
@@ -46,7 +43,7 @@ class LikelihoodJudge(LocalJudge):
             model: name on the Hugging Face hub, or folder.
             prompt: file with the prompt; default: the prompts of this package.
             variables: further variables of the chat template, as `{enable_thinking: false}` for Qwen 3.
-            dtype: number format of the weights; bfloat16 rounds the differences that are judged by.
+            dtype: number format of the weights; bfloat16 rounds small differences away.
             device: device of the model, such as cpu, cuda or cuda:1; default: a GPU if there is one.
 
         Raises:
@@ -62,19 +59,16 @@ class LikelihoodJudge(LocalJudge):
         text = self.model.text
         replies = VERDICTS if comparison.aspect is None else ASPECTS
         ids = text.tokenizer(replies, add_special_tokens=False, split_special_tokens=True).input_ids
-        empty = replace(comparison, prediction="", second_prediction=comparison.second_prediction and "")
-        logs = []
-        for asked in (comparison, empty):
-            question = self.question_ids(self.prompt.messages(asked))
-            if len(question) > self.room:
-                return Judgement(unjudged=self.too_long(question))
-            logs.append(log_likelihoods(self.model.network, question.to(self.device), ids))
-        chances = (logs[0] - logs[1]).softmax(0).view(-1, len(SCORES)).cpu()
+        question = self.question_ids(self.prompt.messages(comparison))
+        if len(question) > self.room:
+            return Judgement(unjudged=self.too_long(question))
+        logs = log_likelihoods(self.model.network, question.to(self.device), ids).cpu()
+        chances = logs.softmax(0).view(-1, len(SCORES))
         score = round(float((chances.sum(0) * chances.new_tensor(SCORES)).sum()), 3)
         if comparison.aspect is not None:
             return Judgement(score=score, reply=json.dumps({"score": score}))
-        yes = round(float(chances[0].sum()), 4)
-        return Judgement(right=yes > 0.5, score=score, reply=json.dumps({"yes": yes, "score": score}))
+        yes = float(chances[0].sum())
+        return Judgement(right=yes > 0.5, score=score, reply=json.dumps({"yes": round(yes, 4), "score": score}))
 
 
 def log_likelihoods(

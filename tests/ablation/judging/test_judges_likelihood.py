@@ -41,14 +41,12 @@ def test_likelihoods_are_those_of_whole_sequences(family):
 
 @pytest.fixture
 def finds(judge, monkeypatch):
-    """Set how much likelier replies are, in nats: those with a text in them, after any answer or only after ANSWER."""
+    """Set how much likelier those replies are, in nats, that have a text in them; returns the judgement then."""
 
-    def given(always, after_answer):
+    def given(rules):
         def nats(network, question, replies):
-            is_answer = ANSWER.prediction in judge.model.text.decode(question)
-            rules = [*always.items(), *(after_answer.items() if is_answer else ())]
             texts = [judge.model.text.decode(torch.tensor(reply)) for reply in replies]
-            return torch.tensor([sum(value for part, value in rules if part in text) for text in texts])
+            return torch.tensor([sum(value for part, value in rules.items() if part in text) for text in texts])
 
         monkeypatch.setattr("ablation.judging.likelihood.log_likelihoods", nats)
         return judge.judge([ANSWER])[0]
@@ -56,24 +54,18 @@ def finds(judge, monkeypatch):
     return given
 
 
-def test_an_answer_is_right_if_it_makes_yes_likelier(finds):
-    for always in ({}, {"yes": 7.0, "4}": 3.0}, {"no": 7.0}):  # what a model says anyway does not matter
-        right = finds(always, {"yes": 1.0})
-        assert right.right is True and right.score == 2.5
-        assert json.loads(right.reply)["yes"] == pytest.approx(1 / (1 + math.exp(-1.0)), abs=1e-4)
-        assert finds(always, {"no": 0.1}).right is False
+def test_an_answer_is_right_if_yes_is_likelier(finds):
+    right = finds({"yes": 1.0, "4}": 3.0})
+    assert right.right is True and json.loads(right.reply)["yes"] == pytest.approx(1 / (1 + math.exp(-1)), abs=1e-4)
+    assert finds({"no": 0.1, "5}": 3.0}).right is False
+    assert finds({'"yes", "score": 4}': 2.0, "no": 1.0}).right is False  # what is likeliest alone does not decide
 
 
 def test_the_score_is_the_expected_one(finds):
-    assert finds({"0}": 5.0}, {"4}": 30.0}).score == 4
-    assert finds({}, {"4}": 30.0, "1}": 30.0}).score == 2.5
+    assert finds({"4}": 30.0}).score == 4
+    assert finds({"4}": 30.0, "1}": 30.0}).score == 2.5
     weight = math.e / (math.e + 5)
-    assert finds({}, {"5}": 1.0}).score == pytest.approx(5 * weight + 2 * (1 - weight), abs=1e-3)
-
-
-def test_an_empty_answer_is_not_right(judge):
-    empty = judge.judge([Comparison("How many dogs?", "Two", "")])[0]
-    assert empty.right is False and empty.score == 2.5
+    assert finds({"5}": 1.0, "no": 9.0}).score == pytest.approx(5 * weight + 2 * (1 - weight), abs=1e-3)
 
 
 def test_its_replies_are_those_of_its_prompt(judge):
@@ -86,7 +78,7 @@ def test_aspects_have_a_score_alone(judge):
     pair = Comparison("Q", "R", "P", Aspect.CONSISTENCY, "Q2", "P2")
     for judgement in judge.judge([pair, Comparison("Q", "R", "P", Aspect.DETAIL)]):
         assert judgement.right is judgement.unjudged is None
-        assert 0 <= judgement.score <= 5 and judgement.score != 2.5
+        assert 0 < judgement.score < 5 and "yes" not in judgement.reply
 
 
 def test_an_answer_that_is_too_long_is_unjudged_and_the_others_are_not(judge):
