@@ -178,7 +178,9 @@ def score(document, results):
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not PYTHON, reason="no lmms-eval here, and LMMS_EVAL_PYTHON names no Python that has it")
+@pytest.mark.skipif(
+    not PYTHON, reason="no lmms-eval here, and LMMS_EVAL_PYTHON names no Python with it: docs/lmms_eval.md"
+)
 def test_lmms_eval_itself(trained, sixteen, tmp_path):
     (command,) = commands("python -m lmms_eval")
     tasks = tmp_path / "tasks"
@@ -202,7 +204,6 @@ def test_lmms_eval_itself(trained, sixteen, tmp_path):
     def samples(task):
         (file,) = (tmp_path / "out").rglob(f"*_samples_{task}.jsonl")
         rows = [json.loads(line) for line in file.read_text().splitlines()]
-        print(task, rows[0])
         return {row["doc_id"]: row["filtered_resps"] for row in rows}
 
     answers = [asked(sixteen, number) for number in range(20)]
