@@ -21,10 +21,11 @@ ELSEWHERE = {
     "video-panda sweep": ("ablation/sweep/test_sweep.py",),
     "video-panda chain": ("ablation/test_chain.py",),
     "video-panda serve": ("video_panda/test_serve.py",),
+    "python -m lmms_eval": ("video_panda/test_lmms_eval.py",),
 }
 # But for these, which are about files of the reader's, or too large to be trained there.
 NOT_THERE = re.compile("video-panda (sweep .*(my_data|--until)|chain .*scale/paper)")
-OTHERS_PROGRAMS = ("make", "pip", "tensorboard")
+OTHERS_PROGRAMS = ("make", "pip", "uv", "export", "tensorboard")
 SMALL = [
     "--data.train_clips=4", "--data.val_questions_per_family=1", "--data.test_questions_per_family=1",
     "--data.turns_per_record=9", "--data.batch_size=2", "--trainer.max_steps=1", "--trainer.limit_val_batches=0",

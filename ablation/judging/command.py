@@ -16,6 +16,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+import ablation.judging.likelihood
 import ablation.judging.local
 import ablation.judging.server  # noqa: F401  (imported so that class names suffice on the command line)
 from ablation.judging.answers import GeneratedAnswer, answer_files, read_generated_answers

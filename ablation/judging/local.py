@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ablation.judging.judge import JudgeError, JudgeIdentity
 from ablation.judging.prompted import JudgePrompt, Messages, NoReply, PromptedJudge, Reply
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64
+    from torch import Tensor
 
 
 class LocalJudge(PromptedJudge):
@@ -78,21 +82,27 @@ class LocalJudge(PromptedJudge):
         """Name of the model, hash of its weights, prompt and settings."""
         return self._identity
 
+    @property
+    def room(self) -> int:
+        """Longest question in tokens."""
+        return self.model.max_length - self.max_new_tokens
+
+    def question_ids(self, messages: Messages) -> Int64[Tensor, " length"]:
+        """Return the ids of a conversation, up to where the reply begins."""
+        return self.model.text.encode_question([], f"{messages.system}\n\n{messages.user}".strip(), with_clip=False)
+
+    def too_long(self, question: Int64[Tensor, " length"]) -> str:
+        """Return why a question has no reply."""
+        return f"the question has {len(question)} tokens, and the judge takes {self.room} before its reply"
+
     def replies(self, messages: Sequence[Messages]) -> list[Reply | NoReply]:
         """Generate the replies to all conversations in one batch; those that are too long have none."""
         from components.splice import PaddingSide, plan_splice
 
         text = self.model.text
-        ids = [
-            text.encode_question([], f"{message.system}\n\n{message.user}".strip(), with_clip=False)
-            for message in messages
-        ]
-        room = self.model.max_length - self.max_new_tokens
-        fitting = [index for index, tokens in enumerate(ids) if len(tokens) <= room]
-        replies: list[Reply | NoReply] = [
-            NoReply(f"the question has {len(tokens)} tokens, and the judge takes {room} before its reply")
-            for tokens in ids
-        ]
+        ids = [self.question_ids(message) for message in messages]
+        fitting = [index for index, tokens in enumerate(ids) if len(tokens) <= self.room]
+        replies: list[Reply | NoReply] = [NoReply(self.too_long(tokens)) for tokens in ids]
         if not fitting:
             return replies
         plan = plan_splice(
@@ -101,7 +111,7 @@ class LocalJudge(PromptedJudge):
             None,
             padding_side=PaddingSide.LEFT,
             pad_id=text.pad_id,
-            max_length=room,
+            max_length=self.room,
         ).to(self.device)
         new = self.model.generate(self.model.embed(plan.input_ids), plan, self.max_new_tokens)
         for index, reply in zip(fitting, new.cpu(), strict=True):

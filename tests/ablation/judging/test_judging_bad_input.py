@@ -60,7 +60,8 @@ def test_files_that_are_none(tmp_path, capsys):
 
 def test_command_lines_that_are_wrong(tmp_path, capsys):
     save_answers(tmp_path / "a.jsonl", [row(0)])
-    unknown = "error: unknown judge 'ExactMach' (judge); known: ExactMatch, LocalJudge, ServerJudge; did you mean "
+    known = "ExactMatch, LikelihoodJudge, LocalJudge, ServerJudge"
+    unknown = f"error: unknown judge 'ExactMach' (judge); known: {known}; did you mean "
     assert refused(capsys, "a.jsonl", "--judge=ExactMach").startswith(unknown)
     assert "NO_SUCH has no API key" in refused(
         capsys, "a.jsonl", "--judge=ServerJudge", "--judge.model=m", "--judge.api_key_variable=NO_SUCH"
