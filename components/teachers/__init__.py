@@ -12,6 +12,7 @@ from components.teachers.image_teachers import CLIPTeacher, DINOv2Teacher, Image
 from components.teachers.internvideo2_teacher import InternVideo2Teacher
 from components.teachers.languagebind_teacher import LanguageBindTeacher
 from components.teachers.teacher import LoadedTeacher, NoTeacher, Teacher, Untrained, VideoTeacher
+from components.teachers.torchvision_teacher import TorchvisionTeacher
 
 __all__ = [
     "NOTHING_KEPT",
@@ -27,6 +28,7 @@ __all__ = [
     "NoFeatureCache",
     "NoTeacher",
     "Teacher",
+    "TorchvisionTeacher",
     "Untrained",
     "VideoTeacher",
     "clip_key",

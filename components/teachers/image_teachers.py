@@ -11,14 +11,14 @@ from transformers.utils import logging
 
 from components.model_files import UNREADABLE, not_finite, whereabouts, why
 from components.published import only_sizes, sizes_of
-from components.teachers.teacher import LoadedTeacher, Teacher, Untrained, layers_needed
+from components.teachers.teacher import LoadedTeacher, TransformerTeacher, Untrained, layers_needed
 
 _RELEASED_CLIP = "openai/clip-vit-large-patch14"
 _RELEASED_DINOV2 = "facebook/dinov2-large"
 Network = TypeVar("Network", bound=PreTrainedModel)
 
 
-class ImageTeacher(Teacher):
+class ImageTeacher(TransformerTeacher):
     """A teacher that sees every frame separately."""
 
     @abstractmethod

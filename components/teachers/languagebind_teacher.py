@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from components.groups import Groups
-from components.teachers.teacher import LoadedTeacher, Teacher, Untrained, layers_needed
+from components.teachers.teacher import LoadedTeacher, TransformerTeacher, Untrained, layers_needed
 from components.transfer import to_device
 from components.vision_transformers import LanguageBindViT, PretrainedLanguageBind
 from components.vision_transformers.checkpoint import read_architecture
@@ -14,7 +14,7 @@ from components.vision_transformers.checkpoint import read_architecture
 RELEASED = "LanguageBind/LanguageBind_Video_merge"
 
 
-class LanguageBindTeacher(Teacher):
+class LanguageBindTeacher(TransformerTeacher):
     """LanguageBind for video (paper section 4.1 and table 10, "LanguageBind"; arXiv 2310.01852).
 
     It has 8 time embeddings, so longer clips are encoded in pieces of 8 frames, of which the last may be shorter.

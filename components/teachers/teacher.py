@@ -81,9 +81,6 @@ class LoadedTeacher(NamedTuple):
 class Teacher(nn.Module, ABC):
     """A frozen vision network: the family `teachers`.
 
-    All members take the same settings, so that an experiment can change only the class, and a scale only the settings.
-    Most are based on `ImageTeacher` or `VideoTeacher`.
-
     Attributes:
         network: network without the parts that its features do not need.
         width: size C of a feature.
@@ -96,40 +93,26 @@ class Teacher(nn.Module, ABC):
     pixel_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)  # of CLIP
     pixel_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
 
-    def __init__(self, weights: str | Untrained | None = None, layer: int = -2, canvas: int = 224) -> None:
-        """Load or build the network.
+    def __init__(self, loaded: LoadedTeacher) -> None:
+        """Freeze a network.
 
         Args:
-            weights: folder or name on the Hugging Face hub, sizes of a network with random weights, or null for the
-                released weights.
-            layer: hidden state that gives the features, without a final norm; 0 is the input of the first layer, n the
-                output of layer n, and -1 that of the last layer (official: -2).
-            canvas: side of a frame in pixels, a multiple of the patch size.
+            loaded: network, and the sizes of what it takes and gives.
 
         Raises:
-            ValueError: the weights cannot be used, the layer does not exist, or the canvas is not a multiple of the
-                patch size.
+            ValueError: the canvas is not a multiple of the patch size.
         """
         super().__init__()
-        self.network, self.width, self.patch_size, self.canvas = self.load(weights, layer, canvas)
+        self.network, self.width, self.patch_size, self.canvas = loaded
         if self.canvas < self.patch_size or self.canvas % self.patch_size:
             raise ValueError(
-                f"model.teacher.init_args.canvas is {canvas}; {type(self).__name__} needs a multiple of its patches of "
-                f"{self.patch_size} pixels"
+                f"model.teacher.init_args.canvas is {self.canvas}; {type(self).__name__} needs a multiple of its "
+                f"patches of {self.patch_size} pixels"
             )
         self.network.requires_grad_(False)
         self.register_state_dict_post_hook(_leave_out)
         self.register_load_state_dict_pre_hook(_put_back)
         self.eval()
-
-    @staticmethod
-    @abstractmethod
-    def load(weights: str | Untrained | None, layer: int, canvas: int) -> LoadedTeacher:
-        """Load or build the network, as far as the features of `layer` need it.
-
-        Raises:
-            ValueError: the weights cannot be used, or the layer does not exist.
-        """
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -176,7 +159,40 @@ class Teacher(nn.Module, ABC):
         return standardise(frames, self.pixel_mean, self.pixel_std, next(self.parameters()).dtype)
 
 
-class VideoTeacher(Teacher):
+class TransformerTeacher(Teacher):
+    """A vision transformer, whose features are one of its hidden states.
+
+    All of these take the same settings, so that an experiment can change only the class, and a scale only the settings.
+    Most are based on `ImageTeacher` or `VideoTeacher`.
+    """
+
+    def __init__(self, weights: str | Untrained | None = None, layer: int = -2, canvas: int = 224) -> None:
+        """Load or build the network.
+
+        Args:
+            weights: folder or name on the Hugging Face hub, sizes of a network with random weights, or null for the
+                released weights.
+            layer: hidden state that gives the features, without a final norm; 0 is the input of the first layer, n the
+                output of layer n, and -1 that of the last layer (official: -2).
+            canvas: side of a frame in pixels, a multiple of the patch size.
+
+        Raises:
+            ValueError: the weights cannot be used, the layer does not exist, or the canvas is not a multiple of the
+                patch size.
+        """
+        super().__init__(self.load(weights, layer, canvas))
+
+    @staticmethod
+    @abstractmethod
+    def load(weights: str | Untrained | None, layer: int, canvas: int) -> LoadedTeacher:
+        """Load or build the network, as far as the features of `layer` need it.
+
+        Raises:
+            ValueError: the weights cannot be used, or the layer does not exist.
+        """
+
+
+class VideoTeacher(TransformerTeacher):
     """A teacher that sees the frames of a clip together."""
 
     @abstractmethod
@@ -219,10 +235,9 @@ def _put_back(module: nn.Module, state_dict: dict[str, Any], prefix: str, *rest:
 class NoTeacher(Teacher):
     """No teacher: has no network, and features without channels."""
 
-    @staticmethod
-    def load(weights: str | Untrained | None, layer: int, canvas: int) -> LoadedTeacher:
+    def __init__(self, weights: str | Untrained | None = None, layer: int = -2, canvas: int = 224) -> None:
         """Load nothing, for any settings."""
-        return LoadedTeacher(nn.Identity(), width=0, patch_size=1, canvas=1)
+        super().__init__(LoadedTeacher(nn.Identity(), width=0, patch_size=1, canvas=1))
 
     def forward(self, frames: Tensor, frame_counts: Sequence[int]) -> Float[Tensor, "frames 1 1 0"]:
         """Return features without channels, for any frames."""

@@ -13,6 +13,7 @@ from lightning_modules.resolve import resolve_at_paper_scale, resolve_files
 from tests.cuda.known_faults import READS_OF_ANSWERS, unknown
 from tests.cuda.pretended import CUDA, moved, on_one_device, precision, pretended_cuda, ragged_batch
 from tests.cuda.watcher import Watcher
+from tests.random_weights import random_weights
 
 EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
 # The kinds of encoders, language models and adapters; the other experiments answer as one of these does.
@@ -30,7 +31,7 @@ STEPS = [
 
 @cache
 def resolved(experiment):
-    return resolve_files([str(experiment)])
+    return resolve_files([str(experiment), *random_weights(experiment)])
 
 
 @cache

@@ -14,6 +14,7 @@ from lightning_modules.training.stage import clip
 from tests.cuda.known_faults import READS_OF_ANSWERS, unknown
 from tests.cuda.pretended import CPU, CUDA, moved, on_one_device, precision, pretended_cuda, ragged_batch
 from tests.cuda.watcher import BLOCKING_COPY, HOST_READ, TWO_DEVICES, Watcher
+from tests.random_weights import random_weights
 
 SOME = ("full", "eve", "video_chatgpt", "video_llava", "llm_qwen3", "lora", "masked_canvas", "teacher_internvideo2")
 EXPERIMENTS = [
@@ -25,7 +26,7 @@ INDICES = ("components/groups.py", "components/teachers/teacher.py")
 
 
 def model_of(experiment):
-    settings = resolve_files([str(experiment)])
+    settings = resolve_files([str(experiment), *random_weights(experiment)])
     return on_one_device(settings.model()), settings
 
 

@@ -16,6 +16,7 @@ from lightning_modules.config.chain import base_files, read_config
 from lightning_modules.experiment_cli import ExperimentCLI
 from lightning_modules.resolve import resolve
 from tests.guides import commands
+from tests.random_weights import random_weights
 
 SCALES = sorted(Path("configs/scale").glob("*.yaml"))
 EXPERIMENTS = sorted(Path("experiments").glob("*.yaml"))
@@ -61,7 +62,8 @@ def names(paths):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=names(EXPERIMENTS))
 def test_an_experiment_trains_and_leaves_nothing_of_what_it_removes(run, experiment):
-    cli = run("fit", "--config", str(experiment), "--trainer.fast_dev_run=1")
+    files = [f"--config={file}" for file in (experiment, *random_weights(experiment))]
+    cli = run("fit", *files, "--trainer.fast_dev_run=1")
     assert cli.trainer.global_step == 1
     parts = tuple(slots(VideoEncoder).values())
     empty = [
@@ -171,7 +173,8 @@ def test_the_guides_have_trainings():
 
 @pytest.mark.parametrize("arguments", TRAININGS)
 def test_a_training_of_the_guides_takes_a_step(run, arguments):
-    cli = run("fit", *shlex.split(arguments), "--trainer.fast_dev_run=1", tiny="real_clips" not in arguments)
+    more = [f"--config={file}" for file in random_weights(arguments)]
+    cli = run("fit", *shlex.split(arguments), *more, "--trainer.fast_dev_run=1", tiny="real_clips" not in arguments)
     assert cli.trainer.global_step == 1
 
 
