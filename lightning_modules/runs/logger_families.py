@@ -220,17 +220,20 @@ class MLflow(LoggerFamily):
         key = re.sub(r"[^\w./ -]", "_", name, flags=re.ASCII)  # all that MLflow allows
         self.logger.experiment.log_image(self.logger.run_id, picture, key=key, step=step)
 
+    def end(self, failed: bool) -> None:
+        """Mark a run as failed; of one that went well, Lightning says so."""
+        if failed:
+            self.logger.finalize("failed")
+
     def _store(self, content: str, name: str, step: int | None, ending: str) -> None:
         file = f"{name}.{ending}" if step is None else f"{name}/step_{step:06}.{ending}"
         self.logger.experiment.log_text(self.logger.run_id, content, file)
 
 
-FAMILIES: tuple[type[LoggerFamily], ...] = (TensorBoard, WeightsAndBiases, MLflow)
-
-
 def family_of(kind: type[Logger]) -> type[LoggerFamily]:
-    """Return the family of a class of loggers; one that holds numbers alone if it is none of those known."""
-    return next((family for family in FAMILIES if issubclass(kind, family.kind)), LoggerFamily)
+    """Return the family of a class of loggers, the latest one defined; else one that holds numbers alone."""
+    families = reversed(LoggerFamily.__subclasses__())
+    return next((family for family in families if issubclass(kind, family.kind)), LoggerFamily)
 
 
 def shown_by(trainer: Trainer) -> list[LoggerFamily]:

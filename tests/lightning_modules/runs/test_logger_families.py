@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import struct
 import time
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lightning_modules.experiment_cli import ExperimentCLI
+from lightning_modules.experiment_parser import experiment_parser
+from lightning_modules.resolve import changes, resolve
 from lightning_modules.runs.folder import LOGGERS
 from lightning_modules.runs.logger_families import (
     LoggerFamily,
@@ -202,16 +205,40 @@ def test_what_the_user_or_the_environment_names_is_left_as_it_is(tmp_path, monke
 
 
 @pytest.mark.long
-def test_a_run_that_fails_is_a_failed_run_of_wandb(tmp_path, monkeypatch):
+def test_a_run_that_fails_is_a_failed_run_of_each_service(tmp_path, monkeypatch):
     pytest.importorskip("wandb")
+    mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    with pytest.raises(KeyboardInterrupt), started([None, None, WandbLogger(save_dir=tmp_path, offline=True)]):
+    of_mlflow = MLFlowLogger(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    with (
+        pytest.raises(KeyboardInterrupt),
+        started([None, None, WandbLogger(save_dir=tmp_path, offline=True), of_mlflow]),
+    ):
         raise KeyboardInterrupt
+    run = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}").get_run(of_mlflow.run_id)
+    assert run.info.status == "FAILED"
     (folder,) = tmp_path.glob("wandb/offline-run-*")
     deadline = time.monotonic() + 30
     while not (ends := records(folder, "exit")) and time.monotonic() < deadline:  # another process writes the file
         time.sleep(0.1)
     assert [end.exit_code for end in ends] == [1]
+
+
+def test_the_file_of_the_guide_adds_its_loggers(tmp_path):
+    pytest.importorskip("wandb"), pytest.importorskip("mlflow")
+    (content,) = re.findall(r"```yaml\n(.*?)```", Path("docs/loggers.md").read_text(), re.DOTALL)
+    (tmp_path / "lamps.yaml").write_text(content.replace("no_lste.yaml", str(EXPERIMENT)))
+    config = resolve(["fit", f"--config={tmp_path / 'lamps.yaml'}"]).config
+    first, second = config.trainer.logger
+    assert first.class_path.endswith("WandbLogger") and first.init_args.tags == ["pilot"]
+    assert second.class_path.endswith("MLFlowLogger")
+
+
+def test_a_logger_changes_neither_the_name_of_a_run_nor_its_experiment():
+    pytest.importorskip("wandb")
+    experiment = resolve(["fit", f"--config={EXPERIMENT}", "--trainer.logger+=WandbLogger"])
+    assert experiment.config.name == "no_lste"
+    assert changes(experiment, experiment_parser()).own == ["model.encoder.local_encoding: LSTE -> NoLocalEncoding"]
 
 
 def test_a_logger_is_known_by_its_class(tmp_path):
