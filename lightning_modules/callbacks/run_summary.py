@@ -107,8 +107,10 @@ class RunSummary(Callback):
         # Figures of validation and test are logged already. At the last step, since TensorBoard takes step 0 after
         # others for a restart and drops the curves.
         others = {name: value for name, value in self.figures.items() if not name.startswith(("val/", "test/"))}
-        for logger in [trainer.logger, *(family.logger for family in further(trainer.loggers))]:
-            logger.log_metrics(others, trainer.global_step)
+        trainer.logger.log_metrics(others, trainer.global_step)
+        others.pop("train/loss", None)  # logged at its step, and wanted once more by the HParams tab alone
+        for family in further(trainer.loggers):
+            family.logger.log_metrics(others, trainer.global_step)
         for summary in entry(type(module), values, titles):
             trainer.logger.experiment.file_writer.add_summary(summary, trainer.global_step)
 

@@ -72,7 +72,8 @@ def logged(folder):
 @pytest.fixture(scope="module")
 def trained(tiny, tmp_path_factory):
     """A run with W&B, MLflow and a logger with a key beside the usual ones, which was resumed after two steps."""
-    pytest.importorskip("wandb"), pytest.importorskip("mlflow")
+    pytest.importorskip("mlflow")
+    pytest.importorskip("wandb").teardown()  # its process stays where an earlier test has started it
     place = tmp_path_factory.mktemp("place")
     loggers = [
         "--trainer.logger+=WandbLogger", "--trainer.logger.offline=true", "--trainer.logger+=MLFlowLogger",
@@ -120,7 +121,7 @@ def test_a_resumed_run_goes_on_in_the_same_run_of_each_service(trained, wandb_fo
     names = {(run.project, run.display_name, run.run_group) for run in runs}
     assert names == {("video-panda", "no_lste/seed_0", "no_lste")}
     steps = [[row["trainer/global_step"] for row in logged(folder) if "train/loss" in row] for folder in wandb_folders]
-    assert [sorted(set(some)) for some in steps] == [[0, 1, 2], [2, 3, 4]]
+    assert [sorted(set(some)) for some in steps] == [[0, 1], [2, 3]]
     assert mlflow_run.info.run_name == "no_lste/seed_0" and mlflow_run.info.status == "FINISHED"
     assert mlflow_run.data.params["config/trainer/max_steps"] == "2"
     assert mlflow_run.data.tags["resumed/config/trainer/max_steps"] == "4"
@@ -206,7 +207,7 @@ def test_what_the_user_or_the_environment_names_is_left_as_it_is(tmp_path, monke
 
 @pytest.mark.long
 def test_a_run_that_fails_is_a_failed_run_of_each_service(tmp_path, monkeypatch):
-    pytest.importorskip("wandb")
+    pytest.importorskip("wandb").teardown()
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("WANDB_SILENT", "true")
     of_mlflow = MLFlowLogger(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")

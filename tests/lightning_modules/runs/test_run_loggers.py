@@ -60,7 +60,7 @@ def test_another_csv_logger(two_seeds, tmp_path):
 
 @pytest.mark.long
 def test_weights_and_biases_offline(two_seeds, tmp_path, monkeypatch):
-    pytest.importorskip("wandb")
+    pytest.importorskip("wandb").teardown()  # its process stays where an earlier test has started it
     monkeypatch.setenv("WANDB_SILENT", "true")
     folders = two_seeds("--trainer.logger=WandbLogger", "--trainer.logger.offline=true")
     kept = sorted((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
