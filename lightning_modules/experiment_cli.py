@@ -19,13 +19,13 @@ from components.stored_weights import weights_in_files
 from datamodules.printable import say
 from lightning_modules import callbacks
 from lightning_modules.callbacks.part_report import other_encoder, parameter_difference
-from lightning_modules.config.redaction import as_typed
+from lightning_modules.config.redaction import as_typed, without_secrets, words_without_secrets
 from lightning_modules.config.user_errors import errors_of_threads, writing_into
-from lightning_modules.experiment_parser import ExperimentArguments
+from lightning_modules.experiment_parser import ExperimentArguments, ExperimentParser
 from lightning_modules.programs import program_name
 from lightning_modules.resolve import changes, resolve
 from lightning_modules.runs.claim import claimed
-from lightning_modules.runs.loggers import explained, run_loggers, start
+from lightning_modules.runs.loggers import explained, named, run_loggers, started
 from lightning_modules.runs.origin import Origin, recorded_changes
 from lightning_modules.scoring.answer_store import answer_settings, continued_folder
 from lightning_modules.training.accelerator import check_cuda, check_devices, use_own_device, use_tf32
@@ -79,6 +79,8 @@ class ExperimentCLI(ExperimentArguments):
         if config.trainer.accelerator != "cpu":
             use_own_device(config.trainer.devices)
         sharded = strategy_name(config.trainer.strategy) == "FullySharded"
+        assert isinstance(self.parser, ExperimentParser)
+        self.parser.build_logger = named(self.folder)
         with explained(), weights_in_files(stay=sharded):
             super().instantiate_classes()
 
@@ -98,7 +100,8 @@ class ExperimentCLI(ExperimentArguments):
             )
         check_cuda(trainer.strategy.root_device, str(trainer.precision))
         use_tf32(trainer.strategy.root_device)
-        start(trainer.loggers)
+        with words_without_secrets():  # which W&B stores when it starts
+            self.held.enter_context(started(trainer.loggers))
         if line := use_threads(self.model, trainer.strategy.root_device):
             say(f"{line}\n")
         return trainer
@@ -111,7 +114,7 @@ class ExperimentCLI(ExperimentArguments):
             answer_settings(config), config.continue_answers is not None, can_continue=verb in ("test", "predict")
         )
         self.score_file = callbacks.ScoreFile(answer_file, self.origin)
-        self.summary = callbacks.RunSummary(self.origin, self.score_file)
+        self.summary = callbacks.RunSummary(self.origin, self.score_file, without_secrets(config.as_dict()))
         # In this order: the answer file joins the answers, the score file scores them, the summary prints the scores.
         return [
             *callbacks.always(logged),

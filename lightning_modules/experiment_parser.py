@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,7 +33,20 @@ from lightning_modules.video_language import VideoLanguageModel
 
 
 class ExperimentParser(LightningArgumentParser):
-    """Replaces `${here}` in config files, raises errors instead of exiting, and makes their messages clearer."""
+    """Replaces `${here}` in config files, raises errors instead of exiting, and makes their messages clearer.
+
+    Attributes:
+        build_logger: how loggers are built: it is given the class and the arguments.
+    """
+
+    build_logger: Callable[..., Logger] | None = None
+
+    def instantiate(self, *args: Any, **kwargs: Any) -> Namespace:
+        """Build the parts that are named in a configuration."""
+        if self.build_logger is not None:
+            kwargs["instantiators"] = [(self.build_logger, Logger, True)]
+        built: Namespace = super().instantiate(*args, **kwargs)
+        return built
 
     def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
         """Parse a config file."""

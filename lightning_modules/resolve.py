@@ -222,4 +222,5 @@ def _differences(ours: Namespace, base: Namespace) -> list[str]:
         line
         for part in ("model", "data", "trainer")
         for line in difference({part: ours[part].as_dict()}, {part: base[part].as_dict()})
+        if not line.startswith("trainer.logger")  # changes nothing, and may have secrets in it
     ]

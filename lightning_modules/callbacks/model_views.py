@@ -1,4 +1,4 @@
-"""Shows views into the model: at every validation in TensorBoard's image tab, in a prediction as PNG files."""
+"""Shows views into the model: at every validation in the loggers, in a prediction as PNG files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
@@ -22,6 +21,7 @@ from components.files import whole_file
 from components.splice import TooLongError
 from datamodules.printable import say
 from lightning_modules.runs.folder import run_folder
+from lightning_modules.runs.logger_families import shown_by
 from lightning_modules.training.model_input import prepare
 from lightning_modules.video_language import VideoLanguageModel
 from lightning_modules.views import CLIP_VIEWS
@@ -80,15 +80,15 @@ class ModelViews(Callback):
             self.fusion.load_state_dict(state_dict)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the views of this validation to TensorBoard."""
-        logger = trainer.logger
-        if not isinstance(logger, TensorBoardLogger) or trainer.sanity_checking:
+        """Show the views of this validation in the loggers, if any holds pictures."""
+        if not trainer.loggers or trainer.sanity_checking:
             return
         assert isinstance(pl_module, VideoLanguageModel)
 
         def show(tag: str, image: Image.Image | None) -> None:
             if image is not None:
-                logger.experiment.add_image(f"views/{tag}", np.asarray(image), trainer.global_step, dataformats="HWC")
+                for family in shown_by(trainer):
+                    family.picture(f"views/{tag}", image, trainer.global_step)
 
         norms: dict[str, list[float]] = defaultdict(list)
         for number, (clip, views) in enumerate(self._run_clips(trainer, pl_module, "val")):

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from components.files import write_whole
 from lightning_modules.runs.folder import CONFIG, ORIGIN, run_folder
+from lightning_modules.runs.logger_families import shown_by
 from lightning_modules.runs.origin import Origin, recorded_text
 from lightning_modules.video_language import VideoLanguageModel
 
 
 class OriginFile(Callback):
-    """Writes `origin.txt` into the run folder when the run begins, and shows it in TensorBoard's text tab."""
+    """Writes `origin.txt` into the run folder when the run begins, and shows it in the loggers."""
 
     def __init__(self, origin: Origin) -> None:
         """Store the origin."""
@@ -34,8 +34,8 @@ class OriginFile(Callback):
         if text not in recorded:
             recorded += text if not recorded else f"\nwent on with\n\n{text}"
             write_whole(folder / ORIGIN, recorded)
-        if isinstance(trainer.logger, TensorBoardLogger):
-            trainer.logger.experiment.add_text("origin", f"```\n{recorded}```")
+        for family in shown_by(trainer):
+            family.text("origin", f"```\n{recorded}```")
 
 
 class ConfigFile(SaveConfigCallback):

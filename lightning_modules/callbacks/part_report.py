@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from jsonargparse import ArgumentParser
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
@@ -19,6 +18,7 @@ from components.encoders import VideoEncoder, VideoShapes
 from components.files import write_whole
 from components.registry import slot_names
 from lightning_modules.runs.folder import run_folder
+from lightning_modules.runs.logger_families import shown_by
 from lightning_modules.video_language import VideoLanguageModel
 
 FILE = "parts.md"
@@ -29,7 +29,7 @@ INERT = 1e-6  # largest effect that may be rounding
 
 
 class PartReport(Callback):
-    """Writes `parts.md` when a training begins, and shows it in TensorBoard's text tab.
+    """Writes `parts.md` when a training begins, and shows it in the loggers.
 
     The report is about the initial weights; a resumed training keeps it. It warns about parts whose parameters change
     nothing.
@@ -47,8 +47,8 @@ class PartReport(Callback):
         assert isinstance(pl_module, VideoLanguageModel)
         text = report(pl_module.encoder, self.base)
         write_whole(folder / FILE, text)
-        if isinstance(trainer.logger, TensorBoardLogger):
-            trainer.logger.experiment.add_text("parts", text)
+        for family in shown_by(trainer):
+            family.text("parts", text)
 
 
 def report(encoder: VideoEncoder, base: VideoEncoder | None) -> str:

@@ -1,4 +1,4 @@
-"""The end of a run: logs final figures to the HParams tab, and prints them with the run folder."""
+"""The settings and the end of a run: logs what was ablated with final figures, and prints these with the run folder."""
 
 from __future__ import annotations
 
@@ -19,18 +19,27 @@ from datamodules.printable import say
 from lightning_modules.callbacks.hparams import entry, figures_in_order, settings
 from lightning_modules.callbacks.score_file import ScoreFile
 from lightning_modules.runs.folder import SUMMARY, run_folder
+from lightning_modules.runs.loggers import further, remember
 from lightning_modules.runs.origin import Origin
 from lightning_modules.scoring.interval import HOW_SURE, Interval
 from lightning_modules.video_language import VideoLanguageModel
 
 
 class RunSummary(Callback):
-    """Collects the final figures, and logs them with what was ablated, one column per slot."""
+    """Logs what was ablated, one column per slot; collects the final figures, and logs them with it."""
 
-    def __init__(self, origin: Origin, scores: ScoreFile) -> None:
-        """Store the origin of the run, and the callback that computes intervals of scores."""
+    def __init__(self, origin: Origin, scores: ScoreFile, config: Mapping[str, Any]) -> None:
+        """Store facts about the run.
+
+        Args:
+            origin: where it comes from.
+            scores: callback that computes intervals of scores.
+            config: configuration of the run without secrets, for loggers beside TensorBoard.
+        """
         self.origin = origin
         self.scores = scores
+        self.config = config
+        self._begun = False
         self.figures: dict[str, float] = {}
         self.started = time.perf_counter()
         self.minutes_before = 0.0  # training time up to the checkpoint that the run resumes from
@@ -45,6 +54,17 @@ class RunSummary(Callback):
 
     def _minutes(self) -> float:
         return self.minutes_before + (time.perf_counter() - self.started) / 60
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Give the settings to the user's loggers, once: the test after a training is a part of that run."""
+        folder = run_folder(trainer)  # all processes must call this
+        if self._begun or folder is None or not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, VideoLanguageModel)
+        self._begun = True
+        remember(trainer.loggers, folder)
+        for family in further(trainer.loggers):
+            family.settings(self._settings(trainer, pl_module) | {"config": self.config})
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -82,22 +102,27 @@ class RunSummary(Callback):
         """Log what was ablated, slots, size and seed with the final figures."""
         if not isinstance(trainer.logger, TensorBoardLogger) or not isinstance(module, VideoLanguageModel):
             return
-        parameters = sum(parameter.numel() for parameter in module.encoder.parameters())
-        values = settings(
-            module.component_names(),
-            ablated=self.origin.ablated(),
-            encoder_parameters=parameters / 1e6,
-            experiment=Path(trainer.logger.root_dir).name,
-            seed=str(module.data.seed),
-            shown_frames=type(module.data.shown_frames).__name__,
-        )
+        values = self._settings(trainer, module)
         titles = figures_in_order(self.figures, self.scores.intervals)
         # Figures of validation and test are logged already. At the last step, since TensorBoard takes step 0 after
         # others for a restart and drops the curves.
-        further = {name: value for name, value in self.figures.items() if not name.startswith(("val/", "test/"))}
-        trainer.logger.log_metrics(further, trainer.global_step)
+        others = {name: value for name, value in self.figures.items() if not name.startswith(("val/", "test/"))}
+        trainer.logger.log_metrics(others, trainer.global_step)
+        others.pop("train/loss", None)  # logged at its step, and wanted once more by the HParams tab alone
+        for family in further(trainer.loggers):
+            family.logger.log_metrics(others, trainer.global_step)
         for summary in entry(type(module), values, titles):
             trainer.logger.experiment.file_writer.add_summary(summary, trainer.global_step)
+
+    def _settings(self, trainer: Trainer, module: VideoLanguageModel) -> dict[str, str | float]:
+        return settings(
+            module.component_names(),
+            ablated=self.origin.ablated(),
+            encoder_parameters=sum(parameter.numel() for parameter in module.encoder.parameters()) / 1e6,
+            experiment=Path(trainer.default_root_dir).parent.name,
+            seed=str(module.data.seed),
+            shown_frames=type(module.data.shown_frames).__name__,
+        )
 
     def keep(self, trainer: Trainer) -> None:
         """Write the figures to `summary.json`, last of all, as the mark of a finished training."""

@@ -1,45 +1,30 @@
-"""Shows clips with question, reference and answer in TensorBoard's image and text tabs at every validation."""
+"""Shows clips with question, reference and answer in the loggers at every validation."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter, deque
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from components.positive import check_positive
-from datamodules.printable import printable
+from lightning_modules.runs.logger_families import Cell, Table, in_one_line, shown_by
 from lightning_modules.scoring.evaluation import Answer
 from lightning_modules.training.model_input import ModelInput
 from lightning_modules.video_language import VideoLanguageModel
 
 FRAME_SIDE = 96  # pixels of a shown frame: small clips are enlarged, large ones reduced
-FRAMES_PER_ROW = 4  # about the width of a picture in TensorBoard's overview
+FRAMES_PER_ROW = 4  # about the width of a picture in the overviews of loggers
 CAPTION_HEIGHT = 34
+COLUMNS = ("frames", "family", "question", "reference", "answer", "right", "clip")
 
 
-# Characters with a meaning in Markdown, such as the `|` that ends a cell.
-_MARKUP = re.compile(r"[\\`*_|<>&\[\]#~!$]")
-
-
-def in_one_line(text: str) -> str:
-    """Return a question, whose options may be on separate lines, or an answer as one line."""
-    return printable(" ".join(text.split()))
-
-
-def table_row(*cells: str) -> str:
-    """Return a row of a Markdown table, with all markup in its cells escaped."""
-    return f"| {' | '.join(_MARKUP.sub(lambda mark: f'&#{ord(mark[0])};', in_one_line(cell)) for cell in cells)} |"
-
-
-def film_strip(frames: Tensor, answer: Answer) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Draw frames (T, 3, H, W) uint8 in rows above question, reference and answer; returns (H, W, 3)."""
+def film_strip(frames: Tensor, answer: Answer) -> Image.Image:
+    """Draw frames (T, 3, H, W) uint8 in rows above question, reference and answer."""
     rows = -(-len(frames) // FRAMES_PER_ROW)
     bottom = FRAME_SIDE * rows
     strip = Image.new("RGB", (FRAME_SIDE * FRAMES_PER_ROW, bottom + CAPTION_HEIGHT), "white")
@@ -55,7 +40,7 @@ def film_strip(frames: Tensor, answer: Answer) -> np.ndarray[Any, np.dtype[np.ui
         f"reference: {in_one_line(answer.sample.answer)}   answer: {in_one_line(answer.prediction)}",
         fill="darkgreen" if answer.right else "firebrick",
     )
-    return np.asarray(strip)
+    return strip
 
 
 class SamplePanel(Callback):
@@ -116,19 +101,19 @@ class SamplePanel(Callback):
         return clip[chosen.to(clip.device)]
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the panel."""
-        logger = trainer.logger
-        if not isinstance(logger, TensorBoardLogger) or trainer.sanity_checking:
+        """Show the panel."""
+        if trainer.sanity_checking:
             return
-        rows = ["| family | question | reference | answer |", "| --- | --- | --- | --- |"]
-        for family, group in sorted(self.shown.items()):
+        rows: list[list[Cell]] = []
+        families = shown_by(trainer)
+        for name, group in sorted(self.shown.items()):
             for number, (answer, frames) in enumerate(group):
-                if frames is not None:
-                    strip = film_strip(frames, answer)
-                    logger.experiment.add_image(
-                        f"samples/{family}/{number}", strip, trainer.global_step, dataformats="HWC"
-                    )
-                mark = "" if answer.right else " ✗"
+                strip = None if frames is None else film_strip(frames, answer)
+                if strip is not None:
+                    for family in families:
+                        family.picture(f"samples/{name}/{number}", strip, trainer.global_step)
                 sample = answer.sample
-                rows.append(table_row(family, sample.question, sample.answer, f"{answer.prediction}{mark}"))
-        logger.experiment.add_text("answers", "\n".join(rows), trainer.global_step)
+                clip = Path(sample.video or "").name
+                rows.append([strip, name, sample.question, sample.answer, answer.prediction, answer.right, clip])
+        for family in families:
+            family.table("answers", Table(COLUMNS, rows, pictures=COLUMNS[:1]), trainer.global_step)

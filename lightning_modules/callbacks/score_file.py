@@ -1,14 +1,14 @@
-"""Writes the scores of a test with their intervals and provenance, to the run folder and TensorBoard."""
+"""Writes the scores of a test with their intervals and provenance, to the run folder and the loggers."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from components.files import json_lines, write_whole
 from datamodules.video_qa import VideoQA
@@ -16,6 +16,7 @@ from datamodules.video_text import VideoTextDataModule
 from lightning_modules.callbacks.answer_file import AnswerFile
 from lightning_modules.runs.checkout import utc_now
 from lightning_modules.runs.folder import ANSWERS, run_folder
+from lightning_modules.runs.logger_families import Table, shown_by
 from lightning_modules.runs.origin import Origin
 from lightning_modules.scoring.answer_store import AnswerStore, Row
 from lightning_modules.scoring.interval import HOW_SURE, Interval
@@ -27,7 +28,7 @@ from lightning_modules.video_language import VideoLanguageModel
 class ScoreFile(Callback):
     """Writes `answers/test_scores.json` from all answers on disk, on the first process; comes after `AnswerFile`.
 
-    Bounds are logged as `test_interval/<score>/low` and `/high`, and the scores as a table in TensorBoard's text tab.
+    Bounds are logged as `test_interval/<score>/low` and `/high`, and loggers show the scores and the answers as tables.
 
     Attributes:
         intervals: logged name of a score, such as `test/exact_match/mean` -> its interval.
@@ -76,10 +77,10 @@ class ScoreFile(Callback):
             write_whole(store.scores, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
         except OSError as error:
             return f"{store.scores} cannot be written: {error.strerror}; the answers are kept in {store.path}"
-        self._log(trainer, results)
+        self._log(trainer, results, answers)
         return ""
 
-    def _log(self, trainer: Trainer, results: Mapping[str, Score]) -> None:
+    def _log(self, trainer: Trainer, results: Mapping[str, Score], answers: Mapping[str, Row]) -> None:
         bounds = {
             f"test_interval/{name}/{side}": bound
             for name, score in results.items()
@@ -87,8 +88,29 @@ class ScoreFile(Callback):
         }
         for logger in trainer.loggers if bounds else []:
             logger.log_metrics(bounds, step=trainer.global_step)
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_text("scores", f"{as_table(results)}\n\n{HOW_SURE}", trainer.global_step)
+        for family in shown_by(trainer):
+            if results:
+                family.text("scores", f"{as_table(results)}\n\n{HOW_SURE}", trainer.global_step)
+            family.table("test/answers", _answers(answers), trainer.global_step)
+
+
+def _answers(answers: Mapping[str, Row]) -> Table:
+    columns = ["id", "clip", "family", "question", "reference", "answer", "right"]
+    return Table(
+        columns,
+        [
+            [
+                str(row["id"]),
+                Path(row["video"] or "").name,
+                row["family"],
+                row["question"],
+                row["reference"],
+                row["prediction"],
+                bool(row["right"]),
+            ]
+            for row in answers.values()
+        ],
+    )
 
 
 def _content(answers: Mapping[str, Row], data: VideoTextDataModule, results: Mapping[str, Score]) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from components.stab.fusion import LearnedFusion
+from lightning_modules.runs.logger_families import shown_by
 from lightning_modules.training.fully_sharded import whole_tensor
 from lightning_modules.training.model_input import ModelInput
 
@@ -69,5 +69,5 @@ class FusionWeight(Callback):
                 alpha = whole_tensor(fusion.balance.detach()).float().sigmoid()
                 pl_module.log("alpha/mean", alpha.mean(), sync_dist=True)
                 pl_module.log("alpha/std", alpha.std(correction=0), sync_dist=True)
-                if isinstance(trainer.logger, TensorBoardLogger):
-                    trainer.logger.experiment.add_histogram("alpha", alpha.cpu(), trainer.global_step)
+                for family in shown_by(trainer):
+                    family.histogram("alpha", alpha.cpu(), trainer.global_step)

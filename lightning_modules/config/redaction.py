@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 HIDDEN = "***"
@@ -20,6 +22,17 @@ def as_typed(arguments: Sequence[str]) -> str:
     """Return the arguments of a command as one line for a shell, with `***` for anything like a secret."""
     line = _by_form_hidden(_NAMED.sub(rf"\g<1>{HIDDEN}", _BETWEEN.join(arguments)))
     return shlex.join(line.split(_BETWEEN))
+
+
+@contextmanager
+def words_without_secrets() -> Iterator[None]:
+    """Hide secrets in the words of this process for a moment, for libraries that store them as they are."""
+    words = sys.argv
+    sys.argv = shlex.split(as_typed(words))
+    try:
+        yield
+    finally:
+        sys.argv = words
 
 
 def without_secrets(value: Any) -> Any:

@@ -21,6 +21,7 @@ ORIGIN = "origin.txt"  # config files of the run, and the changes of the experim
 HISTORY = "history.jsonl"  # who worked in the folder, when, and how it ended
 DIFF = "uncommitted.diff"  # uncommitted changes of the code
 STAGE_FILE = "stage.json"  # written by a chain into the folder of a stage before the stage begins
+LOGGERS = "loggers.json"  # what services such as W&B know the run by
 SUMMARY = "summary.json"  # final figures; a training that has it is finished
 METRICS = "metrics.csv"  # all figures logged since the run was last resumed
 _EARLIER_METRICS = "metrics.{}.csv"  # figures logged before that

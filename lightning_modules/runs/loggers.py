@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import inspect
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,9 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from lightning_modules.runs.folder import keep_metrics
+from components.files import read_object, write_whole
+from lightning_modules.runs.folder import LOGGERS, keep_metrics
+from lightning_modules.runs.logger_families import LoggerFamily, family_of
 
 
 def run_loggers(trainer: Namespace, folder: Path) -> list[Logger]:
@@ -41,8 +46,37 @@ def run_loggers(trainer: Namespace, folder: Path) -> list[Logger]:
     return [TensorBoardLogger(root, name, version, default_hp_metric=False), CSVLogger(root, name, version), *further]
 
 
-def start(loggers: Sequence[Logger]) -> None:
-    """Start the user's loggers, which come after the two of every run, before the run begins.
+def named(folder: Path) -> Callable[..., Logger]:
+    """Return how loggers are built: what the user left open of their names is that of the run folder.
+
+    A service goes on with the run that it had for this folder, if there was one.
+    """
+    earlier = read_object(folder / LOGGERS) if (folder / LOGGERS).is_file() else {}
+    built: Counter[str] = Counter()
+
+    def build(kind: type[Logger], **settings: Any) -> Logger:
+        identities = earlier.get(kind.__name__, [])
+        number, built[kind.__name__] = built[kind.__name__], built[kind.__name__] + 1
+        arguments = family_of(kind).arguments(folder, identities[number] if number < len(identities) else None)
+        defaults = inspect.signature(kind).parameters
+        left_open = {
+            name: value
+            for name, value in arguments.items()
+            if name in settings and settings[name] == (defaults[name].default if name in defaults else None)
+        }
+        return kind(**settings | left_open)
+
+    return build
+
+
+def further(loggers: Sequence[Logger]) -> list[LoggerFamily]:
+    """Return the loggers of the user, which come after the two of every run, by their families."""
+    return [family_of(type(logger))(logger) for logger in loggers[2:]]
+
+
+@contextmanager
+def started(loggers: Sequence[Logger]) -> Iterator[None]:
+    """Start the user's loggers before the run begins, and end them with it.
 
     Raises:
         ValueError: one cannot start, for instance without an account or a server.
@@ -52,6 +86,23 @@ def start(loggers: Sequence[Logger]) -> None:
             getattr(logger, "experiment", None)  # starts the logger
         except Exception as error:  # a service may raise anything
             raise ValueError(f"trainer.logger {type(logger).__name__} cannot begin: {_in_one_line(error)}") from error
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        for family in further(loggers):
+            family.end(failed)
+
+
+def remember(loggers: Sequence[Logger], folder: Path) -> None:
+    """Write what services know the run by, so that it goes on there when it is resumed."""
+    identities: dict[str, list[str]] = {}
+    for family in further(loggers):
+        if family.identity is not None:
+            identities.setdefault(type(family.logger).__name__, []).append(family.identity)
+    if identities:
+        write_whole(folder / LOGGERS, json.dumps(identities, indent=2) + "\n")
 
 
 class StepLabels(Callback):

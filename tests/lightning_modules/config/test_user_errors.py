@@ -9,9 +9,9 @@ import pytest
 from tensorboard.plugin_util import markdown_to_safe_html
 
 from datamodules.printable import printable
-from lightning_modules.callbacks.sample_panel import table_row
 from lightning_modules.config.user_errors import user_errors
 from lightning_modules.programs import PROGRAMS
+from lightning_modules.runs.logger_families import table_row
 
 NAMED = (
     "EACCES",
