@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,64 @@ from datamodules.video.media_policy import ErrorOnBadMedia
 from datamodules.video.reader import VideoReader
 from datamodules.video.resizing import PillowBicubic, Resizing
 from datamodules.video.sampling import FrameSampler
-from datamodules.video.shown_frames import ShownFrames
+from datamodules.video.shown_frames import ShownFrames, TrueFrames
 
 RATE = 25.0  # frames per second of frames in memory, which have no times of their own
 
 Clip = str | Path | np.ndarray | Tensor | Sequence[np.ndarray | Tensor | Image]
 """A clip: the path of a video or picture; frames (T, H, W, 3) uint8; or a list of pictures or frames (H, W, 3)."""
+
+
+@dataclass(frozen=True)
+class ClipRead:
+    """What was read of a clip for a model.
+
+    Attributes:
+        clip: path of the clip; `<frames 0>` for frames in memory.
+        frames: sampled frames, upright, in the size of the file: before they are fitted to the model's canvas.
+        times: when each of them is shown, in seconds from the beginning.
+        rate: frames per second of the file.
+        length: number of frames in the file.
+        seconds: duration of these frames.
+        rotation: degrees by which stored pictures were turned upright, counter-clockwise.
+        mirrored: whether left and right were exchanged after turning.
+        reader: decoder, such as `pyav`.
+        reason: why that decoder was chosen.
+        damage: what is damaged in a file that was read in part; empty for a whole file.
+        shown_frames: what the model sees of the frames: `TrueFrames`, or the name of a control, such as `NoiseFrames`.
+    """
+
+    clip: str
+    frames: UInt8[np.ndarray, "frames height width 3"]
+    times: tuple[float, ...]
+    rate: float
+    length: int
+    seconds: float
+    rotation: int
+    mirrored: bool
+    reader: str
+    reason: str
+    damage: str
+    shown_frames: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the frames in pixels."""
+        return self.frames.shape[2], self.frames.shape[1]
+
+    def __str__(self) -> str:
+        """Describe the clip in a line or two."""
+        times = ", ".join(f"{time:.3g}" for time in self.times)
+        turned = f", turned by {self.rotation} degrees" if self.rotation else ""
+        facts = [
+            f"{self.clip}: {len(self.times)} of {self.length} frames, at {times} s",
+            f"{self.size[0]}x{self.size[1]}{turned}{', mirrored' if self.mirrored else ''}, {self.rate:.4g} frames/s, "
+            f"{self.seconds:.3g} s, read with {self.reader} ({self.reason})",
+        ]
+        notes = [self.damage] if self.damage else []
+        if self.shown_frames != TrueFrames.__name__:
+            notes.append(f"the model sees {self.shown_frames} instead of these frames")
+        return "\n".join([*facts, *notes])
 
 
 class ClipReading:
@@ -55,6 +108,31 @@ class ClipReading:
         self.fit = fit()
         self.augmentation = augmentation()
         self.seed = seed
+
+    def read(self, clip: Clip) -> ClipRead:
+        """Return what the model is shown of a clip, before it is fitted to the canvas.
+
+        Raises:
+            ValueError: the clip cannot be read.
+        """
+        in_memory = FramesInMemory()
+        with in_memory.open(in_memory.path(clip), self.damaged) as reader:
+            indices = self.sampler.indices(len(reader), reader.fps, reader.times)
+            frames, times = reader.frames(indices), reader.times()
+            return ClipRead(
+                clip=str(reader.path),
+                frames=frames,
+                times=tuple(times[index] for index in indices),
+                rate=reader.fps,
+                length=len(reader),
+                seconds=times[-1] + 1 / reader.fps,
+                rotation=reader.rotation,
+                mirrored=reader.mirrored,
+                reader=reader.name,
+                reason=reader.reason,
+                damage=reader.damage,
+                shown_frames=type(self.shown_frames).__name__,
+            )
 
     def samples(
         self,

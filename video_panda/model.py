@@ -15,7 +15,7 @@ from huggingface_hub import HfApi
 from transformers import BatchFeature, StoppingCriteria, StoppingCriteriaList, TextStreamer
 
 from components.positive import check_positive
-from video_panda.clips import Clip
+from video_panda.clips import Clip, ClipRead
 from video_panda.loading import load_model, local
 from video_panda.modeling import VideoPandaForConditionalGeneration
 from video_panda.processing import Turns, VideoPandaProcessor
@@ -129,6 +129,14 @@ class VideoPanda:
             ValueError: the clip cannot be read, or the question is too long; at once, not at the first piece.
         """
         return self._pieces(self._inputs([clip], [question], before))
+
+    def read(self, clip: Clip) -> ClipRead:
+        """Return which frames of a clip the model is shown, and how they were read.
+
+        Raises:
+            ValueError: the clip cannot be read, with the line that `ask` gives for it.
+        """
+        return self.processor.parts()[0].read(clip)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model in the form of transformers, with the card of the folder that it was loaded from."""

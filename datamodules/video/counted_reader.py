@@ -43,7 +43,7 @@ class CountedReader(GroupReader):
             facts: facts about the file from an earlier complete decoding.
         """
         super().__init__(container, facts.reader_reason)
-        self._count, self.fps = facts.frames, facts.fps
+        self._count, self.fps, self.damage = facts.frames, facts.fps, facts.damage
         self._closed_groups = facts.reader == DecordReader.name
         self._has_times = (
             container.format.startswith(_WITH_TIMES) and not facts.damage and facts.bytes <= pyav_reader.KEPT_BYTES

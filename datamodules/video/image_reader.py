@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from datamodules.video.reader import VideoError, VideoReader
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # of a JPEG with further pictures (MPO, gain maps), the first one is read
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")  # for a guess without opening the file
+# Orientation in the EXIF data -> degrees counter-clockwise, and whether left and right are exchanged afterwards.
+_EXIF = {2: (0, True), 3: (180, False), 4: (180, True), 5: (270, True), 6: (270, False), 7: (90, True), 8: (90, False)}
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")  # 8 bits at most: Pillow would clip the others
 
 
@@ -41,6 +43,8 @@ class ImageReader(VideoReader):
             raise VideoError(path, f"a picture of the kind {image.mode}; save it with 8 bits per colour")
         self.path = path
         self.format = (image.format or "").lower()
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        self.rotation, self.mirrored = _EXIF.get(orientation or 1, (0, False))
         self._frame = np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
     def __len__(self) -> int:

@@ -68,7 +68,9 @@ class SequenceReader(VideoReader):
         rgb: UInt8[np.ndarray, "height width 3"] = self._to_rgb.reformat(
             frame, *size, format="rgb24", threads=1
         ).to_ndarray()
-        return Orientation.of(frame, self.path)(rgb)
+        orientation = Orientation.of(frame, self.path)
+        self.rotation, self.mirrored = orientation.degrees, orientation.mirrored
+        return orientation(rgb)
 
     def close(self) -> None:
         """Close the file and free the kept frames."""
@@ -122,5 +124,6 @@ class PyAVReader(SequenceReader):
         damage = scan.damage()
         if damage:
             damaged.handle(DamagedVideoError(self.path, damage, decodable=scan.count, expected=scan.expected))
+            self.damage = damage
         else:
             warn_if_cut_off(self._container, scan.count, scan.span + 1 / self.fps)

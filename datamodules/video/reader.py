@@ -59,12 +59,19 @@ class VideoReader(ABC):
         path: path of the file.
         reason: reason why this reader was chosen for the file.
         fps: frames per second from the header, or else from the frame times; the official sampler uses this rate.
+        rotation: degrees by which stored pictures are turned upright, counter-clockwise; known once a frame was read.
+            decord turns pictures too, but does not tell.
+        mirrored: whether left and right are exchanged after turning.
+        damage: description of the damage of a file that is read in part; empty for a whole file.
     """
 
     name: str
     path: Path
     reason: str
     fps: float
+    rotation: int = 0
+    mirrored: bool = False
+    damage: str = ""
 
     @abstractmethod
     def __len__(self) -> int: ...

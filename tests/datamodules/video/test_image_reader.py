@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules.video.display import Orientation
 from datamodules.video.open import open_video
 from datamodules.video.reader import VideoError
 
@@ -36,6 +37,15 @@ def test_a_picture_is_turned_upright_and_known_by_its_contents(save):
         (frame,) = reader.frames([0])
     assert frame.shape == (64, 48, 3)
     assert np.abs(frame.astype(int) - np.rot90(PIXELS, -1)).mean() < 3
+
+
+@pytest.mark.parametrize("kind", range(1, 9))
+def test_how_a_picture_was_turned(save, kind):
+    exif = Image.Exif()
+    exif[0x0112] = kind
+    with open_video(save("a.png", exif=exif)) as reader:
+        (frame,) = reader.frames([0])
+        assert np.array_equal(Orientation(reader.rotation // 90, reader.mirrored)(PIXELS), frame)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA"])
