@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from queue import Queue
 from threading import Event, Thread
@@ -115,13 +115,13 @@ class VideoPanda:
         batches = (slice(start, start + AT_ONCE) for start in range(0, len(question), AT_ONCE))
         return [answer for part in batches for answer in self._answers(clip[part], question[part], before)]
 
-    def stream(self, clip: Clip, question: str, before: Turns = ()) -> Iterator[str]:
+    def stream(self, clip: Clip | None, question: str, before: Turns = ()) -> Generator[str, None, None]:
         """Answer one question piece by piece; the pieces together are what `ask` returns.
 
-        A word is yielded once it is complete. Generation stops when the iterator is closed or left.
+        A word is yielded once it is complete. Generation stops when the generator is closed or left.
 
         Args:
-            clip: clip, as for `ask`.
+            clip: clip, as for `ask`; None for a question without one.
             question: question.
             before: earlier questions about the clip and their answers.
 
@@ -160,7 +160,7 @@ class VideoPanda:
             self.save_pretrained(folder)
             return str(hub.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Video-Panda").commit_url)
 
-    def _inputs(self, clips: Sequence[Clip], questions: Sequence[str], before: Turns) -> BatchFeature:
+    def _inputs(self, clips: Sequence[Clip | None], questions: Sequence[str], before: Turns) -> BatchFeature:
         room: int = self.model.generation_config.max_new_tokens
         inputs = self.processor(list(questions), list(clips), [before] * len(questions), max_new_tokens=room)
         return inputs.to(self.model.device)
@@ -175,7 +175,7 @@ class VideoPanda:
             ids: torch.Tensor = self.model.generate(**inputs, **options)
             return ids
 
-    def _pieces(self, inputs: BatchFeature) -> Iterator[str]:
+    def _pieces(self, inputs: BatchFeature) -> Generator[str, None, None]:
         stop = Event()
         streamer = _Pieces(self.processor.tokenizer)
         criteria = StoppingCriteriaList([_Stop(stop)])

@@ -17,6 +17,7 @@ PROGRAMS = {
     "plan": ("lightning_modules.costs.plan", "main"),
     "show": ("lightning_modules.programs.show", "main"),
     "profile": ("lightning_modules.costs.profile", "main"),
+    "chat": ("video_panda.chat", "main"),
     "export": ("lightning_modules.export.model_folder", "main"),
     "pretrain-tiny": ("lightning_modules.programs.pretrain_tiny", "main"),
     "import-official": ("lightning_modules.export.official_checkpoint", "main_import"),
