@@ -47,16 +47,16 @@ def main(args: Sequence[str]) -> None:
         port = free_port(options.host, options.port)
         sources = [options.model, *([options.other] if options.other else [])]
         named = zip(names(sources), sources, strict=True)
-        pandas = {name: load(Namespace(**vars(options) | {"model": source})) for name, source in named}
-        with served(pandas, options.host, port, options.max_upload, options.timeout) as address:
-            say(f"{' and '.join(pandas)} at {address}; Ctrl-C ends it")
-            if options.host != LOOPBACK:
-                say("everybody who reaches this machine can use it, without a password")
-            signal.signal(signal.SIGTERM, _interrupted)
-            try:
+        try:
+            pandas = {name: load(Namespace(**vars(options) | {"model": source})) for name, source in named}
+            with served(pandas, options.host, port, options.max_upload, options.timeout) as address:
+                signal.signal(signal.SIGTERM, _interrupted)
+                say(f"{' and '.join(pandas)} at {address}; Ctrl-C ends it")
+                if options.host != LOOPBACK:
+                    say("everybody who reaches this machine can use it, without a password")
                 Event().wait()
-            except KeyboardInterrupt:
-                say("ended")
+        except KeyboardInterrupt:
+            say("ended")
 
 
 def _interrupted(signum: int, frame: FrameType | None) -> None:

@@ -47,7 +47,6 @@ def page(pandas: Mapping[str, VideoPanda], seconds: float) -> gr.Blocks:
         seconds: time limit of an answer.
     """
     models = list(pandas.values())
-    first = next(iter(pandas.items()))
     for panda in models:
         panda.model.generation_config.max_time = seconds
 
@@ -110,13 +109,14 @@ def page(pandas: Mapping[str, VideoPanda], seconds: float) -> gr.Blocks:
                     stop = gr.Button("Stop", min_width=80)
                     anew = gr.Button("Reset", min_width=80)
                 hint = gr.Markdown(HINT, elem_classes="facts")
+                gr.Markdown(compared(pandas))
         shown: list[Any] = []
         chats: list[gr.Chatbot] = []
         tabs: list[tuple[gr.Tabs, list[str]]] = []
         with gr.Row():
             for name, panda in pandas.items():
                 with gr.Column(min_width=320):
-                    gr.Markdown(heading(name, panda, first))
+                    gr.Markdown(heading(name, panda))
                     with gr.Row():
                         with gr.Column(min_width=420):
                             chats.append(gr.Chatbot(**CHAT))
@@ -186,14 +186,18 @@ def messages(turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     ]
 
 
-def heading(name: str, panda: VideoPanda, first: tuple[str, VideoPanda]) -> str:
-    """Return the name of a model, its size, and how it differs from the first one."""
-    size = sum(parameter.numel() for parameter in panda.model.parameters())
-    line = f"### {name}\n{size / 1e6:.3g} M parameters"
-    if panda is first[1]:
-        return line
-    found = difference(parts(panda), parts(first[1])) or ["no part differs, only the training"]
-    return f"{line}. Against {first[0]}: {'; '.join(found)}"
+def heading(name: str, panda: VideoPanda) -> str:
+    """Return the name of a model, and its size."""
+    return f"### {name}\n{sum(parameter.numel() for parameter in panda.model.parameters()) / 1e6:.3g} M parameters"
+
+
+def compared(pandas: Mapping[str, VideoPanda]) -> str:
+    """Return the settings in which the second of two models differs from the first; nothing for one model."""
+    if len(pandas) < 2:
+        return ""
+    (first, base), (second, other) = pandas.items()
+    found = difference(parts(other), parts(base)) or ["no part differs, only the training"]
+    return f"**{first} -> {second}:** {'; '.join(found)}"
 
 
 def parts(panda: VideoPanda) -> dict[str, Any]:
