@@ -20,6 +20,7 @@ PROGRAMS = {
     "profile": ("lightning_modules.costs.profile", "main"),
     "chat": ("video_panda.chat", "main"),
     "export": ("lightning_modules.export.model_folder", "main"),
+    "demo": ("video_panda.demo", "main"),
     "pretrain-tiny": ("lightning_modules.programs.pretrain_tiny", "main"),
     "serve": ("video_panda.serve", "main"),
     "import-official": ("lightning_modules.export.official_checkpoint", "main_import"),

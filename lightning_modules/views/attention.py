@@ -14,8 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from components.encoders import STAB
 from components.encoders.stab_layout import STABLayout
 from components.stab import FSRA, GSTRA, LSD, LearnedQueryLSD
-from lightning_modules.video_language import VideoLanguageModel
-from lightning_modules.views.clip_view import ClipView, ShownClip
+from lightning_modules.views.clip_view import ClipView, HasEncoder, ShownClip
 from lightning_modules.views.film import Layer, Swatch, apart, film, times_alike
 
 STRONGEST = 0.85  # maximum opacity of colours, with which the frame is still visible
@@ -32,7 +31,7 @@ class WindowAttention(ClipView):
         self.part = part
 
     @classmethod
-    def of(cls, model: VideoLanguageModel) -> WindowAttention | None:
+    def of(cls, model: HasEncoder) -> WindowAttention | None:
         """Return the view of a model with LSD whose windows have more than one patch; otherwise None."""
         encoder = model.encoder
         if not isinstance(encoder, STAB) or not isinstance(encoder.downsampling, LSD | LearnedQueryLSD):
@@ -91,7 +90,7 @@ class FrameAttention(ClipView):
         self.part = part
 
     @classmethod
-    def of(cls, model: VideoLanguageModel) -> FrameAttention | None:
+    def of(cls, model: HasEncoder) -> FrameAttention | None:
         """Return the view of a model with FSRA; otherwise None."""
         encoder = model.encoder
         if not isinstance(encoder, STAB) or not isinstance(encoder.frame_aggregator, FSRA):
@@ -130,7 +129,7 @@ class VideoAttention(ClipView):
         self.part = part
 
     @classmethod
-    def of(cls, model: VideoLanguageModel) -> VideoAttention | None:
+    def of(cls, model: HasEncoder) -> VideoAttention | None:
         """Return the view of a model with GSTRA; otherwise None."""
         encoder = model.encoder
         if not isinstance(encoder, STAB) or not isinstance(encoder.video_aggregator, GSTRA):

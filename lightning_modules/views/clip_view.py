@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from components.encoders import TokenLayout
+from components.encoders import TokenLayout, VideoEncoder
 from datamodules.batch import Batch
 from lightning_modules.video_language import VideoLanguageModel
 
@@ -24,7 +24,7 @@ class ShownClip:
 
     Attributes:
         name: name of its file.
-        folder: name of the folder of its file.
+        title: title of its pictures.
         frames: frames as the model reads them, RGB.
         rectangles: valid area of every frame as (top, left, height, width) in patches.
         canvas: (rows, columns) of patches in a whole frame.
@@ -33,7 +33,7 @@ class ShownClip:
     """
 
     name: str
-    folder: str
+    title: str
     frames: UInt8[Tensor, "frames 3 height width"]
     rectangles: Int64[Tensor, "frames 4"]
     canvas: tuple[int, int]
@@ -42,16 +42,10 @@ class ShownClip:
 
     @classmethod
     def of(cls, batch: Batch, stride: int, layout: TokenLayout) -> ShownClip:
-        """Return the clip of a batch of one."""
+        """Return the clip of a batch of one, with folder and file name as its title."""
         clips, file = batch.clips, Path(batch.samples[0].video)
-        return cls(
-            file.name, file.parent.name, clips.frames, clips.shapes.rectangles, clips.shapes.canvas, stride, layout
-        )
-
-    @property
-    def title(self) -> str:
-        """Title of its pictures: folder and file name."""
-        return f"{self.folder}/{self.name}"
+        title = f"{file.parent.name}/{file.name}"
+        return cls(file.name, title, clips.frames, clips.shapes.rectangles, clips.shapes.canvas, stride, layout)
 
     @property
     def grid_frames(self) -> Int64[Tensor, " tokens"]:
@@ -83,6 +77,14 @@ class ShownClip:
         """Put values at indices of the flattened (frames, rows, columns); NaN at all others."""
         shape = (len(self.frames), *self.canvas)
         return torch.full(shape, torch.nan).flatten().index_copy(0, patches, values.float()).view(shape)
+
+
+class HasEncoder(Protocol):
+    """A model with a video encoder: one in training, or the same as a model of transformers."""
+
+    @property
+    def encoder(self) -> VideoEncoder:
+        """Video encoder."""
 
 
 class ClipView(ABC):
