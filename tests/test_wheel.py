@@ -91,14 +91,11 @@ def test_it_trains_a_packaged_experiment_from_an_empty_folder(run, tmp_path):
     assert f"{packages}/configs/scale/toy.yaml" in shown and "code not of a checkout" in shown
 
 
-def test_other_programs_find_the_packaged_files_too(run, tmp_path):
-    assert "stage1_full_data" in run("video-panda", "sweep", "experiments/sweeps/table_7.yaml", "--dry-run")
-    run("video-panda", "plan", "--config", "experiments/full.yaml")
-    assert "MSVD-QA" in run("video-panda", "reproduce", "table-4", "--dry-run")
+def test_a_sweep_trains_an_experiment_of_the_user_that_builds_on_a_packaged_one(run, tmp_path):
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "mine.yaml").write_text("# Mine\nbase: no_lste.yaml\n")
     output = run("video-panda", "sweep", "experiments/mine.yaml", *SHORT, "--data.workers=0")
-    assert "1 of 1 jobs are finished" in output
+    assert "experiments/no_lste.yaml: the packaged file in" in output and "1 of 1 jobs are finished" in output
 
 
 def test_a_package_of_the_user_with_a_name_of_ours_is_one_line(run, tmp_path):
