@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 TOO_SLOW = "there was no whole answer in the time that --timeout gives"
 READERS = 4  # clips that are read at the same time, beside the batch that is being answered
-MIB = 2**20
+MB = 10**6
 
 
 class ChatService:
@@ -38,7 +38,7 @@ class ChatService:
     """
 
     def __init__(
-        self, panda: VideoPanda, name: str, media: Media, rows: int, queue: int, timeout: float, upload_mib: float
+        self, panda: VideoPanda, name: str, media: Media, rows: int, queue: int, timeout: float, max_upload: float
     ) -> None:
         """Set the limits, and start the thread that answers.
 
@@ -49,10 +49,10 @@ class ChatService:
             rows: most answers per batch.
             queue: most requests that are let in at the same time.
             timeout: seconds for one request, from its arrival to the end of its answer.
-            upload_mib: size of a request in MiB.
+            max_upload: size of the largest request, in MB.
         """
         self.panda, self.name, self.media = panda, name, media
-        self.queue, self.timeout, self.upload_mib = queue, timeout, upload_mib
+        self.queue, self.timeout, self.max_upload = queue, timeout, max_upload
         self.admitted = 0
         self.answers = BatchedAnswers(panda, rows)
         self.began = int(time.time())
@@ -101,8 +101,8 @@ class ChatService:
         if http.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
             # Also what keeps web pages from asking: a browser sends only other types without permission of the server.
             raise RefusedError("the Content-Type of a request must be application/json", status=415)
-        too_large = RefusedError(f"a request may have {self.upload_mib:g} MiB", status=413)
-        limit = self.upload_mib * MIB
+        too_large = RefusedError(f"a request may have {self.max_upload:g} MB", status=413)
+        limit = self.max_upload * MB
         with suppress(ValueError):
             if int(http.headers.get("Content-Length", 0)) > limit:
                 raise too_large

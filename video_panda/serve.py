@@ -6,7 +6,6 @@ variable VIDEO_PANDA_API_KEY, since all users of a machine see the arguments of 
 
 from __future__ import annotations
 
-import argparse
 import errno
 import hmac
 import logging
@@ -33,9 +32,10 @@ except ImportError as error:
     ) from error
 
 from datamodules.printable import say
-from lightning_modules.config.user_errors import ProgramParser, user_errors
+from lightning_modules.config.user_errors import user_errors
 from video_panda.media import Media
-from video_panda.model import AT_ONCE, VideoPanda
+from video_panda.model import AT_ONCE
+from video_panda.options import ModelParser, load
 
 KEY = "VIDEO_PANDA_API_KEY"
 LONGEST_END = 10  # seconds that answers have to end in after Ctrl-C
@@ -43,10 +43,7 @@ LONGEST_END = 10  # seconds that answers have to end in after Ctrl-C
 
 def main(args: Sequence[str]) -> None:
     """Parse the command line, load the model, and serve it until Ctrl-C."""
-    parser = ProgramParser(
-        prog="video-panda serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("model", help="run folder, checkpoint, model folder, or repository on the hub")
+    parser = ModelParser("serve", __doc__)
     parser.add_argument("--name", help="name of the model in requests (default: MODEL as written)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s, this machine)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen at, 0 for a free one (default: 8000)")
@@ -54,22 +51,24 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("--batch", type=int, default=AT_ONCE, help="most answers per batch (default: %(default)s)")
     parser.add_argument("--queue", type=int, default=64, help="most requests at the same time (default: %(default)s)")
     parser.add_argument("--timeout", type=float, default=300, help="seconds for one request (default: %(default)s)")
-    parser.add_argument("--upload_mib", type=float, default=64, help="size of a request in MiB (default: %(default)s)")
     parser.add_argument(
-        "--clip_seconds", type=float, default=600, help="longest clip, in seconds (default: %(default)s)"
+        "--max-upload", type=float, default=64, metavar="MB", help="largest request (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max-seconds", type=float, default=600, help="longest clip, in seconds (default: %(default)s)"
     )
     options = parser.parse_args(args)
     with user_errors():
-        for name in ("batch", "queue", "timeout", "upload_mib", "clip_seconds"):
+        for name in ("batch", "queue", "timeout", "max_upload", "max_seconds"):
             if not 0 < (value := getattr(options, name)) < math.inf:
-                raise ValueError(f"--{name} is {value}; it must be a positive number")
-        media = Media(options.media, options.clip_seconds)
+                raise ValueError(f"--{name.replace('_', '-')} is {value}; it must be a positive number")
+        media = Media(options.media, options.max_seconds)
         key = _key()
         with listening(options.host, options.port) as place, suppress(KeyboardInterrupt):
-            panda = VideoPanda.from_pretrained(options.model)
+            panda = load(options)
             service = ChatService(
                 panda, options.name or options.model, media, options.batch, options.queue, options.timeout,
-                options.upload_mib,
+                options.max_upload,
             )  # fmt: skip
             host, port = place.getsockname()[:2]
             address = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"

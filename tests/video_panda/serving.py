@@ -20,9 +20,9 @@ QUESTION = "What is shown?"
 
 
 @contextmanager
-def serving(panda, key=None, media=None, rows=8, queue=64, timeout=120.0, upload_mib=4, seconds=60.0):
+def serving(panda, key=None, media=None, rows=8, queue=64, timeout=120.0, max_upload=4, seconds=60.0):
     """Serve a model in a thread; yields service and client."""
-    service = ChatService(panda, "toy", Media(media, seconds), rows, queue, timeout, upload_mib)
+    service = ChatService(panda, "toy", Media(media, seconds), rows, queue, timeout, max_upload)
     server = Server(service, key)
     place = listening("127.0.0.1", 0)
     url = f"http://127.0.0.1:{place.getsockname()[1]}/v1"

@@ -37,7 +37,7 @@ def test_a_key_is_asked_for(panda, capfd):
 
 
 def test_a_request_that_is_too_large(panda):
-    with serving(panda, upload_mib=0.01, seconds=0.5) as (service, client):
+    with serving(panda, max_upload=0.01, seconds=0.5) as (service, client):
         large = json.dumps({"model": "toy", "messages": [message(video(data(CLIP)))]}).encode()
         assert len(large) > 20_000
 
@@ -46,8 +46,8 @@ def test_a_request_that_is_too_large(panda):
 
         for content in (large, parts()):
             reply = post(client, content=content)
-            assert reply.status_code == 413 and reply.json()["error"]["message"] == "a request may have 0.01 MiB"
-        service.upload_mib = 4
+            assert reply.status_code == 413 and reply.json()["error"]["message"] == "a request may have 0.01 MB"
+        service.max_upload = 4
         with refused(openai.BadRequestError, r"video_url: \d+ s are more than the 0.5 s that this server takes"):
             ask(client, message(video(data(CLIP))))
         assert service.admitted == 0
