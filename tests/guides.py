@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).parents[1]
 GUIDES = (REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md")))
 # Their commands stand on each other, or on files that they print: a test for each runs them as they are.
 WHOLE = {"walk_through.md": "test_walk_through.py", "extending.md": "test_extending.py", "small.md": "test_small.py",
-         "views.md": "lightning_modules/views/test_views.py", "chat.md": "video_panda/test_chat.py"}  # fmt: skip
+         "views.md": "lightning_modules/views/test_views.py", "chat.md": "video_panda/chat/test_chat.py"}  # fmt: skip
 
 
 def shown(guide: Path) -> list[str]:

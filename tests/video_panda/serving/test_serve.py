@@ -20,7 +20,7 @@ from datamodules.video.open import open_video
 from lightning_modules.cli import main
 from tests.guides import REPOSITORY, commands
 from tests.lightning_modules.conftest import SMALL_STEP, TINY
-from tests.video_panda.serving import (
+from tests.video_panda.serving.served import (
     CLIP,
     QUESTION,
     ask,
@@ -34,7 +34,7 @@ from tests.video_panda.serving import (
     until,
     video,
 )
-from video_panda.serve import KEY
+from video_panda.serving.command import KEY
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_what_the_program_refuses(trained, capsys, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("package", ["fastapi", "uvicorn"])
 def test_the_packages_that_it_needs_are_named(capsys, monkeypatch, package):
-    for name in ("video_panda.serve", "video_panda.completions", "video_panda.chat_request"):
+    for name in ("video_panda.serving.command", "video_panda.serving.completions", "video_panda.serving.chat_request"):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     line = one_line(capsys, "models/full")

@@ -11,9 +11,9 @@ import openai
 import pytest
 from PIL import Image
 
-from video_panda.completions import ChatService
-from video_panda.media import Media
-from video_panda.serve import Server, listening
+from video_panda.serving.command import Server, listening
+from video_panda.serving.completions import ChatService
+from video_panda.serving.media import Media
 
 CLIP = "tests/data/videos/asl_eat_portrait.mp4"
 QUESTION = "What is shown?"

@@ -106,7 +106,7 @@ def served(pandas: Mapping[str, VideoPanda], host: str, port: int, max_upload: i
         os.environ["GRADIO_TEMP_DIR"] = uploads
         from gradio.themes import Default
 
-        from video_panda.demo_page import STYLE, page
+        from video_panda.demo.page import STYLE, page
 
         blocks = page(pandas, seconds).queue(max_size=WAITING)
         try:

@@ -24,9 +24,9 @@ from gradio_client import Client, handle_file  # noqa: E402
 from gradio_client.exceptions import AppError  # noqa: E402
 
 from video_panda import VideoPanda  # noqa: E402
-from video_panda.attention import attention_names, attention_pictures  # noqa: E402
-from video_panda.demo import WAITING, free_port, names, served  # noqa: E402
-from video_panda.demo_page import compared, heading  # noqa: E402
+from video_panda.demo.attention import attention_names, attention_pictures  # noqa: E402
+from video_panda.demo.command import WAITING, free_port, names, served  # noqa: E402
+from video_panda.demo.page import compared, heading  # noqa: E402
 
 VIDEOS = REPOSITORY / "tests" / "data" / "videos"
 CLIP, OTHER = VIDEOS / "chaplin.mp4", VIDEOS / "toy_pig.webm"
@@ -337,7 +337,7 @@ def test_a_command_of_the_guides_serves_until_ctrl_c(command, trained, monkeypat
             assert httpx.get(address).status_code == 200 and "without a password" not in said
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("video_panda.demo.Event", Asked)
+    monkeypatch.setattr("video_panda.demo.command.Event", Asked)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     of_readers = {"runs/full/seed_0": str(trained[0]), "runs/no_lste/seed_0": str(trained[1])}
     words = [of_readers.get(word, word) for word in command.split()]

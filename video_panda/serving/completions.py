@@ -16,10 +16,10 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from video_panda.batched_answers import Answer, BatchedAnswers, EndedError, Job, Piece, Sampling
-from video_panda.chat_request import ChatRequest, Conversation, RefusedError
-from video_panda.media import Media
 from video_panda.model import VideoPanda
+from video_panda.serving.batched_answers import Answer, BatchedAnswers, EndedError, Job, Piece, Sampling
+from video_panda.serving.chat_request import ChatRequest, Conversation, RefusedError
+from video_panda.serving.media import Media
 
 log = logging.getLogger(__name__)
 

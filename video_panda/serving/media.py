@@ -17,8 +17,8 @@ from PIL import Image, UnidentifiedImageError
 from datamodules.processes import raised_by_us
 from datamodules.video.container import Container
 from datamodules.video.image_reader import FORMATS, open_image
-from video_panda.chat_request import Conversation, RefusedError
 from video_panda.clips import Clip
+from video_panda.serving.chat_request import Conversation, RefusedError
 
 LARGEST_FRAME = 2**24  # pixels, 4096 x 4096
 MOST_PIXELS = 2**28  # of all pictures that are sent as the frames of a clip

@@ -7,7 +7,7 @@ import httpx2
 import openai
 import pytest
 
-from tests.video_panda.serving import (
+from tests.video_panda.serving.served import (
     CLIP,
     QUESTION,
     ask,

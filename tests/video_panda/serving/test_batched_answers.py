@@ -4,9 +4,9 @@ import openai
 import pytest
 import torch
 
-from tests.video_panda.serving import CLIP, QUESTION, ask, endless, message, refused, said, serving
-from video_panda.batched_answers import Answer, Piece
+from tests.video_panda.serving.served import CLIP, QUESTION, ask, endless, message, refused, said, serving
 from video_panda.processing import joined
+from video_panda.serving.batched_answers import Answer, Piece
 
 
 @pytest.fixture(scope="module")

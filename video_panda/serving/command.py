@@ -24,8 +24,8 @@ try:
     from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect
 
-    from video_panda.chat_request import RefusedError
-    from video_panda.completions import ChatService
+    from video_panda.serving.chat_request import RefusedError
+    from video_panda.serving.completions import ChatService
 except ImportError as error:
     raise ValueError(
         f"video-panda serve needs FastAPI and uvicorn: pip install 'video-panda-lightning[serve]' ({error})"
@@ -33,9 +33,9 @@ except ImportError as error:
 
 from datamodules.printable import say
 from lightning_modules.config.user_errors import user_errors
-from video_panda.media import Media
 from video_panda.model import AT_ONCE
 from video_panda.options import ModelParser, load
+from video_panda.serving.media import Media
 
 KEY = "VIDEO_PANDA_API_KEY"
 LONGEST_END = 10  # seconds that answers have to end in after Ctrl-C

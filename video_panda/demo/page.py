@@ -13,8 +13,8 @@ import gradio as gr
 
 from lightning_modules.config.difference import difference
 from lightning_modules.config.user_errors import user_error
-from video_panda.attention import attention_names, attention_pictures
 from video_panda.conversation import Conversation
+from video_panda.demo.attention import attention_names, attention_pictures
 from video_panda.model import VideoPanda
 
 LONGEST_QUESTION = 2000  # characters that the page lets one type

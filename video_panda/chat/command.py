@@ -16,7 +16,7 @@ from itertools import chain
 
 from datamodules.printable import say
 from lightning_modules.config.user_errors import user_error, user_errors
-from video_panda.chat_commands import Chat
+from video_panda.chat.slash_commands import Chat
 from video_panda.options import ModelParser, load
 
 INTERRUPTED = 130

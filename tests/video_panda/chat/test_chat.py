@@ -17,8 +17,8 @@ from PIL import Image
 
 from lightning_modules.cli import main
 from tests.guides import REPOSITORY, shown
-from video_panda.chat import converse
-from video_panda.chat_commands import CAPTION, Chat
+from video_panda.chat.command import converse
+from video_panda.chat.slash_commands import CAPTION, Chat
 from video_panda.conversation import Conversation
 
 CLIP, OTHER = (Path("tests/data/videos", name) for name in ("asl_eat_portrait.mp4", "fire2_rot180_vfr.mp4"))
@@ -231,7 +231,7 @@ def test_what_a_script_cannot_have_is_one_line(run, words, lines, error):
 
 
 def test_ctrl_c_in_a_script(run, monkeypatch):
-    monkeypatch.setattr("video_panda.chat.load", lambda options: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("video_panda.chat.command.load", lambda options: (_ for _ in ()).throw(KeyboardInterrupt))
     assert run(CLIP, "--question=Where?") == (130, [], "")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import openai
 import pytest
 
-from tests.video_panda.serving import (
+from tests.video_panda.serving.served import (
     CLIP,
     QUESTION,
     ask,

@@ -1,0 +1,1 @@
+"""A model behind the interface of chat completions: `video-panda serve`."""
