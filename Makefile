@@ -13,7 +13,7 @@ RUN := $(VENV)/bin/python
 install: $(VENV)/installed
 
 # Done again only when the requirements change.
-$(VENV)/installed: pyproject.toml constraints.txt lightning_modules/__main__.py
+$(VENV)/installed: pyproject.toml constraints.txt video_panda/__main__.py
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
