@@ -110,9 +110,8 @@ def _up_to(layer: str, network: nn.Module, architecture: str) -> nn.Module:
             + f"; those of its two upper levels are {', '.join(name for name in names if name.count('.') < 2)}"
         )
     extractor = create_feature_extractor(network, {layer: "features"}, suppress_diff_warning=True).eval()
-    extractor = fx.GraphModule(
-        extractor, extractor.graph
-    )  # without a second graph for training, which copies would use
+    # Without a second graph for training, which copies would use.
+    extractor = fx.GraphModule(extractor, extractor.graph)
     return extractor.to(memory_format=torch.channels_last)  # about twice as fast on CPUs
 
 
