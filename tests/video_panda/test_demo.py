@@ -235,7 +235,7 @@ def test_a_queue_that_is_full_refuses(endless):
     while not jobs[0].outputs():
         time.sleep(0.01)
     jobs += [client.submit("What is shown?", api_name="/ask") for _ in range(WAITING + 1)]
-    ended = [job for job in jobs if job not in wait(jobs, 30, FIRST_COMPLETED).not_done]
+    ended = [job for job in jobs if job not in wait(jobs, 120, FIRST_COMPLETED).not_done]
     assert len(ended) == 1
     assert "full" in str(ended[0].exception())
     for job in jobs:
