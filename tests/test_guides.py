@@ -19,7 +19,7 @@ ELSEWHERE = {
     "video-panda plan": ("lightning_modules/costs/test_plan.py",),
     "video-panda reproduce": ("ablation/reproducing/test_reproduce_toy.py",),
     "video-panda sweep": ("ablation/sweep/test_sweep.py",),
-    "video-panda demo": ("video_panda/test_demo.py",),
+    "video-panda demo": ("video_panda/test_demo_program.py",),
     "video-panda chain": ("ablation/test_chain.py",),
 }
 # But for these, which are about files of the reader's, or too large to be trained there.
