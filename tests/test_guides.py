@@ -19,7 +19,7 @@ ELSEWHERE = {
     "video-panda plan": ("lightning_modules/costs/test_plan.py",),
     "video-panda reproduce": ("ablation/reproducing/test_reproduce_toy.py",),
     "video-panda sweep": ("ablation/sweep/test_sweep.py",),
-    "video-panda demo": ("video_panda/demo/test_demo.py",),
+    "video-panda demo": ("video_panda/demo/test_demo_program.py",),
     "video-panda chain": ("ablation/test_chain.py",),
     "video-panda serve": ("video_panda/serving/test_serve.py",),
     "python -m lmms_eval": ("video_panda/test_lmms_eval.py",),
