@@ -18,13 +18,13 @@ import pytest
 from tests.guides import REPOSITORY
 
 pytest.importorskip("gradio")
-from gradio_client import Client, handle_file  # noqa: E402
-from gradio_client.exceptions import AppError  # noqa: E402
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 
-from video_panda import VideoPanda  # noqa: E402
-from video_panda.demo.attention import attention_names, attention_pictures  # noqa: E402
-from video_panda.demo.command import WAITING, free_port, served  # noqa: E402
-from video_panda.demo.page import compared, heading  # noqa: E402
+from video_panda import VideoPanda
+from video_panda.demo.attention import attention_names, attention_pictures
+from video_panda.demo.command import WAITING, free_port, served
+from video_panda.demo.page import compared, heading
 
 VIDEOS = REPOSITORY / "tests" / "data" / "videos"
 CLIP, OTHER = VIDEOS / "chaplin.mp4", VIDEOS / "toy_pig.webm"
