@@ -16,6 +16,7 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, register_fsdp_forward_method
 
+from components.language_models import NF4
 from lightning_modules.resolve import Experiment, resolve_at_paper_scale
 from lightning_modules.training.bf16_weights import round_frozen
 from lightning_modules.training.fully_sharded import shard
@@ -112,6 +113,10 @@ def sharded(model: VideoLanguageModel) -> None:
 
 def in_nf4(model: VideoLanguageModel) -> None:
     """Hold the language model's linear layers but its head in 4 bits, as `NF4` loads them, and round the rest."""
+    if next(model.parameters()).is_meta:
+        NF4().take_sizes(model.language_model.network)
+        round_frozen(model)
+        return
     from bitsandbytes.nn import Linear4bit, Params4bit  # not one of our requirements
 
     for parent in list(model.language_model.network.modules()):

@@ -10,7 +10,6 @@ from torch import distributed
 
 from benchmarks.gpu.measuring import Place, Row, build, each, in_nf4, main, sharded
 from benchmarks.training_memory import Step, batch_for
-from components.language_models import NF4
 from lightning_modules.costs.peak_memory import MIB, peak_memory, precision_of
 from lightning_modules.costs.training_memory import GIB, training_memory
 from lightning_modules.training.bf16_weights import round_frozen
@@ -28,10 +27,8 @@ def step_row(place: Place, experiment: str, stage: str, prepare: Callable[[Video
         return {"skipped": "bitsandbytes is not installed"}
     case = place.resolve(experiment, [f"configs/stage/{stage}.yaml"], SETTINGS)
     precision, sized = precision_of(case.config.trainer.precision), case.model_on_meta()
-    if prepare is in_nf4:
-        NF4().take_sizes(sized.language_model.network)
     if prepare is not sharded:
-        round_frozen(sized)
+        prepare(sized)
     planned = training_memory(sized, batch_for(sized, case, torch.device("meta")), precision, accumulates=False)
     model = build(case, place.device, precision.weights).train()
     batch = batch_for(model, case, place.device)

@@ -57,6 +57,8 @@ class TorchvisionTeacher(Teacher):
                 f"{_KEY}.weights holds sizes of a vision transformer, and {architecture} has sizes of its own; name a "
                 f"file of weights. {_PACKAGE}"
             )
+        if weights == "":
+            raise ValueError(f"{_KEY}.weights is empty; name a file of weights, or null for torchvision's. {_PACKAGE}")
         released, network = _network(architecture)
         extractor = _up_to(layer, network, architecture)
         if not only_sizes():

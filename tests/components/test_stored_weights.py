@@ -170,6 +170,9 @@ class AtOnce(Quantization):
     def load_arguments(self):
         return {"low_cpu_mem_usage": True}
 
+    def take_sizes(self, network):
+        raise NotImplementedError
+
 
 def test_weights_that_are_quantised_are_read_at_once(tiny_folders):
     assert not stored(build(tiny_folders["llama"], True, quantization=AtOnce))

@@ -44,6 +44,9 @@ ALLOWED = {
     "lightning_modules/export/model_folder.py": "into `new_folder`",
     "lightning_modules/export/transformers_files.py": "into `new_folder`",
     "lightning_modules/programs/pretrain_tiny.py": "into `new_folder`",
+    "lightning_modules/export/gguf_model.py": "into `new_folder`, and what it unpacks into a temporary folder",
+    "video_panda/chat/slash_commands.py": "a picture that the user asks for",
+    "video_panda/serving/media.py": "a clip that was sent, into a temporary folder",
     "video_panda/model.py": "beside what transformers writes into the user's folder by `save_pretrained`",
 }
 

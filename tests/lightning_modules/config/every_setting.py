@@ -35,6 +35,7 @@ OWN = {
     "PretrainedCausalLM": {"name_or_path": VICUNA},
     "EVECausalLM": {"name_or_path": EVE},
     "ShapesInMotion": {"train_clips": 2, "val_questions_per_family": 1, "test_questions_per_family": 1},
+    "TorchvisionTeacher": {"architecture": "mobilenet_v2", "layer": "features.13", "weights": None, "canvas": 32},
     "Benchmark": {"questions": NExTQuestions("q.csv")},
     "MixedConversations": MIXED | {"media_root": "clips"},
 }

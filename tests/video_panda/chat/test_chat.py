@@ -8,6 +8,7 @@ import re
 import select
 import shlex
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -273,6 +274,7 @@ class Terminal:
     def __init__(self, words):
         self.process, self.file = pty.fork()
         if not self.process:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # which jobs in the background of a shell ignore
             os.execvpe(words[0], words, os.environ | {"TERM": "dumb", "COLUMNS": "80"})
 
     def read(self, end):
