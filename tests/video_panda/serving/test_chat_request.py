@@ -83,13 +83,13 @@ WRONG = {
     "nothing is fetched from elsewhere": [message(video("https://example.com/clip.mp4"))],
     "given no folder with --media": [message(video(f"file://{Path(CLIP).resolve()}"))],
     "video_url: its data are not valid base64": [message(video("data:video/mp4;base64,????"))],
-    "- video_url: cannot be opened as a video": [message(video(data(b"no video")))],
-    "- video_url: empty file": [message(video(data(b"")))],
-    "- video_url: cannot be opened": [message(video(data(Path(CLIP).read_bytes()[:20000])))],
+    "^video_url: cannot be opened as a video": [message(video(data(b"no video")))],
+    "^video_url: empty file": [message(video(data(b"")))],
+    "^video_url: cannot be opened": [message(video(data(Path(CLIP).read_bytes()[:20000])))],
     "the question word .* is too long: with its clip": [message(video(data(CLIP)), text="word " * 5000)],
     "more than 1048576 characters": [message(text="w" * (2**20 + 1))],
     "must have one size": [message({"type": "video", "video": [png(np.zeros((8, side, 3), "u1")) for side in (8, 9)]})],
-    "- video 2: no picture": [message({"type": "video", "video": [png(np.zeros((8, 8, 3), "u1")), data(CLIP)]})],
+    "^video 2: no picture": [message({"type": "video", "video": [png(np.zeros((8, 8, 3), "u1")), data(CLIP)]})],
     "8192x4096 are larger": [message({"type": "image_url", "image_url": png(np.zeros((4096, 8192, 3), "u1"))})],
 }  # fmt: skip
 
@@ -147,7 +147,7 @@ def test_no_file_outside_the_folder_is_opened(panda, tmp_path):
     ]  # fmt: skip
     with serving(panda, media=tmp_path / "short") as (_, client):
         for address in outside:
-            with refused(openai.BadRequestError, "^Error code: 400.*video_url is no file in the folder"):
+            with refused(openai.BadRequestError, "^video_url is no file in the folder"):
                 ask(client, message(video(address)))
         for address in ("file://clip.mp4", "file://sub/same.mp4", f"file://{folder}/clip.mp4"):
             assert said(client, message(video(address))) == panda.ask(CLIP, QUESTION)
