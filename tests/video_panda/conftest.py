@@ -26,3 +26,16 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="session")
 def panda(trained):
     return VideoPanda.from_pretrained(trained[1], device="cpu")
+
+
+@pytest.fixture(scope="session")
+def answered(trained):
+    """Clip, question and answer of twenty and more questions of a test."""
+    run = trained[0]
+    small = [f"--data.root={run.parents[1]}/clips", *TINY, *SMALL_STEP, "--data.test_questions_per_family=3"]
+    place = [f"--runs={run.parents[1]}", "--name=twenty", f"--ckpt_path={run}/checkpoints/last.ckpt"]
+    main(["test", "--config=experiments/no_lste.yaml", *small, *place])
+    (file,) = run.parents[1].glob("twenty/*/answers/test.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(rows) >= 20 and len({row["prediction"] for row in rows}) > 1
+    return [(row["video"], row["question"], row["prediction"]) for row in rows]

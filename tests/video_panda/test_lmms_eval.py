@@ -21,7 +21,10 @@ from PIL import Image
 
 from datamodules.video.open import open_video
 from tests.guides import REPOSITORY, commands
+from tests.video_panda.serving.served import data, message, said, serving
+from tests.video_panda.serving.served import video as clip
 from video_panda import VideoPanda
+from video_panda.conversation import Conversation
 
 TASK = Path("docs/lmms_eval/real_clips.yaml")
 DOCUMENTS = [json.loads(line) for line in TASK.with_suffix(".jsonl").read_text().splitlines()]
@@ -96,6 +99,19 @@ def test_twenty_questions_have_the_answers_of_ask(model, sixteen):
     assert len(DOCUMENTS) == 20
     answers = model.generate_until([request(number) for number in range(20)])
     assert answers == [asked(sixteen, number) for number in range(20)] and len(set(answers)) > 3
+
+
+def test_test_ask_server_chat_and_plugin_answer_alike(model, panda, answered):
+    """The same twenty questions and more, each way that a trained model is asked."""
+    videos, questions, predictions = map(list, zip(*answered, strict=True))
+    model.task_dict = {"shapes": {"test": [{"video": video} for video in videos]}}
+    limit = {"max_new_tokens": panda.model.generation_config.max_new_tokens}
+    requests = [Request((words, limit, video, number, "shapes", "test")) for number, words in enumerate(questions)]
+    with serving(panda) as (_, client):
+        served = [said(client, message(clip(data(file)), text=words)) for file, words, _ in answered]
+    chatted = ["".join(Conversation(panda, Path(file)).ask(words)) for file, words, _ in answered]
+    assert len(answered) >= 20
+    assert panda.ask(videos, questions) == served == chatted == model.generate_until(requests) == predictions
 
 
 def test_settings_are_those_of_each_task(model, panda, trained):

@@ -1,7 +1,6 @@
 """A served model answers as in its test, many at once, and its program begins and ends as the guide says."""
 
 import base64
-import json
 import os
 import re
 import shutil
@@ -19,7 +18,6 @@ import torch
 from datamodules.video.open import open_video
 from lightning_modules.cli import main
 from tests.guides import REPOSITORY, commands
-from tests.lightning_modules.conftest import SMALL_STEP, TINY
 from tests.video_panda.serving.served import (
     CLIP,
     QUESTION,
@@ -35,19 +33,6 @@ from tests.video_panda.serving.served import (
     video,
 )
 from video_panda.serving.command import KEY
-
-
-@pytest.fixture(scope="module")
-def answered(trained):
-    """Clip, question and answer of twenty and more questions of a test."""
-    run = trained[0]
-    small = [f"--data.root={run.parents[1]}/clips", *TINY, *SMALL_STEP, "--data.test_questions_per_family=3"]
-    place = [f"--runs={run.parents[1]}", "--name=twenty", f"--ckpt_path={run}/checkpoints/last.ckpt"]
-    main(["test", "--config=experiments/no_lste.yaml", *small, *place])
-    (file,) = run.parents[1].glob("twenty/*/answers/test.jsonl")
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
-    assert len(rows) >= 20 and len({row["prediction"] for row in rows}) > 1
-    return [(row["video"], row["question"], row["prediction"]) for row in rows]
 
 
 @pytest.fixture(scope="module")
