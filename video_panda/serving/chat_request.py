@@ -10,11 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 
 MOST_ROWS = 8  # answers to one request
 LONGEST_TEXT = 2**20  # characters of a conversation, which are counted before they become tokens
-_VIDEOS = (
-    "video_url",
-    "input_video",
-    "video",
-)  # the last two of OpenRouter and DashScope, beside that of vLLM and SGLang
+_VIDEOS = ("video_url", "input_video", "video")  # of vLLM and SGLang, of OpenRouter, and of DashScope
 _PICTURES = ("image_url", "input_image")
 _KINDS = {401: "authentication_error", 429: "rate_limit_error"}
 
@@ -228,9 +224,8 @@ def _addresses(part: Mapping[str, Any], where: str) -> list[str]:
     _only(part, ("type", "detail", *keys), where)
     value = part[keys[0]] if len(keys) == 1 else None
     if isinstance(value, dict):
-        _only(
-            value, ("url", "detail"), f"{where}.{keys[0]}"
-        )  # `detail` asks for more or fewer tokens, of which we have one number
+        # `detail` asks for more or fewer tokens, of which we have one number.
+        _only(value, ("url", "detail"), f"{where}.{keys[0]}")
         value = value.get("url")
     given = value if isinstance(value, list) else [value]
     addresses = [address for address in given if isinstance(address, str)]

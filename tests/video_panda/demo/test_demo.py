@@ -62,6 +62,15 @@ def chat(messages):
     return [(message["role"], "".join(part["text"] for part in message["content"])) for message in messages]
 
 
+def test_the_example_of_the_guide(trained, monkeypatch):
+    (example,) = re.findall(r"^```python\n(.*?)^```", (REPOSITORY / "docs" / "demo.md").read_text(), re.M | re.S)
+    monkeypatch.chdir(VIDEOS)
+    with served({"full": (model := talkative(trained[1], 4))}, HOST, free_port(HOST, 0), 1, 60) as address:
+        exec(example.replace("http://127.0.0.1:7860", address).replace("clip.mp4", CLIP.name), seen := {})
+        seen["client"].close()
+    assert chat(seen["chat"]) == [("user", "What is shown?"), ("assistant", model.ask(CLIP, "What is shown?"))]
+
+
 def test_a_clip_is_shown_with_the_times_of_its_frames_and_what_models_attend_to(client, pandas):
     facts, frames, *views = client.predict(handle_file(CLIP), api_name="/read")[: 2 + 3]
     read = pandas["full"].read(CLIP)
