@@ -89,11 +89,16 @@ def held(panda, monkeypatch):
 
 
 def endless(panda, monkeypatch):
-    """Make the model say letters until it is stopped; returns the number of each step in its batch."""
+    """Make the model say letters until it is stopped; returns the number of each step in its batch.
+
+    A step waits a little, as one of a large model does: all that fit take half a minute, far longer than a stop does on
+    a machine that is busy.
+    """
     steps, forward = [], panda.model.forward
     letters = panda.processor.tokenizer("o ", add_special_tokens=False).input_ids
 
     def letter(*args, **options):
+        threading.Event().wait(0.005)
         output = forward(*args, **options)
         first = next(options[name] for name in ("inputs_embeds", "input_ids") if options.get(name) is not None)
         steps.append(0 if first.shape[1] > 1 else steps[-1] + 1)
