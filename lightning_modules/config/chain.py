@@ -19,7 +19,7 @@ import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader
 
 from components.yaml_file import YamlError, parse_yaml, read_yaml
-from lightning_modules.config.packaged import beside, found, packaged_files
+from lightning_modules.config.packaged import beside, did_you_mean, found, packaged_files
 
 HERE = "${here}"
 FILE_KEYS = ("base", "at_scale")  # keys that are not settings
@@ -125,7 +125,10 @@ def config_chain(path: str | Path) -> list[Path]:
         ConfigChainError: a file in the chain is missing or unreadable, or the chain loops.
     """
     chain: list[Path] = []
-    _complete(chain, found(path), ())
+    file = found(path)
+    if not os.path.exists(file):  # noqa: PTH110  (as below)
+        raise ConfigChainError(f"config file {file} does not exist{did_you_mean(file)}")
+    _complete(chain, file, ())
     return chain
 
 

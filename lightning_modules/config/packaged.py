@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -54,6 +55,22 @@ def packaged_files(folder: str | Path, pattern: str) -> list[Path]:
     """
     files = {file.relative_to(root): file for root in (PACKAGED, Path()) for file in (root / folder).glob(pattern)}
     return [files[name] for name in sorted(files)]
+
+
+def did_you_mean(file: Path) -> str:
+    """Return the end of an error about a file that does not exist: the one with the most similar name, if any.
+
+    It is one of the same folder, or an experiment.
+    """
+    folders = {root / folder: folder for folder in (Path("experiments"), file.parent) for root in (PACKAGED, Path())}
+    names = {
+        beside.stem: folder / beside.name
+        for place, folder in folders.items()
+        if os.path.isdir(place)  # noqa: PTH112  (Path.is_dir raises where a name is too long)
+        for beside in place.glob("*.yaml")
+    }
+    close = get_close_matches(file.stem, names, n=1)
+    return f"; did you mean {names[close[0]]}?" if close else ""
 
 
 def _name_below(root: Path, file: Path) -> Path | None:

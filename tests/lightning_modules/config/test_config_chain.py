@@ -130,6 +130,26 @@ def test_malformed_settings_at_a_scale_are_named(tmp_path, text, message):
         with_bases(["fit", "--config", str(tmp_path / "a.yaml")])
 
 
+@pytest.mark.parametrize(
+    ("named", "meant"),
+    [
+        ("experiments/no_lst.yaml", "experiments/no_lste.yaml"),
+        ("no_lste", "experiments/no_lste.yaml"),
+        ("configs/scale/papr.yaml", "configs/scale/paper.yaml"),
+        ("mine/ablaton.yaml", "mine/ablation.yaml"),
+    ],
+)
+def test_the_nearest_file_is_named_where_there_is_none(tmp_path, monkeypatch, named, meant):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/ablation.yaml").write_text("seed_everything: 1")
+    with pytest.raises(ConfigChainError, match=rf"^config file {named} does not exist; did you mean {meant}\?$"):
+        config_chain(named)
+    for nothing in ("experiments/qqq.yaml", f"{'a' * 5000}/no_lste", f"experiments/{'a' * 5000}"):
+        with pytest.raises(ConfigChainError, match="does not exist" + ("" if "no_lste" in nothing else "$")):
+            config_chain(nothing)
+
+
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     with pytest.raises(ConfigChainError, match="does not exist"):
         with_bases(["fit", "--config", str(tmp_path / "nothing.yaml")])
