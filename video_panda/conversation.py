@@ -6,7 +6,10 @@ from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
+from lightning_modules.training.accelerator import memory_errors
 from video_panda.model import VideoPanda
+
+SMALLER = "--dtype bfloat16, a shorter conversation about a clip, or --device cpu"
 
 
 class Conversation:
@@ -42,8 +45,8 @@ class Conversation:
         Where the generator is closed, or interrupted by Ctrl-C, the answer stops and leaves no turn.
 
         Raises:
-            ValueError: the clip cannot be read any more, or the question alone is too long; at once, not at the first
-                piece.
+            ValueError: the clip cannot be read any more, or the question alone is too long, which is raised at once; or
+                the memory does not suffice for the answer.
         """
         limit = self.panda.processor.max_length - self.panda.model.generation_config.max_new_tokens - self._visual
         count = len(self.turns)
@@ -58,7 +61,7 @@ class Conversation:
 
     def _kept(self, question: str, pieces: Generator[str, None, None]) -> Generator[str, None, None]:
         said = []
-        with closing(pieces):
+        with memory_errors(SMALLER), closing(pieces):
             for piece in pieces:
                 said.append(piece)
                 yield piece

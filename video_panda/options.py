@@ -9,6 +9,8 @@ import torch
 import transformers
 
 from lightning_modules.config.user_errors import ProgramParser
+from lightning_modules.training.accelerator import memory_errors
+from video_panda.conversation import SMALLER
 from video_panda.model import VideoPanda
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -40,7 +42,7 @@ def load(options: argparse.Namespace) -> VideoPanda:
     """Load the model that a command line names.
 
     Raises:
-        ValueError: there is no such device, or what `VideoPanda.from_pretrained` raises.
+        ValueError: there is no such device, its memory does not suffice, or what `VideoPanda.from_pretrained` raises.
     """
     if options.device is not None:
         try:
@@ -50,6 +52,7 @@ def load(options: argparse.Namespace) -> VideoPanda:
             raise ValueError(f"--device {options.device} cannot be used: {why}") from error
     if not sys.stderr.isatty():
         transformers.utils.logging.disable_progress_bar()
-    return VideoPanda.from_pretrained(
-        options.model, options.device, DTYPES.get(options.dtype), options.max_new_tokens, options.revision
-    )
+    with memory_errors(SMALLER):
+        return VideoPanda.from_pretrained(
+            options.model, options.device, DTYPES.get(options.dtype), options.max_new_tokens, options.revision
+        )

@@ -11,7 +11,7 @@ from jsonargparse import Namespace
 
 # What torch says, in a RuntimeError, when the host's memory is used up.
 _HOST_MEMORY = "DefaultCPUAllocator"
-_SMALLER = (
+_SMALLER_TRAINING = (
     "a smaller data.init_args.batch_size (model.stage.global_batch keeps the size of a step; eval_batch_size for "
     "answers), model.language_model.init_args.gradient_checkpointing=true, LoRA (experiments/lora.yaml), "
     "trainer.precision=bf16-mixed, several devices with configs/trainer/fsdp.yaml; `video-panda plan` with the same "
@@ -99,8 +99,11 @@ def use_tf32(device: torch.device) -> None:
 
 
 @contextmanager
-def memory_errors() -> Iterator[None]:
+def memory_errors(smaller: str = _SMALLER_TRAINING) -> Iterator[None]:
     """Report in one line that the memory of the device or the host does not suffice, and what needs less.
+
+    Args:
+        smaller: what needs less memory.
 
     Raises:
         ValueError: the memory does not suffice.
@@ -112,4 +115,6 @@ def memory_errors() -> Iterator[None]:
             raise
         place = "the GPU" if isinstance(error, torch.OutOfMemoryError) else "this machine"
         said = " ".join(str(error).split()).partition(" If reserved but")[0]  # without advice about fragments
-        raise ValueError(f"the memory of {place} does not suffice: {said[:300]}. Needs less: {_SMALLER}") from error
+        raise ValueError(
+            f"the memory of {place} does not suffice: {said[:300].rstrip('.')}. Needs less: {smaller}"
+        ) from error

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lightning_modules.cli import main
 from tests.guides import REPOSITORY, shown
+from video_panda import VideoPanda
 from video_panda.chat.command import converse
 from video_panda.chat.slash_commands import CAPTION, Chat
 from video_panda.conversation import Conversation
@@ -225,6 +227,34 @@ def test_objects_for_a_script(run, panda):
 def test_what_a_script_cannot_have_is_one_line(run, words, lines, error):
     status, output, errors = run(*words, lines=lines)
     assert (status, output) == (1, []) and re.fullmatch(f"error: {error}.*\n", errors)
+
+
+@pytest.mark.parametrize("words", [["--json"], []])
+def test_too_little_memory_for_an_answer_is_one_line_and_leaves_no_turn(run, panda, monkeypatch, words):
+    generate, asked = VideoPanda.generate, []
+
+    def exhausted_once(*inputs, **options):
+        asked.append(inputs)
+        if len(asked) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. If reserved but unallocated")
+        return generate(*inputs, **options)
+
+    monkeypatch.setattr(VideoPanda, "generate", exhausted_once)
+    status, output, errors = run(CLIP, *words, lines="\n".join(QUESTIONS[:2]).encode())
+    line = "the memory of the GPU does not suffice: CUDA out of memory. Tried to allocate 2.00 GiB. Needs less: --dtype"
+    assert status == 1 and line in errors and errors.count("\n") == 1
+    if words:
+        bad, good = map(json.loads, output)
+        assert bad["error"].startswith(line) and good["answer"] == panda.ask(CLIP, QUESTIONS[1])
+
+
+def test_too_little_memory_for_a_model_is_one_line(run, monkeypatch):
+    def exhausted(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(VideoPanda, "from_pretrained", exhausted)
+    status, _, errors = run(CLIP, "--question=Where?")
+    assert status == 1 and re.fullmatch(r"error: the memory of the GPU does not suffice: .* --device cpu\n", errors)
 
 
 def test_ctrl_c_in_a_script(run, monkeypatch):
