@@ -7,6 +7,7 @@ the previous and next frames are neighbours on the axis, unless there is a chunk
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -33,25 +34,64 @@ def with_videos(
     return values.index_copy(0, video_frames, of_video_frames.to(values.dtype))
 
 
+class _WithNeighbours(torch.autograd.Function):
+    """`Chunks.add_neighbours`, whose gradients are shifts in time as well.
+
+    For slices and gathers, torch has gradients that add at indices or copy whole tensors.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, here: Tensor, before: Tensor, after: Tensor, shape: tuple[int, int], borders: Tensor | None
+    ) -> Tensor:
+        ctx.save_for_backward(borders)
+        ctx.shape, ctx.dtypes = shape, (before.dtype, after.dtype)
+        return _add_neighbours(here.clone(), before, after, shape, borders)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        (borders,) = ctx.saved_tensors
+        frames = gradient.unflatten(0, ctx.shape)
+        before, after = torch.zeros_like(frames), torch.zeros_like(frames)
+        before[:, :-1] = _within(frames[:, 1:], borders)
+        after[:, 1:] = _within(frames[:, :-1], borders)
+        of_before, of_after = ctx.dtypes
+        return gradient, before.flatten(0, 1).to(of_before), after.flatten(0, 1).to(of_after), None, None
+
+
+def _add_neighbours(
+    here: Tensor, before: Tensor, after: Tensor, shape: tuple[int, int], borders: Tensor | None
+) -> Tensor:
+    frames, earlier, later = (values.unflatten(0, shape) for values in (here, before, after))
+    frames[:, 1:].add_(_within(earlier[:, :-1], borders))
+    frames[:, :-1].add_(_within(later[:, 1:], borders))
+    return here
+
+
+def _within(pairs: Tensor, borders: Tensor | None) -> Tensor:
+    """Return the values between frames that follow each other, with zeros where a chunk ends between them."""
+    return pairs if borders is None else pairs.masked_fill(borders.view(-1, *[1] * (pairs.dim() - 2)), 0)
+
+
 @dataclass
 class Chunks(Groups):
     """Frames grouped into chunks.
 
     Attributes:
-        followers: indices of the frames that follow another one in the same chunk.
+        borders: mask of the frames that another chunk follows, without the last of all.
         clips: grouping of the frames by clip.
     """
 
-    followers: Int64[Tensor, " followers"]
+    borders: Bool[Tensor, " borders"]
     clips: Groups
 
     @classmethod
     def of_clips(cls, frame_counts: Int64[Tensor, " clips"], sizes: Int64[Tensor, " groups"]) -> "Chunks":
         """Cut the frames of clips into consecutive chunks of some sizes, each at least 1."""
         groups = Groups.of_sizes(sizes)
-        followers = (groups.group[1:] == groups.group[:-1]).nonzero()[:, 0] + 1
+        borders = groups.group[1:] != groups.group[:-1]
         clips = Groups.of_sizes(frame_counts)
-        return cls(groups.members, groups.occupied, groups.slots, groups.group, followers, clips)
+        return cls(groups.members, groups.occupied, groups.slots, groups.group, borders, clips)
 
     def add_neighbours(
         self,
@@ -63,17 +103,13 @@ class Chunks(Groups):
 
         `here` may be overwritten.
         """
-        # Chunks of equal length need no indices, but autograd would copy whole tensors for the views that are written.
-        if self.are_full and not torch.is_grad_enabled():
-            chunks, earlier, later = (
-                values.unflatten(0, tuple(self.members.shape)) for values in (here, before, after)
-            )
-            chunks[:, 1:].add_(earlier[:, :-1])
-            chunks[:, :-1].add_(later[:, 1:])
-            return here
-        leaders = self.followers - 1
-        with_previous = here.index_add(0, self.followers, before.index_select(0, leaders).to(here.dtype))
-        return with_previous.index_add_(0, leaders, after.index_select(0, self.followers).to(here.dtype))
+        # Chunks of equal length need no mask; others are one row of frames with borders in it.
+        groups, places = self.members.shape
+        shape, borders = ((groups, places), None) if self.are_full else ((1, len(here)), self.borders)
+        if not torch.is_grad_enabled():
+            return _add_neighbours(here, before, after, shape, borders)
+        added: Tensor = _WithNeighbours.apply(here, before, after, shape, borders)
+        return added
 
 
 class Area(ABC):

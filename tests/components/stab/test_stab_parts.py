@@ -85,6 +85,23 @@ def test_official_chunks_of_images_alone():
     assert OfficialChunks(4)(torch.zeros(0, dtype=torch.int64)).tolist() == []
 
 
+@pytest.mark.parametrize("sizes", [[4, 4, 4], [3, 1, 2], [1, 1], [5], []])
+def test_neighbours_are_of_the_same_chunk_also_in_gradients(sizes):
+    torch.manual_seed(0)
+    chunks = Chunks.of_clips(torch.tensor([sum(sizes)]), torch.tensor(sizes, dtype=torch.int64))
+    values = [torch.randn(sum(sizes), 2, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    here, before, after = (value.detach() for value in values)
+    expected = here.clone()
+    for t in range(1, sum(sizes)):
+        if chunks.group[t] == chunks.group[t - 1]:
+            expected[t] += before[t - 1]
+            expected[t - 1] += after[t]
+    assert torch.equal(chunks.add_neighbours(*values), expected) and torch.equal(values[0], here)
+    with torch.no_grad():
+        assert torch.equal(chunks.add_neighbours(here.clone(), before, after), expected)
+    assert not sizes or torch.autograd.gradcheck(chunks.add_neighbours, values)
+
+
 def test_time_does_not_cross_chunks():
     torch.manual_seed(0)
     sizes = [3, 1, 2]
