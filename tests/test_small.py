@@ -54,7 +54,7 @@ def program(line, place, *more):
 
 @pytest.mark.long
 def test_it_does_what_it_says(place):
-    (_, load), plans, (on_gpu,), (on_cpu,), (test, export) = (
+    (_, load), plans, (on_gpu,), on_cpu, (test, export) = (
         block.replace("\\\n", " ").splitlines() for block in SHELL
     )
     assert "licence apache-2.0" in program(load, place)
@@ -69,7 +69,8 @@ def test_it_does_what_it_says(place):
     program(on_gpu, place, *QUICK, "--model.stage.global_batch=1", "--test_after_fit=false")
     assert json.loads((place / "runs/small/seed_0/summary.json").read_text())["steps"] == 1
 
-    program(on_cpu, place, *QUICK)
+    for command in on_cpu:
+        program(command, place, *QUICK)
     folder = place / "runs/smollm2_toy/seed_0"
     answers = [json.loads(line) for line in (folder / "answers/test.jsonl").read_text().splitlines()]
     assert len(answers) == 9
