@@ -54,9 +54,7 @@ def program(line, place, *more):
 
 @pytest.mark.long
 def test_it_does_what_it_says(place):
-    (_, load), plans, (on_gpu,), on_cpu, (test, export) = (
-        block.replace("\\\n", " ").splitlines() for block in SHELL
-    )
+    (_, load), plans, (on_gpu,), on_cpu, (test, export) = (block.replace("\\\n", " ").splitlines() for block in SHELL)
     assert "licence apache-2.0" in program(load, place)
     card = (place / "models/smollm2/README.md").read_text()
     assert "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53" in card

@@ -52,7 +52,9 @@ class Conversation:
         count = len(self.turns)
         fits = (start for start in range(count) if self._text_length(self.turns[start:], question) <= limit)
         self.forgotten = next(fits, count)
-        return self._kept(question, self.panda.stream(self.clip, question, self.turns[self.forgotten :]))
+        with memory_errors(SMALLER):
+            pieces = self.panda.stream(self.clip, question, self.turns[self.forgotten :])
+        return self._kept(question, pieces)
 
     def reset(self) -> None:
         """Begin anew, with the same clip."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.config.chain import read_config
-from lightning_modules.config.packaged import beside, found
+from lightning_modules.config.packaged import beside, did_you_mean, found
 from lightning_modules.runs.folder import checked_name
 
 KEYS = ("experiments", "seeds", "config", "set", "stages")
@@ -75,7 +75,8 @@ def request_of(
     files, configs = [found(file) for file in files], [found(file) for file in configs]
     for file in (*files, *configs):
         if not file.is_file():
-            raise ValueError(f"{file} does not exist; name experiments, such as experiments/no_lste.yaml, or a sweep")
+            nearest = did_you_mean(file) or "; name experiments, such as experiments/no_lste.yaml, or a sweep"
+            raise ValueError(f"{file} does not exist{nearest}")
     for setting in settings:
         option = setting.partition("=")[0]
         if option in _NOT_OF_A_JOB:

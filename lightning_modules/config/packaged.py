@@ -64,10 +64,10 @@ def did_you_mean(file: Path) -> str:
     """
     folders = {root / folder: folder for folder in (Path("experiments"), file.parent) for root in (PACKAGED, Path())}
     names = {
-        beside.stem: folder / beside.name
+        known.stem: folder / known.name
         for place, folder in folders.items()
         if os.path.isdir(place)  # noqa: PTH112  (Path.is_dir raises where a name is too long)
-        for beside in place.glob("*.yaml")
+        for known in place.glob("*.yaml")
     }
     close = get_close_matches(file.stem, names, n=1)
     return f"; did you mean {names[close[0]]}?" if close else ""

@@ -166,6 +166,7 @@ def test_a_sweep_file_that_is_wrong(fails, tmp_path, content, message):
     ("words", "message"),
     [
         (["experiments/gone.yaml"], r"experiments/gone.yaml does not exist"),
+        (["experiments/no_lst.yaml"], r"no_lst.yaml does not exist; did you mean experiments/no_lste.yaml\?$"),
         ([FULL, "--config=gone.yaml"], r"gone.yaml does not exist"),
         ([FULL, "--seeds", 0], r"--seeds is 0, which names no seed; it must be at least 1"),
         ([FULL, "--seeds", 0, 0], r"--seeds is \[0, 0\], which has a seed twice"),

@@ -230,16 +230,17 @@ def test_what_a_script_cannot_have_is_one_line(run, words, lines, error):
 
 
 @pytest.mark.parametrize("words", [["--json"], []])
-def test_too_little_memory_for_an_answer_is_one_line_and_leaves_no_turn(run, panda, monkeypatch, words):
-    generate, asked = VideoPanda.generate, []
+@pytest.mark.parametrize("where", ["_inputs", "generate"])
+def test_too_little_memory_for_an_answer_is_one_line_and_leaves_no_turn(run, panda, monkeypatch, words, where):
+    usual, asked = getattr(VideoPanda, where), []
 
     def exhausted_once(*inputs, **options):
         asked.append(inputs)
         if len(asked) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. If reserved but unallocated")
-        return generate(*inputs, **options)
+        return usual(*inputs, **options)
 
-    monkeypatch.setattr(VideoPanda, "generate", exhausted_once)
+    monkeypatch.setattr(VideoPanda, where, exhausted_once)
     status, output, errors = run(CLIP, *words, lines="\n".join(QUESTIONS[:2]).encode())
     line = "the memory of the GPU does not suffice: CUDA out of memory. Tried to allocate 2.00 GiB. Needs less: --dtype"
     assert status == 1 and line in errors and errors.count("\n") == 1

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 
 from tests.guides import REPOSITORY
 
@@ -132,6 +133,18 @@ def test_what_is_no_question_is_one_line_and_the_conversation_goes_on(client, qu
         client.predict(question, api_name="/ask")
     assert "\n" not in str(error.value) and str(CLIP.parent) not in str(error.value)
     assert len(client.predict("And what else?", api_name="/ask")[1]) == 4
+
+
+def test_too_little_memory_is_one_line_and_the_conversation_goes_on(client, pandas, monkeypatch):
+    def exhausted(*inputs, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    client.predict(handle_file(CLIP), api_name="/read")
+    with monkeypatch.context() as patch:
+        patch.setattr(pandas["no_lste"], "generate", exhausted)
+        with pytest.raises(AppError, match=r"^the memory of the GPU does not suffice: .* --device cpu$"):
+            client.predict("What is shown?", api_name="/ask")
+    assert len(client.predict("What is shown?", api_name="/ask")[2]) == 2
 
 
 def test_an_upload_that_is_too_large_is_refused(client, tmp_path):
